@@ -1,0 +1,39 @@
+# Two commands, each sets itself up on a fresh machine (Python 3.11 or newer, pip, make):
+#   make demo    runs the main job on the embedded broker: no server, no Docker, no Java
+#   make test    passes the tests (those that need Kafka use Docker, or Java and Maven, when there)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint benchmarks clean
+
+help:
+	@sed -n '/^#  /s/^#//p' Makefile
+
+# The stamps remember which extras are installed; they are stale when pyproject.toml changes.
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	@# Compiling every module of every package takes longer than the demo; Python compiles what it imports.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	$(BIN)/streamzarr demo $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+benchmarks: $(VENV)/.test
+	$(BIN)/python benchmarks/jobs.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) demo-output dist

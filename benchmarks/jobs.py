@@ -1,0 +1,192 @@
+"""Chunk jobs against a plain loop: what do queue, acknowledgements and supervision cost?
+
+Two worker processes carry out a map job; two bare processes do the same read, decode, transform, encode and
+durable write of the same chunks in a loop, without a queue. Rounds are interleaved, because machines drift;
+the ratio is job throughput to loop throughput. The second table is the producer's cost a task.
+
+    python benchmarks/jobs.py [--broker kafka://127.0.0.1:9092] [--rounds 5] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+import streamzarr as sz
+from streamzarr import jobs
+from streamzarr.fleet import Fleet
+from streamzarr.jobs import JobTopics
+from streamzarr.queue import open_broker
+
+HERE = Path(__file__).parent
+PROCESSES = 2
+CELLS = [("zstd", 256), ("zstd", 1024), ("blosc", 256), ("blosc", 1024)]
+"""Codec, and KiB of a decoded chunk."""
+
+
+@sz.transform
+def bench_affine(block):
+    return block * np.float32(2) + np.float32(1)
+
+
+def make_source(folder: Path, codec: str, kib: int, megabytes: int) -> str:
+    """A smooth field with noise in float32, which compresses about as real measurements do."""
+    count = megabytes * 1024 // kib
+    rng = np.random.default_rng(0)
+    wave = np.sin(np.linspace(0, 40, kib * 256, dtype="f4"))
+    url = str(folder / f"source-{codec}-{kib}.zarr")
+    array = sz.create_array(
+        url, shape=(count, kib * 256), chunks=(1, kib * 256), dtype="f4", compressors=codec
+    )
+    for i in range(count):
+        array[i] = np.round(wave * (1 + i % 7) + rng.normal(0, 0.05, wave.size).astype("f4"), 2)
+    return url
+
+
+def loop(source: str, target: str, part: int, ready, go) -> None:
+    a, b = sz.open_array(source), sz.open_array(target, mode="r+")
+    ready.release()
+    go.wait()
+    for i in range(part, a.grid.shape[0], PROCESSES):
+        b.write_chunk((i, 0), bench_affine(a.read_chunk((i, 0))))
+
+
+def time_loop(source: str, target: str) -> float:
+    like = sz.open_array(source)
+    sz.create_array(
+        target,
+        shape=like.shape,
+        chunks=like.chunks,
+        dtype=like.dtype,
+        compressors=like.compressors,
+        overwrite=True,
+    )
+    context = multiprocessing.get_context("spawn")
+    ready, go = context.Semaphore(0), context.Event()
+    processes = [
+        context.Process(target=loop, args=(source, target, part, ready, go)) for part in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for _ in processes:
+        ready.acquire()
+    start = time.perf_counter()
+    go.set()
+    for process in processes:
+        process.join()
+    return time.perf_counter() - start
+
+
+def time_job(broker: str, prefix: str, source: str, target: str) -> float:
+    start = time.perf_counter()
+    with jobs.submit(
+        "map", source, target, broker=broker, prefix=prefix, transform="bench_affine", overwrite=True
+    ) as job:
+        report = job.wait(600)
+    assert report.complete, report
+    return time.perf_counter() - start
+
+
+def throughput(
+    broker: str, folder: Path, rounds: int, megabytes: int, threads: int
+) -> list[dict[str, object]]:
+    rows = []
+    prefix = f"bench-{uuid.uuid4().hex[:8]}"
+    with Fleet(
+        broker, PROCESSES, roots=[str(folder)], transforms=["jobs"], prefix=prefix, threads=threads
+    ) as fleet:
+        warm = make_source(folder, "gzip", 256, 8)
+        time_job(broker, prefix, warm, str(folder / "warm.zarr"))
+        for codec, kib in CELLS:
+            source = make_source(folder, codec, kib, megabytes)
+            pairs = [
+                (
+                    time_job(broker, prefix, source, str(folder / "j.zarr")),
+                    time_loop(source, str(folder / "l.zarr")),
+                )
+                for _ in range(rounds)
+            ]
+            shutil.rmtree(source)
+            ratios = sorted(plain / job for job, plain in pairs)
+            rows.append(
+                {
+                    "codec": codec,
+                    "chunk_kib": kib,
+                    "job_mb_s": megabytes * 1.048576 / statistics.median(job for job, _ in pairs),
+                    "loop_mb_s": megabytes * 1.048576 / statistics.median(plain for _, plain in pairs),
+                    "ratio": statistics.median(ratios),
+                    "ratio_min": ratios[0],
+                    "ratio_max": ratios[-1],
+                }
+            )
+        fleet.stop()
+    return rows
+
+
+def producer_cost(broker: str, folder: Path, tasks: int) -> dict[str, object]:
+    """Emit a job with no worker there; count time and processor time until all is durable."""
+    prefix = f"bench-{uuid.uuid4().hex[:8]}"
+    source = str(folder / "tiny.zarr")
+    sz.create_array(source, shape=(tasks,), chunks=(1,), dtype="u1", overwrite=True)
+    topics = JobTopics(prefix)
+    with open_broker(broker) as opened:
+        topics.ensure(opened)
+        cpu, start = time.process_time(), time.perf_counter()
+        with jobs.submit(
+            "copy",
+            source,
+            str(folder / "t.zarr"),
+            broker=opened,
+            prefix=prefix,
+            max_lag=10 * tasks,
+            overwrite=True,
+        ) as job:
+            while job.progress().emitted < tasks:
+                job.wait(0.01)
+            wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return {"tasks": tasks, "us_wall": wall / tasks * 1e6, "us_cpu": cpu / tasks * 1e6}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--broker", help="default: an embedded broker in the benchmark's folder")
+    parser.add_argument("--folder", help="where arrays are written; default: a temporary folder")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megabytes", type=int, default=256, help="size of each array, MiB")
+    parser.add_argument("--threads", type=int, default=1, help="codec threads of each worker")
+    parser.add_argument("--tasks", type=int, default=50_000, help="tasks of the producer's measurement")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(HERE)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        broker = options.broker or f"sqlite:///{folder}/queue.db"
+        rows = throughput(broker, folder, options.rounds, options.megabytes, options.threads)
+        cost = producer_cost(broker, folder, options.tasks)
+    if options.json:
+        print(json.dumps({"broker": broker, "throughput": rows, "producer": cost}, indent=2))
+        return
+    columns = f"{'codec':6} {'KiB':>5} {'job MB/s':>9} {'loop MB/s':>9} {'ratio':>6}"
+    print(f"{columns}  (min-max of {options.rounds} rounds)")
+    for row in rows:
+        print(
+            f"{row['codec']:6} {row['chunk_kib']:5} {row['job_mb_s']:9.0f} {row['loop_mb_s']:9.0f} "
+            f"{row['ratio']:6.2f}  ({row['ratio_min']:.2f}-{row['ratio_max']:.2f})"
+        )
+    print(f"producer: {cost['us_wall']:.1f} µs wall, {cost['us_cpu']:.1f} µs processor time a task")
+
+
+if __name__ == "__main__":
+    main()

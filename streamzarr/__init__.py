@@ -1,0 +1,80 @@
+"""Chunk jobs and live feeds through Kafka into Zarr, under backpressure, nothing lost.
+
+The top level is a thin, lazy namespace (PEP 562): ``import streamzarr as sz`` costs numpy and numcodecs, and
+each name loads its layer when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from streamzarr import flow, jobs, queue, stores, zarr
+    from streamzarr.fleet import Fleet
+    from streamzarr.flow import Demand, LagDemand
+    from streamzarr.jobs import transform
+    from streamzarr.queue import open_broker
+    from streamzarr.stores import open_store
+    from streamzarr.zarr import (
+        Array,
+        Group,
+        create_array,
+        create_group,
+        open,  # noqa: A004
+        open_array,
+        open_group,
+    )
+
+_HOMES = {
+    "Array": "zarr",
+    "Demand": "flow",
+    "Fleet": "fleet",
+    "Group": "zarr",
+    "LagDemand": "flow",
+    "create_array": "zarr",
+    "create_group": "zarr",
+    "open": "zarr",
+    "open_array": "zarr",
+    "open_broker": "queue",
+    "open_group": "zarr",
+    "open_store": "stores",
+    "transform": "jobs",
+}
+_LAYERS = ("flow", "jobs", "queue", "stores", "zarr")
+
+__all__ = [
+    "Array",
+    "Demand",
+    "Fleet",
+    "Group",
+    "LagDemand",
+    "__version__",
+    "create_array",
+    "create_group",
+    "flow",
+    "jobs",
+    "open",
+    "open_array",
+    "open_broker",
+    "open_group",
+    "open_store",
+    "queue",
+    "stores",
+    "transform",
+    "zarr",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAYERS:
+        return importlib.import_module(f"streamzarr.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"streamzarr.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'streamzarr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

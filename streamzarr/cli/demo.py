@@ -1,0 +1,96 @@
+"""``streamzarr demo``: the main job on data of its own, with a check and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streamzarr.cli.options import examples, json_option
+from streamzarr.cli.output import duration, print_json, print_table, size
+
+if TYPE_CHECKING:
+    from streamzarr.demo.run import DemoResult
+
+
+@click.command(
+    epilog=examples(
+        "streamzarr demo",
+        "streamzarr demo --workers 4 --size 1000",
+        "streamzarr demo --broker kafka://localhost:9092",
+    )
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for arrays, picture and embedded broker; what an earlier demo left there is replaced.",
+)
+@click.option(
+    "--size",
+    "megabytes",
+    type=click.FloatRange(min=1),
+    default=215.0,
+    show_default=True,
+    metavar="MB",
+    help="Least size of the field.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
+@click.option(
+    "--broker",
+    metavar="URL",
+    help="Another broker, such as kafka://host:port; without it an embedded one in the output folder.",
+)
+@click.option(
+    "--picture/--no-picture", default=True, show_default=True, help="Draw input and output as a PNG."
+)
+@json_option
+def demo(
+    output: Path, megabytes: float, workers: int, broker: str | None, picture: bool, as_json: bool
+) -> None:
+    """See the main job at work; needs no server.
+
+    Makes a year of sea-surface temperature, sends it through a queue to worker processes that turn kelvin
+    into degrees Celsius and store it in other chunks, another codec and another Zarr format, checks every
+    value of the result against numpy, and draws both. Exit code 2 when a value is wrong.
+    """
+    from streamzarr.demo.run import run_demo
+
+    result = run_demo(
+        output,
+        megabytes=megabytes,
+        workers=workers,
+        broker=broker,
+        picture=picture,
+        say=lambda line: click.echo(line, err=True),
+    )
+    if as_json:
+        print_json(result)
+    else:
+        _print_summary(result, own_broker=broker is None)
+
+
+def _print_summary(result: DemoResult, *, own_broker: bool) -> None:
+    job = result.job
+    print_table(
+        ("chunks", "chunks/s", "MB/s", "retried", "dead", "job", "input", "output", "in all"),
+        [
+            (
+                job.written,
+                round(job.written / max(job.seconds, 0.001)),
+                round(job.bytes / max(job.seconds, 0.001) / 1e6, 1),
+                job.retried,
+                job.dead,
+                duration(job.seconds),
+                size(result.source_stored),
+                size(result.target_stored),
+                duration(result.seconds),
+            )
+        ],
+        empty="",
+    )
+    click.echo(f"\nlook at it: streamzarr info {result.target}")
+    if own_broker:
+        click.echo(f"            streamzarr job status --broker {result.broker}")

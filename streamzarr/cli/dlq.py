@@ -1,0 +1,223 @@
+"""``streamzarr dlq``: the tasks that failed for good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamzarr.cli.options import broker_option, examples, json_option, open_existing, prefix_option
+from streamzarr.cli.output import age, counted, print_facts, print_json, print_line, print_table
+from streamzarr.errors import ConfigError, StreamzarrError
+
+if TYPE_CHECKING:
+    from streamzarr.queue import DeadLetter, DeadLetterQueue
+    from streamzarr.queue.deadletter import Entry
+
+SHORT = 12
+"""So much of a job's id tells it from others; commands take it."""
+
+job_option = click.option(
+    "--job", metavar="JOB", help="Only those of this job; the beginning of its id will do."
+)
+all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
+numbers_argument = click.argument("numbers", nargs=-1, type=click.IntRange(min=0), metavar="[N]...")
+
+
+@click.group()
+def dlq() -> None:
+    """Look at dead letters, send them again, or drop them.
+
+    A dead letter is a task that failed for good, exactly as it was, with the reason.
+    """
+
+
+@dlq.command(epilog=examples("streamzarr dlq ls --job 01M7XZ", "streamzarr dlq ls --json | jq '.[].message'"))
+@job_option
+@broker_option
+@prefix_option
+@json_option
+def ls(job: str | None, broker: str, prefix: str, as_json: bool) -> None:
+    """List the dead letters that were not replayed or dropped."""
+    with _queue(broker, prefix) as queue:
+        entries = _select(queue, (), job)
+    if as_json:
+        print_json([_facts(entry) for entry in entries])
+        return
+    print_table(
+        ("number", "job", "task", "error", "message", "stage", "attempts", "age"),
+        [_row(entry) for entry in entries],
+        empty="no dead letters",
+    )
+
+
+@dlq.command(epilog=examples("streamzarr dlq show 3"))
+@click.argument("number", type=click.IntRange(min=0))
+@broker_option
+@prefix_option
+@json_option
+def show(number: int, broker: str, prefix: str, as_json: bool) -> None:
+    """Show one dead letter: where it came from, why it failed, and the task itself."""
+    with _queue(broker, prefix) as queue:
+        letter = queue.get((0, number))
+    facts = _facts(((0, number), letter))
+    if as_json:
+        print_json({**facts, "headers": dict(letter.headers), "value": letter.value})
+        return
+    origin = f"{letter.topic}[{letter.partition}] offset {letter.offset}, sent {_when(letter.timestamp)}"
+    task = facts["target_chunk"] is not None
+    print_facts(
+        [
+            ("number", number),
+            ("job", facts["job"]),
+            ("task", facts["task"]),
+            *([("writes", f"chunk {facts['target_chunk']} of {facts['target']}")] if task else []),
+            *([("reads", facts["source"])] if task else []),
+            ("error", facts["error"]),
+            ("message", facts["message"]),
+            ("stage", facts["stage"]),
+            ("attempts", facts["attempts"]),
+            ("first tried", f"{_when(letter.first_seen)}, {_ago(letter.first_seen)} ago"),
+            ("worker", facts["worker"]),
+            ("origin", origin),
+            ("value", (letter.value or b"").decode("utf-8", "backslashreplace")),
+        ]
+    )
+
+
+@dlq.command(epilog=examples("streamzarr dlq replay 3 7", "streamzarr dlq replay --job 01M7XZ"))
+@numbers_argument
+@job_option
+@all_option
+@broker_option
+@prefix_option
+@json_option
+def replay(
+    numbers: tuple[int, ...], job: str | None, everything: bool, broker: str, prefix: str, as_json: bool
+) -> None:
+    """Send dead letters to the workers again: those with the numbers N, those of a job, or all."""
+    from streamzarr.jobs import JobTopics
+    from streamzarr.jobs import replay as replay_letters
+    from streamzarr.queue import DeadLetterQueue
+
+    _check_choice(numbers, job, everything)
+    topics = JobTopics(prefix)
+    with open_existing(broker) as opened:
+        entries = _select(DeadLetterQueue(opened, topics.dead), numbers, job)
+        count = replay_letters(opened, topics, entries)
+    _tell("replayed", count, entries, as_json)
+
+
+@dlq.command(epilog=examples("streamzarr dlq drop 3", "streamzarr dlq drop --all"))
+@numbers_argument
+@job_option
+@all_option
+@broker_option
+@prefix_option
+@json_option
+def drop(
+    numbers: tuple[int, ...], job: str | None, everything: bool, broker: str, prefix: str, as_json: bool
+) -> None:
+    """Give dead letters up: they are listed no more, and their chunks stay unwritten."""
+    _check_choice(numbers, job, everything)
+    with _queue(broker, prefix) as queue:
+        entries = _select(queue, numbers, job)
+        count = queue.drop(entries)
+    _tell("dropped", count, entries, as_json)
+
+
+@contextmanager
+def _queue(broker: str, prefix: str) -> Iterator[DeadLetterQueue]:
+    from streamzarr.jobs import JobTopics
+    from streamzarr.queue import DeadLetterQueue
+
+    with open_existing(broker) as opened:
+        yield DeadLetterQueue(opened, JobTopics(prefix).dead)
+
+
+def _select(queue: DeadLetterQueue, numbers: tuple[int, ...], job: str | None) -> list[Entry]:
+    """Return the open letters with these numbers (none given: all) and of this job."""
+    wanted = (job or "").upper().encode()
+    entries = queue.ls(lambda letter: job is None or _header(letter, "streamzarr.job").startswith(wanted))
+    if not numbers:
+        return entries
+    chosen = [entry for entry in entries if entry[0][1] in numbers]
+    if missing := sorted(set(numbers) - {id_[1] for id_, _ in chosen}):
+        raise ConfigError(f"no open dead letter has the number {missing[0]}; see `streamzarr dlq ls`")
+    return chosen
+
+
+def _check_choice(numbers: tuple[int, ...], job: str | None, everything: bool) -> None:
+    if bool(numbers) + (job is not None) + everything != 1:
+        raise click.UsageError("say which: numbers, --job or --all, one of the three")
+
+
+def _facts(entry: Entry | tuple[tuple[int, int], DeadLetter]) -> dict[str, Any]:
+    """Return what a dead letter tells; the task's parts are None where its message cannot be read."""
+    from streamzarr.jobs.wire import decode_stage, decode_task
+
+    (_, number), letter = entry  # the topic has one partition
+    facts: dict[str, Any] = {
+        "number": number,
+        "job": _header(letter, "streamzarr.job").decode("utf-8", "backslashreplace"),
+        "task": _header(letter, "streamzarr.task").decode("utf-8", "backslashreplace"),
+        "error": letter.error_class,
+        "message": letter.message,
+        "stage": letter.stage,
+        "attempts": letter.attempts,
+        "first_seen": letter.first_seen,
+        "worker": letter.worker,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "timestamp": letter.timestamp,
+        "source": None,
+        "target": None,
+        "target_chunk": None,
+    }
+    try:
+        task = decode_task(letter.value)
+        stage = decode_stage(task.stage)
+    except StreamzarrError:
+        return facts  # not a task: that is why it is here
+    return {**facts, "source": stage.source, "target": stage.target, "target_chunk": list(task.chunk)}
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    facts = _facts(entry)
+    names = ("number", "job", "task", "error", "message", "stage", "attempts")
+    row = {**facts, "job": facts["job"][:SHORT], "message": _first_line(facts["message"])}
+    return (*(row[name] for name in names), _ago(facts["first_seen"]))
+
+
+def _header(letter: DeadLetter, name: str) -> bytes:
+    return dict(letter.headers).get(name, b"")
+
+
+def _tell(done: str, count: int, entries: list[Entry], as_json: bool) -> None:
+    jobs = sorted(
+        {_header(letter, "streamzarr.job").decode("utf-8", "replace") for _, letter in entries} - {""}
+    )
+    if as_json:
+        print_json({done: count, "jobs": jobs})
+        return
+    print_line(f"{done} {counted(count, 'dead letter')}")
+    if done == "replayed":
+        for job in jobs:
+            print_line(f"see `streamzarr job status {job}`")
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+def _when(timestamp: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(timestamp / 1000)) + " UTC"
+
+
+def _ago(timestamp: int) -> str:
+    return age(time.time() - timestamp / 1000)

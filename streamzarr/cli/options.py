@@ -1,0 +1,141 @@
+"""Options and parameter types that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import click
+
+from streamzarr.errors import QueueError
+
+if TYPE_CHECKING:
+    from streamzarr.queue import Broker
+
+DEFAULT_BROKER = "sqlite:///streamzarr.db"
+
+broker_option = click.option(
+    "--broker",
+    metavar="URL",
+    envvar="STREAMZARR_BROKER",
+    default=DEFAULT_BROKER,
+    show_default=True,
+    show_envvar=True,
+    help="sqlite:///path (one machine, no server) or kafka://host:port.",
+)
+prefix_option = click.option(
+    "--prefix",
+    envvar="STREAMZARR_PREFIX",
+    default="streamzarr",
+    show_default=True,
+    show_envvar=True,
+    help="First part of the topics' names; the same for workers and jobs that belong together.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+max_lag_option = click.option(
+    "--max-lag",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="How many tasks may be queued and not yet done; the submitter waits for the workers beyond it.",
+)
+
+
+def examples(*lines: str) -> str:
+    """Return the epilog of a command's help that shows how to call it."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Integers(click.ParamType[tuple[int, ...]]):
+    """Positive integers separated by commas: ``2`` or ``256,256``."""
+
+    name = "N[,N...]"
+
+    def convert(  # noqa: D102
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+            self.fail(
+                f"got {value!r}, expected positive integers separated by commas, as in 256,256", param, ctx
+            )
+        return tuple(map(int, parts))
+
+
+class Assignment(click.ParamType[tuple[str, Any]]):
+    """``name=value``; the value is a number, true, false or null where it reads as one, else text."""
+
+    name = "NAME=VALUE"
+
+    def convert(  # noqa: D102
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        if isinstance(value, tuple):
+            return value
+        name, mark, text = str(value).partition("=")
+        if not mark or not name.isidentifier():
+            self.fail(f"got {value!r}, expected name=value, as in offset=-273.15", param, ctx)
+        try:
+            parsed = json.loads(text)
+        except ValueError:
+            parsed = text
+        return name, parsed if isinstance(parsed, str | int | float | bool | None) else text
+
+
+class DType(click.ParamType[str]):
+    """A numpy dtype by name."""
+
+    name = "DTYPE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: D102
+        import numpy as np
+
+        try:
+            return str(np.dtype(value).str)
+        except (TypeError, ValueError):
+            self.fail(f"got {value!r}, expected a numpy dtype, as in float32 or i2", param, ctx)
+
+
+class Compressor(click.ParamType[Any]):
+    """The name of a codec, ``none``, ``keep``, or a codec's configuration in JSON."""
+
+    name = "CODEC"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: D102
+        if value is None or not isinstance(value, str):
+            return value
+        if value == "none":
+            return None
+        if not value.startswith("{"):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            self.fail(f"got {value!r}, which is not JSON: {error}", param, ctx)
+
+
+def open_existing(url: str) -> Broker:
+    """Open a broker that should be there already.
+
+    An embedded broker is made when it is not there. To a command that only looks, a missing file means a
+    mistyped path or another folder.
+
+    Raises
+    ------
+    streamzarr.errors.QueueError
+        The embedded broker's file does not exist, or the broker cannot be reached.
+    """
+    from streamzarr.queue import open_broker
+
+    if url.startswith("sqlite:///"):
+        path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
+        if not path.exists():
+            raise QueueError(
+                f"no broker at {url}: the file {path.absolute()} does not exist; "
+                "give --broker or STREAMZARR_BROKER, or start a worker or submit a job to make it"
+            )
+    return open_broker(url)

@@ -1,0 +1,233 @@
+"""``streamzarr job submit``: one command for each kind of job."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamzarr.cli.failures import EXIT_DEAD_LETTERS, EXIT_INTERRUPTED, Failure, sentence_of
+from streamzarr.cli.interrupts import interrupt_at_a_safe_moment
+from streamzarr.cli.options import (
+    Assignment,
+    Compressor,
+    DType,
+    Integers,
+    broker_option,
+    examples,
+    json_option,
+    max_lag_option,
+    prefix_option,
+)
+from streamzarr.cli.output import counted, duration, print_json, print_line, size
+from streamzarr.errors import StreamzarrError
+
+if TYPE_CHECKING:
+    from streamzarr.jobs import JobHandle, JobReport
+
+Command = Callable[..., None]
+
+
+_JOB_OPTIONS: Sequence[Callable[[Command], Command]] = (
+    click.argument("source"),
+    click.argument("target"),
+    broker_option,
+    prefix_option,
+    click.option("--chunks", type=Integers(), help="Shape of the target's chunks; the source's without it."),
+    click.option("--dtype", type=DType(), help="dtype of the target; the source's without it."),
+    click.option(
+        "--compressor",
+        "compressors",
+        type=Compressor(),
+        default="keep",
+        show_default=True,
+        help='zstd, blosc, gzip, none, keep (as the source), or JSON such as \'{"id": "zstd", "level": 5}\'.',
+    ),
+    click.option(
+        "--zarr-format", type=click.Choice(["2", "3"]), help="Format of the target; the source's without it."
+    ),
+    click.option(
+        "--missing",
+        type=click.Choice(["fill", "error"]),
+        default="fill",
+        show_default=True,
+        help="A source chunk that is not stored: holds the fill value, or fails its task.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
+    max_lag_option,
+    click.option(
+        "--detach", is_flag=True, help="Return at once; a process in the background sends the tasks."
+    ),
+    json_option,
+)
+
+
+def _job_options(command: Command) -> Command:
+    """Give a command the arguments and options that all kinds of jobs have."""
+    for option in reversed(_JOB_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group()
+def submit() -> None:
+    """Submit a job: one task for each chunk of the target.
+
+    The command waits for the job and shows its progress. Ctrl-C leaves it where it stands.
+    Exit code 0: all is written; 3: some tasks are in the dead letters; 2: an error.
+    """
+
+
+@submit.command(
+    epilog=examples(
+        "streamzarr job submit copy old.zarr new.zarr --zarr-format 3 --compressor zstd",
+        "streamzarr job submit copy maps.zarr series.zarr --chunks 365,60,60",
+    )
+)
+@_job_options
+def copy(**options: Any) -> None:
+    """Store SOURCE anew as TARGET: other chunks, codec, dtype or Zarr format."""
+    _submit("copy", **options)
+
+
+@submit.command(
+    "map",
+    epilog=examples(
+        "streamzarr job submit map kelvin.zarr celsius.zarr --transform celsius --param offset=-273.15",
+    ),
+)
+@_job_options
+@click.option("--transform", required=True, metavar="NAME", help="Name of a transform that the workers know.")
+@click.option(
+    "--param", "params", type=Assignment(), multiple=True, help="A keyword for the transform; repeatable."
+)
+def map_(params: tuple[tuple[str, Any], ...], **options: Any) -> None:
+    """Apply a transform to every chunk of SOURCE and store the result as TARGET."""
+    _submit("map", params=dict(params), **options)
+
+
+@submit.command(
+    epilog=examples(
+        "streamzarr job submit downsample field.zarr pyramid.zarr --factor 2 --levels 4",
+        "streamzarr job submit downsample stack.zarr pyramid.zarr --factor 1,2,2 --method max",
+    )
+)
+@_job_options
+@click.option(
+    "--factor", type=Integers(), default="2", show_default=True, help="For all axes, or one for each."
+)
+@click.option(
+    "--levels", type=click.IntRange(min=1), default=2, show_default=True, help="Arrays in the pyramid."
+)
+@click.option(
+    "--method",
+    type=click.Choice(["mean", "nearest", "max"]),
+    default="mean",
+    show_default=True,
+    help="What a cell becomes.",
+)
+def downsample(factor: tuple[int, ...], **options: Any) -> None:
+    """Make TARGET a pyramid: array 0 is SOURCE, each further one the last reduced by a factor."""
+    _submit("downsample", factor=_one_or_all(factor), **options)
+
+
+def _submit(
+    kind: str,
+    source: str,
+    target: str,
+    *,
+    broker: str,
+    prefix: str,
+    chunks: tuple[int, ...] | None,
+    zarr_format: str | None,
+    max_lag: int,
+    detach: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    from streamzarr.jobs import submit as submit_job
+    from streamzarr.queue import open_broker
+
+    with open_broker(broker) as opened:
+        handle = submit_job(
+            kind,  # type: ignore[arg-type]
+            source,
+            target,
+            broker=opened,
+            prefix=prefix,
+            chunks=None if chunks is None else _one_or_all(chunks),
+            zarr_format=None if zarr_format is None else int(zarr_format),  # type: ignore[arg-type]
+            max_lag=max_lag,
+            **options,
+        )
+        if not detach:
+            follow(handle, as_json=as_json)
+            return
+        handle.close()
+    _detach(handle.id, broker=broker, prefix=prefix, max_lag=max_lag, as_json=as_json)
+
+
+def follow(handle: JobHandle, *, as_json: bool) -> None:
+    """Show a job's progress on stderr until it is over, then its report on stdout; sets the exit code."""
+    from streamzarr.jobs.progress import progress_sink
+
+    with handle, interrupt_at_a_safe_moment() as check, progress_sink(True) as show:
+
+        def step(report: JobReport) -> None:
+            if show is not None:
+                show(report)
+            check()
+
+        try:
+            report = handle.wait(progress=step)
+        except KeyboardInterrupt:
+            raise Failure(
+                f"job {handle.id} stays where it is; go on with `streamzarr job resume {handle.id}`",
+                EXIT_INTERRUPTED,
+            ) from None
+        except StreamzarrError as error:
+            raise Failure(f"{sentence_of(error)}; go on with `streamzarr job resume {handle.id}`") from error
+    if as_json:
+        print_json(report)
+    elif report.state == "done":
+        figures = f"{report.written} chunks, {size(report.bytes)} in {duration(report.seconds)}"
+        print_line(f"job {report.job} done: {figures}")
+    if report.state == "cancelled":
+        raise Failure(f"job {report.job} was cancelled; go on with `streamzarr job resume {report.job}`")
+    if report.state != "done":
+        raise Failure(
+            f"job {report.job}: {report.written} of {report.tasks} chunks are written, "
+            f"{counted(report.dead, 'dead letter')}; see `streamzarr dlq ls --job {report.job}`",
+            EXIT_DEAD_LETTERS,
+        )
+
+
+def _detach(job: str, *, broker: str, prefix: str, max_lag: int, as_json: bool) -> None:
+    """Have a process of its own go on with a job that this one submitted."""
+    log = Path(tempfile.gettempdir()) / f"streamzarr-job-{job}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "streamzarr", "job", "resume", job, "--max-lag", str(max_lag)],
+            # In the environment, where a password in the URL does not show in `ps`.
+            env={**os.environ, "STREAMZARR_BROKER": broker, "STREAMZARR_PREFIX": prefix},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    if as_json:
+        print_json({"job": job, "pid": process.pid, "log": str(log)})
+    else:
+        click.echo(
+            f"job {job} goes on in process {process.pid}, log {log}; see `streamzarr job status {job}`"
+        )
+
+
+def _one_or_all(numbers: tuple[int, ...]) -> int | tuple[int, ...]:
+    return numbers[0] if len(numbers) == 1 else numbers

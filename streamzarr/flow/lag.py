@@ -1,0 +1,187 @@
+"""Demand measured over a topic: a producer emits only what a consumer group will soon take.
+
+No streaming library had this: demand stops at the process, and a topic takes whatever it is given. Here
+the group's own commits say how far it is, so the workers need not cooperate, and need not even run yet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from streamzarr.errors import ConfigError, QueueError
+from streamzarr.flow.clock import MONOTONIC, Clock
+from streamzarr.flow.demand import Bounds, Credits, Room, refill, split
+from streamzarr.queue.base import Broker, TopicInfo
+from streamzarr.queue.retry import is_transient
+
+_log = logging.getLogger(__name__)
+
+
+def group_lag(info: TopicInfo, committed: Mapping[int, int]) -> int:
+    """Return how many records of a topic a group has not settled yet.
+
+    A partition without a commit is read from its beginning, and so is one whose commit has been trimmed
+    away. Offsets that hold no record (compaction, transaction markers) count as well: the lag is never
+    too small.
+
+    Examples
+    --------
+    >>> group_lag(TopicInfo("jobs", begin={0: 10, 1: 0}, end={0: 50, 1: 30}), committed={1: 25})
+    45
+    """
+    return sum(
+        max(0, end - max(committed.get(partition, 0), info.begin.get(partition, 0)))
+        for partition, end in info.end.items()
+    )
+
+
+class LagDemand(Credits):
+    """Let in only ``max_lag`` messages more than a consumer group has settled of a topic.
+
+    Outstanding is what the broker reports (produced end minus the group's low watermark) plus what this
+    producer let in and the report cannot show yet. New messages are let in when no more than `min_lag` are
+    outstanding, then as many as bring them to `max_lag`.
+
+    Fails closed: when the broker could not be read for `stale_after` seconds nothing is let in, the log says
+    so once, and :attr:`stale` is true until it can be read again.
+
+    Parameters
+    ----------
+    broker, topic, group
+        Whose lag. Other producers on the topic are counted in the lag but take no credit here; give each
+        of several producers its share of `max_lag`.
+    max_lag, min_lag
+        Records; `min_lag` is half of `max_lag` when absent.
+    refresh
+        Seconds between two readings while somebody asks for room.
+    stale_after
+        Seconds for which a reading is believed.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The bounds do not fit together, or ``stale_after`` is not longer than ``refresh``.
+
+    Notes
+    -----
+    Threads: thread-safe; :meth:`room` reads the broker on the calling thread, at most once in `refresh`
+    seconds, and blocks for as long as the broker takes. It starts no thread.
+
+    Slow, never wrong: one unsettled record holds the watermark, and then less is asked for than could be.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        group: str,
+        *,
+        max_lag: int,
+        min_lag: int | None = None,
+        refresh: float = 0.1,
+        stale_after: float = 10.0,
+        clock: Clock = MONOTONIC,
+    ) -> None:
+        super().__init__(clock)
+        if not 0 < refresh < stale_after:
+            raise ConfigError(
+                f"refresh={refresh}, stale_after={stale_after}: expected 0 < refresh < stale_after"
+            )
+        self.bounds = Bounds(max_lag, max_lag // 2 if min_lag is None else min_lag)
+        self.recheck = refresh
+        self._broker, self._topic, self._group = broker, topic, group
+        self._refresh, self._stale_after = refresh, stale_after
+        self._credit = 0
+        self._lag: int | None = None  # None until the first reading
+        self._taken = 0  # messages let in, ever
+        self._settled = 0  # of these, the ones whose sending has ended, ever
+        self._shown = 0  # of these, the ones that the last reading surely counted
+        self._read_at = self._asked_at = float("-inf")
+        self._warned = False
+
+    def room(self) -> Room:
+        """Return how many messages may be sent now; reads the broker when the last reading is old.
+
+        Raises
+        ------
+        streamzarr.errors.TopicNotFoundError
+            There is no such topic.
+        """
+        with self._lock:
+            if self._closed:
+                return Room(0, None)
+            now = self._clock.now()
+            if now - self._asked_at >= self._refresh:
+                self._read()
+            if self._expired():
+                return Room(0, None)
+            return Room(split(self._credit, self.bounds)[0] if self._credit else 0, None)
+
+    def take(self, sizes: Sequence[int]) -> int:
+        """Let in as many messages as credit allows; nothing while :attr:`stale`."""
+        with self._lock:
+            if self._closed or self._expired():
+                return 0
+            count = min(self._credit, len(sizes))
+            self._credit -= count
+            self._taken += count
+            return count
+
+    def settle(self, count: int, nbytes: int) -> None:
+        """Note that `count` messages are on the topic, durably, or were given up."""
+        with self._lock:
+            if self._settled + count > self._taken:
+                raise ValueError(f"{count} messages settled, but {self._taken - self._settled} are in flight")
+            self._settled += count
+
+    @property
+    def outstanding(self) -> int | None:
+        """Messages that the group has not settled, sent or about to be sent; ``None`` before a reading."""
+        with self._lock:
+            return self._outstanding()
+
+    @property
+    def stale(self) -> bool:
+        """True while the lag is not known: nothing is let in."""
+        with self._lock:
+            return self._expired()
+
+    def _outstanding(self) -> int | None:
+        return None if self._lag is None else self._lag + self._taken - self._shown
+
+    def _expired(self) -> bool:
+        return self._clock.now() - self._read_at > self._stale_after
+
+    def _read(self) -> None:
+        # What was settled before the reading began is counted by it: it was flushed. Whatever was let in
+        # later may or may not be, and is counted once more: outstanding is never too small. For the same
+        # reason the watermark is read before the end.
+        self._asked_at, settled = self._clock.now(), self._settled
+        try:
+            committed = self._broker.committed(self._group, self._topic)
+            info = self._broker.describe(self._topic)
+        except QueueError as error:
+            if not is_transient(error):
+                raise
+            self._asked_at = self._clock.now()
+            self._warn(error)
+            return
+        # A reading is as old as its beginning, but the next one is due `refresh` after its end: a slow broker
+        # must not be asked without a pause.
+        self._read_at, self._asked_at = self._asked_at, self._clock.now()
+        self._lag, self._shown = group_lag(info, committed), settled
+        self._credit = refill(self._credit, self._lag + self._taken - settled, self.bounds)
+        if self._warned:
+            self._warned = False
+            _log.info("group %r on topic %r can be read again; producing goes on", self._group, self._topic)
+
+    def _warn(self, error: QueueError) -> None:
+        if self._expired() and not self._warned:
+            self._warned = True
+            _log.warning(
+                "nothing is produced as long as the lag of group %r on topic %r cannot be read: %s",
+                self._group,
+                self._topic,
+                error,
+            )

@@ -1,0 +1,14 @@
+"""Operators on batches of messages, for ``.pipe()``, beside those of RxPY.
+
+Functions of the user see a message's `data`; hooks and sinks, which belong to the program around them, see
+the :class:`~streamzarr.flow.Message`. A function that raises fails its message; failed messages pass all
+later operators untouched and end in ``settle``. The chain breaks (``on_error``) only when the program around
+is at fault.
+"""
+
+from streamzarr.flow.ops.batching import batch
+from streamzarr.flow.ops.dispatch import dispatch
+from streamzarr.flow.ops.mapping import drop_if, map, map_batch, map_messages  # noqa: A004 - the field's word
+from streamzarr.flow.ops.settle import settle
+
+__all__ = ["batch", "dispatch", "drop_if", "map", "map_batch", "map_messages", "settle"]

@@ -1,0 +1,247 @@
+"""The only place where a chain is concurrent: worker threads between two turns of the chain.
+
+::
+
+    chain's thread      receive ──► schedule ──► worker threads: fn(data) ──┐
+                                       ▲   due again, after backoff ◄───────┤ transient error
+    chain's thread      turn ◄──────── done ◄───────────────────────────────┘ result, or failed for good
+
+The queue is bounded by the chain's demand, since a message keeps its credit until it is settled.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from reactivex.abc import ObserverBase
+
+from streamzarr.errors import ConfigError, StreamzarrError
+from streamzarr.flow.lane import Lane
+from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.ops.schedule import Job, Schedule
+from streamzarr.flow.stage import Belongs, Operator, Stage, staged
+from streamzarr.queue.retry import RetryPolicy, is_transient
+
+_log = logging.getLogger(__name__)
+
+Hook = Callable[[Message], None]
+
+
+def dispatch(
+    fn: Callable[[Any], Any],
+    *,
+    workers: int = 1,
+    stage: str = "dispatch",
+    retry: RetryPolicy | None = None,
+    is_transient: Callable[[BaseException], bool] = is_transient,
+    on_start: Hook | None = None,
+    on_end: Hook | None = None,
+    alone: Callable[[Message], bool] | None = None,
+) -> Operator:
+    """Replace the data of each message by ``fn(data)``, computed in `workers` threads.
+
+    Results come out as they finish, in batches of all that are ready; with one worker and without `retry`
+    they keep their order.
+
+    Parameters
+    ----------
+    fn
+        Runs in a worker thread. An exception fails this message only, or has it tried again.
+    workers
+        Threads; they live from the chain's first message to its end.
+    stage
+        Its name in failures, and of the threads.
+    retry
+        How often to try again after a transient error, and when. Waiting costs memory only: neither a thread
+        nor the partition is held up, just the commit of its offset. ``None``: never.
+    is_transient
+        Tells which errors are; the others fail the message at the first attempt.
+    on_start, on_end
+        Called in the worker thread right before and right after each attempt, the latter also when `fn`
+        raises. If one raises itself, the chain breaks.
+    alone
+        Such a message runs only while no other one of this operator does: for those that are suspected of
+        killing the process. Called once per message, on the chain's thread.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        `workers` is below 1.
+
+    Notes
+    -----
+    Stopping: queued messages and those that wait for another attempt are handed back; running ones end. If
+    they do not end within the deadline their threads are left behind as daemons and their results ignored.
+
+    Examples
+    --------
+    >>> from streamzarr.flow import Demand, from_iterable, ops, run
+    >>> results = []
+    >>> chain = from_iterable(range(100), Demand(16)).pipe(
+    ...     ops.dispatch(lambda number: number * number, workers=4),
+    ...     ops.settle(results.extend),
+    ... )
+    >>> run(chain).ok, sum(message.data for message in results)
+    (100, 328350)
+    """
+    if workers < 1:
+        raise ConfigError(f"ops.dispatch(workers={workers}): expected at least 1")
+    work = _Work(fn, stage, retry, is_transient, on_start, on_end)
+    return staged(lambda lane, observer: _Dispatch(lane, observer, work, workers, alone))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One attempt at one message, and what its error means."""
+
+    fn: Callable[[Any], Any]
+    stage: str
+    retry: RetryPolicy | None
+    is_transient: Callable[[BaseException], bool]
+    on_start: Hook | None
+    on_end: Hook | None
+
+    def attempt(self, message: Message) -> tuple[Message, float | None]:
+        """Return the message as it is now, and the seconds until it shall be tried again, if it shall."""
+        attempts = message.attempts + 1
+        if self.on_start is not None:
+            self.on_start(message)
+        try:
+            return message.with_data(self.fn(message.data), attempts), None
+        except Exception as error:  # noqa: BLE001 - bad data is a value (design §7 rule 5)
+            return self._judge(message.with_data(message.data, attempts), error)
+        finally:
+            if self.on_end is not None:
+                self.on_end(message)
+
+    def _judge(self, message: Message, error: Exception) -> tuple[Message, float | None]:
+        delay = None
+        if self.retry is not None and self.is_transient(error):
+            delay = self.retry.delay(message.attempts, random.random())
+        if delay is None:
+            return message.fail(error, self.stage, message.attempts), None
+        _log.info("%s: attempt %d failed, again in %.1f s: %s", self.stage, message.attempts, delay, error)
+        return message, delay
+
+
+class _Dispatch(Stage):
+    """A schedule between the chain's thread and the workers'.
+
+    Threads: `_schedule` and `_closing` are guarded by `_changed`; `_done` and `_broken` go one way, from the
+    workers to the chain; the rest is the chain's.
+
+    Waking: at least one idle worker always knows the queue as it is. Whoever changes the queue wakes one,
+    who either takes a job, and wakes the next if more are queued, or waits until the earliest one is due. A
+    worker that has finished looks at the queue by itself.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        observer: ObserverBase[Batch],
+        work: _Work,
+        workers: int,
+        alone: Callable[[Message], bool] | None,
+    ) -> None:
+        super().__init__(lane, observer)
+        self._work, self._alone = work, alone
+        self._changed = threading.Condition()
+        self._schedule = Schedule()
+        self._done: deque[Message] = deque()  # appended to by workers, popped by the chain
+        self._broken: BaseException | None = None
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"streamzarr-{work.stage}-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # -- on the chain's thread ---------------------------------------------------------------------------
+
+    def receive(self, messages: tuple[Message, ...]) -> None:
+        jobs = [Job(message, self._runs_alone(message)) for message in messages if message.failure is None]
+        if jobs:
+            self.working += len(jobs)
+            with self._changed:
+                for job in jobs:
+                    self._schedule.add(job)
+                self._changed.notify()
+        if len(jobs) < len(messages):
+            self.emit([message for message in messages if message.failure is not None])
+
+    def _runs_alone(self, message: Message) -> bool:
+        return self._alone is not None and self._alone(message)
+
+    def turn(self) -> None:
+        if self._broken is not None:
+            what = f"{type(self._broken).__name__}: {self._broken}"
+            raise StreamzarrError(f"{self._work.stage}: a worker thread ended with {what}") from self._broken
+        done = [self._done.popleft() for _ in range(len(self._done))]
+        self.working -= len(done)
+        self.emit(done)
+
+    def withdraw(self, belongs: Belongs) -> list[Message]:
+        with self._changed:
+            withdrawn = self._schedule.withdraw(belongs)
+            self._changed.notify()  # what waited behind a message that runs alone may start now
+        self.working -= len(withdrawn)
+        return withdrawn
+
+    def close(self, timeout: float) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            idle = self._changed.wait_for(lambda: not self._schedule.running, timeout)
+            running = self._schedule.running
+        if idle:
+            for thread in self._threads:
+                thread.join()
+        else:
+            _log.warning("%s: %d messages still at work at the end are left", self._work.stage, running)
+        self.working = 0
+
+    # -- on the worker threads ---------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        try:
+            job = self._next()
+            while job is not None:
+                message, delay = self._work.attempt(job.message)
+                if delay is None:
+                    self._done.append(message)
+                    self.lane.bell.ring()
+                    job = self._next(ended=True)
+                else:
+                    job = self._next(ended=True, again=Job(message, job.alone), delay=delay)
+        except BaseException as error:  # noqa: BLE001 - raised on the chain's thread, by turn()
+            self._broken = error
+            self.lane.bell.ring()
+            self._next(ended=True)
+
+    def _next(self, *, ended: bool = False, again: Job | None = None, delay: float = 0.0) -> Job | None:
+        """Give back the job that has ended, or shall be done again, and wait for one; ``None``: no more."""
+        now = self.lane.clock.now()
+        with self._changed:
+            if again is not None:
+                self._schedule.retry(again, now + delay)
+            elif ended:
+                self._schedule.finish()
+            if self._closing:
+                self._changed.notify_all()  # close() waits for the last one
+            while not self._closing and self._broken is None:
+                job = self._schedule.start(now)
+                if job is not None:
+                    if self._schedule.queued:
+                        self._changed.notify()  # somebody else has to watch the queue and its times now
+                    return job
+                due = self._schedule.next_due()
+                self._changed.wait(None if due is None else max(0.0, due - now))
+                now = self.lane.clock.now()
+            return None

@@ -1,0 +1,198 @@
+"""A job in the hands of the one who submitted, resumed or watches it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import Self
+
+from streamzarr.errors import QueueError
+from streamzarr.jobs.drive import JobDriver
+from streamzarr.jobs.emit import pending_tasks
+from streamzarr.jobs.ledger import Ledger
+from streamzarr.jobs.plan import Plan
+from streamzarr.jobs.progress import ProgressSink, progress_sink
+from streamzarr.jobs.register import JobEntry, append_event
+from streamzarr.jobs.report import JobReport, JobState, state_of
+from streamzarr.jobs.topics import JobTopics
+from streamzarr.jobs.track import Tracker
+from streamzarr.jobs.wire import Cancelled, Resumed
+from streamzarr.queue.base import Broker
+
+DEFAULT_MAX_LAG = 2000
+
+
+class JobHandle:
+    """Emits a job's tasks and follows their results, each on a thread of its own.
+
+    Any thread may call any method. The threads are daemons: when the process ends, or is killed, the job
+    stays where it is and :func:`streamzarr.jobs.resume` goes on. Use it as a context manager, or call
+    :meth:`close`.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topics: JobTopics,
+        entry: JobEntry,
+        *,
+        max_lag: int = DEFAULT_MAX_LAG,
+        owns_broker: bool = False,
+    ) -> None:
+        self._broker = broker
+        self._owns_broker = owns_broker
+        self._control = threading.RLock()  # one cancel, resume or close at a time
+        self._workers = 0
+        self._topics = topics
+        self._submitted = entry.submitted
+        self._max_lag = max_lag
+        self._plan = Plan.of(entry.submitted.stages)
+        self._ledger = Ledger(self._plan.tasks)
+        self._tracker = Tracker(broker, topics, self.id, self._ledger, entry.submitted.results_from)
+        self._tracker.start()
+        self._driver: JobDriver | None = None
+
+    @property
+    def id(self) -> str:
+        """The job's id, a ULID."""
+        return self._submitted.job
+
+    @property
+    def plan(self) -> Plan:
+        """Stages and numbering of the job's tasks."""
+        return self._plan
+
+    # -- what a user does with it ------------------------------------------------------------------
+
+    def progress(self) -> JobReport:
+        """Return where the job stands, as far as results have arrived; asks the broker for the workers."""
+        # While the broker is away the last figures are the best there are; `wait` says so when it stays away.
+        with suppress(QueueError):
+            self._workers = self._broker.members(self._topics.group)
+        with self._tracker.changed:
+            ledger = self._ledger
+            state = self._state()
+            now_ms = self._tracker.last_result if state != "running" else time.time_ns() // 1_000_000
+            return JobReport(
+                job=self.id,
+                kind=self._submitted.kind,
+                state=state,
+                tasks=ledger.tasks,
+                emitted=self._driver.emitted if self._driver else 0,
+                written=ledger.written,
+                dead=ledger.dead,
+                skipped=ledger.skipped,
+                retried=ledger.retried,
+                bytes=ledger.nbytes,
+                seconds=max(0, now_ms - self._submitted.created) / 1000,
+                in_flight=self._driver.in_flight if self._driver else 0,
+                workers=self._workers,
+                created=self._submitted.created,
+                malformed=self._tracker.malformed,
+            )
+
+    def wait(self, timeout: float | None = None, *, progress: bool | ProgressSink = False) -> JobReport:
+        """Wait until every task is written or dead, the job is cancelled, or `timeout` seconds have passed.
+
+        Parameters
+        ----------
+        progress
+            True shows a bar in a terminal and plain lines in a pipe; or a function that is given each report.
+
+        Raises
+        ------
+        streamzarr.errors.StreamzarrError
+            Emission failed for good, e.g. the broker is gone; :meth:`resume` goes on from there.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with progress_sink(progress) as show:
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                step = 0.25 if left is None else min(0.25, left)
+                over = self._tracker.wait_for(self._is_over, step if show or left is not None else 1.0)
+                if show or over or left == 0.0:
+                    report = self.progress()
+                    if show:
+                        show(report)
+                    if over or left == 0.0:
+                        self._raise_failure()
+                        return report
+
+    def cancel(self) -> JobReport:
+        """Stop emission and have workers skip what is still queued; chunks written stay."""
+        with self._control:
+            self._halt()
+            append_event(self._broker, self._topics, Cancelled(self.id))
+            self._tracker.catch_up()
+            return self.progress()
+
+    def resume(self) -> Self:
+        """Go on where the job stands: send every task that is neither settled nor still queued.
+
+        Dead letters stay dead; ``streamzarr dlq replay`` sends those again.
+        """
+        with self._control:
+            self._halt()
+            append_event(self._broker, self._topics, Resumed(self.id))
+            # The queue first, the results second: a task that is settled in between is then in both.
+            pending = pending_tasks(self._broker, self._topics, self.id)
+            self._tracker.catch_up()
+            self.start(pending)
+            return self
+
+    def start(self, pending: frozenset[int] = frozenset()) -> None:
+        """Begin to emit, leaving out the `pending` tasks that are queued already."""
+        self._driver = JobDriver(
+            self._broker, self._topics, self.id, self._plan, self._tracker, pending, max_lag=self._max_lag
+        )
+        self._driver.start()
+
+    def catch_up(self) -> None:
+        """Return when all results that are on the topic now are taken into account."""
+        self._tracker.catch_up()
+
+    def close(self) -> None:
+        """Stop emitting and following; the job itself stays as it is. Idempotent."""
+        with self._control:
+            self._halt()
+            self._tracker.close()
+            if self._owns_broker:
+                self._broker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # -- under the tracker's condition ---------------------------------------------------------------
+
+    def _state(self) -> JobState:
+        state = state_of(self._plan, self._ledger, cancelled=self._tracker.cancelled)
+        if state in ("done", "cancelled") or self._driver is None:
+            return state
+        if self._driver.error is not None or self._tracker.failure is not None:
+            return "failed"
+        return "running" if self._driver.running else state
+
+    def _is_over(self) -> bool:
+        if self._tracker.failure is not None:
+            return True
+        if self._driver is None:
+            # Somebody else drives the job: over when there is nothing left to wait for.
+            return self._state() != "open"
+        # Dead letters may have been replayed since the driver ended.
+        return not self._driver.running and self._ledger.settled_in(self._driver.covered) == len(
+            self._driver.covered
+        )
+
+    def _halt(self) -> None:
+        if self._driver is not None:
+            self._driver.stop()
+
+    def _raise_failure(self) -> None:
+        if self._tracker.failure is not None:
+            raise self._tracker.failure
+        if self._driver is not None and self._driver.error is not None:
+            raise self._driver.error

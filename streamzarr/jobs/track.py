@@ -1,0 +1,164 @@
+"""Following one job: its results and whether it is cancelled, kept up to date by a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from streamzarr.errors import MessageError, QueueError
+from streamzarr.jobs.ledger import Ledger
+from streamzarr.jobs.topics import JobTopics
+from streamzarr.jobs.wire import Cancelled, Resumed, decode_event, decode_results
+from streamzarr.queue.base import Broker, Reader, Record, TopicPartition
+from streamzarr.queue.retry import is_transient
+
+POLL_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+"""So long a broker may be away; then whoever waits for the job is told."""
+
+
+class Tracker:
+    """Applies the results of one job to its :class:`Ledger`, and hears when anyone cancels or resumes it.
+
+    The thread that :meth:`start` starts owns the reader. Everything else may be called from any thread; the
+    ledger is read and changed only under ``changed``, a condition that is notified after every change.
+
+    Parameters
+    ----------
+    results_from
+        Offset in the results topic before which this job has no results.
+    """
+
+    def __init__(
+        self, broker: Broker, topics: JobTopics, job: str, ledger: Ledger, results_from: int
+    ) -> None:
+        self.changed = threading.Condition()
+        self.ledger = ledger
+        self.malformed = 0
+        """Records of the results topic that are not results; they belong to no job."""
+        self.last_result = 0
+        """Time of the newest result, milliseconds since the epoch."""
+        self.cancelled = False
+        """Whether the newest event of the job is a cancellation."""
+        self.on_cancelled: Callable[[], None] | None = None
+        """Called on the tracker's thread, under ``changed``, when the job is cancelled, here or elsewhere."""
+        self.error: QueueError | None = None
+        """Why the results cannot be read at present."""
+        self.failure: Exception | None = None
+        """Why they will not be read any more: the thread has ended."""
+        self._broker = broker
+        self._topics = topics
+        self._job = job
+        self._key = job.encode()
+        self._position = results_from
+        self._heard = 0
+        self._failing_since = 0.0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"streamzarr-results-{job}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the topic."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following; returns when the thread has ended (a poll lasts 0.2 s at most)."""
+        self._closed.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until `predicate` holds (it is called under ``changed``); tell whether it does."""
+        with self.changed:
+            return self.changed.wait_for(predicate, timeout)
+
+    def catch_up(self, timeout: float = 30.0) -> None:
+        """Return when every result and event that is on the topics now has been taken in.
+
+        Raises
+        ------
+        streamzarr.errors.QueueError
+            The topics could not be read to their end within `timeout` seconds.
+        """
+        results, events = self._topics.results, self._topics.jobs
+        end, heard = self._broker.describe(results).end[0], self._broker.describe(events).end[0]
+        self.wait_for(
+            lambda: self.failure is not None or (self._position >= end and self._heard >= heard), timeout
+        )
+        if self.failure is not None:
+            raise self.failure
+        if self._position < end or self._heard < heard:
+            raise self.error or QueueError(
+                f"{self._broker.url}: read {results} to offset {self._position}, {events} to {self._heard} "
+                f"in {timeout} s, expected {end} and {heard}"
+            )
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                with (
+                    self._broker.reader(self._topics.results, {0: self._position}) as results,
+                    self._broker.reader(self._topics.jobs, {0: self._heard}) as events,
+                ):
+                    while not self._closed.is_set():
+                        self._hear(events)
+                        self._read(results)
+            except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
+                if self._has_failed(error):
+                    return
+                self._closed.wait(RETRY_SECONDS)
+
+    def _has_failed(self, error: Exception) -> bool:
+        """Note an error; tell whether there is no point in reading on."""
+        now = time.monotonic()
+        with self.changed:
+            if isinstance(error, QueueError):
+                self._failing_since = now if self.error is None else self._failing_since
+                self.error = error
+            if not is_transient(error) or now - self._failing_since > PATIENCE_SECONDS:
+                self.failure = error
+            self.changed.notify_all()
+        return self.failure is not None
+
+    def _hear(self, reader: Reader) -> None:
+        records = reader.poll(1000, 0.0)
+        position = reader.positions()[TopicPartition(self._topics.jobs, 0)]
+        if position == self._heard:
+            return
+        cancelled = self.cancelled
+        for record in records:
+            try:
+                event = decode_event(record.value)
+            except MessageError:
+                continue  # tells of no job
+            if event.job == self._job and isinstance(event, Cancelled | Resumed):
+                cancelled = isinstance(event, Cancelled)
+        with self.changed:
+            self.cancelled = cancelled
+            self._heard = position
+            if cancelled and self.on_cancelled is not None:
+                self.on_cancelled()
+            self.changed.notify_all()
+
+    def _read(self, reader: Reader) -> None:
+        records = reader.poll(1000, POLL_SECONDS)
+        position = reader.positions()[TopicPartition(self._topics.results, 0)]
+        if not records and position == self._position and self.error is None:
+            return
+        with self.changed:
+            for record in records:
+                if record.key == self._key:
+                    self._apply(record)
+            self._position = position
+            self.error = None
+            self.changed.notify_all()
+
+    def _apply(self, record: Record) -> None:
+        try:
+            results = decode_results(record.value)
+        except MessageError:
+            self.malformed += 1
+            return
+        self.ledger.apply(results)
+        self.last_result = max(self.last_result, record.timestamp)

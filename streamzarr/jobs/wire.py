@@ -1,0 +1,197 @@
+"""What travels on the topics of a job, as JSON: tasks, results, and the register of jobs.
+
+A task is self-contained: a worker needs nothing but the message and its own allowed roots. Everything here
+is untrusted when read back, so decoding is typed, bounded and runs no code.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from streamzarr.errors import LimitExceededError, MessageError
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.queue.base import Headers
+
+JobKind: TypeAlias = Literal["copy", "map", "downsample"]
+Operation: TypeAlias = Literal["copy", "map", "downsample"]
+Method: TypeAlias = Literal["mean", "nearest", "max"]
+Missing: TypeAlias = Literal["fill", "error"]
+Params: TypeAlias = dict[str, str | int | float | bool | None]
+
+JobId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Axes: TypeAlias = Annotated[tuple[Count, ...], Meta(max_length=DEFAULT_LIMITS.max_ndim)]
+PositiveAxes: TypeAlias = Annotated[tuple[Positive, ...], Meta(max_length=DEFAULT_LIMITS.max_ndim)]
+
+JOB_HEADER = "streamzarr.job"
+TASK_HEADER = "streamzarr.task"
+
+
+class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a target array is stored. A worker refuses a target that was made anew with another layout."""
+
+    shape: Axes
+    chunks: PositiveAxes
+    dtype: str
+    zarr_format: Literal[2, 3]
+    codecs: msgspec.Raw
+    """The codec settings as the target's metadata document has them (v2: filters, compressor, order)."""
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != len(self.chunks):
+            raise ValueError(f"chunks {self.chunks} for shape {self.shape}, expected as many axes")
+
+    @property
+    def tasks(self) -> int:
+        """Number of chunks, each of which is one task."""
+        return math.prod(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One source array to one target array: the part that all tasks of a stage have in common."""
+
+    operation: Operation
+    source: str
+    target: str
+    layout: Layout
+    transform: str | None = None
+    params: Params = {}
+    factor: PositiveAxes = ()
+    method: Method = "mean"
+    missing: Missing = "fill"
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One unit of chunk work; writes exactly the one target chunk that it names."""
+
+    v: Literal[1]
+    job: JobId
+    task: Count
+    chunk: Axes
+    stage: msgspec.Raw
+    """A :class:`Stage`, left encoded: workers decode each distinct stage once."""
+
+
+class Written(msgspec.Struct, frozen=True, array_like=True):
+    """A task whose chunk is durable in the target."""
+
+    task: int
+    attempts: int
+    nbytes: int
+    """Decoded bytes of the target chunk."""
+
+
+class Dead(msgspec.Struct, frozen=True, array_like=True):
+    """A task that is now a dead letter."""
+
+    task: int
+    attempts: int
+    error: str
+
+
+class Results(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one worker settled of one job since its last such record."""
+
+    job: str
+    worker: str
+    written: tuple[Written, ...] = ()
+    dead: tuple[Dead, ...] = ()
+    skipped: tuple[int, ...] = ()
+    replayed: tuple[int, ...] = ()
+    """Dead letters that are sent again; written by whoever replays them, before they are."""
+
+
+class Submitted(msgspec.Struct, frozen=True, tag="submitted"):
+    """A job as it was submitted: all that is needed to resume it from anywhere."""
+
+    job: JobId
+    kind: JobKind
+    stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=64)]
+    created: Count
+    """Milliseconds since the epoch."""
+    results_from: Count
+    """Offset in the results topic before which this job has no results."""
+
+    def __post_init__(self) -> None:
+        tasks = sum(stage.layout.tasks for stage in self.stages)
+        if tasks > DEFAULT_LIMITS.max_tasks:
+            raise ValueError(f"{tasks} tasks, expected at most {DEFAULT_LIMITS.max_tasks}")
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """From here on workers skip the tasks of this job."""
+
+    job: JobId
+
+
+class Resumed(msgspec.Struct, frozen=True, tag="resumed"):
+    """The job goes on; an earlier cancellation no longer counts."""
+
+    job: JobId
+
+
+JobEvent: TypeAlias = Submitted | Cancelled | Resumed
+
+T = TypeVar("T")
+_encoder = msgspec.json.Encoder()
+_tasks = msgspec.json.Decoder(Task)
+_stages = msgspec.json.Decoder(Stage)
+_results = msgspec.json.Decoder(Results)
+_events: msgspec.json.Decoder[JobEvent] = msgspec.json.Decoder(JobEvent)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Return the JSON bytes of any message of this module."""
+    return _encoder.encode(message)
+
+
+def decode_task(data: bytes | None, limits: Limits = DEFAULT_LIMITS) -> Task:
+    """Return the task in `data`; raises ``MessageError`` or ``LimitExceededError``."""
+    if data is not None and len(data) > limits.max_task_bytes:
+        raise LimitExceededError(
+            f"task message of {len(data)} bytes, expected at most {limits.max_task_bytes}"
+        )
+    return _decode(_tasks, data, "chunk task")
+
+
+def decode_stage(data: bytes | msgspec.Raw) -> Stage:
+    """Return the stage in `data`; raises ``MessageError``."""
+    return _decode(_stages, bytes(data), "stage of a chunk task")
+
+
+def decode_results(data: bytes | None) -> Results:
+    """Return the results in `data`; raises ``MessageError``."""
+    return _decode(_results, data, "results record")
+
+
+def decode_event(data: bytes | None) -> JobEvent:
+    """Return the job event in `data`; raises ``MessageError``."""
+    return _decode(_events, data, "job event")
+
+
+def task_of(headers: Headers) -> tuple[str, int] | None:
+    """Return job and number of a task from its record's headers; None when it is no task of ours.
+
+    >>> task_of(((JOB_HEADER, b"01M7"), (TASK_HEADER, b"12")))
+    ('01M7', 12)
+    """
+    found = dict(headers)
+    job, task = found.get(JOB_HEADER, b""), found.get(TASK_HEADER, b"")
+    if not (job.isalnum() and len(job) <= 64 and task.isdigit() and len(task) <= 19):
+        return None
+    return job.decode(), int(task)
+
+
+def _decode(decoder: msgspec.json.Decoder[T], data: bytes | None, what: str) -> T:
+    if data is None:
+        raise MessageError(f"not a {what}: the record has no value")
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        shown = data[:80].decode("utf-8", "backslashreplace")
+        raise MessageError(f"not a {what}: {error}; got {shown!r}") from error

@@ -1,0 +1,197 @@
+"""The chunk worker: one consumer, some codec threads, one settler.
+
+::
+
+    tasks topic -> decode -> dispatch (threads: read, transform, write) -> settle -> offsets
+                                                                             |-> results topic
+                                                                             '-> dead letters
+
+The order in ``settle`` is the promise that nothing is lost: the chunk is durable first, then its result and
+any dead letter, then the offset. A worker that dies in between repeats work, and a task can run twice.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+from streamzarr.errors import QueueError, StreamzarrError, TransformError
+from streamzarr.flow import Demand, Message, Stop, from_topic, ops, run
+from streamzarr.jobs.execute import TargetChangedError, TaskExecutor
+from streamzarr.jobs.register import Register, read_register
+from streamzarr.jobs.settle import Outcome, Settler
+from streamzarr.jobs.topics import DEFAULT_PREFIX, JobTopics
+from streamzarr.jobs.transforms import load_transforms
+from streamzarr.jobs.wire import Task, decode_task
+from streamzarr.queue import open_broker
+from streamzarr.queue.retry import RetryPolicy
+
+IDLE_POLL_SECONDS = 0.2
+"""Longest wait for a task; a task ends it at once, so it only bounds how late a stop is seen."""
+
+REFRESH_SECONDS = 0.5
+"""How late a worker hears that a job was cancelled."""
+
+
+class WorkerCrashError(StreamzarrError):
+    """The worker process died each time it carried out this task (out of memory, segmentation fault)."""
+
+
+class Supervision(Protocol):
+    """What a worker needs from whoever supervises it; ``streamzarr.supervisor`` implements it.
+
+    Every method is cheap and may be called from any thread.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of this worker, for results and dead letters."""
+
+    def on_stop(self, callback: Callable[[float], None]) -> None:
+        """Have `callback` called once with the drain timeout, in seconds, when this worker shall stop."""
+
+    def beat(self) -> None:
+        """Say that this worker is alive."""
+
+    def started(self, token: bytes) -> None:
+        """Enter a 16-byte token into the register of work in flight."""
+
+    def finished(self, token: bytes) -> None:
+        """Take a token out of the register."""
+
+    def crashes(self, token: bytes) -> int:
+        """How many workers have died while this token was in flight."""
+
+
+class Unsupervised:
+    """Supervision by nobody: the worker runs in this process until it is told to stop through `stop`."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+
+    def on_stop(self, callback: Callable[[float], None]) -> None:
+        """Nobody will ask."""
+
+    def beat(self) -> None:
+        """Nobody listens."""
+
+    def started(self, token: bytes) -> None:
+        """Nobody keeps a register."""
+
+    finished = started
+
+    def crashes(self, token: bytes) -> int:
+        """Nobody has counted any."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task, and the 16 bytes that stand for this sending of it in the register of work in flight."""
+
+    task: Task
+    token: bytes
+
+
+def decode(message: Message) -> Message:
+    """Return `message` with its task; raises ``MessageError`` when it is none."""
+    record = message.record
+    assert record is not None
+    # By its offset: a dead letter that is replayed is tried again, however often it killed a worker before.
+    token = blake2b(f"{record.topic}/{record.partition}/{record.offset}".encode(), digest_size=16).digest()
+    return message.with_data(Work(decode_task(record.value), token))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How a chunk worker works; ``streamzarr worker --help`` explains each for operators."""
+
+    broker: str
+    roots: tuple[str, ...]
+    transforms: tuple[str, ...] = ()
+    prefix: str = DEFAULT_PREFIX
+    threads: int = 1
+    """Threads that read, transform and write chunks."""
+    max_demand: int = 64
+    """Tasks in flight in this worker."""
+    attempts: int = 5
+    """Attempts at a task that fails for a transient reason."""
+    retry_base: float = 0.1
+    """Delay before the second attempt, seconds; it doubles from there."""
+    max_crashes: int = 3
+    """Deaths of worker processes after which a task is a dead letter."""
+    session_timeout: float = 10.0
+    """Seconds after which the group gives up a worker that has died without a word."""
+
+
+def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | None = None) -> None:
+    """Carry out tasks until `supervision` or `stop` says to stop; blocks, and drives one chain."""
+    load_transforms(options.transforms)
+    stop = stop or Stop()
+    supervision.on_stop(stop.drain)
+    topics = JobTopics(options.prefix)
+    retry = RetryPolicy(attempts=options.attempts, base=options.retry_base)
+    with open_broker(options.broker) as broker, broker.producer() as producer, ExitStack() as stack:
+        topics.ensure(broker)
+        register = stack.enter_context(closing(Register(broker, topics)))
+        execute = TaskExecutor(options.roots)
+        settler = Settler(topics, supervision.name, producer.send, producer.flush)
+
+        def carry_out(work: Work) -> Outcome:
+            task = work.task
+            if register.is_cancelled(task.job):
+                return Outcome(task, None)
+            crashes = supervision.crashes(work.token)
+            if crashes >= options.max_crashes:
+                raise WorkerCrashError(f"{crashes} worker processes died while they carried out this task")
+            try:
+                return Outcome(task, execute(task))
+            except TargetChangedError:
+                # Perhaps for another job, for which this one was cancelled a moment ago.
+                entry = read_register(broker, topics).get(task.job)
+                if entry is not None and entry.cancelled:
+                    return Outcome(task, None)
+                raise
+            except SystemExit as error:
+                raise TransformError(f"the transform ended the process, with code {error.code}") from error
+
+        refreshed = 0.0
+
+        def turn() -> None:
+            nonlocal refreshed
+            supervision.beat()
+            if (now := time.monotonic()) - refreshed > REFRESH_SECONDS:
+                refreshed = now
+                # While the broker is away work goes on: at worst some that nobody wants any more.
+                with suppress(QueueError):
+                    register.refresh()
+
+        chain = from_topic(
+            broker,
+            topics.tasks,
+            group=topics.group,
+            demand=Demand(options.max_demand),
+            session_timeout=options.session_timeout,
+            poll_timeout=IDLE_POLL_SECONDS,
+            on_turn=turn,
+        ).pipe(
+            ops.map_messages(decode, stage="decode"),
+            ops.dispatch(
+                carry_out,
+                workers=options.threads,
+                stage="execute",
+                retry=retry,
+                on_start=lambda message: supervision.started(message.data.token),
+                on_end=lambda message: supervision.finished(message.data.token),
+                # A task that was in flight when a worker died is tried with nothing beside it to take down.
+                alone=lambda message: supervision.crashes(message.data.token) > 0,
+            ),
+            ops.settle(settler),
+        )
+        run(chain, stop=stop)

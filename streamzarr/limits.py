@@ -1,0 +1,38 @@
+"""Bounds on untrusted input: what a topic or a metadata document may make us do.
+
+Sources: design promise P10; ``SECURITY.md`` lists the attacks each bound stops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds that every reader of untrusted bytes enforces.
+
+    Raises of the functions that use it: :class:`streamzarr.errors.LimitExceededError`.
+
+    Examples
+    --------
+    >>> from streamzarr.limits import Limits
+    >>> Limits(max_ndim=8).max_ndim
+    8
+    """
+
+    max_metadata_bytes: int = 64 << 20
+    """Size of one metadata document, bytes (consolidated metadata can be large)."""
+    max_metadata_depth: int = 64
+    """Nesting of one metadata document."""
+    max_ndim: int = 64
+    """Number of dimensions of an array; numpy's own bound."""
+    max_chunk_bytes: int = 2 << 30
+    """Size of one decoded chunk, bytes."""
+    max_task_bytes: int = 512 << 10
+    """Size of one chunk task message, bytes; with its reason as a dead letter it fits a broker's 1 MB."""
+    max_tasks: int = 1 << 28
+    """Tasks of one job; whoever watches it keeps a byte for each."""
+
+
+DEFAULT_LIMITS = Limits()

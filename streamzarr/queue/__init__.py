@@ -1,0 +1,45 @@
+"""Topics of partitions of records: brokers, offsets, retry and dead letters.
+
+>>> from streamzarr.queue import open_broker
+"""
+
+from streamzarr.queue.base import (
+    Broker,
+    Consumer,
+    GroupInfo,
+    Headers,
+    NewRecord,
+    Offsets,
+    Producer,
+    Reader,
+    RebalanceListener,
+    Record,
+    TopicInfo,
+    TopicPartition,
+)
+from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, dead_letter_topic
+from streamzarr.queue.offsets import OffsetWindow
+from streamzarr.queue.open import open_broker
+from streamzarr.queue.retry import RetryPolicy, is_transient
+
+__all__ = [
+    "Broker",
+    "Consumer",
+    "DeadLetter",
+    "DeadLetterQueue",
+    "GroupInfo",
+    "Headers",
+    "NewRecord",
+    "OffsetWindow",
+    "Offsets",
+    "Producer",
+    "Reader",
+    "RebalanceListener",
+    "Record",
+    "RetryPolicy",
+    "TopicInfo",
+    "TopicPartition",
+    "dead_letter_topic",
+    "is_transient",
+    "open_broker",
+]

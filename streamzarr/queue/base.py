@@ -1,0 +1,288 @@
+"""The contract of a broker: topics of partitions of records, consumer groups, committed offsets.
+
+Semantics are Kafka's; ``kafka://`` is confluent-kafka and ``sqlite:///path`` the embedded log with the
+same behaviour on one machine. ``streamzarr.testing.brokers`` is the suite that both pass.
+
+Threads: a :class:`Broker` and a :class:`Producer` may be shared between threads. A :class:`Consumer` and a
+:class:`Reader` are owned by the one thread that created them; their callbacks run on that thread, inside
+``poll`` or ``close``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self, TypeAlias
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+Offsets: TypeAlias = Mapping[TopicPartition, int]
+"""Positions by partition. As in Kafka a position is the *next* offset to read."""
+
+
+class Record(NamedTuple):
+    """One record of a topic as read back. A named tuple because millions are made."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int
+    """Milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """One record to be written. Without `partition`, the key's CRC-32 chooses it (no key: any)."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    partition: int | None = None
+    timestamp: int | None = None
+    """Milliseconds since the epoch; the time of sending when absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """A topic and the range of offsets that each partition holds."""
+
+    name: str
+    begin: Mapping[int, int]
+    """First offset still there, by partition."""
+    end: Mapping[int, int]
+    """Offset that the next record will get, by partition."""
+
+    @property
+    def partitions(self) -> int:
+        """Number of partitions."""
+        return len(self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A consumer group: its members and the position committed in each partition."""
+
+    name: str
+    members: int
+    committed: Mapping[TopicPartition, int]
+
+
+class RebalanceListener(Protocol):
+    """What a consumer's owner is told; every call is on the consumer's thread, inside ``poll`` or ``close``.
+
+    ``on_revoked`` may block until its partitions are drained, at most a few seconds; offsets committed
+    inside it are still accepted. After ``on_lost`` another member may already own the partitions: commit
+    nothing for them.
+    """
+
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """Hear of partitions that are now also ours (only the new ones: assignment is cooperative)."""
+
+    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Hear of partitions that are about to be given up."""
+
+    def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """Hear of partitions that are no longer ours; commits for them would be refused."""
+
+
+class Producer(ABC):
+    """Writes records. Thread-safe. ``send`` may block while the local queue is full (backpressure)."""
+
+    @abstractmethod
+    def send(self, topic: str, records: Sequence[NewRecord]) -> None:
+        """Queue `records` for `topic`, in order.
+
+        Durable only when a later :meth:`flush` returns.
+
+        Raises
+        ------
+        streamzarr.errors.TopicNotFoundError
+            The topic does not exist (at the latest from ``flush``).
+        streamzarr.errors.QueueError
+            The broker refused a record sent earlier, or cannot be reached.
+        """
+
+    @abstractmethod
+    def flush(self, timeout: float = 30.0) -> None:
+        """Return when every record sent so far is durable on the broker.
+
+        Raises
+        ------
+        streamzarr.errors.QueueError
+            Some record was refused or not acknowledged within `timeout` seconds; says how many.
+            Those records are no longer queued: the caller decides whether to send them again.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Flush, then release the connection. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Reader(ABC):
+    """Reads partitions from given positions, outside any group. Owned by one thread."""
+
+    @abstractmethod
+    def poll(self, max_records: int, timeout: float) -> list[Record]:
+        """Return up to `max_records`, waiting at most `timeout` seconds for the first one.
+
+        ``poll(0, 0.0)`` reads nothing and does the rest: a consumer stays in its group and its callbacks run.
+        """
+
+    @abstractmethod
+    def positions(self) -> dict[TopicPartition, int]:
+        """Next offset to be read, by partition."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the connection. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Consumer(Reader):
+    """A member of a consumer group. Owned by one thread; must poll at least every ``max_poll_interval``."""
+
+    @abstractmethod
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Partitions that are ours now."""
+
+    @abstractmethod
+    def commit(self, offsets: Offsets) -> None:
+        """Store these positions for the group, durably, before returning.
+
+        Raises
+        ------
+        streamzarr.errors.FencedError
+            This member no longer owns one of the partitions; nothing was stored for those.
+        streamzarr.errors.QueueError
+            The broker cannot be reached; nothing is known to be stored.
+        """
+
+    @abstractmethod
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch nothing from these partitions until :meth:`resume`; they stay ours."""
+
+    @abstractmethod
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Undo :meth:`pause`; reading goes on without a gap."""
+
+    @abstractmethod
+    def seek(self, offsets: Offsets) -> None:
+        """Read these owned partitions from these positions next."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the group at once (``on_revoked`` runs first) and release the connection. Idempotent."""
+
+
+class Broker(ABC):
+    """A connection to topics. Thread-safe, picklable by URL, opened with ``streamzarr.queue.open_broker``."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The URL that opens this broker again."""
+
+    @abstractmethod
+    def create_topic(self, name: str, partitions: int = 1, *, exist_ok: bool = False) -> None:
+        """Create a topic whose records are kept until trimmed.
+
+        Raises
+        ------
+        streamzarr.errors.QueueError
+            The topic exists and `exist_ok` is false, or exists with another number of partitions.
+        """
+
+    @abstractmethod
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and what it holds; raises ``TopicNotFoundError``."""
+
+    @abstractmethod
+    def topics(self) -> list[str]:
+        """Names of all topics but the broker's own, sorted."""
+
+    @abstractmethod
+    def describe(self, topic: str) -> TopicInfo:
+        """Return the partitions of `topic` and their offsets; raises ``TopicNotFoundError``."""
+
+    @abstractmethod
+    def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
+        """First offset by partition whose record is not older than `timestamp` (ms); the end if none."""
+
+    @abstractmethod
+    def trim(self, topic: str, before: Mapping[int, int]) -> None:
+        """Delete records below the given offset, by partition."""
+
+    @abstractmethod
+    def groups(self) -> list[GroupInfo]:
+        """All consumer groups, sorted by name."""
+
+    @abstractmethod
+    def members(self, group: str) -> int:
+        """Return how many members `group` has now; 0 when nobody has heard of it. Cheap enough to poll."""
+
+    @abstractmethod
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Return the committed positions of `group` by partition; partitions without one are absent."""
+
+    @abstractmethod
+    def producer(self) -> Producer:
+        """Return a new producer."""
+
+    @abstractmethod
+    def consumer(
+        self,
+        topics: Sequence[str],
+        group: str,
+        *,
+        listener: RebalanceListener | None = None,
+        session_timeout: float = 10.0,
+        max_poll_interval: float = 300.0,
+    ) -> Consumer:
+        """Join `group`; partitions without a committed position are read from their beginning.
+
+        Offsets are never committed but by ``Consumer.commit``. A position that is out of range raises
+        ``QueueError`` from ``poll``; it is never reset in silence.
+        """
+
+    @abstractmethod
+    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:
+        """Read all partitions of `topic` from `start` (absent ones: the beginning), outside any group."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the connection. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,146 @@
+"""Positions in some partitions, and the records from there on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from streamzarr.errors import QueueError, TopicNotFoundError
+from streamzarr.queue.base import Record, TopicPartition
+from streamzarr.queue.embedded import log
+from streamzarr.queue.embedded.database import Database
+
+MAX_POLL_BYTES: Final = 64 << 20
+"""One poll ends once it has read this much, so that its memory does not depend on what it asks for."""
+
+
+@dataclass(slots=True)
+class _Cursor:
+    id: int
+    position: int
+    """Next offset to hand out."""
+    first: int = 0
+    end: int = 0
+    """The offsets that the partition held when it was last looked up, `end` excluded."""
+    ready: Sequence[Record] = ()
+    """Rest of a decoded batch, from `position` on: at most `log.MAX_BATCH_BYTES`, or one record."""
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Reads partitions in turn, each in order. Owned by one thread; does not wait.
+
+    `refresh` must be called after the database has changed, or new records stay unseen.
+    """
+
+    url: str
+    database: Database
+    paused: set[TopicPartition] = field(default_factory=set)
+    _cursors: dict[TopicPartition, _Cursor] = field(default_factory=dict)
+    _turns: deque[TopicPartition] = field(default_factory=deque)
+
+    def add(self, starts: Mapping[TopicPartition, tuple[int, int]]) -> None:
+        """Read these partitions too, given row id and position."""
+        for partition, (id_, position) in starts.items():
+            self._cursors[partition] = _Cursor(id_, position)
+            self._turns.append(partition)
+
+    def remove(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget these partitions; what is paused stays so, should they come back."""
+        for partition in partitions:
+            del self._cursors[partition]
+            self._turns.remove(partition)
+
+    def ids(self) -> dict[TopicPartition, int]:
+        """Row id of each partition."""
+        return {partition: cursor.id for partition, cursor in self._cursors.items()}
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Next offset to be handed out, by partition."""
+        return {partition: cursor.position for partition, cursor in self._cursors.items()}
+
+    def seek(self, partition: TopicPartition, position: int) -> None:
+        """Go on from `position`; whether it exists is seen at the next `fetch`."""
+        cursor = self._cursors[partition]
+        cursor.position, cursor.ready = position, ()
+
+    def refresh(self) -> None:
+        """Look up what the partitions hold now.
+
+        Raises
+        ------
+        streamzarr.errors.TopicNotFoundError
+            A topic was deleted.
+        """
+        with self.database.read() as db:
+            ranges = log.ranges(db, [cursor.id for cursor in self._cursors.values()])
+        for partition, cursor in self._cursors.items():
+            if cursor.id not in ranges:
+                raise TopicNotFoundError(f"{self.url}: topic {partition.topic!r} was deleted")
+            cursor.first, cursor.end = ranges[cursor.id]
+
+    def fetch(self, max_records: int) -> list[Record]:
+        """Return up to `max_records` records, or none.
+
+        Raises
+        ------
+        streamzarr.errors.QueueError
+            A position lies outside of its partition, or stored records are damaged.
+        """
+        records: list[Record] = []
+        room = MAX_POLL_BYTES
+        for _ in range(len(self._turns)):
+            partition = self._turns[0]
+            self._turns.rotate(-1)  # the next poll begins with the next partition
+            cursor = self._cursors[partition]
+            if partition not in self.paused and (cursor.ready or cursor.position != cursor.end):
+                room -= self._take(partition, cursor, max_records, room, records)
+                if len(records) >= max_records or room <= 0:
+                    break
+        return records
+
+    def _take(
+        self, partition: TopicPartition, cursor: _Cursor, limit: int, room: int, into: list[Record]
+    ) -> int:
+        """Move records of one partition to `into` until that holds `limit`; return the bytes read."""
+        wanted = limit - len(into)
+        if cursor.ready:
+            self._hand_out(cursor, cursor.ready, wanted, into)
+            wanted = limit - len(into)
+        read = 0
+        if wanted > 0 and cursor.position != cursor.end:
+            if cursor.position < cursor.first:  # its batch may still be there, cut in the middle
+                raise self._out_of_range(partition, cursor)
+            with self.database.read() as db:
+                for size, records in log.read(db, cursor.id, cursor.position, partition):
+                    self._hand_out(cursor, records, wanted, into)
+                    read += size
+                    wanted = limit - len(into)
+                    if wanted <= 0 or read >= room:
+                        break
+            if not read:
+                self._explain_nothing(partition, cursor)
+        return read
+
+    def _hand_out(self, cursor: _Cursor, records: Sequence[Record], wanted: int, into: list[Record]) -> None:
+        into.extend(records[:wanted])
+        cursor.ready = records[wanted:]
+        cursor.position = cursor.ready[0].offset if cursor.ready else records[-1].offset + 1
+        cursor.end = max(cursor.end, cursor.position)  # others may have written since `refresh`
+
+    def _explain_nothing(self, partition: TopicPartition, cursor: _Cursor) -> None:
+        with self.database.read() as db:
+            found = log.ranges(db, [cursor.id])
+        if cursor.id not in found:
+            raise TopicNotFoundError(f"{self.url}: topic {partition.topic!r} was deleted")
+        cursor.first, cursor.end = found[cursor.id]
+        if not cursor.first <= cursor.position <= cursor.end:
+            raise self._out_of_range(partition, cursor)
+
+    def _out_of_range(self, partition: TopicPartition, cursor: _Cursor) -> QueueError:
+        return QueueError(
+            f"{self.url}: {partition.topic}[{partition.partition}] holds the offsets {cursor.first} to "
+            f"{cursor.end}, position {cursor.position} is out of range: seek to where reading should go on"
+        )

@@ -1,0 +1,175 @@
+"""`KafkaBroker`: the contract of `streamzarr.queue.base` on a Kafka cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streamzarr.errors import ConfigError, QueueError
+from streamzarr.queue.base import (
+    Broker,
+    Consumer,
+    GroupInfo,
+    Producer,
+    Reader,
+    RebalanceListener,
+    TopicInfo,
+    TopicPartition,
+)
+from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.config import GroupProtocol, KafkaConfig
+from streamzarr.queue.kafka.consumer import KafkaConsumer
+from streamzarr.queue.kafka.errors import code_of, translate
+from streamzarr.queue.kafka.producer import KafkaProducer
+from streamzarr.queue.kafka.reader import KafkaReader
+
+
+class KafkaBroker(Broker):
+    """Topics and groups of an Apache Kafka cluster.
+
+    Thread-safe. Connects when first used; a forked child connects again. Calls that ask the cluster
+    raise after ``request_timeout`` seconds without an answer.
+
+    Parameters
+    ----------
+    url
+        ``kafka://host:9092[,host:9092]`` with options: ``request_timeout`` in seconds (default 10),
+        ``group.protocol`` (``consumer`` for KIP-848 or ``classic``; by default what the cluster has), and
+        any property of librdkafka that our promises do not depend on, such as ``security.protocol``.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The URL cannot be used.
+    streamzarr.errors.QueueError
+        By every method, when the cluster cannot be reached or refuses.
+
+    Examples
+    --------
+    >>> KafkaBroker("kafka://b1:9092,b2:9092?security.protocol=SSL")
+    KafkaBroker('kafka://b1:9092,b2:9092')
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._config = KafkaConfig.parse(url)
+        self._admin = KafkaAdmin(self._config)
+
+    def __reduce__(self) -> tuple[Callable[[str], KafkaBroker], tuple[str]]:
+        return KafkaBroker, (self._url,)
+
+    def __repr__(self) -> str:
+        return f"KafkaBroker({str(self._config)!r})"
+
+    @property
+    def url(self) -> str:  # noqa: D102
+        return self._url
+
+    # ------------------------------------------------------------ topics
+
+    def create_topic(self, name: str, partitions: int = 1, *, exist_ok: bool = False) -> None:  # noqa: D102
+        try:
+            self._admin.create_topic(name, partitions)
+        except KafkaException as error:
+            if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise translate(error, f"{self._config}: cannot create topic {name!r}") from error
+            existing = len(self._admin.partitions(name))
+            if not (exist_ok and existing == partitions):
+                raise QueueError(
+                    f"{self._config}: topic {name!r} exists already, with {existing} partitions"
+                ) from error
+
+    def delete_topic(self, name: str) -> None:  # noqa: D102
+        self._admin.delete_topic(name)
+
+    def topics(self) -> list[str]:  # noqa: D102
+        return self._admin.topics()
+
+    def describe(self, topic: str) -> TopicInfo:  # noqa: D102
+        partitions = self._partitions(topic)
+        begin, end = self._admin.begin(partitions), self._admin.end(partitions)
+        return TopicInfo(topic, begin=_by_number(begin), end=_by_number(end))
+
+    def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:  # noqa: D102
+        partitions = self._partitions(topic)
+        end = self._admin.end(partitions)  # first: the end of now may be past a record found later
+        found = self._admin.at(partitions, timestamp)
+        return {each.partition: found[each] if found[each] >= 0 else end[each] for each in partitions}
+
+    def trim(self, topic: str, before: Mapping[int, int]) -> None:  # noqa: D102
+        count = len(self._partitions(topic))
+        if unknown := sorted(number for number in before if not 0 <= number < count):
+            raise QueueError(f"{self._config}: topic {topic!r} has {count} partitions, got {unknown}")
+        if negative := {number: offset for number, offset in before.items() if offset < 0}:
+            raise QueueError(f"{self._config}: topic {topic!r} cannot be cut at {negative}")
+        if before:
+            self._admin.delete_records(topic, before)
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in self._admin.partitions(topic)]
+
+    # ------------------------------------------------------------ groups
+
+    def groups(self) -> list[GroupInfo]:  # noqa: D102
+        names = self._admin.groups()
+        members = self._admin.members(names)
+        partitions = self._admin.all_partitions()
+        return [GroupInfo(name, members[name], self._admin.committed(name, partitions)) for name in names]
+
+    def members(self, group: str) -> int:  # noqa: D102
+        return self._admin.members([group])[group]
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:  # noqa: D102
+        positions = self._admin.committed(group, self._partitions(topic))
+        return {where.partition: offset for where, offset in positions.items()}
+
+    # ------------------------------------------------------------ reading and writing
+
+    def producer(self) -> Producer:  # noqa: D102
+        return KafkaProducer(self._admin)
+
+    def consumer(  # noqa: D102
+        self,
+        topics: Sequence[str],
+        group: str,
+        *,
+        listener: RebalanceListener | None = None,
+        session_timeout: float = 10.0,
+        max_poll_interval: float = 300.0,
+    ) -> Consumer:
+        if session_timeout <= 0 or max_poll_interval <= 0:
+            raise ConfigError(
+                f"consumer(session_timeout={session_timeout}, max_poll_interval={max_poll_interval}): "
+                "expected seconds above 0"
+            )
+        for topic in topics:
+            self._admin.partitions(topic)
+        protocol = self._group_protocol(group, session_timeout)
+        settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval)
+        return KafkaConsumer(self._admin, settings, topics, group, listener)
+
+    def _group_protocol(self, group: str, session_timeout: float) -> GroupProtocol:
+        if self._config.group_protocol == "classic":
+            return "classic"
+        terms = self._admin.coordination()
+        if terms is None:
+            return self._config.group_protocol or "classic"
+        self._admin.set_session_timeout(group, terms, session_timeout)
+        return "consumer"
+
+    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:  # noqa: D102
+        partitions = self._partitions(topic)
+        positions = {TopicPartition(topic, number): offset for number, offset in (start or {}).items()}
+        if unknown := sorted(where.partition for where in positions.keys() - set(partitions)):
+            raise QueueError(
+                f"{self._config}: topic {topic!r} has {len(partitions)} partitions, got start for {unknown}"
+            )
+        return KafkaReader(self._admin, partitions, positions)
+
+    def close(self) -> None:  # noqa: D102
+        self._admin.close()
+
+
+def _by_number(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
+    return {where.partition: offset for where, offset in offsets.items()}

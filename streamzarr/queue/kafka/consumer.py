@@ -1,0 +1,377 @@
+"""A member of a Kafka consumer group."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
+from confluent_kafka import Consumer as Client
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from streamzarr.errors import FencedError, QueueError
+from streamzarr.queue.base import Consumer, Offsets, RebalanceListener, Record, TopicPartition
+from streamzarr.queue.kafka import committed
+from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.commit import Commits, Errors
+from streamzarr.queue.kafka.config import logger
+from streamzarr.queue.kafka.errors import FENCED, TRANSIENT, UNSETTLED, code_of, translate
+from streamzarr.queue.kafka.fetch import Fetcher
+from streamzarr.queue.kafka.handle import Handle
+
+_SERVE_SECONDS: Final = 0.05
+"""How often a consumer that may take no records looks for rebalances."""
+_STALL_RECORDS: Final = 100
+"""Records that such looking may bring before fetching is stopped: some five seconds of a stall."""
+_ANSWER_SECONDS: Final = 0.002
+"""How often `commit` looks for its answer, which takes about as long from a server nearby."""
+_ANSWER_RECORDS: Final = 10_000
+"""Records that may come meanwhile before fetching is stopped."""
+_RETRY_SECONDS: Final = 0.05
+_UNSETTLED_SECONDS: Final = 3.0
+"""How long a commit that crossed a rebalance is tried again: a heartbeat or two tell whose it is."""
+
+
+class KafkaConsumer(Consumer):
+    """A member of a group, by KIP-848 or by the classic protocol. Owned by one thread.
+
+    librdkafka's own threads fetch and send heartbeats. `poll` blocks at most for its timeout and what the
+    listener takes; every other call at most ``request_timeout`` seconds.
+
+    Inside ``on_revoked`` a commit cannot wait for its answer; the rebalance does, and `poll` raises what
+    went wrong. A partition that is revoked while `commit` waits is reported as lost by the next `poll`.
+    """
+
+    def __init__(
+        self,
+        admin: KafkaAdmin,
+        settings: Mapping[str, Any],
+        topics: Sequence[str],
+        group: str,
+        listener: RebalanceListener | None,
+    ) -> None:
+        self._admin = admin
+        self._where = f"{admin.config}: group {group!r}"
+        self._group = group
+        self._listener = listener or _Nobody()
+        self._timeout = admin.config.request_timeout
+        self._commits = Commits()
+        self._closed = False
+        self._broken: QueueError | None = None
+        self._stalled = False  # nothing is fetched because nobody takes what is here
+        self._next_serve = 0.0
+        # How librdkafka's callbacks reach the listener: at once inside `poll`, else by the next one.
+        self._may_tell = False
+        self._in_callback = False
+        self._untold: list[Callable[[RebalanceListener], None]] = []
+        self._gone: set[TopicPartition] = set()  # taken from us, and the listener not yet told
+        self._doubtful: set[str] = set()  # topics that may have been deleted
+        self._joining: dict[TopicPartition, int] = {}  # where to start, while the listener is told
+        self._client = Client({**settings, "on_commit": self._on_commit}, logger=logger)
+        self._handle = Handle(self._client)
+        self._fetcher = Fetcher(self._client, admin)
+        self._client.subscribe(
+            list(dict.fromkeys(topics)),
+            on_assign=self._deferring(self._on_assign),
+            on_revoke=self._deferring(self._on_revoke),
+            on_lost=self._deferring(self._on_lost),
+        )
+
+    # ------------------------------------------------------------ reading
+
+    def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
+        self._ensure_usable()
+        self._tell()
+        while self._doubtful:
+            self._fetcher.check_topic(self._doubtful.pop())
+        self._may_tell = True
+        try:
+            if max_records <= 0:
+                self._idle(timeout)
+                return []
+            if self._fetcher.waiting >= max_records:
+                self._serve_now_and_then()  # `fetch` will not need the client
+            elif self._stalled:
+                self._stalled = False
+                self._client.resume(_plain(self._fetcher.positions.keys() - self._fetcher.paused))
+            return self._fetcher.fetch(max_records, timeout)
+        finally:
+            self._may_tell = False
+
+    def positions(self) -> dict[TopicPartition, int]:  # noqa: D102
+        return dict(self._fetcher.positions)
+
+    def assignment(self) -> frozenset[TopicPartition]:  # noqa: D102
+        return frozenset(self._fetcher.positions)
+
+    def _idle(self, timeout: float) -> None:
+        """Run callbacks without handing out records.
+
+        librdkafka has one queue for both, so looking for callbacks may bring a record, which is kept for
+        the next `poll`. It is cheaper to keep some than to pause: pausing throws away what was prefetched
+        and costs up to a second on resume.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            self._stall_above(_STALL_RECORDS)
+            if self._stalled or not self._fetcher.waiting:
+                self._fetcher.serve(max(0.0, deadline - time.monotonic()))
+            else:
+                self._serve_now_and_then()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            if self._fetcher.waiting and not self._stalled:
+                threading.Event().wait(min(left, max(0.0, self._next_serve - time.monotonic())))
+
+    def _serve_now_and_then(self) -> None:
+        if time.monotonic() >= self._next_serve:
+            self._fetcher.serve(0.0)
+            self._next_serve = time.monotonic() + _SERVE_SECONDS
+
+    def _stall_above(self, records: int) -> None:
+        if not self._stalled and self._fetcher.waiting >= records:
+            self._stalled = True
+            self._client.pause(_plain(self._here(self._fetcher.positions)))
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:  # noqa: D102
+        self._ensure_usable()
+        self._check_assigned(partitions)
+        fresh = set(partitions) - self._fetcher.paused  # librdkafka miscounts what is paused twice
+        self._fetcher.paused |= fresh
+        if not self._stalled:
+            self._client.pause(_plain(self._here(fresh)))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:  # noqa: D102
+        self._ensure_usable()
+        paused = self._fetcher.paused.intersection(partitions)
+        self._fetcher.paused -= paused
+        if not self._stalled:
+            self._client.resume(_plain(self._here(paused.intersection(self._fetcher.positions))))
+
+    def seek(self, offsets: Offsets) -> None:  # noqa: D102
+        self._ensure_usable()
+        self._check_assigned(offsets)
+        for partition, position in offsets.items():
+            if partition in self._joining:
+                self._joining[partition] = position
+            elif partition not in self._gone:
+                self._seek(partition, position)
+            self._fetcher.seek(partition, position)
+
+    def _seek(self, partition: TopicPartition, position: int) -> None:
+        target = KafkaPartition(*partition, position)
+        try:
+            self._client.seek(target)
+        except KafkaException as error:
+            if code_of(error) != KafkaError._STATE:
+                name = f"{partition.topic}[{partition.partition}]"
+                raise translate(error, f"{self._where}: cannot seek {name}") from error
+            # Nothing is being fetched: the position was out of range, or the partition is new. Start it anew.
+            self._client.incremental_unassign([target])
+            self._client.incremental_assign([target])
+            if partition in self._fetcher.paused or self._stalled:
+                self._client.pause([target])
+
+    def _here(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
+        """Those that librdkafka has too."""
+        return set(partitions) - self._gone - self._joining.keys()
+
+    # ------------------------------------------------------------ committing
+
+    def commit(self, offsets: Offsets) -> None:  # noqa: D102
+        self._ensure_usable()
+        # Kafka checks that the member is in the group, but not that it owns the partition.
+        owned = self._fetcher.positions.keys() - self._gone
+        own = {partition: offset for partition, offset in offsets.items() if partition in owned}
+        fenced = [partition for partition in offsets if partition not in own]
+        if own and self._in_callback:
+            self._commits.send(self._client, own, awaited=False)
+        elif own:
+            fenced += self._commit(own)
+        if fenced:
+            names = ", ".join(f"{topic}[{number}]" for topic, number in fenced)
+            raise FencedError(
+                f"{self._where}: {names} no longer belong to this consumer, nothing was committed for them"
+            )
+
+    def _commit(self, positions: dict[TopicPartition, int]) -> list[TopicPartition]:
+        """Store `positions`; return the partitions for which this member is fenced."""
+        started = time.monotonic()
+        fenced: list[TopicPartition] = []
+        while True:
+            again = {}
+            for partition, error in self._commit_once(positions, started + self._timeout).items():
+                code, elapsed = error.code(), time.monotonic() - started
+                if partition in self._gone or (code in FENCED and code not in UNSETTLED):
+                    fenced.append(partition)
+                elif (code in UNSETTLED and elapsed < _UNSETTLED_SECONDS) or (
+                    code in TRANSIENT and elapsed < self._timeout
+                ):
+                    again[partition] = positions[partition]
+                elif code in FENCED:
+                    fenced.append(partition)
+                else:
+                    name = f"{partition.topic}[{partition.partition}]"
+                    raise translate(error, f"{self._where}: cannot commit {name}")
+            if not again:
+                return fenced
+            positions = again
+            threading.Event().wait(_RETRY_SECONDS)
+
+    def _commit_once(self, positions: Mapping[TopicPartition, int], deadline: float) -> Errors:
+        commit = self._commits.send(self._client, positions, awaited=True)
+        try:
+            if commit.errors is None and self._is_stored(positions, deadline):
+                return {}
+            while commit.errors is None:
+                if time.monotonic() > deadline:
+                    raise QueueError(
+                        f"{self._where}: the commit was not confirmed within {self._timeout:g} s, "
+                        "nothing is known to be stored"
+                    )
+                self._stall_above(_ANSWER_RECORDS)
+                self._fetcher.serve(_ANSWER_SECONDS)
+        finally:
+            self._commits.forget(commit)
+        return commit.errors
+
+    def _is_stored(self, positions: Mapping[TopicPartition, int], deadline: float) -> bool:
+        """Ask for what was just sent; the coordinator answers in turn.
+
+        To wait for the answer itself means to serve librdkafka's queue, where a rebalance may come first.
+        """
+        try:
+            stored = committed.ask(self._client, positions, max(0.001, deadline - time.monotonic()))
+        except KafkaException:
+            return False  # the answer to the commit, or that there is none, will say why
+        return stored == positions
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[Any]) -> None:
+        commit = self._commits.answer(error, partitions)
+        if commit is None or commit.awaited or not commit.errors:
+            return
+        for (topic, number), reason in commit.errors.items():  # of a commit inside `on_revoked`
+            failure = translate(reason, f"{self._where}: cannot commit {topic}[{number}]")
+            if reason.code() in FENCED:
+                logger.warning("%s", failure)  # its new owner reads again what we have done
+            else:
+                self._fetcher.fail(failure)
+
+    # ------------------------------------------------------------ membership
+
+    def close(self) -> None:  # noqa: D102
+        if self._closed:
+            return
+        try:
+            if self._handle.is_here:
+                self._may_tell = True
+                with contextlib.ExitStack() as stack:
+                    stack.callback(self._client.close)
+                    self._tell()
+        finally:
+            self._closed = True
+            self._fetcher.remove(list(self._fetcher.positions))
+
+    def _on_assign(self, partitions: list[TopicPartition]) -> None:
+        try:
+            known = self._admin.committed(self._group, partitions, member=self._client)
+            begin = self._admin.begin(partition for partition in partitions if partition not in known)
+        except QueueError as error:
+            self._broken = error  # without positions nothing may be read, least of all from the beginning
+            raise
+        self._gone.difference_update(partitions)
+        self._fetcher.add({**begin, **known})
+        # Not `begin`: what is trimmed before the first fetch would put that out of range.
+        self._joining = {partition: known.get(partition, OFFSET_BEGINNING) for partition in partitions}
+        try:
+            self._tell_or_defer(lambda listener: listener.on_assigned(partitions))
+        finally:
+            start, self._joining = self._joining, {}
+            self._client.incremental_assign([KafkaPartition(*each, start[each]) for each in partitions])
+            # librdkafka remembers a pause from the last time that the partition was ours; so do we.
+            paused = set(partitions) if self._stalled else self._fetcher.paused.intersection(partitions)
+            self._client.resume(_plain(set(partitions) - paused))
+            self._client.pause(_plain(paused))
+
+    def _on_revoke(self, partitions: list[TopicPartition]) -> None:
+        if not self._may_tell:  # inside `commit` there is no way to let the listener finish its work
+            self._on_lost(partitions)
+            return
+        try:
+            self._tell_or_defer(lambda listener: listener.on_revoked(partitions))
+        finally:
+            self._client.incremental_unassign(_plain(partitions))
+            self._fetcher.remove(partitions)
+        # A KIP-848 member learns in no other way that a topic was deleted.
+        self._doubtful = {topic for topic, _ in partitions} - {topic for topic, _ in self._fetcher.positions}
+
+    def _on_lost(self, partitions: list[TopicPartition]) -> None:
+        self._client.incremental_unassign(_plain(partitions))
+        self._fetcher.drop(partitions)
+        self._gone.update(partitions)
+
+        def tell(listener: RebalanceListener) -> None:
+            gone = self._gone.intersection(partitions)  # the others have come back in between
+            self._fetcher.remove(gone)
+            self._gone -= gone
+            listener.on_lost(partitions)
+
+        self._tell_or_defer(tell)
+
+    def _tell_or_defer(self, tell: Callable[[RebalanceListener], None]) -> None:
+        if self._may_tell:
+            tell(self._listener)
+        else:
+            self._untold.append(tell)
+
+    def _tell(self) -> None:
+        while self._untold:
+            self._untold.pop(0)(self._listener)
+
+    def _deferring(self, handler: Callable[[list[TopicPartition]], None]) -> Callable[[Client, Any], None]:
+        """Raise what `handler` raises only when librdkafka has returned: it would lose what it fetched."""
+
+        def callback(_: Client, partitions: list[KafkaPartition]) -> None:
+            self._in_callback = True
+            try:
+                if partitions:  # a member that gets none is told so, too
+                    handler([TopicPartition(each.topic, each.partition) for each in partitions])
+            except BaseException as error:  # noqa: BLE001 - raised by the fetcher
+                self._fetcher.fail(error)
+            finally:
+                self._in_callback = False
+
+        return callback
+
+    def _ensure_usable(self) -> None:
+        if self._closed:
+            raise QueueError(f"{self._where}: the consumer is closed")
+        self._handle.check(self._where, "consumer")
+        if self._broken is not None:
+            raise self._broken
+
+    def _check_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        for topic, number in partitions:
+            if (topic, number) not in self._fetcher.positions:
+                raise QueueError(f"{self._where}: {topic}[{number}] is not assigned to this consumer")
+
+
+class _Nobody:
+    """A listener that does not listen."""
+
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        pass
+
+    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        pass
+
+    def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
+        pass
+
+
+def _plain(partitions: Iterable[TopicPartition]) -> list[KafkaPartition]:
+    return [KafkaPartition(*partition) for partition in partitions]

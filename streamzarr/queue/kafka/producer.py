@@ -1,0 +1,207 @@
+"""Writing records to Kafka."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Producer as Client
+
+from streamzarr.errors import MessageError, QueueError, TopicNotFoundError
+from streamzarr.queue.base import NewRecord, Producer, TopicPartition
+from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.config import logger
+from streamzarr.queue.kafka.errors import UNKNOWN_TOPIC, code_of, translate
+from streamzarr.queue.kafka.handle import Handle
+
+_ANY_PARTITION: Final = -1
+_NOW: Final = 0
+_NO_ANSWER: Final = KafkaError(KafkaError._TIMED_OUT)
+_PURGE_SECONDS: Final = 5.0
+"""librdkafka needs milliseconds to give records up; without an end to it `flush` could wait for ever."""
+
+
+class KafkaProducer(Producer):
+    """Queues records in librdkafka, which batches, compresses and retries them without reordering.
+
+    Thread-safe. `send` blocks while librdkafka's queue is full: until the cluster takes records again, at
+    most its ``delivery.timeout.ms`` (two minutes), after which they count as refused. After a fork the
+    child starts empty: what was queued is the parent's to write.
+    """
+
+    def __init__(self, admin: KafkaAdmin) -> None:
+        self._admin = admin
+        self._config = admin.config
+        self._closed = False
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        self._lock = (
+            threading.Lock()
+        )  # held while a record is given to the client, and while that is replaced
+        self._failures = _Failures()
+        self._partitions: dict[str, int] = {}
+        self._handle = self._connect()
+
+    def _connect(self) -> Handle:
+        settings = {**self._config.producer(), "on_delivery": self._failures.note}
+        return Handle(Client(settings, logger=logger))
+
+    def send(self, topic: str, records: Sequence[NewRecord]) -> None:  # noqa: D102
+        self._ensure_usable()
+        self._raise_failures()
+        self._failures.expect_mine()
+        partitions = self._partitions.get(topic) or self._look_up(topic)
+        # Not `produce_batch`, though it costs half: it has no headers, and when the queue fills up on the
+        # way it skips one record and takes the next, which breaks the order.
+        for record in records:
+            partition = _ANY_PARTITION if record.partition is None else record.partition
+            if partition >= partitions or partition < _ANY_PARTITION:
+                self._check_partition(topic, partition)
+            while not self._produce(topic, record, partition):
+                self._handle.client.poll(0.1)  # backpressure: sleeps until something was delivered
+                self._raise_failures()
+        self._handle.client.poll(0)  # hear of deliveries
+
+    def _produce(self, topic: str, record: NewRecord, partition: int) -> bool:
+        """Queue `record`; return whether there was room."""
+        with self._lock:
+            client = self._handle.client
+            try:
+                client.produce(
+                    topic,
+                    record.value,
+                    record.key,
+                    partition,
+                    timestamp=record.timestamp or _NOW,
+                    headers=list(record.headers) if record.headers else None,
+                )
+            except BufferError:
+                return False
+            except KafkaException as error:
+                refused = error
+            else:
+                return True
+        if code_of(refused) == KafkaError._FATAL:
+            self._abandon(client)
+        raise self._refusal(topic, record, refused) from refused
+
+    def flush(self, timeout: float = 30.0) -> None:  # noqa: D102
+        self._ensure_usable()
+        client = self._handle.client
+        if client.flush(timeout):
+            self._abandon(client)
+            self._raise_failures(f" within {timeout:g} s")
+        self._raise_failures()
+
+    def _abandon(self, client: Any) -> None:
+        """Give up on what `client` has queued, tell `_failures` of it, and go on with a new client.
+
+        An idempotent client that was purged may purge a record that is sent later: it cannot be kept.
+        """
+        with self._lock:
+            if self._handle.client is not client:
+                return  # another thread did so
+            self._handle = self._connect()
+        client.purge(in_queue=True, in_flight=True, blocking=True)
+        if left := client.flush(_PURGE_SECONDS):
+            self._failures.add(TopicPartition("any topic", _ANY_PARTITION), left, _NO_ANSWER)
+
+    def close(self) -> None:  # noqa: D102
+        if self._closed:
+            return
+        try:
+            self.flush()
+        finally:
+            self._closed = True
+            del self._handle
+
+    def _ensure_usable(self) -> None:
+        if self._closed:
+            raise QueueError(f"{self._config}: the producer is closed")
+        if not self._handle.is_here:
+            self._start_empty()
+
+    def _look_up(self, topic: str) -> int:
+        count = self._partitions[topic] = len(self._admin.partitions(topic))
+        return count
+
+    def _check_partition(self, topic: str, partition: int) -> None:
+        count = self._look_up(topic)  # there may be more by now
+        if not 0 <= partition < count:
+            raise QueueError(f"{self._config}: topic {topic!r} has {count} partitions, got {partition}")
+
+    def _refusal(self, topic: str, record: NewRecord, error: KafkaException) -> QueueError:
+        if code_of(error) == KafkaError.MSG_SIZE_TOO_LARGE:
+            size = len(record.value or b"") + len(record.key or b"")
+            return MessageError(
+                f"{self._config}: a record of {size} bytes for topic {topic!r}, "
+                "expected at most message.max.bytes (1 MB unless the URL and the topic say otherwise)"
+            )
+        return translate(error, f"{self._config}: topic {topic!r} takes no record")
+
+    def _raise_failures(self, when: str = "") -> None:
+        failed, last = self._failures.take()
+        if last is None:
+            return
+        places = ", ".join(f"{count} of {topic}[{number}]" for (topic, number), count in failed.items())
+        text = f"{self._config}: {failed.total()} records were not written{when} ({places}): {last.str()}"
+        if last.code() in UNKNOWN_TOPIC:
+            self._partitions.clear()
+            raise TopicNotFoundError(text)
+        raise QueueError(text)
+
+
+class _Failures:
+    """Records that were not written, until everyone concerned knows.
+
+    Each thread that sends is told of every failure since it first did. A thread that only flushes is told
+    of those that nobody was told of before. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[TopicPartition] = Counter()
+        self._reported: Counter[TopicPartition] = Counter()
+        self._last: KafkaError | None = None
+        self._told = _ToldHere()
+
+    def note(self, error: KafkaError | None, message: Any) -> None:
+        """Be told by librdkafka, in ``poll`` or ``flush`` of any thread, that `message` was not written."""
+        if error is not None:
+            self.add(TopicPartition(message.topic(), message.partition()), 1, error)
+
+    def add(self, partition: TopicPartition, count: int, error: KafkaError) -> None:
+        """Note that `count` records were not written."""
+        with self._lock:
+            self._counts[partition] += count
+            self._last = error
+
+    def expect_mine(self) -> None:
+        """Say that this thread sends."""
+        if self._told.counts is None:
+            with self._lock:
+                self._told.counts = self._counts.copy()
+
+    def take(self) -> tuple[Counter[TopicPartition], KafkaError | None]:
+        """Return what this thread has not been told of, by partition, and the reason of the last one."""
+        if not self._counts:
+            return Counter(), None
+        with self._lock:
+            told = self._reported if self._told.counts is None else self._told.counts
+            new = self._counts - told
+            if not new:
+                return new, None
+            self._reported = self._counts.copy()
+            if self._told.counts is not None:
+                self._told.counts = self._reported
+            return new, self._last
+
+
+class _ToldHere(threading.local):
+    """What a thread that sends was told of; None in the others."""
+
+    counts: Counter[TopicPartition] | None = None

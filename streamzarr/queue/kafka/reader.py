@@ -1,0 +1,63 @@
+"""Reading the partitions of a topic outside any group."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaException
+from confluent_kafka import Consumer as Client
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from streamzarr.errors import QueueError
+from streamzarr.queue.base import Reader, Record, TopicPartition
+from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.config import logger
+from streamzarr.queue.kafka.errors import translate
+from streamzarr.queue.kafka.fetch import Fetcher
+from streamzarr.queue.kafka.handle import Handle
+
+
+class KafkaReader(Reader):
+    """Reads all partitions of a topic. Owned by one thread.
+
+    Its group id is new and nothing is ever committed to it, so the cluster never hears of the group.
+    """
+
+    def __init__(
+        self, admin: KafkaAdmin, partitions: Sequence[TopicPartition], start: Mapping[TopicPartition, int]
+    ) -> None:
+        self._where = str(admin.config)
+        self._closed = False
+        begin = admin.begin(partition for partition in partitions if partition not in start)
+        settings = admin.config.reader(f"streamzarr-reader-{uuid.uuid4().hex}")
+        self._handle = Handle(Client(settings, logger=logger))
+        self._fetcher = Fetcher(self._handle.client, admin)
+        self._fetcher.add({**begin, **start})
+        if begin:  # librdkafka looks for the beginning at once, or again after half a second: connect first
+            self._connect(next(iter(begin)), admin.config.request_timeout)
+        # Not `begin`: what is trimmed before the first fetch would put that out of range.
+        self._handle.client.assign(
+            [KafkaPartition(*each, start.get(each, OFFSET_BEGINNING)) for each in partitions]
+        )
+
+    def _connect(self, partition: TopicPartition, timeout: float) -> None:
+        try:
+            self._handle.client.get_watermark_offsets(KafkaPartition(*partition), timeout=timeout)
+        except KafkaException as error:
+            raise translate(error, f"{self._where}: cannot read topic {partition.topic!r}") from error
+
+    def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
+        if self._closed:
+            raise QueueError(f"{self._where}: the reader is closed")
+        self._handle.check(self._where, "reader")
+        return self._fetcher.fetch(max_records, timeout) if max_records > 0 else []
+
+    def positions(self) -> dict[TopicPartition, int]:  # noqa: D102
+        return dict(self._fetcher.positions)
+
+    def close(self) -> None:  # noqa: D102
+        if not self._closed:
+            self._closed = True
+            if self._handle.is_here:
+                self._handle.client.close()

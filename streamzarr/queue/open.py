@@ -1,0 +1,48 @@
+"""From a URL to a broker."""
+
+from __future__ import annotations
+
+from streamzarr.errors import ConfigError
+from streamzarr.queue.base import Broker
+
+
+def open_broker(url: str) -> Broker:
+    """Open the broker that `url` names.
+
+    Parameters
+    ----------
+    url
+        ``sqlite:///relative.db`` or ``sqlite:////absolute.db``: the embedded broker, made when it is not
+        there; ``kafka://host:9092[,host:9092]?option=value``: Apache Kafka.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The URL cannot be used, or its broker needs a package that is not installed.
+    streamzarr.errors.QueueError
+        The broker cannot be reached, at the latest when it is first used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, open_broker(f"sqlite:///{folder}/queue.db") as broker:
+    ...     broker.create_topic("tasks", partitions=4)
+    ...     broker.topics()
+    ['tasks']
+    """
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme == "sqlite":
+        from streamzarr.queue.embedded.broker import EmbeddedBroker
+
+        return EmbeddedBroker(url)
+    if scheme == "kafka":
+        try:
+            import confluent_kafka  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(f"{url}: install Kafka's client: pip install 'streamzarr[kafka]'") from error
+        from streamzarr.queue.kafka import KafkaBroker
+
+        return KafkaBroker(url)
+    raise ConfigError(
+        f"broker {url!r}: unknown scheme {scheme!r}, expected sqlite:///path or kafka://host:port"
+    )

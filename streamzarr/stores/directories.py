@@ -1,0 +1,181 @@
+"""The directories of a local store: found, made durably, walked, and never left through a symbolic link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from streamzarr.errors import UnsupportedError
+
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NOFOLLOW: a link is looked at before it is followed. O_NONBLOCK: a pipe in the tree hangs no reader.
+OPEN_VALUE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+MAX_KNOWN_DIRECTORIES = 1 << 16
+"""Directories remembered as checked; a bound on memory, about 10 MB."""
+
+
+class Directories:
+    """Directories below `root`, by their path relative to it (``""`` is the root).
+
+    A directory is checked once and then remembered, so that a read costs one ``open``. This guards against
+    links that lie in a tree one was given; it cannot stop someone who exchanges directories while we run.
+    Thread-safe: the sets only ever hold true statements, and a lost update costs one check.
+    """
+
+    def __init__(self, root: str, *, fsync: bool) -> None:
+        self.root = os.path.realpath(root)
+        self._base = self.root.rstrip("/") + "/"
+        self._fsync = fsync
+        self._inside = {""}
+        self._durable: set[str] = set()
+
+    def path(self, key: str) -> str:
+        """Return the absolute path of `key`, whose directory is known to lie inside the root."""
+        parent = key.rpartition("/")[0]
+        if parent not in self._inside:
+            self._check(parent)
+        return self._base + key
+
+    def resolve(self, path: str) -> str:
+        """Return what the absolute `path`, a symbolic link, leads to; refuse what is outside the root."""
+        target = os.path.realpath(path)
+        if not f"{target}/".startswith(self._base):
+            raise UnsupportedError(
+                f"{self.root}: {path[len(self._base) :]!r} is a symbolic link to {target!r}, "
+                "outside the store; open that place as a store of its own"
+            )
+        return target
+
+    def is_inside(self, path: str) -> bool:
+        """Tell whether the absolute `path` leads to a place inside the root."""
+        return f"{os.path.realpath(path)}/".startswith(self._base)
+
+    def open_value(self, key: str) -> int | None:
+        """Open the file of `key` for reading; ``None`` when there is none."""
+        path = self.path(key)
+        try:
+            return os.open(path, OPEN_VALUE)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        try:
+            return os.open(self.resolve(path), OPEN_VALUE)
+        except FileNotFoundError:
+            return None
+
+    def open(self, directory: str) -> int:
+        """Open `directory`; raises ``FileNotFoundError`` or ``NotADirectoryError``."""
+        return os.open(self._directory_path(directory), OPEN_DIRECTORY)
+
+    def is_durable(self, directory: str) -> bool:
+        """Tell whether :meth:`make` has been through for `directory`."""
+        return directory in self._durable
+
+    def make(self, directory: str) -> None:
+        """Make `directory` and its parents where missing, each durable in its parent.
+
+        The parent is synced even if the directory was there: whoever made it may not have come so far.
+        """
+        if not directory:
+            _make_durable(self.root, fsync=self._fsync)
+        else:
+            parent = directory.rpartition("/")[0]
+            if parent not in self._durable:
+                self.make(parent)
+            _make_in(self._base + directory, fsync=self._fsync)
+            self._check(directory)
+        self._bound(self._durable)
+        self._durable.add(directory)
+
+    def forget(self) -> None:
+        """Check everything again: a directory has been removed behind our back."""
+        self._inside = {""}
+        self._durable = set()
+
+    def prune(self, directory: str) -> None:
+        """Remove `directory` and its parents as far as they are empty; never the root."""
+        while directory:
+            try:
+                Path(self._base + directory).rmdir()
+            except OSError:  # not empty, already gone, or not ours: it then simply stays
+                return
+            self._inside.discard(directory)
+            self._durable.discard(directory)
+            directory = directory.rpartition("/")[0]
+
+    def walk(self, directory: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+        """Yield every directory from `directory` down with its entries, parents first.
+
+        Symbolic links are not followed, and what vanishes meanwhile is left out.
+        """
+        pending = [directory]
+        while pending:
+            current = pending.pop()
+            entries = self.entries(current)
+            yield current, entries
+            start = f"{current}/" if current else ""
+            pending += [start + entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+    def entries(self, directory: str) -> list[os.DirEntry[str]]:
+        """Return what lies directly in `directory`; nothing when it is no directory."""
+        try:
+            with os.scandir(self._directory_path(directory)) as found:
+                return list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _directory_path(self, directory: str) -> str:
+        if directory not in self._inside:
+            self._check(directory)
+        return self._base + directory
+
+    def _check(self, directory: str) -> None:
+        """Remember `directory` when it is there and inside the root; refuse it when it is outside."""
+        parent = directory.rpartition("/")[0]
+        if parent not in self._inside:
+            self._check(parent)
+        path = self._base + directory
+        try:
+            mode = os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if stat.S_ISLNK(mode):
+            self.resolve(path)
+        self._bound(self._inside)
+        self._inside.add(directory)
+
+    @staticmethod
+    def _bound(known: set[str]) -> None:
+        if len(known) >= MAX_KNOWN_DIRECTORIES:
+            known.clear()
+            known.add("")
+
+
+def sync_directory(path: str) -> None:
+    """Make the entries of the directory `path` durable."""
+    fd = os.open(path, OPEN_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _make_in(path: str, *, fsync: bool) -> None:
+    with suppress(FileExistsError):
+        Path(path).mkdir()
+    if fsync:
+        sync_directory(os.path.dirname(path))
+
+
+def _make_durable(path: str, *, fsync: bool) -> None:
+    if Path(path).is_dir():
+        return
+    _make_durable(os.path.dirname(path), fsync=fsync)
+    _make_in(path, fsync=fsync)

@@ -1,0 +1,453 @@
+# ruff: noqa: D102 - methods are documented by Store, where nothing is added to it
+"""Values as files below a directory: atomic, durable, with conditional put between processes."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Literal
+
+from streamzarr.errors import (
+    ConfigError,
+    KeyNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+    UnsupportedError,
+)
+from streamzarr.stores.base import (
+    ByteRange,
+    BytesLike,
+    Capabilities,
+    DirListing,
+    ObjectInfo,
+    Store,
+    StoredObject,
+    as_bytes_view,
+    resolve_range,
+)
+from streamzarr.stores.directories import Directories
+from streamzarr.stores.key import below, check_key, check_prefix, is_key
+from streamzarr.stores.replace import TEMP_PREFIX, NoLocksError, TempFile, collect, etag_of, locked
+from streamzarr.stores.url import StoreURL, split_url
+
+MAX_ATTEMPTS = 16
+"""Tries of a write whose directory is being removed by others at the same time."""
+MAX_BATCH_FILES = 64
+"""Temp files that ``put_many`` holds open at once."""
+MAX_BATCH_BYTES = 64 << 20
+"""Bytes that ``put_many`` gathers before it writes."""
+SMALL_DIRECTORY = 256 << 10
+"""Size of a directory file, bytes (some 5,000 names), up to which its first use clears stale temp files."""
+
+MAX_READ_BYTES = 0x7FFF_F000
+"""What Linux reads in one call at most."""
+
+_SPILL = bytearray(1)  # shared and never looked at
+_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True)
+
+
+class LocalStore(Store):
+    """Files below the directory `root`, which the first write makes if need be.
+
+    A value is written to a temp file, synced, and renamed; then its directory is synced. Readers see the old
+    or the new value whole, and when ``put`` returns the new one survives a power cut. Temp files of killed
+    writers never show; the next write into their directory, or :meth:`collect_stale`, removes them.
+
+    Thread-safe, and safe between processes on one machine; picklable. Calls block on the disk, and those that
+    change the same directory on each other for the time of a rename. Conditional puts need a file system with
+    locks on directories: local ones have them, NFS does not, and says so with ``UnsupportedError``.
+
+    Parameters
+    ----------
+    root
+        Directory; symbolic links in it are resolved when the store is made. A link *below* it may lead
+        anywhere inside; one that leads outside is refused with ``UnsupportedError``.
+    fsync
+        Sync files and directories. Without, values are still atomic, but a power cut may undo or empty them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = LocalStore(tempfile.mkdtemp())
+    >>> etag = store.put("a/c/0", b"chunk")
+    >>> store.get("a/c/0"), list(store.list())
+    (b'chunk', ['a/c/0'])
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, fsync: bool = True) -> None:
+        path = os.fspath(root)
+        if not path or "\0" in path:
+            raise ConfigError(f"local store {path!r}: expected the path of a directory")
+        self._directories = Directories(path, fsync=fsync)
+        self._fsync = fsync
+
+    @classmethod
+    def from_url(cls, url: StoreURL) -> LocalStore:
+        """Open ``file:///path`` or ``file:///path?fsync=false``."""
+        url.reject_options(("fsync",))
+        fsync = url.options.get("fsync", "true")
+        if fsync not in ("true", "false"):
+            raise ConfigError(f"store URL {url}: option fsync is {fsync!r}, expected true or false")
+        return cls(url.path, fsync=fsync == "true")
+
+    @property
+    def root(self) -> str:
+        """The directory, absolute and free of symbolic links."""
+        return self._directories.root
+
+    @property
+    def url(self) -> str:
+        """``file:///path``, with ``?fsync=false`` where that was asked for."""
+        return str(StoreURL("file", path=self.root, options={} if self._fsync else {"fsync": "false"}))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Conditional and atomic put; no transactions."""
+        return _CAPABILITIES
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def get(self, key: str, byte_range: ByteRange | None = None) -> bytes:
+        return self._read(key, None if byte_range is None else (byte_range,))[0][0]
+
+    def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> builtins.list[bytes]:
+        return self._read(key, ranges)[0]
+
+    def fetch(self, key: str) -> StoredObject:
+        [data], status = self._read(key, None)
+        return StoredObject(data, etag_of(status))
+
+    def _read(
+        self, key: str, ranges: Sequence[ByteRange] | None
+    ) -> tuple[builtins.list[bytes], os.stat_result]:
+        check_key(key)
+        try:
+            fd = self._directories.open_value(key)
+            if fd is not None:
+                try:
+                    status = os.fstat(fd)
+                    if stat.S_ISREG(status.st_mode):
+                        size = status.st_size
+                        if ranges is None:
+                            return [read_span(fd, 0, size)], status
+                        return [read_span(fd, *resolve_range(wanted, size)) for wanted in ranges], status
+                finally:
+                    os.close(fd)
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+        raise self._missing(key)
+
+    def get_into(self, key: str, buffer: bytearray | memoryview) -> int | None:
+        check_key(key)
+        try:
+            fd = self._directories.open_value(key)
+            if fd is None:
+                return None
+            try:
+                # The byte of room beyond the buffer tells a value that just fits from a longer one.
+                count = os.readv(fd, (buffer, _SPILL))
+                if 0 < count <= len(buffer) and count < MAX_READ_BYTES:
+                    return count  # the common case: one open, one read, one close
+                return _read_on(fd, memoryview(buffer), count)
+            finally:
+                os.close(fd)
+        except IsADirectoryError:
+            return None
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+
+    def head(self, key: str) -> ObjectInfo:
+        check_key(key)
+        try:
+            path = self._directories.path(key)
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                status = Path(self._directories.resolve(path)).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing(key) from None
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+        if not stat.S_ISREG(status.st_mode):
+            raise self._missing(key)
+        return ObjectInfo(status.st_size, etag_of(status))
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def put(
+        self, key: str, data: BytesLike, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> str:
+        parent, name = self._split(key)
+        view = as_bytes_view(data)
+        try:
+            for attempt in range(MAX_ATTEMPTS):
+                try:
+                    with ExitStack() as stack:
+                        directory = self._open_to_write(parent)
+                        stack.callback(os.close, directory)
+                        temp = TempFile(directory)
+                        stack.callback(temp.close)
+                        etag = temp.fill(view)
+                        if self._fsync:
+                            temp.sync()
+                        with locked(directory, exclusive=if_none_match or if_match is not None):
+                            self._check_condition(key, directory, name, if_match, if_none_match)
+                            temp.rename(name)
+                        if self._fsync:
+                            os.fsync(directory)
+                        return etag
+                except FileNotFoundError:  # someone pruned the directory, or took our temp file for stale
+                    if attempt == MAX_ATTEMPTS - 1:
+                        raise
+                    self._directories.forget()
+        except OSError as error:
+            raise self._failed("write", key, error) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def put_many(self, items: Iterable[tuple[str, BytesLike]]) -> None:
+        batch: builtins.list[tuple[str, memoryview]] = []
+        size = 0
+        for key, data in items:
+            view = as_bytes_view(data)
+            if batch and (len(batch) == MAX_BATCH_FILES or size + len(view) > MAX_BATCH_BYTES):
+                self._put_batch(batch)
+                batch, size = [], 0
+            batch.append((key, view))
+            size += len(view)
+        self._put_batch(batch)
+
+    def _put_batch(self, items: Sequence[tuple[str, memoryview]]) -> None:
+        """Write all temp files, sync all, rename all, and sync each directory once."""
+        key = ""
+        opened: dict[str, int] = {}
+        written: dict[str, builtins.list[tuple[str, str, TempFile]]] = {}
+        try:
+            with ExitStack() as stack:
+                for key, view in items:
+                    parent, name = self._split(key)
+                    if parent not in opened:
+                        opened[parent] = self._open_to_write(parent)
+                        stack.callback(os.close, opened[parent])
+                    temp = TempFile(opened[parent])
+                    stack.callback(temp.close)
+                    temp.fill(view)
+                    written.setdefault(parent, []).append((key, name, temp))
+                if self._fsync:
+                    for files in written.values():
+                        for key, _, temp in files:  # noqa: B007 - the error names it
+                            temp.sync()
+                for parent, files in written.items():
+                    with locked(opened[parent], exclusive=False):
+                        for key, name, temp in files:  # noqa: B007
+                            temp.rename(name)
+                    if self._fsync:
+                        os.fsync(opened[parent])
+        except FileNotFoundError:  # a directory was pruned meanwhile: one by one, with put's patience
+            for key, view in items:
+                self.put(key, view)
+        except OSError as error:
+            raise self._failed("write", key, error) from error
+
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        parent, name = self._split(key)
+        try:
+            try:
+                directory = self._directories.open(parent)
+            except (FileNotFoundError, NotADirectoryError):
+                if if_match is not None:
+                    raise self._unexpected(key, "no value", f"etag {if_match!r}") from None
+                return
+            try:
+                with locked(directory, exclusive=if_match is not None):
+                    self._check_condition(key, directory, name, if_match, False)
+                    with suppress(FileNotFoundError, IsADirectoryError):
+                        os.unlink(name, dir_fd=directory)
+                if self._fsync:
+                    os.fsync(directory)
+            finally:
+                os.close(directory)
+            self._directories.prune(parent)
+        except OSError as error:
+            raise self._failed("delete", key, error) from error
+
+    def delete_prefix(self, prefix: str) -> None:
+        check_prefix(prefix)
+        try:
+            for path, entries in reversed(list(self._directories.walk(prefix))):  # children before parents
+                self._clear(
+                    path, [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+                )
+                self._directories.prune(path)
+        except OSError as error:
+            raise self._failed("delete", below(prefix), error) from error
+
+    def collect_stale(self, prefix: str = "") -> int:
+        check_prefix(prefix)
+        try:
+            return sum(
+                self._collect(path)
+                for path, entries in self._directories.walk(prefix)
+                if any(entry.name.startswith(TEMP_PREFIX) for entry in entries)
+            )
+        except OSError as error:
+            raise self._failed("clean up", below(prefix), error) from error
+
+    def _open_to_write(self, parent: str) -> int:
+        """Open the directory `parent`, made and cleared of stale temp files when this is its first use."""
+        if self._directories.is_durable(parent):
+            return self._directories.open(parent)
+        self._directories.make(parent)
+        directory = self._directories.open(parent)
+        try:
+            if os.fstat(directory).st_size <= SMALL_DIRECTORY:
+                _collect_in(directory)
+        except BaseException:
+            os.close(directory)
+            raise
+        return directory
+
+    def _collect(self, path: str) -> int:
+        try:
+            directory = self._directories.open(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        try:
+            return _collect_in(directory)
+        finally:
+            os.close(directory)
+
+    def _clear(self, path: str, names: Sequence[str]) -> None:
+        try:
+            directory = self._directories.open(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            with locked(directory, exclusive=False):
+                for name in names:
+                    if name.startswith(TEMP_PREFIX):
+                        collect(directory, name)
+                    else:
+                        with suppress(FileNotFoundError):
+                            os.unlink(name, dir_fd=directory)
+            if self._fsync:
+                os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _check_condition(
+        self, key: str, directory: int, name: str, if_match: str | None, if_none_match: bool
+    ) -> None:
+        """Raise unless the value `name` in the open, exclusively locked `directory` is as expected."""
+        if if_match is None and not if_none_match:
+            return
+        try:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                status = Path(self._directories.resolve(self._directories.path(key))).stat()
+        except FileNotFoundError:
+            if if_match is not None:
+                raise self._unexpected(key, "no value", f"etag {if_match!r}") from None
+            return
+        etag = etag_of(status)
+        if if_none_match:
+            raise self._unexpected(key, f"a value with etag {etag!r}", "none")
+        if etag != if_match:
+            raise self._unexpected(key, f"etag {etag!r}", f"etag {if_match!r}")
+
+    # Listing ------------------------------------------------------------------------------------------------
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield every key below `prefix`; symbolic links to directories are not descended into."""
+        check_prefix(prefix)
+        try:
+            for path, entries in self._directories.walk(prefix):
+                start = below(path)
+                for entry in entries:
+                    if self._kind(start, entry) == "value":
+                        yield start + entry.name
+        except OSError as error:
+            raise self._failed("list", below(prefix), error) from error
+
+    def list_dir(self, prefix: str = "") -> DirListing:
+        check_prefix(prefix)
+        start = below(prefix)
+        keys, prefixes = [], []
+        try:
+            for entry in self._directories.entries(prefix):
+                kind = self._kind(start, entry)
+                if kind == "value":
+                    keys.append(start + entry.name)
+                elif kind == "directory":
+                    prefixes.append(f"{start}{entry.name}/")
+        except OSError as error:
+            raise self._failed("list", start, error) from error
+        return DirListing(tuple(sorted(keys)), tuple(sorted(prefixes)))
+
+    def _kind(self, start: str, entry: os.DirEntry[str]) -> Literal["value", "directory", "hidden"]:
+        if entry.name.startswith(TEMP_PREFIX) or not is_key(start + entry.name):
+            return "hidden"
+        if entry.is_symlink():
+            target = Path(entry.path)
+            inside = self._directories.is_inside(entry.path)
+            is_file, is_directory = inside and target.is_file(), inside and target.is_dir()
+        else:  # what the directory itself says, without a stat
+            is_file, is_directory = entry.is_file(follow_symlinks=False), entry.is_dir(follow_symlinks=False)
+        return "value" if is_file else "directory" if is_directory else "hidden"
+
+    # Errors and pickling ------------------------------------------------------------------------------------
+
+    def _split(self, key: str) -> tuple[str, str]:
+        check_key(key)
+        if TEMP_PREFIX in key:
+            raise ConfigError(f"key {key!r}: {TEMP_PREFIX!r} names temp files")
+        parent, _, name = key.rpartition("/")
+        return parent, name
+
+    def _missing(self, key: str) -> KeyNotFoundError:
+        return KeyNotFoundError(f"{self.url}: no value under key {key!r}")
+
+    def _unexpected(self, key: str, got: str, expected: str) -> PreconditionFailedError:
+        return PreconditionFailedError(f"{self.url}: key {key!r} has {got}, expected {expected}")
+
+    def _failed(self, what: str, key: str, error: OSError) -> StoreError:
+        kind = UnsupportedError if isinstance(error, NoLocksError) else StoreError
+        return kind(f"{self.url}: cannot {what} {key!r}: {error.strerror or error}")
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self.root!r})"
+
+    def __reduce__(self) -> tuple[Callable[[StoreURL], LocalStore], tuple[StoreURL]]:
+        return LocalStore.from_url, (split_url(self.url),)
+
+
+def _read_on(fd: int, buffer: memoryview, count: int) -> int | None:
+    """Fill `buffer` from `count` on and return the value's size; ``None`` when this is no value."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    while count < min(status.st_size, len(buffer)):
+        more = os.preadv(fd, (buffer[count:],), count)
+        if not more:  # cut meanwhile, by someone who does not replace
+            return count
+        count += more
+    return status.st_size
+
+
+def read_span(fd: int, start: int, stop: int) -> bytes:
+    """Read bytes `start` to `stop` of a file that has them, or what is left where it was cut meanwhile."""
+    data = os.pread(fd, stop - start, start)
+    if len(data) == stop - start:
+        return data
+    parts = [data]
+    while data and start + sum(map(len, parts)) < stop:  # MAX_READ_BYTES
+        done = start + sum(map(len, parts))
+        data = os.pread(fd, stop - done, done)
+        parts.append(data)
+    return b"".join(parts)
+
+
+def _collect_in(directory: int) -> int:
+    return sum(collect(directory, name) for name in os.listdir(directory) if name.startswith(TEMP_PREFIX))

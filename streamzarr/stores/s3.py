@@ -1,0 +1,471 @@
+"""Values as objects of an S3 bucket, on AWS or on any server that speaks its protocol."""
+
+# ruff: noqa: D102 - methods are documented by Store, where nothing is added to it
+
+from __future__ import annotations
+
+import builtins
+import random
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from streamzarr.errors import ConfigError, KeyNotFoundError, PreconditionFailedError, StoreError
+from streamzarr.stores.base import (
+    ByteRange,
+    BytesLike,
+    Capabilities,
+    DirListing,
+    ObjectInfo,
+    Store,
+    StoredObject,
+    SuffixRequest,
+    as_bytes_view,
+    resolve_range,
+)
+from streamzarr.stores.key import below, check_key, check_prefix, is_key
+from streamzarr.stores.ranges import coalesce, cut
+from streamzarr.stores.s3_client import (
+    S3Client,
+    S3Config,
+    client_for,
+    code_of,
+    is_missing,
+    status_of,
+    store_error,
+)
+from streamzarr.stores.s3_direct import DirectAnswer
+from streamzarr.stores.url import StoreURL
+
+MULTIPART_BYTES = 64 << 20
+"""Values above this size go in parts; S3 takes up to 5 GiB in one request."""
+PART_BYTES = 16 << 20
+"""Size of a part; S3 takes 5 MiB to 5 GiB."""
+MAX_PARTS = 10_000
+MAX_SINGLE_PUT_BYTES = 5 << 30
+PARALLEL_REQUESTS = 8
+"""Requests under way at once within one ``put_many``, ``get_ranges`` or multipart put."""
+MAX_TRIES = 6
+"""Tries where botocore has none of its own: conflicts, an answer cut off while its body is read."""
+MAX_GAP_BYTES = 64 << 10
+"""Two ranges nearer than this are read in one request: reading the gap takes less time than asking again."""
+MAX_SPAN_BYTES = 16 << 20
+"""Size up to which ranges are merged."""
+STALE_UPLOAD = timedelta(days=1)
+"""Age of an unfinished multipart upload that no living writer can still be at work on."""
+DELETE_BATCH = 1000
+"""Keys in one ``DeleteObjects`` request; the protocol's maximum."""
+
+LIST_PAGE = 1000
+"""Keys in one answer to a listing; the protocol's maximum."""
+
+_TOKEN = "streamzarr-put"  # noqa: S105 - the name of a metadata field
+_ETAG = re.compile(r"[\x21\x23-\x7e]+")  # RFC 9110 §8.8.3, without the quotes
+_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True)
+
+
+class S3Store(Store):
+    """Objects of `bucket` below ``prefix/``; what is outside the prefix is neither read, listed nor written.
+
+    Thread-safe; picklable, and each process has one client per configuration. Every call blocks on the
+    network: 10 s for a connection, 60 s for an answer, up to five tries. Reading never lists.
+
+    Conditional puts carry a token in the object's metadata (``x-amz-meta-streamzarr-put``). When the answer
+    to a put is lost and its repetition is refused, the token tells that the value there is our own. The
+    conditions are only as good as the server: :func:`~streamzarr.stores.probe.probe_conditional_put` asks it.
+    ``delete(if_match=...)`` compares first, since several servers ignore its condition.
+
+    Parameters
+    ----------
+    bucket
+        Must exist.
+    prefix
+        Directory path below which this store keeps its keys.
+    config
+        Endpoint, region, profile, or anonymous access; credentials are found by boto3.
+
+    Examples
+    --------
+    >>> from streamzarr.stores import open_store
+    >>> open_store("s3://lab/run7?endpoint_url=http://127.0.0.1:9000").url
+    's3://lab/run7?endpoint_url=http%3A%2F%2F127.0.0.1%3A9000'
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", config: S3Config | None = None) -> None:
+        if not bucket or "/" in bucket:
+            raise ConfigError(f"s3 bucket {bucket!r}: expected a name, as in s3://bucket/path")
+        check_prefix(prefix)
+        self._bucket = bucket
+        self._prefix = prefix
+        self._below = below(prefix)
+        self._config = config or S3Config()
+
+    @classmethod
+    def from_url(cls, url: StoreURL) -> S3Store:
+        """Open ``s3://bucket/prefix?endpoint_url=http://host:9000&region=...&profile=...&anonymous=true``."""
+        url.reject_options(("endpoint_url", "region", "profile", "anonymous"))
+        anonymous = url.options.get("anonymous", "false")
+        if anonymous not in ("true", "false"):
+            raise ConfigError(f"store URL {url}: option anonymous is {anonymous!r}, expected true or false")
+        config = S3Config(
+            endpoint_url=url.options.get("endpoint_url"),
+            region=url.options.get("region"),
+            profile=url.options.get("profile"),
+            anonymous=anonymous == "true",
+        )
+        return cls(url.authority, url.path, config)
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/prefix``, with the options that were given."""
+        options = {name: getattr(self._config, name) for name in ("endpoint_url", "region", "profile")}
+        options = {name: value for name, value in options.items() if value is not None}
+        if self._config.anonymous:
+            options["anonymous"] = "true"
+        return str(StoreURL("s3", self._bucket, self._prefix, options))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Conditional and atomic put, as AWS has them."""
+        return _CAPABILITIES
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def get(self, key: str, byte_range: ByteRange | None = None) -> bytes:
+        return self._get(key, byte_range).data
+
+    def fetch(self, key: str) -> StoredObject:
+        return self._get(key, None)
+
+    def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> builtins.list[bytes]:
+        """Return several ranges of one value: near ones in one request, all of the same version."""
+        if not ranges:
+            self.head(key)
+            return []
+        spans = coalesce(ranges, max_gap=MAX_GAP_BYTES, max_size=MAX_SPAN_BYTES)
+        result = [b""] * len(ranges)
+        for _ in range(MAX_TRIES):
+            try:
+                first = self._get(key, spans[0].read)
+                read = partial(self._get, key, if_match=first.etag)
+                rest = _parallel(read, [span.read for span in spans[1:]])
+            except PreconditionFailedError:  # replaced meanwhile
+                continue
+            for span, found in zip(spans, [first, *rest], strict=True):
+                for part in span.parts:
+                    result[part] = cut(found.data, span.read, ranges[part])
+            return result
+        raise StoreError(
+            f"{self.url}: key {key!r} is being replaced all the time; cannot read one version of it"
+        )
+
+    def head(self, key: str) -> ObjectInfo:
+        answer = self._head(key)
+        if answer is None:
+            raise self._missing(key)
+        return ObjectInfo(int(answer["ContentLength"]), _bare(answer["ETag"]))
+
+    def _get(self, key: str, byte_range: ByteRange | None, if_match: str | None = None) -> StoredObject:
+        check_key(key)
+        headers = {} if if_match is None else {"If-Match": self._etag_header(if_match)}
+        if byte_range is not None:
+            start, stop = resolve_range(byte_range, 1 << 62)
+            if start == stop:
+                return StoredObject(b"", self.head(key).etag)  # HTTP has no empty ranges
+            headers["Range"] = _range_header(byte_range)
+        client = self._client
+        answer = client.direct.get(self._bucket, self._below + key, headers) if client.direct else None
+        if answer is None:
+            answer = self._get_through_boto(client, key, headers)
+        data = answer.data
+        if data is None:
+            raise self._missing(key)
+        if byte_range is not None:
+            if not answer.partial:  # the server has sent the whole value
+                data = data[slice(*resolve_range(byte_range, len(data)))]
+            elif len(data) > stop - start:
+                raise StoreError(
+                    f"{self.url}: {len(data)} bytes for {byte_range} of {key!r}: a broken server"
+                )
+        return StoredObject(data, _bare(answer.etag))
+
+    def _get_through_boto(self, client: S3Client, key: str, headers: dict[str, str]) -> DirectAnswer:
+        request = {name.replace("-", ""): value for name, value in headers.items()}
+        full = self._below + key
+        for attempt in range(MAX_TRIES):
+            try:
+                with client.direct.watching(self._bucket, full) if client.direct else nullcontext():
+                    answer = client.boto.get_object(Bucket=self._bucket, Key=full, **request)
+                return DirectAnswer(answer["Body"].read(), answer["ETag"], "ContentRange" in answer)
+            except self._errors as error:
+                if is_missing(error):
+                    return DirectAnswer(None, "", False)
+                if status_of(error) == 416:  # starts past the end
+                    return DirectAnswer(b"", self.head(key).etag, True)
+                if status_of(error) == 412:
+                    raise PreconditionFailedError(f"{self.url}: key {key!r} was replaced") from error
+                if status_of(error) or attempt == MAX_TRIES - 1:
+                    raise store_error(self.url, "read", key, error) from error
+                _pause(attempt)  # the answer was cut off: botocore has no retry for that
+        raise AssertionError("the last try returns or raises")
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        check_key(key)
+        try:
+            answer: dict[str, Any] = self._client.boto.head_object(Bucket=self._bucket, Key=self._below + key)
+        except self._errors as error:
+            if is_missing(error):
+                return None
+            raise store_error(self.url, "read", key, error) from error
+        return answer
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def put(
+        self, key: str, data: BytesLike, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> str:
+        check_key(key)
+        view = as_bytes_view(data)
+        if if_match is not None or if_none_match:
+            return self._put_conditional(key, view, if_match, if_none_match)
+        try:
+            if len(view) > MULTIPART_BYTES:
+                return self._put_parts(key, view)
+            return self._put_object(key, view)
+        except self._errors as error:
+            raise store_error(self.url, "write", key, error) from error
+
+    def put_many(self, items: Iterable[tuple[str, BytesLike]]) -> None:
+        pending: dict[str, BytesLike] = {}
+        for key, data in items:
+            check_key(key)
+            pending[key] = data
+            if len(pending) == 4 * PARALLEL_REQUESTS:
+                _parallel(lambda item: self.put(*item), [*pending.items()])
+                pending.clear()
+        _parallel(lambda item: self.put(*item), [*pending.items()])
+
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        check_key(key)
+        condition = {}
+        if if_match is not None:
+            found = self._head(key)
+            if found is None or _bare(found["ETag"]) != if_match:
+                raise self._unexpected(key, found, if_match)
+            condition["IfMatch"] = self._etag_header(if_match)
+        try:
+            self._client.boto.delete_object(Bucket=self._bucket, Key=self._below + key, **condition)
+        except self._errors as error:
+            if is_missing(error) and if_match is None:
+                return
+            if status_of(error) in (404, 409, 412) and if_match is not None:
+                raise self._unexpected(key, self._head(key), if_match) from error
+            raise store_error(self.url, "delete", key, error) from error
+
+    def delete_prefix(self, prefix: str) -> None:
+        check_prefix(prefix)
+        keys = [{"Key": self._below + key} for key in self.list(prefix)]
+        for start in range(0, len(keys), DELETE_BATCH):
+            batch = keys[start : start + DELETE_BATCH]
+            try:
+                answer = self._client.boto.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True}
+                )
+            except self._errors as error:
+                raise store_error(self.url, "delete", below(prefix), error) from error
+            for failed in answer.get("Errors", ()):
+                raise StoreError(f"{self.url}: cannot delete {failed.get('Key')!r}: {failed.get('Message')}")
+
+    def collect_stale(self, prefix: str = "") -> int:
+        """Abort multipart uploads that were begun more than a day ago and never finished."""
+        check_prefix(prefix)
+        oldest = datetime.now(UTC) - STALE_UPLOAD
+        count = 0
+        for page in self._pages("list_multipart_uploads", prefix):
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"] < oldest:
+                    self._abort(upload["Key"], upload["UploadId"])
+                    count += 1
+        return count
+
+    def _put_conditional(self, key: str, view: memoryview, if_match: str | None, if_none_match: bool) -> str:
+        if if_match is not None and not _ETAG.fullmatch(if_match):
+            raise self._unexpected(key, self._head(key), if_match)  # no server gives such an etag
+        token = uuid.uuid4().hex
+        request: dict[str, Any] = {"Metadata": {_TOKEN: token}}
+        if if_none_match:
+            request["IfNoneMatch"] = "*"
+        bare = False
+        for attempt in range(MAX_TRIES):
+            if if_match is not None:
+                request["IfMatch"] = if_match if bare else self._etag_header(if_match)
+            try:
+                if len(view) > MAX_SINGLE_PUT_BYTES:
+                    etag = self._put_parts(key, view, **request)
+                else:
+                    etag = self._put_object(key, view, **request)
+            except self._errors as error:
+                status = status_of(error)
+                if (
+                    status == 409 and attempt < MAX_TRIES - 1
+                ):  # two conditional puts at once: neither was judged
+                    _pause(attempt)
+                    continue
+                if status not in (0, 404, 409, 412) or code_of(error) == "NoSuchBucket":
+                    raise store_error(self.url, "write", key, error) from error
+                found = self._head(key)
+                if found is not None and found["Metadata"].get(_TOKEN) == token:
+                    return _bare(found["ETag"])  # an earlier try was carried out and its answer lost
+                if not status:
+                    raise store_error(self.url, "write", key, error) from error
+                if status == 412 and found is not None and _bare(found["ETag"]) == if_match and not bare:
+                    bare = True  # refused though it matches: a server that compares the quotes too
+                    continue
+                raise self._unexpected(key, found, if_match) from error
+            if bare:
+                self._client.quotes_etags = False
+            return etag
+        raise StoreError(f"{self.url}: cannot write {key!r}: other writers are in conflict all the time")
+
+    def _put_object(self, key: str, view: memoryview, **request: Any) -> str:
+        answer = self._client.boto.put_object(
+            Bucket=self._bucket, Key=self._below + key, Body=bytes(view), **request
+        )
+        return _bare(answer["ETag"])
+
+    def _put_parts(self, key: str, view: memoryview, **request: Any) -> str:
+        """Send the value in parts, which become the object in the last request; aborted when one fails."""
+        boto, full = self._client.boto, self._below + key
+        condition = {name: request[name] for name in ("IfMatch", "IfNoneMatch") if name in request}
+        metadata = {name: request[name] for name in ("Metadata",) if name in request}
+        upload = boto.create_multipart_upload(Bucket=self._bucket, Key=full, **metadata)["UploadId"]
+        size = max(PART_BYTES, -(-len(view) // MAX_PARTS))
+
+        def send(number: int) -> dict[str, Any]:
+            part = bytes(view[(number - 1) * size : number * size])
+            answer = boto.upload_part(
+                Bucket=self._bucket, Key=full, UploadId=upload, PartNumber=number, Body=part
+            )
+            return {"PartNumber": number, "ETag": answer["ETag"]}
+
+        try:
+            parts = _parallel(send, range(1, -(-len(view) // size) + 1))
+            answer = boto.complete_multipart_upload(
+                Bucket=self._bucket, Key=full, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
+            )
+        except BaseException:
+            self._abort(full, upload)
+            raise
+        return _bare(answer["ETag"])
+
+    def _abort(self, full_key: str, upload: str) -> None:
+        try:
+            self._client.boto.abort_multipart_upload(Bucket=self._bucket, Key=full_key, UploadId=upload)
+        except self._errors as error:
+            if status_of(error) != 404:  # else it was completed or aborted by another
+                raise store_error(self.url, "abort the upload of", full_key, error) from error
+
+    # Listing ------------------------------------------------------------------------------------------------
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        check_prefix(prefix)
+        skip = len(self._below)
+        for page in self._pages("list_objects_v2", prefix):
+            for found in page.get("Contents", ()):
+                key = found["Key"][skip:]
+                if is_key(key):  # not: the "directory" objects that some tools make
+                    yield key
+
+    def list_dir(self, prefix: str = "") -> DirListing:
+        check_prefix(prefix)
+        skip = len(self._below)
+        keys: list[str] = []
+        prefixes: list[str] = []
+        for page in self._pages("list_objects_v2", prefix, Delimiter="/"):
+            keys += [found["Key"][skip:] for found in page.get("Contents", ())]
+            prefixes += [found["Prefix"][skip:] for found in page.get("CommonPrefixes", ())]
+        return DirListing(
+            tuple(sorted(filter(is_key, keys))),
+            tuple(sorted(p for p in prefixes if is_key(p.removesuffix("/")))),
+        )
+
+    def _pages(self, operation: str, prefix: str, **request: Any) -> Iterator[dict[str, Any]]:
+        pages = self._client.boto.get_paginator(operation)
+        try:
+            yield from pages.paginate(
+                Bucket=self._bucket,
+                Prefix=self._below + below(prefix),
+                PaginationConfig={"PageSize": LIST_PAGE},
+                **request,
+            )
+        except self._errors as error:
+            raise store_error(self.url, "list", below(prefix), error) from error
+
+    # Errors and pickling ------------------------------------------------------------------------------------
+
+    @property
+    def _client(self) -> S3Client:
+        return client_for(self._config)
+
+    @property
+    def _errors(self) -> tuple[type[Exception], ...]:
+        """What boto3 raises, and what comes through it when a body is read."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
+
+        return BotoCoreError, ClientError, HTTPError
+
+    def _etag_header(self, etag: str) -> str:
+        return f'"{etag}"' if self._client.quotes_etags else etag
+
+    def _missing(self, key: str) -> KeyNotFoundError:
+        return KeyNotFoundError(f"{self.url}: no value under key {key!r}")
+
+    def _unexpected(
+        self, key: str, found: dict[str, Any] | None, if_match: str | None
+    ) -> PreconditionFailedError:
+        got = "no value" if found is None else f"etag {_bare(found['ETag'])!r}"
+        expected = "no value" if if_match is None else f"etag {if_match!r}"
+        return PreconditionFailedError(f"{self.url}: key {key!r} has {got}, expected {expected}")
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.url!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., S3Store], tuple[str, str, S3Config]]:
+        return S3Store, (self._bucket, self._prefix, self._config)
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _range_header(byte_range: ByteRange) -> str:
+    """Return the HTTP form of a range that is not empty; its last byte is inclusive."""
+    if isinstance(byte_range, SuffixRequest):
+        return f"bytes=-{byte_range.length}"
+    last = "" if byte_range.stop is None else byte_range.stop - 1
+    return f"bytes={byte_range.start}-{last}"
+
+
+def _parallel(action: Callable[[Any], Any], items: Sequence[Any]) -> builtins.list[Any]:
+    """Carry out `action` on each item, a few at once; on an error start no further ones and raise it."""
+    if len(items) < 2:
+        return [action(item) for item in items]
+    with ThreadPoolExecutor(min(PARALLEL_REQUESTS, len(items)), "streamzarr-s3") as pool:
+        futures = [pool.submit(action, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _pause(attempt: int) -> None:
+    """Wait before try `attempt` + 1: up to 0.1 s, doubling, at random so that rivals come apart."""
+    threading.Event().wait(random.uniform(0, 0.1 * 2**attempt))

@@ -1,0 +1,324 @@
+"""The thread that owns all worker processes of a supervisor and decides for the pool as a whole."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import logging
+import math
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+from streamzarr.errors import ConfigError, StreamzarrError, WorkerError
+from streamzarr.supervisor.board import CrashTable, shared_file
+from streamzarr.supervisor.budget import RestartPolicy
+from streamzarr.supervisor.lifeline import HELD_SIGNALS
+from streamzarr.supervisor.process import Process
+from streamzarr.supervisor.report import Report, WorkerReport, WorkerStatus
+from streamzarr.supervisor.spec import WorkerSpec
+from streamzarr.supervisor.worker import KILL_TIMEOUT, Worker
+
+_logger = logging.getLogger("streamzarr.supervisor")
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+RETIRED_KEPT = 1000
+"""Reports of workers that were resized away and did not end cleanly; a bound, not a budget."""
+
+
+class Monitor:
+    """Waits on pidfds, channels and outputs with the nearest deadline, and acts on what turns up.
+
+    It never polls: without news it sleeps until a worker would count as hung. Requests from other threads are
+    state under the lock plus a byte that wakes the select.
+
+    Threads: `request_*`, `statuses`, `wait` and the properties may be called from any thread; only `wait`
+    blocks. All else runs on the monitor's own daemon thread. It references no
+    :class:`~streamzarr.supervisor.supervisor.Supervisor`, so that a forgotten one can be collected. After a
+    fork the child's copy does nothing: the workers are the parent's.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        workers: int,
+        *,
+        policy: RestartPolicy,
+        hang_timeout: float,
+        drain: float,
+        env: Mapping[str, str] | None,
+        stderr: TextIO | None,
+    ) -> None:
+        self._spec = spec
+        self._size = workers
+        self._policy = policy
+        self._hang_timeout = hang_timeout
+        self._drain = drain
+        self._env = env
+        self._stderr = stderr
+        self._owner = os.getpid()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._waker: socket.socket | None = None
+        self._signals: socket.socket | None = None
+        self._signalled = False
+        self._workers: dict[int, Worker] = {}
+        self._retired: deque[WorkerReport] = deque(maxlen=RETIRED_KEPT)
+        self._stop_by = math.inf
+        self._report: Report | None = None
+        self._output: list[str] = []
+        self.error: StreamzarrError | None = None
+        """Why the pool had to end; None while it is well."""
+
+    # Any thread -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread, and with it the workers; return when each has been spawned once."""
+        self._owner = os.getpid()
+        self._thread = threading.Thread(target=self._run, name=f"{self._spec.name}-supervisor", daemon=True)
+        atexit.register(self._at_exit)
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._report or self._waker)
+
+    @property
+    def started(self) -> bool:
+        """Whether :meth:`start` has been called."""
+        return self._thread is not None
+
+    @property
+    def report(self) -> Report | None:
+        """The report, once all workers have ended."""
+        return self._report
+
+    @property
+    def ready(self) -> bool:
+        """Whether as many workers as asked for are ready; ones that only drain do not matter."""
+        with self._ours():
+            staying = [worker for worker in self._workers.values() if not worker.surplus]
+            return len(staying) == self._size > 0 and all(worker.state == "ready" for worker in staying)
+
+    def request_stop(self, drain: float) -> None:
+        """Ask all workers to end within `drain` seconds from now. A later call can only make it sooner."""
+        if os.getpid() != self._owner:  # a fork, at its exit: it has no workers and maybe a lock nobody holds
+            return
+        with self._changed:
+            self._stop_by = min(self._stop_by, time.monotonic() + drain)
+            self._wake()
+
+    def obey_signals(self, signals: socket.socket | None) -> None:
+        """Treat bytes from `signals` as numbers of signals: SIGTERM or SIGINT drains, a second one kills."""
+        with self._ours():
+            self._signals = signals
+            self._wake()
+
+    def request_resize(self, workers: int) -> None:
+        """Ask for another number of workers."""
+        with self._ours():
+            if self._report is not None or self._stop_by < math.inf:
+                raise ConfigError(f"cannot resize {self._spec.name!r} to {workers} workers: it is stopping")
+            self._size = workers
+            self._wake()
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Describe each worker as it is now."""
+        with self._ours():
+            now = time.monotonic()
+            return [worker.status(now) for _, worker in sorted(self._workers.items())]
+
+    def wait(self, condition: Callable[[], object], timeout: float | None) -> bool:
+        """Block until `condition` holds or the pool has ended; return False after `timeout` seconds."""
+        if self._thread is None:
+            raise ConfigError("the supervisor was not started")
+        with self._ours():
+            return bool(self._changed.wait_for(lambda: self._report is not None or condition(), timeout))
+
+    def join(self) -> None:
+        """Wait for the thread's last steps after the pool has ended."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _ours(self) -> threading.Condition:
+        """Return the lock, but not to a fork of the process that started the workers."""
+        if os.getpid() != self._owner:
+            raise ConfigError(f"the workers belong to process {self._owner}, and this is a fork of it")
+        return self._changed
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            with contextlib.suppress(BlockingIOError):  # full: a wake-up is pending anyway
+                self._waker.send(b"\0")
+
+    def _at_exit(self) -> None:
+        """End the workers before the interpreter does; it would leave them as orphans."""
+        self.request_stop(self._drain)
+        if self._thread is not None and os.getpid() == self._owner:
+            self._thread.join(self._drain + KILL_TIMEOUT)
+
+    # The monitor's thread ---------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        # Spawned processes inherit this mask and lift it when they are ready for these signals.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+        try:
+            with contextlib.ExitStack() as stack:
+                self._loop(stack)
+        except Exception as error:
+            _logger.exception("supervisor of %r is broken; its workers are killed", self._spec.name)
+            self.error = WorkerError(f"the supervisor of {self._spec.name!r} is broken: {error!r}")
+            for worker in self._workers.values():
+                worker.destroy()
+            self._forward()
+        finally:
+            atexit.unregister(self._at_exit)
+            with self._changed:
+                reports = [worker.report() for _, worker in sorted(self._workers.items())]
+                self._report = Report((*reports, *self._retired))
+                self._changed.notify_all()
+
+    def _loop(self, stack: contextlib.ExitStack) -> None:
+        spec_fd = self._write_spec()
+        stack.callback(os.close, spec_fd)
+        table_fd = shared_file(CrashTable.SIZE, "crashes")
+        stack.callback(os.close, table_fd)
+        crashes = CrashTable(table_fd)
+        stack.callback(crashes.close)
+        woken, waker = socket.socketpair()
+        for end in (woken, waker):
+            end.setblocking(False)
+            stack.enter_context(end)
+        stack.callback(self._set_waker, None)  # before it is closed
+
+        def launch(name: str, index: int) -> Process:
+            return Process(
+                name, index, spec_fd=spec_fd, table_fd=table_fd, env=self._env, emit=self._output.append
+            )
+
+        def add(index: int) -> Worker:
+            name = f"{self._spec.name}-{index}"
+            return Worker(name, index, launch, crashes, policy=self._policy, hang_timeout=self._hang_timeout)
+
+        awake, grace, planned = time.monotonic(), -math.inf, math.inf
+        readable: set[int] = set()
+        while True:
+            now = time.monotonic()
+            # Stopped by SIGSTOP, a frozen container or a blocked terminal: then the workers may have been
+            # too, and their silence says nothing.
+            if now - awake > planned + max(1.0, self._hang_timeout / 2):
+                grace = now
+            awake = now
+            with self._changed:
+                self._turn(now, grace, readable, add)
+                self._set_waker(waker)
+                over = self._over()
+                watched = {woken.fileno()}.union(*(w.descriptors() for w in self._workers.values()))
+                if self._signals is not None:
+                    watched.add(self._signals.fileno())
+                due = min((worker.due(grace) for worker in self._workers.values()), default=math.inf)
+            self._forward()
+            if over:
+                return
+            planned = max(0.0, due - time.monotonic())
+            readable = _wait_readable(watched, planned)
+            if woken.fileno() in readable:
+                woken.recv(4096)
+
+    def _turn(self, now: float, grace: float, readable: set[int], add: Callable[[int], Worker]) -> None:
+        """Take in what has happened, then do what is due."""
+        for worker in self._workers.values():
+            worker.attend(readable, now)
+        self._read_signals(readable)
+        self._follow(now, add)
+        for worker in self._workers.values():
+            worker.tick(now, grace)
+        self._settle(now)
+
+    def _set_waker(self, waker: socket.socket | None) -> None:
+        """Say that the first turn is done, or that there will be no other."""
+        with self._changed:
+            self._waker = waker
+            self._changed.notify_all()
+
+    def _write_spec(self) -> int:
+        """Lay the specification into memory that each worker reads by itself."""
+        document = {
+            "target": self._spec.target,
+            "config": dict(self._spec.config),
+            "drain": self._drain,
+            "path": [str(entry) or str(Path.cwd()) for entry in sys.path],
+        }
+        encoded = json.dumps(document).encode()
+        fd = shared_file(len(encoded), "spec")
+        os.pwrite(fd, encoded, 0)
+        return fd
+
+    def _read_signals(self, readable: set[int]) -> None:
+        if self._signals is None or self._signals.fileno() not in readable:
+            return
+        for number in self._signals.recv(4096):
+            if number in STOP_SIGNALS:
+                self.request_stop(0.0 if self._signalled else self._drain)
+                self._signalled = True
+
+    def _follow(self, now: float, add: Callable[[int], Worker]) -> None:
+        """Do as requested: bring the pool to its end, or to its size."""
+        if self._stop_by < math.inf:
+            self._drain_all(now)
+            return
+        staying = sorted(index for index, worker in self._workers.items() if not worker.surplus)
+        for index in staying[self._size :]:
+            self._workers[index].surplus = True
+            self._workers[index].drain(now + self._drain, now)
+        free = (index for index in itertools.count() if index not in self._workers)
+        for index in itertools.islice(free, max(0, self._size - len(staying))):
+            self._workers[index] = add(index)
+
+    def _drain_all(self, now: float) -> None:
+        for worker in self._workers.values():
+            worker.drain(self._stop_by, now)
+
+    def _settle(self, now: float) -> None:
+        """See to workers that have ended: one that cannot go on ends the pool, a surplus one leaves it."""
+        for index, worker in list(self._workers.items()):
+            if worker.error is not None and self.error is None:
+                self.error = worker.error
+                self._stop_by = min(self._stop_by, now + self._drain)
+                self._drain_all(now)
+            if worker.surplus and worker.outcome is not None:
+                report = self._workers.pop(index).report()
+                if report.left or report.outcome in ("killed", "failed"):
+                    self._retired.append(report)
+
+    def _over(self) -> bool:
+        """Whether all workers have ended. A pool that was resized to nothing only waits for work."""
+        asked = self._stop_by < math.inf
+        return (asked or bool(self._workers)) and all(w.outcome is not None for w in self._workers.values())
+
+    def _forward(self) -> None:
+        """Write what the workers wrote; outside the lock, because a terminal may be held up."""
+        lines, self._output[:] = list(self._output), []
+        stream = self._stderr or sys.stderr
+        if lines and stream is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed by its owner: nobody wants to read it
+                stream.write("".join(lines))
+                stream.flush()
+
+
+def _wait_readable(descriptors: set[int], timeout: float) -> set[int]:
+    """Wait until one is readable or at its end, at most `timeout` seconds; return those that are."""
+    poll = select.poll()
+    for fd in descriptors:
+        poll.register(fd, select.POLLIN)
+    milliseconds = min(math.ceil(min(timeout, 3600.0) * 1000), 3_600_000)
+    return {fd for fd, _ in poll.poll(milliseconds)}

@@ -1,0 +1,130 @@
+"""What a worker's target is given: its name, the request to stop, the heartbeat, the in-flight register."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from streamzarr.supervisor.board import CrashTable, Slot
+
+_logger = logging.getLogger(__name__)
+
+
+class Supervision:
+    """The worker's side of supervision.
+
+    A target beats in each turn of its loop, names the work that it holds, and comes to an end soon after
+    :attr:`stop_requested`; a worker that does not beat for the supervisor's `hang_timeout` is killed.
+
+    Threads: every method may be called from any thread and none blocks. Callbacks of :meth:`on_stop` run in a
+    thread of their own and may block; the drain deadline holds for them too.
+
+    Parameters
+    ----------
+    name, index
+        ``"worker-3"`` and 3. No other live worker of the pool has the same.
+    slot, crashes
+        Shared memory.
+    say
+        Sends a message to the supervisor.
+
+    Examples
+    --------
+    A target, run by ``Supervisor(WorkerSpec("mymodule:echo", {"topic": "t"}))``:
+
+    >>> def echo(supervision, topic):
+    ...     while not supervision.wait_stop(0.05):
+    ...         supervision.beat()
+    """
+
+    def __init__(
+        self, name: str, index: int, slot: Slot, crashes: CrashTable, say: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self.name = name
+        self.index = index
+        self._slot = slot
+        self._crashes = crashes
+        self._say = say
+        self._ready = False
+        self._stop = threading.Event()
+        self._deadline = float("inf")
+        self._callbacks: list[Callable[[float], object]] = []
+        self._lock = threading.Lock()
+        self._drainer: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def beat(self) -> None:
+        """Give a sign of life; the first one makes this worker ready. Costs well under a microsecond."""
+        self._slot.beat()
+        if not self._ready:
+            self._ready = True
+            self._say({"ready": True})
+
+    def started(self, token: bytes) -> None:
+        """Say that the work named by the 16-byte `token` is now in this process's hands.
+
+        Raises
+        ------
+        LimitExceededError
+            4096 tokens are already in flight.
+        """
+        self._slot.started(token)
+
+    def finished(self, token: bytes) -> None:
+        """Say that the work named by `token` has left this process's hands, however it ended."""
+        self._slot.finished(token)
+
+    def crashes(self, token: bytes) -> int:
+        """How many workers of this supervisor died while `token` was in flight."""
+        return self._crashes.count(token)
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the worker has been asked to come to its end."""
+        return self._stop.is_set()
+
+    @property
+    def drain_left(self) -> float:
+        """Seconds until this process is ended by force; infinite while no stop is requested."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def wait_stop(self, timeout: float | None = None) -> bool:
+        """Block until a stop is requested, at most `timeout` seconds; return whether it is."""
+        return self._stop.wait(timeout)
+
+    def on_stop(self, callback: Callable[[float], object]) -> None:
+        """Call ``callback(seconds_left)`` once when a stop is requested, at once if it has been already."""
+        with self._lock:
+            if not self._stop.is_set():
+                self._callbacks.append(callback)
+                return
+        callback(self.drain_left)
+
+    def request_stop(self, drain: float) -> None:
+        """Ask the target to end within `drain` seconds. A further call can only shorten the time."""
+        with self._lock:
+            self._deadline = min(self._deadline, time.monotonic() + drain)
+            if self._stop.is_set():
+                return
+            self._stop.set()
+            if self._callbacks:
+                self._drainer = threading.Thread(target=self._call_back, name="streamzarr-drain", daemon=True)
+                self._drainer.start()
+
+    def _call_back(self) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(self.drain_left)
+            except Exception as error:
+                _logger.exception("%s: %r failed while draining", self.name, callback)
+                self._error = error
+
+    def settle(self) -> None:
+        """Wait for the callbacks, as long as the deadline allows; raise what one of them raised."""
+        if self._drainer is not None:
+            self._drainer.join(min(self.drain_left, threading.TIMEOUT_MAX))
+        if self._error is not None:
+            raise self._error

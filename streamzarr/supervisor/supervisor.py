@@ -1,0 +1,249 @@
+"""The public handle on a pool of worker processes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import socket
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self, TextIO
+
+from streamzarr.errors import ConfigError, StreamzarrError
+from streamzarr.supervisor.budget import RestartPolicy
+from streamzarr.supervisor.monitor import STOP_SIGNALS, Monitor
+from streamzarr.supervisor.report import Report, WorkerStatus
+from streamzarr.supervisor.spec import WorkerSpec
+
+
+class Supervisor:
+    """Keeps N worker processes running; restarts those that die or hang; ends them all in one deadline.
+
+    Processes, not threads, because a worker may be killed by its own work (out of memory, a segfault in a
+    codec), and that must cost one worker a moment and never the data. A worker that exits with 0 by itself is
+    finished and not restarted; SIGTERM to a single worker makes it drain, after which it is replaced.
+
+    If this process dies, by kill -9 too, the workers drain and end; if the supervisor is dropped or the
+    interpreter exits, they are drained as by :meth:`stop`.
+
+    Threads: any method may be called from any thread. :meth:`start` blocks for the time of N spawns;
+    :meth:`wait`, :meth:`run`, :meth:`stop` and :meth:`wait_ready` as they say; the others not at all.
+
+    Parameters
+    ----------
+    spec
+        What each worker runs.
+    workers
+        Number of processes.
+    max_restarts, within
+        The restart budget of each worker: so many restarts in so many seconds
+        (:class:`~streamzarr.supervisor.budget.RestartPolicy`).
+    hang_timeout
+        Seconds without a heartbeat after which a worker is killed and replaced; ``math.inf`` for never. Up to
+        its first heartbeat a worker has at least 60 s.
+    drain
+        Seconds that workers get to come to their end, and the default of :meth:`stop`.
+    env
+        Environment variables to add to this process's for the workers.
+    stderr
+        Where the workers' output goes, line by line after the worker's name; by default ``sys.stderr``.
+
+    Raises
+    ------
+    ConfigError
+        An argument that cannot be used.
+
+    Examples
+    --------
+    >>> with Supervisor(WorkerSpec("streamzarr.testing.workers:idle"), workers=2) as pool:
+    ...     pool.wait_ready(timeout=60)
+    ...     [worker.state for worker in pool.status()]
+    ['ready', 'ready']
+    >>> [worker.outcome for worker in pool.stop().workers]
+    ['drained', 'drained']
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        workers: int = 2,
+        *,
+        max_restarts: int = 10,
+        within: float = 60.0,
+        hang_timeout: float = 60.0,
+        drain: float = 30.0,
+        env: Mapping[str, str] | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        if workers < 1:
+            raise ConfigError(f"workers is {workers}, expected 1 or more")
+        if not hang_timeout > 0:
+            raise ConfigError(f"hang_timeout is {hang_timeout} seconds, expected more than 0")
+        if not 0 <= drain < math.inf:
+            raise ConfigError(f"drain is {drain} seconds, expected a finite number, 0 or more")
+        if not sys.executable:
+            raise ConfigError("sys.executable is not set: no interpreter to run workers with")
+        self._drain = drain
+        self._monitor = Monitor(
+            spec,
+            workers,
+            policy=RestartPolicy(max_restarts, within),
+            hang_timeout=hang_timeout,
+            drain=drain,
+            env=env,
+            stderr=stderr,
+        )
+        # A dropped pool drains in the background. At exit the monitor's own hook waits for it.
+        weakref.finalize(self, self._monitor.request_stop, drain).atexit = False
+
+    def start(self) -> Self:
+        """Start the workers; return when each has been spawned, ready or not.
+
+        Raises
+        ------
+        ConfigError
+            It has been started before.
+        """
+        if self._monitor.started:
+            raise ConfigError("the supervisor was started before; make a new one")
+        self._monitor.start()
+        return self
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Block until as many workers as asked for are ready, which is when each has given a heartbeat.
+
+        Raises
+        ------
+        TimeoutError
+            Not within `timeout` seconds.
+        WorkerError, ConfigError
+            A worker could not be kept running.
+        """
+        if not self._monitor.wait(lambda: self.ready, timeout):
+            states = ", ".join(f"{worker.name} {worker.state}" for worker in self.status())
+            raise TimeoutError(f"workers are not ready after {timeout:g} s: {states}")
+        if self._monitor.report is not None:
+            self._result()
+
+    def wait(self, timeout: float | None = None) -> Report:
+        """Block until all workers have ended: finished, or stopped by somebody, or failed.
+
+        Raises
+        ------
+        TimeoutError
+            They have not within `timeout` seconds.
+        WorkerError, ConfigError
+            A worker used up its restart budget, or cannot be run as configured.
+        """
+        if not self._monitor.wait(lambda: False, timeout):
+            raise TimeoutError(f"workers have not ended within {timeout:g} s")
+        return self._result()
+
+    def run(self) -> Report:
+        """Start if need be and block until all workers have ended, as a service does.
+
+        On the main thread SIGTERM and SIGINT (Ctrl-C) drain under one deadline; a second one kills.
+        On other threads signals stay as they are.
+
+        Raises
+        ------
+        WorkerError, ConfigError
+            As :meth:`wait`.
+        """
+        with self._signals_to_monitor():
+            if not self._monitor.started:
+                self.start()
+            return self.wait()
+
+    def stop(self, drain: float | None = None) -> Report:
+        """Drain all workers, kill what is left after `drain` seconds, and report. May be called again.
+
+        Raises
+        ------
+        WorkerError, ConfigError
+            As :meth:`wait`.
+        """
+        if not self._monitor.started:
+            return Report(())
+        self._monitor.request_stop(self._drain if drain is None else drain)
+        try:
+            return self.wait()
+        except KeyboardInterrupt:  # a second Ctrl-C, or an impatient one
+            self._monitor.request_stop(0.0)
+            raise
+
+    def resize(self, workers: int) -> None:
+        """Change the number of workers while they run; surplus ones drain in the background.
+
+        Raises
+        ------
+        ConfigError
+            Negative number, or the supervisor is not running.
+        """
+        if workers < 0:
+            raise ConfigError(f"workers is {workers}, expected 0 or more")
+        self._monitor.request_resize(workers)
+
+    def status(self) -> list[WorkerStatus]:
+        """Describe each worker as it is now."""
+        return self._monitor.statuses()
+
+    @property
+    def ready(self) -> bool:
+        """Whether as many workers as asked for have given a sign of life (for a readiness probe)."""
+        return self._monitor.ready
+
+    @property
+    def failed(self) -> StreamzarrError | None:
+        """Why the pool had to end: a worker that used up its restart budget or is wrongly configured."""
+        return self._monitor.error
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except StreamzarrError:
+            if error is None:  # else the block's own error is the one to see
+                raise
+
+    def _result(self) -> Report:
+        report = self._monitor.report
+        assert report is not None
+        self._monitor.join()
+        if self._monitor.error is not None:
+            raise self._monitor.error
+        return report
+
+    @contextlib.contextmanager
+    def _signals_to_monitor(self) -> Iterator[None]:
+        """Let the C-level signal handler write the signals' numbers to where the monitor thread reads.
+
+        A Python-level handler would have to wait for the main thread, and a signal that arrives just before
+        that thread blocks on a lock is not noticed until the lock is free.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            for end in (ours, theirs):
+                end.setblocking(False)
+            self._monitor.obey_signals(theirs)
+            wakeup = signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
+            previous = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+            try:
+                yield
+            finally:
+                for number, handler in previous.items():
+                    # None stands for a handler that was not set from Python, which cannot be put back.
+                    signal.signal(number, signal.SIG_DFL if handler is None else handler)
+                signal.set_wakeup_fd(wakeup)
+                self._monitor.obey_signals(None)

@@ -1,0 +1,1 @@
+"""The public test kit: fakes, faults, and the conformance suites of stores and brokers."""

@@ -1,0 +1,67 @@
+"""Zarr v2 and v3: arrays and groups on numpy, numcodecs and a :class:`~streamzarr.stores.Store`.
+
+====================  ======================================================================
+``api``               open and create
+``array``, ``group``  what these return
+``indexing``          from a selection to parts of chunks
+``chunkio``           chunks in the store: keys, bytes, codecs, fill values
+``grid``, ``keys``    how an array is cut, and what its pieces are called
+``codecs``            the steps between array and bytes
+``dtypes``            data types and fill values
+``metadata``          the documents, as values
+``nodes``             reading and changing them in the store
+``hierarchy``         consolidate, copy, save and load
+``convert``           between v2 and v3
+``stream``            chunk by chunk, in bounded memory
+====================  ======================================================================
+"""
+
+from streamzarr.zarr.api import Mode, create_array, create_group, open, open_array, open_group  # noqa: A004
+from streamzarr.zarr.array import Array
+from streamzarr.zarr.attributes import Attributes
+from streamzarr.zarr.codecs import names as codec_names
+from streamzarr.zarr.codecs import register as register_codec
+from streamzarr.zarr.convert import convert, explain_conversion
+from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.group import Group
+from streamzarr.zarr.hierarchy import consolidate_metadata, copy, load, save
+from streamzarr.zarr.metadata import (
+    ArrayMetadata,
+    ArrayMetadataV2,
+    ArrayMetadataV3,
+    GroupMetadata,
+    GroupMetadataV2,
+    GroupMetadataV3,
+)
+from streamzarr.zarr.stream import ChunkBlock, ChunkStream
+from streamzarr.zarr.tree import Tree
+
+__all__ = [
+    "Array",
+    "ArrayMetadata",
+    "ArrayMetadataV2",
+    "ArrayMetadataV3",
+    "Attributes",
+    "ChunkBlock",
+    "ChunkStream",
+    "Grid",
+    "Group",
+    "GroupMetadata",
+    "GroupMetadataV2",
+    "GroupMetadataV3",
+    "Mode",
+    "Tree",
+    "codec_names",
+    "consolidate_metadata",
+    "convert",
+    "copy",
+    "create_array",
+    "create_group",
+    "explain_conversion",
+    "load",
+    "open",
+    "open_array",
+    "open_group",
+    "register_codec",
+    "save",
+]

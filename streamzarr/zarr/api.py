@@ -1,0 +1,289 @@
+"""Opening and creating arrays and groups: the functions that ``import streamzarr`` offers.
+
+Names and arguments follow zarr-python 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from streamzarr.errors import ConfigError, MetadataError, NodeExistsError, NodeNotFoundError
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.stores import Store, StoreLike, join_url, open_store
+from streamzarr.zarr.array import Array
+from streamzarr.zarr.configure import CodecLike, CodecsLike, ShapeLike
+from streamzarr.zarr.create import make_array
+from streamzarr.zarr.group import Group
+from streamzarr.zarr.keys import ChunkKeys
+from streamzarr.zarr.metadata import (
+    ArrayMetadataV2,
+    ArrayMetadataV3,
+    GroupMetadata,
+    GroupMetadataV2,
+    GroupMetadataV3,
+    NodeMetadata,
+)
+from streamzarr.zarr.nodes import ZarrFormat, create_node, read_node
+from streamzarr.zarr.paths import normalize_path
+
+Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
+"""``r`` read; ``r+`` read and write; ``a`` the same, and create when missing; ``w`` create anew, deleting
+what is there; ``w-`` create, and fail when something is there."""
+
+
+def create_array(
+    store: StoreLike,
+    *,
+    path: str = "",
+    shape: ShapeLike | None = None,
+    dtype: Any = None,
+    data: Any = None,
+    chunks: ShapeLike | Literal["auto"] | None = "auto",
+    shards: ShapeLike | None = None,
+    filters: CodecsLike = "auto",
+    compressors: CodecsLike = "auto",
+    serializer: CodecLike = "auto",
+    fill_value: Any = None,
+    order: Literal["C", "F"] = "C",
+    zarr_format: ZarrFormat = 3,
+    attributes: Mapping[str, Any] | None = None,
+    dimension_names: Iterable[str | None] | None = None,
+    chunk_key_encoding: ChunkKeys | Mapping[str, Any] | str | None = None,
+    overwrite: bool = False,
+    write_empty_chunks: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Array:
+    """Create an array, and the groups above it that are not there yet.
+
+    Parameters
+    ----------
+    store
+        A URL, a local path or a store.
+    path
+        Where in the store; empty is its root.
+    data
+        An array to store, which then gives shape and dtype.
+    chunks
+        Shape of the chunks, one length for all axes, or ``"auto"``; -1 in it is the whole axis.
+    filters, serializer, compressors
+        Codecs before, from array to bytes, and after: names (``"zstd"``, ``"blosc"``, ``"gzip"``),
+        configurations, codecs of ours, of numcodecs or of zarr-python; lists of these; None for none. In v2
+        `compressors` is one numcodecs codec. ``"auto"`` is zstd.
+    fill_value
+        What was never written reads as; None is zero (NaT for times).
+    order
+        Layout of chunks in v2. In v3 give a ``transpose`` filter instead.
+    chunk_key_encoding
+        ``"/"``, ``"."``, or a v3 configuration.
+    overwrite
+        Delete what is at `path` first.
+    write_empty_chunks
+        Store chunks that hold nothing but the fill value; else their keys are removed.
+
+    Raises
+    ------
+    streamzarr.errors.NodeExistsError
+        Something is at `path`, or a node above it is an array.
+    streamzarr.errors.ConfigError, streamzarr.errors.MetadataError
+        The arguments describe no Zarr array.
+
+    Examples
+    --------
+    >>> z = create_array("memory://", shape=(100, 100), chunks=(50, 50), dtype="f4", compressors="blosc")
+    >>> z.chunks, z.cdata_shape
+    ((50, 50), (2, 2))
+    """
+    return make_array(
+        open_store(store),
+        normalize_path(path),
+        data=data,
+        shape=shape,
+        dtype=dtype,
+        overwrite=overwrite,
+        write_empty_chunks=write_empty_chunks,
+        limits=limits,
+        chunks=chunks,
+        shards=shards,
+        filters=filters,
+        compressors=compressors,
+        serializer=serializer,
+        fill_value=fill_value,
+        order=order,
+        zarr_format=zarr_format,
+        attributes=attributes,
+        dimension_names=dimension_names,
+        chunk_key_encoding=chunk_key_encoding,
+    )
+
+
+def create_group(
+    store: StoreLike,
+    *,
+    path: str = "",
+    attributes: Mapping[str, Any] | None = None,
+    zarr_format: ZarrFormat = 3,
+    overwrite: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Group:
+    """Create a group, and the groups above it that are not there yet.
+
+    >>> create_group("memory://", attributes={"run": 7}).attrs["run"]
+    7
+
+    Raises
+    ------
+    streamzarr.errors.NodeExistsError
+        Something is at `path`, or a node above it is an array.
+    """
+    if zarr_format not in (2, 3):
+        raise ConfigError(f"zarr_format: expected 2 or 3, got {zarr_format!r}")
+    opened, path = open_store(store), normalize_path(path)
+    values = dict(attributes or {})
+    metadata: GroupMetadata = GroupMetadataV3(values) if zarr_format == 3 else GroupMetadataV2(values)
+    create_node(opened, path, metadata, overwrite=overwrite)
+    return Group(opened, path, metadata, limits=limits)
+
+
+def open_array(
+    store: StoreLike,
+    *,
+    path: str = "",
+    mode: Mode = "r",
+    zarr_format: ZarrFormat | None = None,
+    write_empty_chunks: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    **create: Any,
+) -> Array:
+    """Open an array; modes ``a``, ``w`` and ``w-`` create it from further arguments of ``create_array``.
+
+    Parameters
+    ----------
+    zarr_format
+        2 or 3; None takes what is there, v3 where both are.
+
+    Raises
+    ------
+    streamzarr.errors.NodeNotFoundError
+        There is nothing to open, or it is a group.
+    streamzarr.errors.MetadataError
+        The metadata is not valid, or asks for what is not supported; for a known format error it says where.
+    """
+    opened, path = _open(store, mode), normalize_path(path)
+    if mode in ("r", "r+") and create:
+        raise ConfigError(f"mode {mode!r} creates nothing, but got {', '.join(sorted(create))}")
+    if mode in ("r", "r+", "a"):
+        try:
+            found = read_node(opened, path, zarr_format, limits)
+        except NodeNotFoundError:
+            if mode != "a":
+                raise
+        else:
+            if not isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
+                kind = NodeExistsError if mode == "a" else NodeNotFoundError
+                raise kind(f"{_place(opened, path)} is a group, expected an array")
+            return Array(opened, path, found, write_empty_chunks=write_empty_chunks, limits=limits)
+    return create_array(
+        opened,
+        path=path,
+        zarr_format=zarr_format or 3,
+        overwrite=mode == "w",
+        write_empty_chunks=write_empty_chunks,
+        limits=limits,
+        **create,
+    )
+
+
+def open_group(
+    store: StoreLike,
+    *,
+    path: str = "",
+    mode: Mode = "r",
+    zarr_format: ZarrFormat | None = None,
+    use_consolidated: bool | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Group:
+    """Open a group; with modes ``a``, ``w`` and ``w-`` create it.
+
+    Parameters
+    ----------
+    use_consolidated
+        None uses consolidated metadata where the group has some, True insists on it, False reads each child.
+
+    Raises
+    ------
+    streamzarr.errors.NodeNotFoundError
+        There is nothing to open, or it is an array.
+    streamzarr.errors.MetadataError
+        The metadata is not valid, or has no consolidated metadata while `use_consolidated` is true.
+    """
+    opened, path = _open(store, mode), normalize_path(path)
+    if mode in ("r", "r+", "a"):
+        try:
+            found = read_node(opened, path, zarr_format, limits)
+        except NodeNotFoundError:
+            if mode != "a":
+                raise
+        else:
+            return _group(opened, path, found, use_consolidated, limits)
+    return create_group(
+        opened,
+        path=path,
+        attributes=attributes,
+        zarr_format=zarr_format or 3,
+        overwrite=mode == "w",
+        limits=limits,
+    )
+
+
+def open(  # noqa: A001 - zarr-python's name
+    store: StoreLike,
+    *,
+    path: str = "",
+    mode: Mode = "r",
+    zarr_format: ZarrFormat | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    **create: Any,
+) -> Array | Group:
+    """Open what is at `path`; a mode that creates makes an array when given shape or data, else a group.
+
+    >>> create_array("memory://both", shape=(2,), dtype="i4").shape
+    (2,)
+    >>> type(open("memory://both")).__name__
+    'Array'
+    """
+    if mode in ("r", "r+", "a"):
+        opened = _open(store, mode)
+        try:
+            found = read_node(opened, normalize_path(path), zarr_format, limits)
+        except NodeNotFoundError:
+            if mode != "a":
+                raise
+        else:
+            if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
+                return Array(opened, normalize_path(path), found, limits=limits)
+            return _group(opened, normalize_path(path), found, None, limits)
+    if "shape" in create or "data" in create:
+        return open_array(store, path=path, mode=mode, zarr_format=zarr_format, limits=limits, **create)
+    return open_group(store, path=path, mode=mode, zarr_format=zarr_format, limits=limits, **create)
+
+
+def _open(store: StoreLike, mode: Mode) -> Store:
+    if mode not in ("r", "r+", "a", "w", "w-"):
+        raise ConfigError(f"mode: expected 'r', 'r+', 'a', 'w' or 'w-', got {mode!r}")
+    return open_store(store, mode="r" if mode == "r" else "r+")
+
+
+def _group(
+    store: Store, path: str, found: NodeMetadata, use_consolidated: bool | None, limits: Limits
+) -> Group:
+    if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
+        raise NodeNotFoundError(f"{_place(store, path)} is an array, expected a group")
+    if use_consolidated and found.consolidated is None:
+        raise MetadataError(f"{_place(store, path)} has no consolidated metadata")
+    return Group(store, path, found, use_consolidated=use_consolidated is not False, limits=limits)
+
+
+def _place(store: Store, path: str) -> str:
+    return join_url(store.url, path)

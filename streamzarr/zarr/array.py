@@ -1,0 +1,476 @@
+"""An array in a store: numpy's reading and writing, chunk by chunk.
+
+Selections are planned in ``indexing``, chunks are read and written in ``chunkio``, metadata is changed in
+``nodes``; this file only puts them together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from streamzarr.errors import MetadataError, UnsupportedError
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.stores import Store
+from streamzarr.zarr import indexing, parallel
+from streamzarr.zarr.accessors import Accessor
+from streamzarr.zarr.attributes import Attributes, Change
+from streamzarr.zarr.casting import to_dtype
+from streamzarr.zarr.chunkio import ChunkIO, Missing
+from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.description import ArrayDescription
+from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.indexing import Points, Selection
+from streamzarr.zarr.info import ArrayInfo
+from streamzarr.zarr.metadata import ArrayMetadata
+from streamzarr.zarr.nodes import change_node, read_node
+from streamzarr.zarr.progress import Progress
+from streamzarr.zarr.shardio import chunk_io
+from streamzarr.zarr.stream import ChunkFilter, ChunkStream
+
+
+class Array(ArrayDescription):
+    """A Zarr array. Made by :func:`streamzarr.zarr.open_array` and :func:`streamzarr.zarr.create_array`.
+
+    Reads may run on any number of threads at once. So may writes to it, except that changes of shape and
+    attributes belong to one thread; another process must not write to the same chunk at the same time.
+    Pickles as its store, path and metadata; a worker process opens its own client.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import streamzarr.zarr as zarr
+    >>> z = zarr.create_array("memory://", shape=(4, 6), chunks=(2, 3), dtype="i4")
+    >>> z[:] = np.arange(24).reshape(4, 6)
+    >>> z[1:3, ::2]
+    array([[ 6,  8, 10],
+           [12, 14, 16]], dtype=int32)
+    >>> z.append(np.zeros((1, 6), "i4"))
+    (5, 6)
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        metadata: ArrayMetadata,
+        *,
+        write_empty_chunks: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        super().__init__(store, path, metadata)
+        self._limits = limits
+        self._write_empty = write_empty_chunks
+        self._set(metadata)
+
+    def _set(self, metadata: ArrayMetadata) -> None:
+        self._describe(metadata)
+        self._io = chunk_io(
+            self._store, self._path, self._url, metadata, self._limits, write_empty=self._write_empty
+        )
+
+    @property
+    def attrs(self) -> Attributes:
+        """The attributes, as a mapping that writes through."""
+        return Attributes(lambda: self._metadata.attributes, self._change_attributes)
+
+    @property
+    def nchunks_initialized(self) -> int:
+        """Number of chunks that are stored; a stored shard counts for all of its chunks. Lists the store."""
+        a_unit = math.prod(s // c for s, c in zip(self.shards or self.chunks, self.chunks, strict=True))
+        return a_unit * sum(1 for _ in self._stored_chunks())
+
+    @property
+    def info(self) -> ArrayInfo:
+        """A description to print."""
+        return ArrayInfo.of(self)
+
+    # Reading
+
+    def __getitem__(self, selection: Any) -> NDArray:
+        return self.read(selection)
+
+    def read(self, selection: Any = ..., *, missing: Missing = "fill", out: NDArray | None = None) -> NDArray:
+        """Return the elements that a selection names.
+
+        Parameters
+        ----------
+        selection
+            Integers, slices and an ellipsis; one list of integers or mask among them; integer arrays for
+            every axis; or a mask of the array's shape. For more see :attr:`oindex` and :attr:`vindex`.
+        missing
+            ``"error"`` raises for a chunk that is not stored, instead of taking the fill value.
+        out
+            An array of the selection's shape and this dtype to read into; a new one is made without.
+
+        Returns
+        -------
+        ndarray
+            Of this array's dtype, writable and the caller's own; `out` if it was given.
+
+        Raises
+        ------
+        IndexError
+            The selection is out of bounds or not supported.
+        streamzarr.errors.KeyNotFoundError
+            A chunk is not stored, and `missing` is ``"error"``.
+        streamzarr.errors.CodecError
+            A chunk is corrupt; names array, chunk, key and codec.
+        streamzarr.errors.StoreError
+            The store failed.
+        """
+        return self._read(indexing.parse(selection, self.shape), missing, out)
+
+    def _read(
+        self, chosen: Selection | Points, missing: Missing = "fill", out: NDArray | None = None
+    ) -> NDArray:
+        if out is None:
+            out = np.empty(chosen.shape, self.dtype)
+        elif out.shape != chosen.shape or out.dtype != self.dtype:
+            raise ValueError(
+                f"{self._url}: out has shape {out.shape} and dtype {out.dtype}, "
+                f"expected {chosen.shape} and {self.dtype}"
+            )
+        into = np.empty(chosen.count, self.dtype) if isinstance(chosen, Points) else out[chosen.expand]
+        io = self._io
+        parallel.for_each(
+            lambda part: io.read_part(part, into, missing),
+            indexing.plan(chosen, self._grid),
+            count=indexing.count_parts(chosen, self._grid),
+            nbytes=io.nbytes,
+        )
+        if isinstance(chosen, Points):
+            out[...] = into.reshape(chosen.shape)
+        return out
+
+    @property
+    def oindex(self) -> Accessor:
+        """Indexing along each axis on its own: lists and masks of several axes give their outer product."""
+        return Accessor(self.get_orthogonal_selection, self.set_orthogonal_selection)
+
+    @property
+    def vindex(self) -> Accessor:
+        """Indexing of single elements: integer arrays for all axes, or a mask of the array's shape."""
+        return Accessor(self.get_coordinate_selection, self.set_coordinate_selection)
+
+    @property
+    def blocks(self) -> Accessor:
+        """Indexing by units of :attr:`grid`: integers and slices count chunks."""
+        return Accessor(self.get_block_selection, self.set_block_selection)
+
+    def get_basic_selection(self, selection: Any = ..., *, out: NDArray | None = None) -> NDArray:
+        """Return what integers, slices and an ellipsis select."""
+        return self._read(indexing.parse_basic(selection, self.shape), out=out)
+
+    def get_orthogonal_selection(self, selection: Any, *, out: NDArray | None = None) -> NDArray:
+        """Return the outer product of what is selected along each axis."""
+        return self._read(indexing.parse_orthogonal(selection, self.shape), out=out)
+
+    def get_coordinate_selection(self, selection: Any, *, out: NDArray | None = None) -> NDArray:
+        """Return single elements, given by their coordinates or by a mask."""
+        return self._read(self._points(selection), out=out)
+
+    def get_mask_selection(self, mask: Any, *, out: NDArray | None = None) -> NDArray:
+        """Return the elements for which a mask of the array's shape is true, in C order."""
+        return self._read(indexing.parse_mask(mask, self.shape), out=out)
+
+    def get_block_selection(self, selection: Any, *, out: NDArray | None = None) -> NDArray:
+        """Return whole units of :attr:`grid`, cut at the array's end."""
+        return self._read(indexing.parse_blocks(selection, self._grid), out=out)
+
+    def isel(self, **named: Any) -> NDArray:
+        """Return what is selected by dimension name: integers, slices, lists and masks.
+
+        Examples
+        --------
+        >>> import streamzarr.zarr as zarr
+        >>> z = zarr.create_array("memory://", data=[[1, 2, 3], [4, 5, 6]], dimension_names=["y", "x"])
+        >>> z.isel(x=slice(0, 2), y=1)
+        array([4, 5])
+        """
+        return self.get_orthogonal_selection(indexing.name_axes(named, self.dimension_names))
+
+    def _points(self, selection: Any) -> Points:
+        if isinstance(selection, list | np.ndarray) and np.asarray(selection).dtype == bool:
+            return indexing.parse_mask(selection, self.shape)
+        return indexing.parse_coordinates(selection, self.shape)
+
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray:
+        if copy is False:
+            raise ValueError(f"{self._url}: reading an array always copies; copy=False cannot be had")
+        data = self.read()
+        return data if dtype is None else data.astype(dtype, copy=False)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without dimensions")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        step = self.chunks[0] if self.shape else 1
+        for start in range(0, len(self), step):
+            yield from self.read(slice(start, start + step))
+
+    def stream_chunks(
+        self,
+        region: Any = ...,
+        *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        missing: Literal["fill", "skip", "error"] = "fill",
+        progress: Progress | bool | None = None,
+        where: ChunkFilter | None = None,
+    ) -> ChunkStream:
+        """Return an iterable (``for`` and ``async for``) over the units of :attr:`grid`, in bounded memory.
+
+        Parameters
+        ----------
+        region
+            A basic selection of slices without steps: only chunks that touch it, cut to it.
+        concurrency
+            How many chunks are read ahead, each on a thread of its own; 1 reads in the loop itself.
+        ordered
+            In C order of the grid; else in the order in which reads end.
+        missing
+            What to do about chunks that are not stored.
+        progress
+            True draws a line on stderr; a function is called with (done, total).
+        where
+            Only chunks for whose index this is true.
+
+        Examples
+        --------
+        >>> import streamzarr.zarr as zarr
+        >>> z = zarr.create_array("memory://", shape=(5,), chunks=(2,), dtype="i4", fill_value=7)
+        >>> for block in z.stream_chunks(concurrency=2):
+        ...     print(block.index, block.slices, block.data)
+        (0,) (slice(0, 2, None),) [7 7]
+        (1,) (slice(2, 4, None),) [7 7]
+        (2,) (slice(4, 5, None),) [7]
+        """
+        chosen = indexing.parse_basic(region, self.shape)
+        if not chosen.is_box:
+            raise IndexError(f"region: expected slices without steps, got {region!r}")
+        return ChunkStream(self, chosen, concurrency, ordered, missing, progress, where)
+
+    # Writing
+
+    def __setitem__(self, selection: Any, value: Any) -> None:
+        """Write `value`, broadcast as numpy does, to a selection; see :meth:`read`.
+
+        Raises
+        ------
+        IndexError
+            As in reading.
+        TypeError
+            The values are of a kind that this dtype cannot hold without loss.
+        ValueError
+            The shape of `value` does not broadcast.
+        streamzarr.errors.StoreError
+            The store failed, or is read-only.
+        """
+        self._assign(indexing.parse(selection, self.shape), value)
+
+    def set_basic_selection(self, selection: Any, value: Any) -> None:
+        """Write to what integers, slices and an ellipsis select."""
+        self._assign(indexing.parse_basic(selection, self.shape), value)
+
+    def set_orthogonal_selection(self, selection: Any, value: Any) -> None:
+        """Write to the outer product of what is selected along each axis."""
+        self._assign(indexing.parse_orthogonal(selection, self.shape), value)
+
+    def set_coordinate_selection(self, selection: Any, value: Any) -> None:
+        """Write single elements; where one is named twice, the last value counts."""
+        self._assign(self._points(selection), value)
+
+    def set_mask_selection(self, mask: Any, value: Any) -> None:
+        """Write the elements for which a mask of the array's shape is true, in C order."""
+        self._assign(indexing.parse_mask(mask, self.shape), value)
+
+    def set_block_selection(self, selection: Any, value: Any) -> None:
+        """Write whole units of :attr:`grid`, cut at the array's end."""
+        self._assign(indexing.parse_blocks(selection, self._grid), value)
+
+    def _assign(self, chosen: Selection | Points, value: Any) -> None:
+        self._require_writable()
+        values = np.broadcast_to(to_dtype(value, self.dtype, self._url), chosen.shape)
+        full = values.reshape(-1) if isinstance(chosen, Points) else values[chosen.expand]
+        self._write(chosen, full, self._grid, self._io)
+
+    def _write(self, chosen: Selection | Points, values: NDArray, grid: Grid, io: ChunkIO) -> None:
+        parallel.for_each(
+            lambda part: io.write_part(part, values),
+            indexing.plan(chosen, grid),
+            count=indexing.count_parts(chosen, grid),
+            nbytes=io.nbytes,
+        )
+
+    def resize(self, shape: int | tuple[int, ...], *, clear: bool = False) -> None:
+        """Change the shape in place. Grown parts read as the fill value; chunks wholly outside are deleted.
+
+        Parameters
+        ----------
+        clear
+            Also set what boundary chunks hold outside of the new shape to the fill value. Without it, an
+            array that shrinks and grows again shows old values there, as in every Zarr implementation (trap
+            T9).
+        """
+        self._require_writable()
+        wanted = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+        wanted = tuple(int(n) for n in wanted)
+        unchunked = any(n and not c for n, c in zip(wanted, self.chunks, strict=False))
+        if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
+            raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
+        before = self._grid
+        # First the metadata: a reader never meets a shape whose chunks are gone.
+        self._change(lambda metadata: metadata.with_shape(wanted))
+        for index in _outside(before.shape, self._grid.shape):
+            self._io.delete(index)
+        if clear:
+            for index in self._grid.indices():
+                valid = self._grid.valid_shape(index)
+                if valid != self._grid.chunk_shape(index):
+                    self._io.clear_outside(index, valid)
+
+    def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
+        """Write `data` behind the end of `axis` and return the new shape.
+
+        Rows are written before the shape that makes them visible, so no reader sees an unwritten row, and a
+        killed append leaves the array as it was. For one writer at a time: a second one is not lost silently,
+        its shape change raises. Streams with several writers and exactly-once appends are a layer above.
+
+        Raises
+        ------
+        ValueError
+            `data` differs in another axis than `axis`.
+        streamzarr.errors.UnsupportedError
+            Another writer changed the shape meanwhile.
+        """
+        self._require_writable()
+        values = to_dtype(data, self.dtype, self._url)
+        if not -self.ndim <= axis < self.ndim:
+            raise ValueError(f"{self._url}: axis {axis} is out of bounds for {self.ndim} dimensions")
+        axis %= self.ndim
+        expected = (*self.shape[:axis], *self.shape[axis + 1 :])
+        if values.ndim != self.ndim or (*values.shape[:axis], *values.shape[axis + 1 :]) != expected:
+            raise ValueError(f"{self._url}: cannot append {values.shape} to {self.shape} along axis {axis}")
+        old = self.shape
+        new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
+        grown = self._metadata.with_shape(new)
+        where = tuple(slice(old[d] if d == axis else 0, new[d]) for d in range(self.ndim))
+        self._write(indexing.parse_basic(where, new), values, grown.grid, self._io)
+
+        def commit(now: ArrayMetadata) -> ArrayMetadata:
+            if now.shape != old:
+                raise UnsupportedError(
+                    f"{self._url}: shape is {now.shape}, expected {old}: another writer appended or resized"
+                )
+            return now.with_shape(new)
+
+        self._change(commit)
+        return new
+
+    # One chunk at a time, for workers
+
+    def chunk_key(self, index: tuple[int, ...]) -> str:
+        """Return the key in the store of unit `index` of :attr:`grid`."""
+        self._grid.check(index)
+        return self._io.key(index)
+
+    def has_chunk(self, index: tuple[int, ...]) -> bool:
+        """Tell whether unit `index` of :attr:`grid` is stored."""
+        return self._store.exists(self.chunk_key(index))
+
+    def read_chunk(self, index: tuple[int, ...], *, missing: Missing = "fill") -> NDArray:
+        """Return unit `index` of :attr:`grid`, cut at the array's end; see :meth:`read`."""
+        return self.read(self._grid.slices(index), missing=missing)
+
+    def write_chunk(self, index: tuple[int, ...], block: Any, *, write_empty: bool | None = None) -> None:
+        """Write unit `index` of :attr:`grid` from `block`, cut at the array's end, without reading it first.
+
+        Equal blocks give equal bytes, so writing a unit twice is harmless.
+
+        Parameters
+        ----------
+        write_empty
+            Store a block that holds nothing but the fill value, instead of removing its key; None: as the
+            array was opened.
+
+        Raises
+        ------
+        ValueError
+            `block` has not the shape of the unit.
+        """
+        self._require_writable()
+        values = to_dtype(block, self.dtype, self._url)
+        expected = self._grid.valid_shape(index)
+        if values.shape != expected:
+            raise ValueError(
+                f"{self._url}: chunk {index}: block has shape {values.shape}, expected {expected}"
+            )
+        self._io.write(index, values, write_empty=write_empty)
+
+    def delete_chunk(self, index: tuple[int, ...]) -> None:
+        """Remove unit `index` of :attr:`grid`; it then reads as the fill value."""
+        self._require_writable()
+        self._grid.check(index)
+        self._io.delete(index)
+
+    def _stored_chunks(self) -> Iterator[tuple[int, ...]]:
+        prefix = f"{self._path}/" if self._path else ""
+        for key in self._store.list(self._path):
+            try:
+                index = self._metadata.chunk_keys.decode(key.removeprefix(prefix))
+            except ValueError:
+                continue
+            if index in self._grid and self._io.key(index) == key:
+                yield index
+
+    # Metadata
+
+    def refresh(self) -> Self:
+        """Read the metadata again, as another writer may have changed it, and return this array."""
+        metadata = read_node(self._store, self._path, 2 if self.zarr_format == 2 else 3, self._limits)
+        if not isinstance(metadata, type(self._metadata)):
+            raise MetadataError(f"{self._url}: is not an array any more")
+        self._set(metadata)
+        return self
+
+    def update_attributes(self, attributes: dict[str, Any]) -> Self:
+        """Set several attributes in one write, and return this array."""
+        self.attrs.update(attributes)
+        return self
+
+    def _change_attributes(self, change: Change) -> None:
+        self._require_writable()
+        self._change(lambda metadata: metadata.with_attributes(change(metadata.attributes)))
+
+    def _change(self, change: Any) -> None:
+        self._set(change_node(self._store, self._path, type(self._metadata), change, self._limits))
+
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise UnsupportedError(f"{self._url}: opened read-only; open it with mode='r+'")
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._store, self._path, self._metadata, self._write_empty, self._limits
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        store, path, metadata, write_empty, limits = state
+        Array.__init__(self, store, path, metadata, write_empty_chunks=write_empty, limits=limits)
+
+    def __repr__(self) -> str:
+        return f"<Array {self._url} shape={self.shape} dtype={self.dtype}>"
+
+
+def _outside(old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield each index of a grid of `old` shape that a grid of `new` shape does not have, once."""
+    for axis in range(len(old)):
+        ranges = [range(min(o, n)) for o, n in zip(old[:axis], new[:axis], strict=True)]
+        ranges.append(range(new[axis], old[axis]))
+        ranges += map(range, old[axis + 1 :])
+        yield from itertools.product(*ranges)

@@ -1,0 +1,73 @@
+"""Which values may be assigned to an array of a dtype.
+
+numpy's rule ``same_kind``, with signed and unsigned integers as one kind: nothing that loses the fraction,
+the imaginary part or the meaning happens silently.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamzarr.zarr.codecs.base import NDArray
+
+
+def to_dtype(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
+    """Return `value` as an array of `dtype`; shares memory when it is one already.
+
+    >>> to_dtype([1, 2], np.dtype("u1"), "a.zarr")
+    array([1, 2], dtype=uint8)
+
+    Raises
+    ------
+    TypeError
+        The values are of a kind that `dtype` cannot hold.
+    OverflowError
+        A Python integer is out of the range of `dtype`.
+    """
+    if dtype.kind in "TO":
+        return _to_objects(value, dtype, where)
+    foreign = not hasattr(value, "dtype")  # numbers, strings and lists of them: numpy checks each element
+    if foreign and dtype.kind == "V":
+        return np.asarray(value, dtype=dtype)
+    array = np.asarray(value)
+    if array.dtype == dtype:
+        return array
+    if foreign and (dtype.kind not in "biufc" or (array.dtype.kind in "iuO" and dtype.kind in "iu")):
+        return np.asarray(value, dtype=dtype)
+    integers = array.dtype.kind in "iu" and dtype.kind in "iu"
+    if not integers and not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise TypeError(f"{where}: cannot assign {array.dtype} values to an array of {dtype} without loss")
+    return array.astype(dtype)
+
+
+def _to_objects(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
+    """Return strings as ``StringDType``, or bytes as objects; nothing else is turned into either."""
+    array = np.asarray(
+        value, dtype=None if isinstance(value, str | bytes) or hasattr(value, "dtype") else object
+    )
+    kinds, wanted = ("UT", str) if dtype.kind == "T" else ("S", bytes)
+    if array.dtype.kind not in kinds and not (
+        array.dtype.kind == "O" and all(isinstance(item, wanted) for item in array.flat)
+    ):
+        raise TypeError(f"{where}: expected {wanted.__name__} elements, got {array.dtype} values")
+    return array.astype(dtype)
+
+
+def equals_everywhere(block: NDArray, fill: Any) -> bool:
+    """Tell whether every element of `block` has the bits of `fill`: -0.0 is not 0.0, NaN is NaN (trap T6)."""
+    if not block.size:
+        return True
+    if block.dtype.kind in "OT":
+        return bool((block == fill).all())
+    pattern = np.asarray(fill, dtype=block.dtype)
+    size = block.dtype.itemsize
+    if size not in (1, 2, 4, 8):
+        flat = np.ascontiguousarray(block).reshape(-1).view(np.uint8).reshape(-1, size)
+        return bool((flat == np.frombuffer(pattern.tobytes(), np.uint8)).all())
+    unsigned = f"u{size}"
+    wanted = pattern.reshape(1).view(unsigned)[0]
+    bits = block.view(unsigned)
+    # Most blocks differ at once; only those that begin like fill are looked at whole.
+    return bool(bits[(0,) * bits.ndim] == wanted and (bits == wanted).all())

@@ -1,0 +1,219 @@
+# ruff: noqa: D102 - methods are documented by the classes of codecs.base
+"""``numcodecs.*``: the codecs of numcodecs in v3 chains, under the names that zarr-python gives them.
+
+Source: https://numcodecs.readthedocs.io/en/stable/zarr3.html
+``{"name": "numcodecs.delta", "configuration": {"dtype": "<i4"}}``
+Which kind of step each is, and how large its output can be, is all that is said here; the rest is numcodecs'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numcodecs
+import numpy as np
+
+from streamzarr.errors import ChecksumError, CodecError
+from streamzarr.limits import Limits
+from streamzarr.stores.base import BytesLike
+from streamzarr.zarr.codecs import bounded
+from streamzarr.zarr.codecs.base import (
+    ArrayArray,
+    ArrayBytes,
+    Bound,
+    BytesBytes,
+    ChunkSpec,
+    Codec,
+    NDArray,
+    as_buffer,
+    worst_compression,
+)
+
+_PREFIX = "numcodecs."
+_FILTERS = ("astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize")
+_SERIALIZERS = ("pcodec", "zfpy")
+_CHECKSUMS = ("adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3")
+_COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "shuffle", "zlib", "zstd")
+
+_TAKEN_FROM_DTYPE = {
+    "delta": "dtype",
+    "fixedscaleoffset": "dtype",
+    "quantize": "dtype",
+    "astype": "decode_dtype",
+}
+"""The parameter that a filter takes from the array when it is not given."""
+
+_BOUNDED: dict[str, bounded.Decompress] = {
+    "zstd": bounded.zstd,
+    "blosc": bounded.blosc,
+    "gzip": bounded.gzip,
+    "zlib": bounded.zlib_,
+    "bz2": bounded.bzip2,
+    "lz4": bounded.lz4,
+}
+
+
+def decompressor(identity: str, codec: Any) -> bounded.Decompress:
+    """Return the function that decodes what `codec`, known to numcodecs as `identity`, has encoded."""
+    if identity == "lzma":
+        return bounded.xz(codec)
+    return _BOUNDED.get(identity) or partial(_unbounded, codec, identity)
+
+
+def _unbounded(
+    codec: Any, name: str, data: BytesLike, bound: Bound, out: memoryview | None = None
+) -> BytesLike:
+    return bounded.decode_unbounded(codec, name, data, bound)
+
+
+@dataclass(frozen=True, slots=True)
+class _Numcodec(Codec):
+    identity: ClassVar[str]
+
+    config: dict[str, Any]
+    _codec: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        missing = _TAKEN_FROM_DTYPE.get(self.identity)
+        if missing is None or missing in self.config:
+            object.__setattr__(self, "_codec", numcodecs.get_codec({"id": self.identity} | self.config))
+
+    @classmethod
+    def from_configuration(cls, configuration: dict[str, Any]) -> Self:
+        try:
+            return cls(dict(configuration))
+        except (KeyError, ImportError) as error:
+            raise ValueError(f"numcodecs has no codec {cls.identity!r} here: {error}") from error
+
+    def configuration(self) -> dict[str, Any]:
+        config: dict[str, Any] = self._codec.get_config()
+        return {key: value for key, value in config.items() if key != "id"}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "configuration": self.configuration()}  # zarr-python insists on the key
+
+
+@dataclass(frozen=True, slots=True)
+class NumcodecsFilter(_Numcodec, ArrayArray):
+    """A filter from array to array."""
+
+    def adapted(self, spec: ChunkSpec, limits: Limits) -> Self:
+        parameter = _TAKEN_FROM_DTYPE.get(self.identity)
+        if parameter is None:
+            return self
+        if parameter not in self.config:
+            return replace(self, config=self.config | {parameter: spec.dtype.str})
+        if np.dtype(self.config[parameter]) != spec.dtype:  # numcodecs would take the bytes for other numbers
+            raise ValueError(
+                f"{parameter} is {self.config[parameter]!r}, but the values are {spec.dtype.str!r}"
+            )
+        return self
+
+    def encoded_spec(self, spec: ChunkSpec) -> ChunkSpec:
+        probe = self.encode(np.zeros(8, spec.dtype))
+        shape = (1 + -(-spec.size // 8),) if self.identity == "packbits" else spec.shape
+        return ChunkSpec(shape, probe.dtype, np.zeros((), probe.dtype)[()])
+
+    def encode(self, array: NDArray) -> NDArray:
+        try:
+            encoded = np.asarray(self._codec.encode(np.ascontiguousarray(array)))
+        except bounded.FAILURES as error:
+            raise CodecError(f"{self.name}: cannot encode {array.dtype} values: {error}") from error
+        return encoded.reshape(array.shape) if encoded.size == array.size else encoded
+
+    def decode(self, array: NDArray, spec: ChunkSpec) -> NDArray:
+        try:
+            decoded: NDArray = np.asarray(self._codec.decode(np.ascontiguousarray(array)))
+        except bounded.FAILURES as error:
+            raise CodecError(f"{self.name}: {error}") from error
+        if decoded.size != spec.size or decoded.dtype.itemsize != spec.dtype.itemsize:
+            raise CodecError(
+                f"{self.name}: decoded to {decoded.size} {decoded.dtype} values, "
+                f"expected {spec.size} of {spec.dtype}"
+            )
+        return decoded.reshape(spec.shape).view(spec.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class NumcodecsSerializer(_Numcodec, ArrayBytes):
+    """A compressor of numbers, from array to bytes."""
+
+    def encoded_size(self, spec: ChunkSpec) -> int | None:
+        return None
+
+    def encode(self, array: NDArray, spec: ChunkSpec) -> BytesLike:
+        try:
+            return bytes(self._codec.encode(np.ascontiguousarray(array)))
+        except bounded.FAILURES as error:
+            raise CodecError(f"{self.name}: cannot encode {array.dtype} values: {error}") from error
+
+    def decode(self, data: BytesLike, spec: ChunkSpec) -> NDArray:
+        try:
+            decoded = np.asarray(self._codec.decode(bytes(data)))
+        except bounded.FAILURES as error:
+            raise CodecError(f"{self.name}: {error}") from error
+        if decoded.size != spec.size or decoded.dtype != spec.dtype:
+            raise CodecError(f"{self.name}: decoded to {decoded.size} {decoded.dtype} values")
+        return decoded.reshape(spec.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class NumcodecsCompressor(_Numcodec, BytesBytes):
+    """A compressor or checksum, from bytes to bytes."""
+
+    def adapted(self, spec: ChunkSpec, limits: Limits) -> Self:
+        if self.identity != "shuffle" or "elementsize" in self.config or spec.nbytes is None:
+            return self
+        return replace(self, config=self.config | {"elementsize": spec.dtype.itemsize})
+
+    def encoded_bound(self, bound: Bound) -> Bound:
+        if self.identity in _CHECKSUMS:
+            return Bound(bound.size + 4, bound.exact)
+        return bound if self.identity == "shuffle" else worst_compression(bound)
+
+    def encode(self, data: BytesLike) -> BytesLike:
+        try:
+            encoded = self._codec.encode(data)
+        except bounded.FAILURES as error:
+            raise CodecError(f"{self.name}: {error}") from error
+        return as_buffer(encoded) if isinstance(encoded, np.ndarray) else encoded
+
+    def decode(self, data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
+        try:
+            return decompressor(self.identity, self._codec)(data, bound, out)
+        except CodecError as error:
+            if self.identity in _CHECKSUMS and isinstance(error.__cause__, RuntimeError):
+                raise ChecksumError(str(error)) from error
+            raise
+
+
+def foreign_codecs() -> dict[str, type[Codec]]:
+    """Return a class for each codec of numcodecs by its v3 name.
+
+    >>> foreign_codecs()["numcodecs.bz2"].from_configuration({"level": 2}).to_json()
+    {'name': 'numcodecs.bz2', 'configuration': {'level': 2}}
+    """
+    return dict(_FOREIGN)
+
+
+def _all() -> dict[str, type[Codec]]:
+    kinds: dict[str, type[_Numcodec]] = {
+        **dict.fromkeys(_FILTERS, NumcodecsFilter),
+        **dict.fromkeys(_SERIALIZERS, NumcodecsSerializer),
+        **dict.fromkeys(_CHECKSUMS + _COMPRESSORS, NumcodecsCompressor),
+    }
+    return {f"{_PREFIX}{identity}": _named(identity, kind) for identity, kind in kinds.items()}
+
+
+def _named(identity: str, kind: type[_Numcodec]) -> type[_Numcodec]:
+    named = type(
+        f"{kind.__name__}_{identity}", (kind,), {"name": f"{_PREFIX}{identity}", "identity": identity}
+    )
+    named.__module__, named.__qualname__ = __name__, named.__name__
+    globals()[named.__name__] = named  # so that instances can be pickled
+    return named
+
+
+_FOREIGN = _all()

@@ -1,0 +1,180 @@
+# ruff: noqa: D102 - methods are documented by the classes of codecs.base
+"""The codecs of Zarr v2: numcodecs configurations, as filters and compressor, around the array's bytes.
+
+Specification: https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html, "compressor" and "filters".
+A v2 array becomes an ordinary :class:`~streamzarr.zarr.codecs.chain.CodecChain`: order "F" is a transpose,
+the filters are one array to bytes step, the compressor is one bytes to bytes step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numcodecs
+import numcodecs.abc
+import numcodecs.registry
+import numpy as np
+
+from streamzarr.errors import CodecError, MetadataError
+from streamzarr.stores.base import BytesLike
+from streamzarr.zarr.codecs import bounded
+from streamzarr.zarr.codecs.base import (
+    ArrayBytes,
+    Bound,
+    BytesBytes,
+    ChunkSpec,
+    Codec,
+    NDArray,
+    as_buffer,
+    worst_compression,
+)
+from streamzarr.zarr.codecs.compressors import GzipCodec
+from streamzarr.zarr.codecs.foreign import decompressor
+from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
+from streamzarr.zarr.codecs.transpose import TransposeCodec
+from streamzarr.zarr.codecs.vlen import decode_vlen
+
+_REFUSED = frozenset(["pickle"])
+"""Codecs that run code from data; never built from metadata."""
+
+
+def numcodecs_codec(config: dict[str, Any], where: str) -> numcodecs.abc.Codec:
+    """Return the numcodecs codec that `config` names by its ``id``.
+
+    Raises
+    ------
+    streamzarr.errors.MetadataError
+        Unknown or refused id, or a configuration that the codec does not accept.
+    """
+    if not isinstance(config, dict) or not isinstance(config.get("id"), str):
+        raise MetadataError(f"{where}: expected an object with an id, got {config!r}")
+    if config["id"] in _REFUSED:
+        raise MetadataError(f"{where}: codec {config['id']!r} could run code from data and is refused")
+    try:
+        return numcodecs.registry.get_codec(dict(config))
+    except (ValueError, TypeError, KeyError, ImportError) as error:
+        raise MetadataError(f"{where}: codec {config!r}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class V2Compressor(BytesBytes):
+    """A numcodecs codec from bytes to bytes."""
+
+    name: ClassVar[str] = "numcodecs compressor"
+    config: dict[str, Any]
+    typesize: int | None = None
+    """Bytes of one element, for Blosc, where the data does not come with its type (trap T28)."""
+    _codec: Any = field(init=False, repr=False, compare=False)
+    _decode: bounded.Decompress = field(init=False, repr=False, compare=False)
+    _encode: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        identity = str(config.get("id"))
+        if identity == "blosc" and self.typesize and not config.get("typesize"):
+            config = config | {"typesize": self.typesize}
+        codec = numcodecs_codec(config, "compressor")
+        object.__setattr__(self, "_codec", codec)
+        object.__setattr__(self, "_decode", decompressor(identity, codec))
+        # numcodecs' gzip writes the time of day; ours gives equal bytes for equal chunks.
+        object.__setattr__(
+            self, "_encode", GzipCodec(codec.level).encode if identity == "gzip" else codec.encode
+        )
+
+    @classmethod
+    def from_configuration(cls, configuration: dict[str, Any]) -> Self:
+        return cls(configuration)
+
+    def configuration(self) -> dict[str, Any]:
+        return self.config
+
+    def encoded_bound(self, bound: Bound) -> Bound:
+        return worst_compression(bound)
+
+    def encode(self, data: BytesLike) -> BytesLike:
+        try:
+            return _as_bytes(self._encode(data))
+        except bounded.FAILURES as error:
+            raise CodecError(f"compressor {self.config['id']}: {error}") from error
+
+    def decode(self, data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
+        return self._decode(data, bound, out)
+
+
+@dataclass(frozen=True, slots=True)
+class V2Filters(ArrayBytes):
+    """The filters of a v2 array, first to last, and the array's own bytes."""
+
+    name: ClassVar[str] = "numcodecs filters"
+    configs: tuple[dict[str, Any], ...]
+    _filters: tuple[Any, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        filters = (numcodecs_codec(config, f"filters[{n}]") for n, config in enumerate(self.configs))
+        object.__setattr__(self, "_filters", tuple(filters))
+
+    @classmethod
+    def from_configuration(cls, configuration: dict[str, Any]) -> Self:
+        return cls(tuple(configuration["filters"]))
+
+    def configuration(self) -> dict[str, Any]:
+        return {"filters": list(self.configs)}
+
+    def encoded_size(self, spec: ChunkSpec) -> int | None:
+        return None
+
+    def encode(self, array: NDArray, spec: ChunkSpec) -> BytesLike:
+        # numcodecs knows strings and bytes of any length as objects, in writable arrays.
+        data: Any = array.astype(object) if spec.nbytes is None else np.ascontiguousarray(array, spec.dtype)
+        for config, codec in zip(self.configs, self._filters, strict=True):
+            try:
+                data = codec.encode(data)
+            except bounded.FAILURES as error:
+                raise CodecError(
+                    f"filter {config['id']}: cannot encode {spec.dtype} values: {error}"
+                ) from error
+        # The buffer keeps the type that the last filter gave it, since Blosc compresses by element size.
+        typed = isinstance(data, np.ndarray) and data.dtype.kind in "biufc"
+        return memoryview(data) if typed else _as_bytes(data)
+
+    def decode(self, data: BytesLike, spec: ChunkSpec) -> NDArray:
+        value: Any = data
+        for config, codec in zip(reversed(self.configs), reversed(self._filters), strict=True):
+            if config["id"] in ("vlen-utf8", "vlen-bytes"):
+                value = decode_vlen(config["id"], _as_bytes(value), spec.size)
+                continue
+            try:
+                value = codec.decode(value)
+            except bounded.FAILURES as error:
+                raise CodecError(f"filter {config['id']}: {error}; got {len(data)} encoded bytes") from error
+        if spec.nbytes is None:
+            if not isinstance(value, np.ndarray) or value.dtype.kind not in "OU" or value.size != spec.size:
+                raise CodecError(f"filters decoded to no array of {spec.size} objects")
+            return value.reshape(spec.shape).astype(spec.dtype)
+        flat = _as_bytes(value)
+        if len(flat) != spec.nbytes:
+            raise CodecError(f"filters decoded to {len(flat)} bytes, expected {spec.nbytes}")
+        return np.frombuffer(flat, spec.dtype, spec.size).reshape(spec.shape)
+
+
+def v2_codecs(
+    spec: ChunkSpec, order: str, filters: tuple[dict[str, Any], ...], compressor: dict[str, Any] | None
+) -> list[Codec]:
+    """Return the codecs of a v2 array in the order of encoding."""
+    codecs: list[Codec] = []
+    if order == "F" and len(spec.shape) > 1:
+        codecs.append(TransposeCodec(tuple(reversed(range(len(spec.shape))))))
+    if filters:
+        codecs.append(V2Filters(filters))
+    else:
+        codecs.append(BytesCodec(machine_endian(spec.dtype)))
+    if compressor is not None:
+        codecs.append(V2Compressor(compressor, None if filters else spec.dtype.itemsize))
+    return codecs
+
+
+def _as_bytes(value: Any) -> BytesLike:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return value
+    return as_buffer(np.ascontiguousarray(value))

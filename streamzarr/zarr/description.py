@@ -1,0 +1,146 @@
+"""What an array says of itself: everything that is known without reading a chunk."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from streamzarr.stores import Store, join_url
+from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.metadata import ArrayMetadata
+
+
+class ArrayDescription:
+    """The base of :class:`~streamzarr.zarr.array.Array`: where an array is, and what its metadata says."""
+
+    def __init__(self, store: Store, path: str, metadata: ArrayMetadata) -> None:
+        self._store = store
+        self._path = path
+        self._url = join_url(store.url, path)
+        self._describe(metadata)
+
+    def _describe(self, metadata: ArrayMetadata) -> None:
+        self._metadata = metadata
+        self._grid = metadata.grid
+
+    @property
+    def store(self) -> Store:
+        """The store that holds the array."""
+        return self._store
+
+    @property
+    def path(self) -> str:
+        """Where the array lies in its store; empty at the root."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The path with a leading slash."""
+        return f"/{self._path}"
+
+    @property
+    def basename(self) -> str:
+        """The last part of the path."""
+        return self._path.rpartition("/")[2]
+
+    @property
+    def url(self) -> str:
+        """The URL that opens this array again."""
+        return self._url
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return not self._store.capabilities.writable
+
+    @property
+    def metadata(self) -> ArrayMetadata:
+        """The metadata as last read or written; immutable."""
+        return self._metadata
+
+    @property
+    def zarr_format(self) -> int:
+        """2 or 3."""
+        return self._metadata.zarr_format
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis; assign through :meth:`resize`."""
+        return self._metadata.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of what reading returns."""
+        return self._metadata.dtype
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element in memory."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements in memory."""
+        return self.size * self.itemsize
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of the chunks, inside the shards where there are any."""
+        return self._metadata.chunks
+
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        """Shape of the shards; None without sharding."""
+        return self._metadata.shards
+
+    @property
+    def fill_value(self) -> Any:
+        """What was never written reads as; None where a v2 array leaves it undefined."""
+        return self._metadata.fill_value
+
+    @property
+    def order(self) -> str:
+        """Memory layout of stored chunks: C or F."""
+        return self._metadata.order
+
+    @property
+    def dimension_names(self) -> tuple[str | None, ...] | None:
+        """A name for each axis, where given."""
+        return self._metadata.dimension_names
+
+    @property
+    def compressors(self) -> tuple[Any, ...]:
+        """What compresses chunks: v3 codecs, or the numcodecs configuration of v2."""
+        return self._metadata.compressors
+
+    @property
+    def filters(self) -> tuple[Any, ...]:
+        """What transforms chunks before compression: v3 codecs, or the numcodecs configurations of v2."""
+        return self._metadata.filters
+
+    @property
+    def grid(self) -> Grid:
+        """The units that are written at once, one key each: chunks, or shards where there are any."""
+        return self._grid
+
+    @property
+    def cdata_shape(self) -> tuple[int, ...]:
+        """Chunks along each axis, within shards where there are any."""
+        return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def nchunks(self) -> int:
+        """Number of chunks, those within shards counted one by one; ``grid.size`` counts the shards."""
+        return math.prod(self.cdata_shape)

@@ -1,0 +1,6 @@
+"""Data types: numpy dtypes, their names in Zarr v2 and v3, and their fill values."""
+
+from streamzarr.zarr.dtypes.base import DataType
+from streamzarr.zarr.dtypes.registry import data_type, data_type_from_v2, data_type_from_v3
+
+__all__ = ["DataType", "data_type", "data_type_from_v2", "data_type_from_v3"]

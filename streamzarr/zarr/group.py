@@ -1,0 +1,334 @@
+"""A group: named arrays and groups, with attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+
+from streamzarr.errors import NodeExistsError, NodeNotFoundError, UnsupportedError
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.stores import Store, join_url
+from streamzarr.zarr.array import Array
+from streamzarr.zarr.attributes import Attributes, Change
+from streamzarr.zarr.configure import ArrayConfig
+from streamzarr.zarr.create import make_array
+from streamzarr.zarr.metadata import (
+    ArrayMetadataV2,
+    ArrayMetadataV3,
+    GroupMetadata,
+    GroupMetadataV2,
+    GroupMetadataV3,
+    NodeMetadata,
+)
+from streamzarr.zarr.metadata import consolidated as consolidation
+from streamzarr.zarr.nodes import change_node, create_node, read_node
+from streamzarr.zarr.paths import key_below, normalize_path
+from streamzarr.zarr.tree import Tree, TreeNode
+
+
+class Group:
+    """A Zarr group. Made by :func:`streamzarr.zarr.open_group` and :func:`streamzarr.zarr.create_group`.
+
+    Children are found in the group's consolidated metadata where it has some, which then counts more than the
+    children's own documents (trap T20), and in the store otherwise. For one thread at a time; pickles like an
+    array.
+
+    Examples
+    --------
+    >>> import streamzarr.zarr as zarr
+    >>> root = zarr.create_group("memory://", attributes={"run": 7})
+    >>> temperature = root.create_array("air/temperature", shape=(4, 4), dtype="f4")
+    >>> root["air"]["temperature"].shape, "air/wind" in root
+    ((4, 4), False)
+    >>> print(root.tree())
+    /
+    └── air
+        └── temperature (4, 4) float32
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        metadata: GroupMetadata,
+        *,
+        use_consolidated: bool = True,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._store = store
+        self._path = path
+        self._metadata = metadata
+        self._limits = limits
+        self._use_consolidated = use_consolidated
+        self._url = join_url(store.url, path)
+
+    @property
+    def store(self) -> Store:
+        """The store that holds the group."""
+        return self._store
+
+    @property
+    def path(self) -> str:
+        """Where the group lies in its store; empty at the root."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The path with a leading slash."""
+        return f"/{self._path}"
+
+    @property
+    def basename(self) -> str:
+        """The last part of the path."""
+        return self._path.rpartition("/")[2]
+
+    @property
+    def url(self) -> str:
+        """The URL that opens this group again."""
+        return self._url
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return not self._store.capabilities.writable
+
+    @property
+    def metadata(self) -> GroupMetadata:
+        """The metadata as last read or written; immutable."""
+        return self._metadata
+
+    @property
+    def zarr_format(self) -> int:
+        """2 or 3."""
+        return self._metadata.zarr_format
+
+    @property
+    def attrs(self) -> Attributes:
+        """The attributes, as a mapping that writes through."""
+        return Attributes(lambda: self._metadata.attributes, self._change_attributes)
+
+    def update_attributes(self, attributes: dict[str, Any]) -> Self:
+        """Set several attributes in one write, and return this group."""
+        self.attrs.update(attributes)
+        return self
+
+    # Children
+
+    def __getitem__(self, path: str) -> Array | Group:
+        """Return the array or group at `path` below this group.
+
+        Raises
+        ------
+        streamzarr.errors.NodeNotFoundError
+            There is none. It is a ``KeyError``, too.
+        """
+        relative = normalize_path(path)
+        full = key_below(self._path, relative) if relative else self._path
+        found = self._consolidated_nodes().get(relative) if relative else self._metadata
+        if found is None:
+            found = read_node(self._store, full, 2 if self.zarr_format == 2 else 3, self._limits)
+        return self._node(full, found)
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """Return the array or group at `path`, or `default` when there is none."""
+        try:
+            return self[path]
+        except NodeNotFoundError:
+            return default
+
+    def __contains__(self, path: str) -> bool:
+        return self.get(path) is not None
+
+    def __delitem__(self, path: str) -> None:
+        """Delete the array or group at `path`, and all that is below it."""
+        self._require_writable()
+        relative = normalize_path(path)
+        child = self[relative]
+        if child.path == self._path:
+            raise UnsupportedError(f"{self._url}: a group cannot delete itself")
+        if self._metadata.consolidated is not None:
+            self._change(lambda metadata: consolidation.without(metadata, relative))
+        self._store.delete_prefix(child.path)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.members())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.members())
+
+    def keys(self) -> Iterator[str]:
+        """Yield the name of every child."""
+        return iter(self)
+
+    def members(self, max_depth: int | None = 0) -> Iterator[tuple[str, Array | Group]]:
+        """Yield path and node of what is below, sorted by path; `max_depth` 0 is the children, None is all.
+
+        What lies in the store and is no node is passed over.
+        """
+        nodes = self._consolidated_nodes()
+        if self._use_consolidated and self._metadata.consolidated is not None:
+            for path in sorted(nodes):
+                if max_depth is None or path.count("/") <= max_depth:
+                    yield path, self._node(key_below(self._path, path), nodes[path])
+            return
+        for prefix in self._store.list_dir(self._path).prefixes:
+            name = prefix.rstrip("/").rpartition("/")[2]
+            child = self.get(name)
+            if child is None:
+                continue
+            yield name, child
+            if isinstance(child, Group) and (max_depth is None or max_depth > 0):
+                for below, node in child.members(None if max_depth is None else max_depth - 1):
+                    yield f"{name}/{below}", node
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Yield name and array of every child array."""
+        return ((name, node) for name, node in self.members() if isinstance(node, Array))
+
+    def groups(self) -> Iterator[tuple[str, Group]]:
+        """Yield name and group of every child group."""
+        return ((name, node) for name, node in self.members() if isinstance(node, Group))
+
+    def array_keys(self) -> Iterator[str]:
+        """Yield the name of every child array."""
+        return (name for name, _ in self.arrays())
+
+    def group_keys(self) -> Iterator[str]:
+        """Yield the name of every child group."""
+        return (name for name, _ in self.groups())
+
+    def tree(self, level: int | None = None) -> Tree:
+        """Return the hierarchy below, to print; `level` limits its depth."""
+        nodes = [
+            TreeNode(path, None if isinstance(node, Group) else f"{node.shape} {node.dtype}")
+            for path, node in self.members(None if level is None else level - 1)
+        ]
+        return Tree(self.name, tuple(nodes))
+
+    # Making children
+
+    def create_array(
+        self,
+        name: str,
+        *,
+        data: Any = None,
+        shape: Any = None,
+        dtype: Any = None,
+        overwrite: bool = False,
+        **options: Any,
+    ) -> Array:
+        """Create the array `name`; groups in between are made. Options as in ``create_array``."""
+        self._require_writable()
+        return make_array(
+            self._store,
+            self._child_path(name),
+            data=data,
+            shape=shape,
+            dtype=dtype,
+            overwrite=overwrite,
+            limits=self._limits,
+            created=self._remember,
+            **{"zarr_format": self.zarr_format} | options,
+        )
+
+    def create_group(
+        self, name: str, *, attributes: dict[str, Any] | None = None, overwrite: bool = False
+    ) -> Group:
+        """Create the group `name`; groups in between are made."""
+        self._require_writable()
+        path = self._child_path(name)
+        kind = GroupMetadataV2 if self.zarr_format == 2 else GroupMetadataV3
+        metadata = kind(dict(attributes or {}))
+        create_node(self._store, path, metadata, overwrite=overwrite)
+        self._remember(path, metadata)
+        return Group(self._store, path, metadata, limits=self._limits)
+
+    def require_group(self, name: str) -> Group:
+        """Return the group `name`, which is made when it is not there.
+
+        Raises
+        ------
+        streamzarr.errors.NodeExistsError
+            `name` is an array.
+        """
+        found = self.get(name)
+        if isinstance(found, Array):
+            raise NodeExistsError(f"{found.url} is an array, expected a group")
+        return self.create_group(name) if found is None else found
+
+    def require_array(
+        self, name: str, *, shape: Any, dtype: Any, exact: bool = False, **options: Any
+    ) -> Array:
+        """Return the array `name`, which is made when it is not there.
+
+        Raises
+        ------
+        streamzarr.errors.NodeExistsError
+            `name` is a group, or an array of another shape, or of a dtype that cannot be cast to `dtype`
+            (with `exact`: of another dtype).
+        """
+        found = self.get(name)
+        if found is None:
+            return self.create_array(name, shape=shape, dtype=dtype, **options)
+        wanted = ArrayConfig(shape, dtype).metadata()
+        if isinstance(found, Group):
+            raise NodeExistsError(f"{found.url} is a group, expected an array")
+        same = found.dtype == wanted.dtype if exact else _castable(found, wanted.dtype)
+        if found.shape != wanted.shape or not same:
+            raise NodeExistsError(
+                f"{found.url} has shape {found.shape} and dtype {found.dtype}, "
+                f"expected {wanted.shape} and {wanted.dtype}"
+            )
+        array: Array = found
+        return array
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Store a numpy array under `name`, replacing what is there."""
+        self.create_array(name, data=value, overwrite=True)
+
+    # Inside
+
+    def _child_path(self, name: str) -> str:
+        relative = normalize_path(name)
+        if not relative:
+            raise NodeExistsError(f"{self._url}: a child needs a name, got {name!r}")
+        return key_below(self._path, relative)
+
+    def _node(self, path: str, metadata: NodeMetadata) -> Array | Group:
+        if isinstance(metadata, ArrayMetadataV2 | ArrayMetadataV3):
+            return Array(self._store, path, metadata, limits=self._limits)
+        return Group(
+            self._store, path, metadata, use_consolidated=self._use_consolidated, limits=self._limits
+        )
+
+    def _consolidated_nodes(self) -> dict[str, NodeMetadata]:
+        if not self._use_consolidated or self._metadata.consolidated is None:
+            return {}
+        return consolidation.nodes(self._metadata, self._url, self._limits)
+
+    def _remember(self, path: str, metadata: NodeMetadata) -> None:
+        """Keep consolidated metadata true when a child has been made."""
+        if self._metadata.consolidated is None:
+            return
+        relative = path[len(self._path) :].strip("/")
+        self._change(lambda group: consolidation.with_node(group, relative, metadata))
+
+    def _change_attributes(self, change: Change) -> None:
+        self._require_writable()
+        self._change(lambda metadata: metadata.with_attributes(change(metadata.attributes)))
+
+    def _change(self, change: Any) -> None:
+        self._metadata = change_node(self._store, self._path, type(self._metadata), change, self._limits)
+
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise UnsupportedError(f"{self._url}: opened read-only; open it with mode='r+'")
+
+    def __repr__(self) -> str:
+        return f"<Group {self._url}>"
+
+
+def _castable(array: Array, dtype: Any) -> bool:
+    return bool(np.can_cast(dtype, array.dtype))

@@ -1,0 +1,88 @@
+"""What a selection is, once it is parsed: values, no I/O.
+
+Two forms. A :class:`Selection` chooses along each axis on its own, so basic and orthogonal indexing are one.
+:class:`Points` are single elements, given by all their coordinates: ``vindex`` and masks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Positions: TypeAlias = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """``count`` positions of one axis, from `start` in steps of `step` (at least 1)."""
+
+    start: int
+    count: int
+    step: int = 1
+    dropped: bool = False
+    """An integer was given: the axis does not appear in the result."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Indices:
+    """Positions of one axis in any order, none negative."""
+
+    positions: Positions
+
+    @property
+    def count(self) -> int:
+        """Number of positions."""
+        return len(self.positions)
+
+    @property
+    def dropped(self) -> bool:
+        """An axis that is given positions stays."""
+        return False
+
+
+AxisSelection: TypeAlias = Range | Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A choice along each axis; the result is their outer product."""
+
+    axes: tuple[AxisSelection, ...]
+
+    @property
+    def full_shape(self) -> tuple[int, ...]:
+        """Shape of what is selected, with every axis of the array."""
+        return tuple(axis.count for axis in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result."""
+        return tuple(axis.count for axis in self.axes if not axis.dropped)
+
+    @property
+    def expand(self) -> tuple[Any, ...]:
+        """An index that turns an array of :attr:`shape` into a view of :attr:`full_shape`."""
+        return (*(None if axis.dropped else slice(None) for axis in self.axes), ...)
+
+    @property
+    def is_box(self) -> bool:
+        """Only slices without steps."""
+        return all(isinstance(axis, Range) and axis.step == 1 and not axis.dropped for axis in self.axes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Elements by coordinates: one array for each axis of the array, all flat and of one length."""
+
+    coordinates: tuple[Positions, ...]
+    shape: tuple[int, ...]
+    """Shape of the result, which holds them in C order."""
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)

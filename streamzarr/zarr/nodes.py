@@ -1,0 +1,224 @@
+"""Reading, creating and changing the metadata documents of nodes in a store.
+
+A change is a pure function from metadata to metadata, applied by compare-and-swap where the store can: two
+processes that change different attributes of one array lose nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from streamzarr.errors import (
+    KeyNotFoundError,
+    MetadataError,
+    NodeExistsError,
+    NodeNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+)
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.stores import Store, StoredObject, join_url
+from streamzarr.zarr.metadata import (
+    ArrayMetadataV2,
+    GroupMetadata,
+    GroupMetadataV2,
+    GroupMetadataV3,
+    NodeMetadata,
+)
+from streamzarr.zarr.metadata.document import dump_document, parse_document
+from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
+from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
+from streamzarr.zarr.paths import ancestors, check_new_path, key_below
+
+ZarrFormat: TypeAlias = Literal[2, 3]
+M = TypeVar("M", bound=NodeMetadata)
+
+_VISIBLE = (ZARR_JSON, ZARRAY, ZGROUP)
+"""The documents that make a node exist."""
+
+_ATTEMPTS = 1000
+"""How often a change is tried again when another writer was faster; each time one of them has advanced."""
+
+
+def read_node(
+    store: Store, path: str, zarr_format: ZarrFormat | None = None, limits: Limits = DEFAULT_LIMITS
+) -> NodeMetadata:
+    """Return the metadata of the array or group at `path`; v3 wins, with a warning (trap T27).
+
+    Raises
+    ------
+    streamzarr.errors.NodeNotFoundError
+        Neither is there.
+    streamzarr.errors.MetadataError, streamzarr.errors.LimitExceededError
+        The document is not valid.
+    """
+    if zarr_format in (None, 3):
+        key = key_below(path, ZARR_JSON)
+        data = get_optional(store, key)
+        if data is not None:
+            if zarr_format is None and _has_v2(store, path):
+                warnings.warn(
+                    f"{join_url(store.url, path)} holds both Zarr v3 and v2 metadata; v3 is used",
+                    stacklevel=4,
+                )
+            where = join_url(store.url, key)
+            return parse_v3(parse_document(data, where, limits), where, limits)
+    if zarr_format in (None, 2) and (found := _read_v2(store, path, limits)) is not None:
+        return found
+    wanted = f"Zarr v{zarr_format} array or group" if zarr_format else "array or group"
+    raise NodeNotFoundError(f"no {wanted} at {join_url(store.url, path)}")
+
+
+def get_optional(store: Store, key: str) -> bytes | None:
+    """Return the value of `key`, or None when there is none."""
+    try:
+        return store.get(key)
+    except KeyNotFoundError:
+        return None
+
+
+def _has_v2(store: Store, path: str) -> bool:
+    return any(store.exists(key_below(path, name)) for name in (ZARRAY, ZGROUP))
+
+
+def _read_v2(store: Store, path: str, limits: Limits) -> NodeMetadata | None:
+    def document(name: str) -> dict[str, Any] | None:
+        key = key_below(path, name)
+        data = get_optional(store, key)
+        return None if data is None else parse_document(data, join_url(store.url, key), limits)
+
+    if (array := document(ZARRAY)) is not None:
+        where = join_url(store.url, key_below(path, ZARRAY))
+        return ArrayMetadataV2.from_json(array, where, limits, document(ZATTRS))
+    if (group := document(ZGROUP)) is not None:
+        where = join_url(store.url, key_below(path, ZGROUP))
+        return GroupMetadataV2.from_json(group, where, document(ZATTRS), document(ZMETADATA))
+    return None
+
+
+def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: bool) -> None:
+    """Write the documents of a new node, and of the groups above it that do not exist yet.
+
+    Raises
+    ------
+    streamzarr.errors.NodeExistsError
+        A node is there already and `overwrite` is false, or a node above is an array.
+    streamzarr.errors.ConfigError
+        A name in `path` is reserved.
+    """
+    check_new_path(path)
+    documents = {
+        key_below(path, name): dump_document(document, join_url(store.url, key_below(path, name)))
+        for name, document in metadata.documents().items()
+    }
+    # Before anything is deleted: an array above makes this a mistake.
+    for above in ancestors(path):
+        _require_group(store, above, metadata.zarr_format)
+    if overwrite:
+        store.delete_prefix(path)
+    elif any(store.exists(key_below(path, name)) for name in _VISIBLE):
+        raise NodeExistsError(
+            f"an array or group is already at {join_url(store.url, path)}; pass overwrite=True"
+        )
+    # The document that makes the node visible is written last, and of several creators by the first only.
+    once = store.capabilities.conditional_put and not overwrite
+    for key, data in sorted(documents.items(), key=lambda item: item[0].endswith(_VISIBLE)):
+        try:
+            store.put(key, data, if_none_match=once and key.endswith(_VISIBLE))
+        except PreconditionFailedError as error:
+            place = join_url(store.url, path)
+            raise NodeExistsError(f"another process has just created {place}") from error
+
+
+def _require_group(store: Store, path: str, zarr_format: int) -> None:
+    kinds = {ZARR_JSON: 3, ZARRAY: 2, ZGROUP: 2}
+    for name, found_format in kinds.items():
+        data = get_optional(store, key_below(path, name))
+        if data is None:
+            continue
+        where = join_url(store.url, key_below(path, name))
+        if name == ZARRAY or (name == ZARR_JSON and parse_document(data, where).get("node_type") == "array"):
+            raise NodeExistsError(f"{join_url(store.url, path)} is an array; nothing can be created below it")
+        if found_format == zarr_format:
+            return
+    metadata: GroupMetadata = GroupMetadataV3() if zarr_format == 3 else GroupMetadataV2()
+    condition: dict[str, Any] = {"if_none_match": True} if store.capabilities.conditional_put else {}
+    for name, document in metadata.documents().items():
+        try:
+            store.put(key_below(path, name), dump_document(document, name), **condition)
+        except PreconditionFailedError:
+            continue  # another process has just made it
+
+
+def change_node(
+    store: Store, path: str, kind: type[M], change: Callable[[M], M], limits: Limits = DEFAULT_LIMITS
+) -> M:
+    """Apply `change` to the metadata at `path` as it is now, write what differs, and return the result.
+
+    On a store with conditional put nothing that another writer changed meanwhile is lost: `change` is then
+    applied again to the newer metadata. It must be pure.
+
+    Raises
+    ------
+    streamzarr.errors.NodeNotFoundError
+        There is no node of `kind` at `path` any more.
+    streamzarr.errors.MetadataError
+        The result cannot be written.
+    """
+    conditional = store.capabilities.conditional_put
+    for _ in range(_ATTEMPTS):
+        stored: dict[str, StoredObject | None] = {}
+        before = _read_for_change(store, path, kind, stored, limits)
+        after = change(before)
+        old = before.documents()
+        try:
+            for name, document in after.documents().items():
+                key = key_below(path, name)
+                if name in old and document == old[name]:
+                    continue
+                found = stored.get(key)
+                condition: dict[str, Any] = {}
+                if conditional:
+                    condition = {"if_match": found.etag} if found else {"if_none_match": True}
+                store.put(key, dump_document(document, join_url(store.url, key)), **condition)
+        except PreconditionFailedError:
+            continue
+        return after
+    raise StoreError(
+        f"{join_url(store.url, path)}: metadata changed {_ATTEMPTS} times while it was being changed"
+    )
+
+
+def _read_for_change(
+    store: Store, path: str, kind: type[M], stored: dict[str, StoredObject | None], limits: Limits
+) -> M:
+    """Read the metadata at `path` and put into `stored` what each of its documents was read from."""
+    names = {3: [ZARR_JSON], 2: [ZARRAY, ZGROUP, ZATTRS, ZMETADATA]}[kind.zarr_format]
+    documents: dict[str, dict[str, Any]] = {}
+    for name in names:
+        key = key_below(path, name)
+        try:
+            stored[key] = store.fetch(key)
+        except KeyNotFoundError:
+            stored[key] = None
+            continue
+        found = stored[key]
+        assert found is not None
+        documents[name] = parse_document(found.data, join_url(store.url, key), limits)
+    where = join_url(store.url, path)
+    metadata: NodeMetadata | None = None
+    if ZARR_JSON in documents:
+        metadata = parse_v3(documents[ZARR_JSON], where, limits)
+    elif ZARRAY in documents:
+        metadata = ArrayMetadataV2.from_json(documents[ZARRAY], where, limits, documents.get(ZATTRS))
+    elif ZGROUP in documents:
+        metadata = GroupMetadataV2.from_json(
+            documents[ZGROUP], where, documents.get(ZATTRS), documents.get(ZMETADATA)
+        )
+    if metadata is None:
+        raise NodeNotFoundError(f"nothing is at {where} any more")
+    if not isinstance(metadata, kind):
+        raise MetadataError(f"{where}: expected {kind.__name__}, found {type(metadata).__name__}")
+    return metadata

@@ -1,0 +1,58 @@
+"""Paths of nodes inside a store, and which names a new node may have.
+
+Source: Zarr v3 core specification, "Node names"; traps T22 and T23.
+"""
+
+from __future__ import annotations
+
+from streamzarr.errors import ConfigError
+from streamzarr.stores import check_prefix
+
+_RESERVED = frozenset(["zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"])
+
+
+def normalize_path(path: str) -> str:
+    """Return `path` without outer slashes; ``..`` and empty segments are errors, never collapsed.
+
+    >>> normalize_path("/level/0/")
+    'level/0'
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The path cannot lie inside a store.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"path: expected str, got {type(path).__name__}")
+    path = path.strip("/")
+    check_prefix(path)
+    return path
+
+
+def check_new_path(path: str) -> None:
+    """Raise :class:`streamzarr.errors.ConfigError` unless every name in `path` may be given to a new node."""
+    for name in path.split("/") if path else ():
+        if name.startswith("__") or not name.strip(".") or name in _RESERVED:
+            raise ConfigError(
+                f"path {path!r}: a node cannot be named {name!r}: dots alone, a leading '__' "
+                f"and {sorted(_RESERVED)} are reserved"
+            )
+
+
+def key_below(path: str, name: str) -> str:
+    """Return the key of `name` below `path`.
+
+    >>> key_below("", "zarr.json"), key_below("a", "zarr.json")
+    ('zarr.json', 'a/zarr.json')
+    """
+    return f"{path}/{name}" if path else name
+
+
+def ancestors(path: str) -> list[str]:
+    """Return every path above `path`, nearest first.
+
+    >>> ancestors("a/b/c")
+    ['a/b', 'a', '']
+    """
+    parts = path.split("/") if path else []
+    return ["/".join(parts[:n]) for n in range(len(parts) - 1, -1, -1)]

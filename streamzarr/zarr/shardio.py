@@ -1,0 +1,137 @@
+"""Shards of one array in its store: inner chunks are read by byte ranges; a shard is written whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamzarr.errors import KeyNotFoundError
+from streamzarr.limits import Limits
+from streamzarr.stores import RangeRequest, Store, SuffixRequest
+from streamzarr.zarr import parallel
+from streamzarr.zarr.chunkio import ChunkIO, Missing, view_of
+from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.codecs.sharding import ShardingCodec, ShardLayout
+from streamzarr.zarr.indexing import Part, Points, plan
+from streamzarr.zarr.metadata import ArrayMetadata
+from streamzarr.zarr.nodes import get_optional
+from streamzarr.zarr.ranges import coalesce
+
+MAX_GAP = 128 * 1024
+"""Bytes read for nothing rather than asked around: about what a request costs, on a disk or in a bucket."""
+MAX_FETCH = 16 << 20
+"""Bytes of one request, so that requests can run side by side and memory stays small."""
+
+
+class ShardIO(ChunkIO):
+    """The shards of an array; see :class:`ChunkIO`.
+
+    A read asks first for the index of a shard, then for the inner chunks that it needs. A write of part of a
+    shard keeps the encoded bytes of the inner chunks that it does not touch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        url: str,
+        metadata: ArrayMetadata,
+        limits: Limits,
+        *,
+        write_empty: bool,
+    ) -> None:
+        super().__init__(store, path, url, metadata, limits, write_empty=write_empty)
+        assert isinstance(self._chain.array_bytes, ShardingCodec)
+        self._layout: ShardLayout = self._chain.array_bytes.layout
+
+    def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
+        """Set ``out[part.target]`` to ``shard[part.source]``. Only a shard is missing, no inner chunk."""
+        if part.is_view:
+            self._read_inner(part, view_of(out, part.target), missing)
+            return
+        selected = part.selected
+        shape = (selected.count,) if isinstance(selected, Points) else selected.full_shape
+        block = np.empty(shape, self._dtype)
+        self._read_inner(part, block, missing)
+        out[part.target] = block
+
+    def _read_inner(self, part: Part, view: NDArray, missing: Missing) -> None:
+        layout, key = self._layout, self.key(part.chunk)
+        nbytes = layout.index_nbytes
+        request = RangeRequest(0, nbytes) if layout.location == "start" else SuffixRequest(nbytes)
+        try:
+            stored = self._store.get(key, request)
+        except KeyNotFoundError:
+            self._refuse_if(missing, part.chunk)
+            view[...] = self._fill
+            return
+        with self._locating(part.chunk):
+            index = layout.decode_index(stored)
+        wanted: list[tuple[Part, tuple[int, int]]] = []
+        for inner in plan(part.selected, layout.grid):
+            place = index.locate(inner.chunk)
+            if place is None:
+                view[inner.target] = self._fill
+            else:
+                wanted.append((inner, place))
+        fetches = coalesce([place for _, place in wanted], max_gap=MAX_GAP, max_size=MAX_FETCH)
+        # A list of requests is sent at once, but only as much of it as fits in memory.
+        for fetch in fetches:
+            [data] = self._store.get_ranges(key, [RangeRequest(fetch.start, fetch.stop)])
+            with self._locating(part.chunk):
+                self._place(memoryview(data), fetch.start, [wanted[number] for number in fetch.pieces], view)
+
+    def _place(
+        self, data: memoryview, start: int, wanted: list[tuple[Part, tuple[int, int]]], view: NDArray
+    ) -> None:
+        layout = self._layout
+
+        def place(item: tuple[Part, tuple[int, int]]) -> None:
+            inner, (first, stop) = item
+            layout.check(inner.chunk, stop, start + len(data))
+            stored = data[first - start : stop - start]
+            shape = layout.inner.spec.shape
+            target = view_of(view, inner.target) if inner.is_view else None
+            if target is not None and (
+                not inner.whole or target.shape != shape or not target.flags.c_contiguous
+            ):
+                target = None
+            block = layout.decode_inner(inner.chunk, stored, target)
+            if block is not target:
+                view[inner.target] = block[inner.source]
+
+        parallel.for_each(place, wanted, count=len(wanted), nbytes=layout.inner.spec.nbytes or 0)
+
+    def _update(self, part: Part, piece: NDArray) -> None:
+        layout, key = self._layout, self.key(part.chunk)
+        stored = get_optional(self._store, key)
+        with self._locating(part.chunk):
+            encoded: dict[tuple[int, ...], bytes | bytearray | memoryview] = {}
+            if stored is not None:
+                encoded.update(layout.split(stored))
+            for inner in plan(part.selected, layout.grid):
+                old = encoded.pop(inner.chunk, None)
+                block = np.full(layout.inner.spec.shape, self._fill, self._dtype)
+                if old is not None and not inner.whole:
+                    block[...] = layout.decode_inner(inner.chunk, old)
+                block[inner.source] = piece[inner.target]
+                new = layout.encode_inner(block)
+                if new is not None:
+                    encoded[inner.chunk] = new
+            data = layout.assemble(encoded)
+        if encoded or self._write_empty:
+            self._store.put(key, data)
+        else:
+            self._store.delete(key)
+
+
+def chunk_io(
+    store: Store, path: str, url: str, metadata: ArrayMetadata, limits: Limits, *, write_empty: bool
+) -> ChunkIO:
+    """Return what reads and writes the units of an array.
+
+    Codecs around the sharding codec hide where inner chunks are; such shards are handled as large chunks
+    (trap T14).
+    """
+    chain = metadata.chain(limits)
+    sharded = isinstance(chain.array_bytes, ShardingCodec) and not chain.array_array and not chain.bytes_bytes
+    return (ShardIO if sharded else ChunkIO)(store, path, url, metadata, limits, write_empty=write_empty)

@@ -1,0 +1,504 @@
+"""The S3 store over the wire, with faults put between boto3 and the server."""
+
+import io
+import multiprocessing
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from streamzarr.errors import (
+    ConfigError,
+    KeyNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+    UnsupportedError,
+)
+from streamzarr.stores import (
+    RangeRequest,
+    SuffixRequest,
+    join_url,
+    open_store,
+    probe_conditional_put,
+    s3,
+    s3_client,
+)
+from streamzarr.stores.s3 import S3Store
+from streamzarr.stores.s3_client import S3Config, client_for
+from streamzarr.testing.stores import StoreSuite
+
+
+class TestS3Store(StoreSuite):
+    many_keys = 110
+
+    @pytest.fixture
+    def store(self, s3_store, monkeypatch):
+        monkeypatch.setattr(s3, "LIST_PAGE", 50)
+        return s3_store
+
+
+# Between boto3 and the server ---------------------------------------------------------------------------
+
+
+@contextmanager
+def hooked(store, event, handler):
+    client = store._client
+    events = client.boto.meta.events
+    direct, client.direct = client.direct, None
+    events.register_first(event, handler)
+    try:
+        yield
+    finally:
+        events.unregister(event, handler)
+        client.direct = direct
+
+
+def answer(request, status, body=b"", headers=()):
+    from botocore.awsrequest import AWSResponse
+    from urllib3.response import HTTPResponse
+
+    raw = HTTPResponse(io.BytesIO(body), headers=dict(headers), status=status, preload_content=False)
+    return AWSResponse(request.url, status, dict(headers), raw)
+
+
+class Recorder:
+    """Counts requests by operation."""
+
+    def __init__(self):
+        self.operations = []
+        self.requests = []
+
+    def __call__(self, request, event_name, **_):
+        self.operations.append(event_name.rpartition(".")[2])
+        self.requests.append(request)
+
+
+class LostAnswers:
+    """Carries requests out, and loses the answers of the first `count`."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __call__(self, request, **_):
+        from botocore.exceptions import ConnectionClosedError
+        from botocore.httpsession import URLLib3Session
+
+        if not self.count:
+            return
+        self.count -= 1
+        assert URLLib3Session().send(request).status_code == 200
+        raise ConnectionClosedError(endpoint_url=request.url)
+
+
+class Answers:
+    """Gives the answers of a list instead of the server's, then lets requests through."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def __call__(self, request, **_):
+        return answer(request, *self.answers.pop(0)) if self.answers else None
+
+
+# Conditional puts ---------------------------------------------------------------------------------------
+
+
+def test_a_lost_answer_to_a_conditional_put_is_recognised(s3_store):
+    with hooked(s3_store, "before-send.s3.PutObject", LostAnswers(1)):
+        etag = s3_store.put("a", b"1", if_none_match=True)
+    assert s3_store.fetch("a").data == b"1"
+    with hooked(s3_store, "before-send.s3.PutObject", LostAnswers(1)):
+        etag = s3_store.put("a", b"2", if_match=etag)
+    assert s3_store.fetch("a").etag == etag
+    assert s3_store.get("a") == b"2"
+
+
+def test_every_answer_lost_is_still_recognised(s3_store, monkeypatch):
+    monkeypatch.setattr(s3_client, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(s3_client, "_clients", {})
+    with hooked(s3_store, "before-send.s3.PutObject", LostAnswers(5)):
+        etag = s3_store.put("a", b"1", if_none_match=True)
+    assert s3_store.head("a").etag == etag
+
+
+def test_the_same_value_of_another_writer_is_not_ours(s3_store):
+    s3_store.put("a", b"same", if_none_match=True)
+    with pytest.raises(PreconditionFailedError):
+        s3_store.put("a", b"same", if_none_match=True)
+
+
+CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>try again</Message></Error>"
+
+
+def test_a_conflict_is_tried_again(s3_store):
+    answers = Answers((409, CONFLICT), (409, CONFLICT))
+    with hooked(s3_store, "before-send.s3.PutObject", answers):
+        etag = s3_store.put("a", b"1", if_none_match=True)
+    assert not answers.answers
+    assert s3_store.head("a").etag == etag
+
+
+def test_conflict_for_ever_is_an_error(s3_store, monkeypatch):
+    monkeypatch.setattr(s3, "_pause", lambda attempt: None)
+    with (
+        hooked(s3_store, "before-send.s3.PutObject", Answers(*[(409, CONFLICT)] * 50)),
+        pytest.raises(StoreError),
+    ):
+        s3_store.put("a", b"1", if_none_match=True)
+
+
+def test_a_server_that_compares_the_quotes_too(s3_store, monkeypatch):
+    monkeypatch.setattr(s3_client, "_clients", {})
+    refused = []
+
+    def ceph(request, **_):
+        etag = request.headers.get("If-Match", b"").decode()
+        if etag.startswith('"'):
+            refused.append(etag)
+            return answer(request, 412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        return None
+
+    etag = s3_store.put("a", b"1")
+    stale = s3_store.put("b", b"1")
+    s3_store.put("b", b"2")
+    with hooked(s3_store, "before-send.s3.PutObject", ceph):
+        etag = s3_store.put("a", b"2", if_match=etag)
+        etag = s3_store.put("a", b"3", if_match=etag)
+        with pytest.raises(PreconditionFailedError):
+            s3_store.put("b", b"3", if_match=stale)
+    assert len(refused) == 1  # learnt once
+    assert s3_store.get("a") == b"3"
+
+
+def lie(request, **_):
+    for header in ("If-Match", "If-None-Match"):
+        del request.headers[header]
+
+
+def test_the_probe_passes_the_server_and_finds_one_that_ignores_conditions(s3_store):
+    probe_conditional_put(s3_store)
+    assert list(s3_store.list()) == []
+    with (
+        hooked(s3_store, "before-sign.s3.PutObject", lie),
+        pytest.raises(UnsupportedError, match="if_none_match on a present key was accepted"),
+    ):
+        probe_conditional_put(s3_store)
+    assert list(s3_store.list()) == []
+
+
+def count_up(store, times):
+    for _ in range(times):
+        while True:
+            found = store.fetch("counter")
+            try:
+                store.put("counter", b"%d" % (int(found.data) + 1), if_match=found.etag)
+                break
+            except PreconditionFailedError:
+                continue
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_processes_count_without_losing_one(s3_store, method):
+    s3_store.put("counter", b"0")
+    context = multiprocessing.get_context(method)
+    workers = [context.Process(target=count_up, args=(s3_store, 10)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(100)
+    assert [worker.exitcode for worker in workers] == [0] * 3
+    assert s3_store.get("counter") == b"30"
+
+
+# Parts --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(s3, "MULTIPART_BYTES", 6 << 20)
+    monkeypatch.setattr(s3, "PART_BYTES", 5 << 20)
+
+
+def uploads(store):
+    return [
+        upload["Key"]
+        for page in store._pages("list_multipart_uploads", "")
+        for upload in page.get("Uploads", ())
+    ]
+
+
+def test_large_values_go_in_parts(s3_store, small_parts):
+    value = os.urandom(12 << 20)
+    recorder = Recorder()
+    with hooked(s3_store, "before-send.s3", recorder):
+        etag = s3_store.put("big", value)
+    assert recorder.operations.count("UploadPart") == 3
+    assert s3_store.fetch("big").data == value
+    assert s3_store.head("big").etag == etag
+    assert s3_store.put("big", b"small", if_match=etag)
+
+
+def test_a_part_that_fails_leaves_nothing(s3_store, small_parts):
+    with (
+        hooked(
+            s3_store,
+            "before-send.s3.UploadPart",
+            Answers(*[(403, b"<Error><Code>AccessDenied</Code></Error>")] * 9),
+        ),
+        pytest.raises(StoreError, match=r"cannot write 'big'.*AccessDenied"),
+    ):
+        s3_store.put("big", bytes(12 << 20))
+    assert not s3_store.exists("big")
+    assert uploads(s3_store) == []
+
+
+def test_unfinished_uploads_are_collected_when_old(s3_store, monkeypatch):
+    boto, bucket = s3_store._client.boto, s3_store._bucket
+    boto.create_multipart_upload(Bucket=bucket, Key=f"{s3_store._prefix}/a/big")
+    boto.create_multipart_upload(Bucket=bucket, Key=f"{s3_store._prefix}-beside/big")
+    monkeypatch.setattr(s3, "STALE_UPLOAD", timedelta(days=36_500))  # moto begins every upload in 2010
+    assert s3_store.collect_stale() == 0
+    monkeypatch.setattr(s3, "STALE_UPLOAD", timedelta(days=-1))
+    assert s3_store.collect_stale("b") == 0
+    assert s3_store.collect_stale() == 1
+    assert uploads(s3_store) == []
+    assert uploads(S3Store(bucket, f"{s3_store._prefix}-beside", s3_store._config))
+
+
+# Reading ------------------------------------------------------------------------------------------------
+
+
+def test_reading_never_lists(s3_store):
+    s3_store.put("a/b", b"0123456789")
+    recorder = Recorder()
+    with hooked(s3_store, "before-send.s3", recorder):
+        s3_store.get("a/b")
+        s3_store.get("a/b", RangeRequest(2, 5))
+        s3_store.get_into("a/b", bytearray(10))
+        s3_store.get_ranges("a/b", [RangeRequest(0, 1), SuffixRequest(1)])
+        s3_store.exists("a")
+        s3_store.exists("a/b")
+    assert set(recorder.operations) == {"GetObject", "HeadObject"}
+
+
+def test_near_ranges_are_one_request(s3_store):
+    value = os.urandom(1 << 20)
+    s3_store.put("shard", value)
+    ranges = [RangeRequest(start, start + 1000) for start in range(0, 500_000, 5000)]
+    recorder = Recorder()
+    with hooked(s3_store, "before-send.s3", recorder):
+        assert s3_store.get_ranges("shard", ranges) == [value[r.start : r.stop] for r in ranges]
+    assert recorder.operations == ["GetObject"]
+
+
+def test_ranges_of_one_call_are_of_one_version(s3_store):
+    s3_store.put("shard", b"1" * (1 << 20))
+    replaced = []
+
+    def replace(request, **_):
+        if not replaced and b"bytes=-" not in request.headers.get("Range", b""):
+            replaced.append(True)
+            s3_store.put("shard", b"2" * (1 << 20))
+
+    with hooked(s3_store, "before-send.s3.GetObject", replace):
+        parts = s3_store.get_ranges(
+            "shard", [SuffixRequest(10), RangeRequest(0, 10), RangeRequest(900_000, 900_010)]
+        )
+    assert replaced
+    assert parts == [b"2" * 10] * 3
+
+
+def test_a_server_that_knows_no_ranges(s3_store):
+    s3_store.put("a", b"0123456789")
+
+    def forget(request, **_):
+        del request.headers["Range"]
+
+    with hooked(s3_store, "before-sign.s3.GetObject", forget):
+        assert s3_store.get("a", RangeRequest(2, 5)) == b"234"
+        assert s3_store.get("a", SuffixRequest(3)) == b"789"
+        assert s3_store.get("a", RangeRequest(20)) == b""
+
+
+def test_a_server_that_sends_too_much_is_an_error(s3_store):
+    s3_store.put("a", b"0123456789")
+    headers = {"content-range": "bytes 6-9/10", "content-length": "4", "etag": '"x"'}
+    with (
+        hooked(s3_store, "before-send.s3.GetObject", Answers((206, b"6789", headers))),
+        pytest.raises(StoreError, match="4 bytes for"),
+    ):
+        s3_store.get("a", SuffixRequest(3))
+
+
+def test_an_answer_cut_off_is_asked_for_again(s3_store, monkeypatch):
+    monkeypatch.setattr(s3, "_pause", lambda attempt: None)
+    s3_store.put("a", b"0123456789")
+    cut = (200, b"01234", {"content-length": "10", "etag": '"x"'})
+    with hooked(s3_store, "before-send.s3.GetObject", Answers(cut, cut)):
+        assert s3_store.get("a") == b"0123456789"
+    with (
+        hooked(s3_store, "before-send.s3.GetObject", Answers(*[cut] * 50)),
+        pytest.raises(StoreError, match="'a'"),
+    ):
+        s3_store.get("a")
+
+
+# The short way of reads --------------------------------------------------------------------------------
+
+
+class Boto:
+    """Counts what goes through boto3, and leaves the short way open."""
+
+    def __init__(self, store):
+        self.events = store._client.boto.meta.events
+        self.count = 0
+
+    def __call__(self, **_):
+        self.count += 1
+
+    def __enter__(self):
+        self.events.register("before-send.s3", self)
+        return self
+
+    def __exit__(self, *_):
+        self.events.unregister("before-send.s3", self)
+
+
+class BadPool:
+    """Fails in a given way, as a server or the network does, until boto3 is watched again."""
+
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def urlopen(self, *_, **__):
+        from urllib3.response import HTTPResponse
+
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        status, body = self.outcome
+        return HTTPResponse(io.BytesIO(body), status=status, preload_content=False)
+
+
+@pytest.fixture
+def fresh_client(monkeypatch):
+    monkeypatch.setattr(s3_client, "_clients", {})
+
+
+def test_after_the_first_read_boto3_is_not_asked(s3_store, fresh_client):
+    s3_store.put("a/ü b+c%20", b"0123456789")
+    assert s3_store.get("a/ü b+c%20") == b"0123456789"
+    with Boto(s3_store) as boto:
+        assert s3_store.get("a/ü b+c%20") == b"0123456789"
+        assert s3_store.get("a/ü b+c%20", SuffixRequest(2)) == b"89"
+        assert s3_store.get_into("missing", bytearray(1)) is None
+        with pytest.raises(KeyNotFoundError):
+            s3_store.get("missing")
+    assert boto.count == 0
+
+
+@pytest.mark.parametrize(
+    "outcome", ["cut off", "refused", (503, b"slow down"), (301, b""), (403, b""), (404, b"")]
+)
+def test_what_is_not_plain_is_asked_of_boto3(s3_store, fresh_client, outcome):
+    from urllib3.exceptions import ProtocolError
+
+    s3_store.put("a", b"1")
+    assert s3_store.get("a") == b"1"
+    direct, bucket = s3_store._client.direct, s3_store._bucket
+    bad = {"cut off": ProtocolError("cut off"), "refused": ConnectionRefusedError()}.get(outcome, outcome)
+    direct._places[bucket] = replace(direct._places[bucket], pool=BadPool(bad))
+    with Boto(s3_store) as boto:
+        assert s3_store.get("a") == b"1"
+        assert s3_store.get("a") == b"1"
+    assert boto.count == 1  # and learnt the way again
+
+
+# Places -------------------------------------------------------------------------------------------------
+
+
+def test_the_prefix_is_a_wall(s3_store):
+    boto, bucket, prefix = s3_store._client.boto, s3_store._bucket, s3_store._prefix
+    for key in (f"{prefix}x/beside", f"{prefix}-y", "root"):
+        boto.put_object(Bucket=bucket, Key=key, Body=b"not ours")
+    s3_store.put("a", b"1")
+    assert list(s3_store.list()) == ["a"]
+    s3_store.delete_prefix("")
+    assert S3Store(bucket, f"{prefix}x", s3_store._config).get("beside") == b"not ours"
+    with pytest.raises(ConfigError):
+        s3_store.get("../root")
+
+
+def test_directory_objects_of_other_tools_are_not_listed(s3_store):
+    boto, bucket, prefix = s3_store._client.boto, s3_store._bucket, s3_store._prefix
+    for key in ("", "a/", "a\\b"):
+        boto.put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=b"")
+    s3_store.put("a/c", b"1")
+    assert list(s3_store.list()) == ["a/c"]
+    assert s3_store.list_dir().prefixes == ("a/",)
+    assert s3_store.list_dir("a").keys == ("a/c",)
+
+
+def test_a_missing_bucket_is_no_missing_key(s3_endpoint):
+    store = S3Store("no-such-bucket-here", "a", S3Config(s3_endpoint))
+    for use in (
+        lambda: store.get("a"),
+        lambda: store.put("a", b""),
+        lambda: store.put("a", b"", if_none_match=True),
+        lambda: list(store.list()),
+        lambda: store.delete_prefix("a"),
+    ):
+        with pytest.raises(StoreError, match="NoSuchBucket") as caught:
+            use()
+        assert not isinstance(caught.value, KeyNotFoundError | PreconditionFailedError)
+
+
+def test_an_unreachable_server_is_a_store_error(monkeypatch):
+    monkeypatch.setattr(s3_client, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(s3, "_pause", lambda attempt: None)
+    monkeypatch.setattr(s3_client, "_clients", {})
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    store = open_store("s3://bucket/a?endpoint_url=http://127.0.0.1:9")
+    for use in (
+        lambda: store.get("a"),
+        lambda: store.put("a", b""),
+        lambda: store.put("a", b"", if_none_match=True),
+    ):
+        with pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
+            use()
+
+
+def test_anonymous_requests_are_not_signed(s3_store, s3_endpoint):
+    store = open_store(f"s3://{s3_store._bucket}/x?endpoint_url={s3_endpoint}&anonymous=true")
+    recorder = Recorder()
+    with hooked(store, "before-send.s3", recorder), suppress(StoreError):  # 403 from servers that check
+        store.exists("a")
+    assert "Authorization" not in recorder.requests[0].headers
+    with hooked(s3_store, "before-send.s3", recorder):
+        s3_store.exists("a")
+    assert "Authorization" in recorder.requests[1].headers
+
+
+def test_urls(s3_store):
+    s3_store.put("level/0/zarr.json", b"{}")
+    assert open_store(join_url(s3_store.url, "level/0")).get("zarr.json") == b"{}"
+    url = "s3://lab/a%20b?endpoint_url=http%3A%2F%2Fhost%3A9&region=eu-north-1&anonymous=true"
+    assert open_store(url).url == url
+    for bad in ("s3://", "s3:///a", "s3://lab/../x", "s3://lab?secret=x", "s3://lab?anonymous=maybe"):
+        with pytest.raises(ConfigError):
+            open_store(bad)
+
+
+def test_stores_of_one_configuration_share_a_client(s3_store):
+    other = S3Store(s3_store._bucket, "elsewhere", s3_store._config)
+    assert other._client is s3_store._client
+    assert client_for(S3Config(s3_store._config.endpoint_url, region="eu-north-1")) is not s3_store._client
+
+
+def test_a_configuration_that_boto3_refuses():
+    for config in (S3Config(profile="no such profile"), S3Config("not a url")):
+        with pytest.raises(StoreError):
+            S3Store("bucket", config=config).get("a")

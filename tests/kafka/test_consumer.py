@@ -1,0 +1,416 @@
+"""Rebalances at awkward moments, commanded through a client of our own; needs no broker.
+
+Real brokers rebalance when they like, so what happens in the two milliseconds of a commit is tested here.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from streamzarr.errors import FencedError, QueueError
+from streamzarr.queue.base import TopicPartition
+from streamzarr.queue.kafka import consumer as module
+from streamzarr.queue.kafka.config import KafkaConfig
+
+A, B = TopicPartition("t", 0), TopicPartition("t", 1)
+
+
+class Message:
+    """A record, as librdkafka hands it over."""
+
+    def __init__(self, partition, offset, error=None):
+        self._partition, self._offset, self._error = partition, offset, error
+
+    def error(self):
+        return self._error
+
+    def topic(self):
+        return self._partition.topic
+
+    def partition(self):
+        return self._partition.partition
+
+    def offset(self):
+        return self._offset
+
+    def key(self):
+        return None
+
+    value = headers = key
+
+    def timestamp(self):
+        return 1, 0
+
+
+class Client:
+    """librdkafka as far as a consumer uses it: `events` are served one by one by `poll` and `consume`."""
+
+    def __init__(self, settings, logger):
+        self.on_commit = settings["on_commit"]
+        self.events = []
+        self.calls = []
+        self.committing = []
+        self.paused = False
+        self.stored = None  # what the coordinator says when asked
+
+    def subscribe(self, topics, on_assign, on_revoke, on_lost):
+        self.on_assign, self.on_revoke, self.on_lost = on_assign, on_revoke, on_lost
+
+    def assign(self, *partitions):
+        self.events.append(lambda: self.on_assign(self, [KafkaPartition(*each) for each in partitions]))
+
+    def revoke(self, *partitions):
+        self.events.append(lambda: self.on_revoke(self, [KafkaPartition(*each) for each in partitions]))
+
+    def lose(self, *partitions):
+        self.events.append(lambda: self.on_lost(self, [KafkaPartition(*each) for each in partitions]))
+
+    def answer(self, error=None):
+        def event():
+            offsets = self.committing.pop(0)
+            self.on_commit(None if error is None else KafkaError(error), offsets)
+
+        self.events.append(event)
+
+    def record(self, partition, offset):
+        self.events.append(Message(partition, offset))
+
+    def fail(self, partition, code):
+        self.events.append(Message(partition, -1, KafkaError(code)))
+
+    def poll(self, timeout):
+        return next(iter(self.consume(1, timeout)), None)
+
+    def consume(self, count, timeout):
+        messages = []
+        while self.events and len(messages) < count:
+            if not isinstance(self.events[0], Message):
+                self.events.pop(0)()
+            elif self.paused:
+                break
+            else:
+                messages.append(self.events.pop(0))
+        return messages
+
+    def commit(self, offsets, asynchronous):
+        assert asynchronous, "the synchronous one may never return"
+        self.committing.append(offsets)
+
+    def committed(self, partitions, timeout):
+        if self.stored is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return [KafkaPartition(each.topic, each.partition, self.stored) for each in partitions]
+
+    def close(self):
+        self.calls.append(("close",))
+
+    def __getattr__(self, name):
+        def call(partitions):
+            partitions = partitions if isinstance(partitions, list) else [partitions]
+            for each in partitions:
+                self.calls.append((name, (each.topic, each.partition), each.offset))
+                if name in ("pause", "resume"):
+                    self.paused = name == "pause"
+
+        return call
+
+
+class Listener:
+    def __init__(self):
+        self.log = []
+        self.during = {}
+
+    def _note(self, event, partitions):
+        self.log.append((event, set(partitions)))
+        if event in self.during:
+            self.during[event](partitions)
+
+    def on_assigned(self, partitions):
+        self._note("assigned", partitions)
+
+    def on_revoked(self, partitions):
+        self._note("revoked", partitions)
+
+    def on_lost(self, partitions):
+        self._note("lost", partitions)
+
+
+@pytest.fixture
+def listener():
+    return Listener()
+
+
+@pytest.fixture
+def consumer(listener, monkeypatch):
+    monkeypatch.setattr(module, "Client", Client)
+    monkeypatch.setattr("streamzarr.queue.kafka.fetch.Message", Message)
+    admin = SimpleNamespace(
+        config=KafkaConfig.parse("kafka://h?request_timeout=0.2"),
+        committed=lambda group, partitions, member: {A: 10},
+        begin=lambda partitions: dict.fromkeys(partitions, 3),
+    )
+    return module.KafkaConsumer(admin, {}, ["t"], "g", listener)
+
+
+@pytest.fixture
+def client(consumer):
+    return consumer._client
+
+
+def offsets(records):
+    return [(record.partition, record.offset) for record in records]
+
+
+def test_a_group_starts_where_it_committed_and_elsewhere_at_the_beginning(consumer, client):
+    client.assign(A, B)
+    assert consumer.poll(10, 0) == []
+    assert consumer.positions() == {A: 10, B: 3}
+    assert ("incremental_assign", A, 10) in client.calls
+    assert ("incremental_assign", B, -2) in client.calls, "the beginning, wherever it is by then"
+
+
+def test_a_seek_inside_on_assigned_is_where_reading_starts(consumer, client, listener):
+    listener.during["assigned"] = lambda partitions: consumer.seek({A: 77})
+    client.assign(A, B)
+    consumer.poll(10, 0)
+    assert ("incremental_assign", A, 77) in client.calls
+    assert consumer.positions() == {A: 77, B: 3}
+
+
+def test_a_pause_inside_on_assigned_takes_effect_after_it(consumer, client, listener):
+    listener.during["assigned"] = lambda partitions: consumer.pause([B])
+    client.assign(A, B)
+    consumer.poll(10, 0)
+    names = [call[0] for call in client.calls if call[1] == B]
+    assert names == ["incremental_assign", "pause"]
+
+
+def test_records_of_a_partition_revoked_in_the_same_batch_are_not_returned(consumer, client):
+    client.assign(A, B)
+    client.record(A, 10)
+    client.record(B, 3)
+    client.revoke(A)
+    client.record(B, 4)
+    assert offsets(consumer.poll(10, 0)) == [(1, 3), (1, 4)]
+    assert consumer.assignment() == {B}
+
+
+def test_what_a_listener_raises_loses_no_record(consumer, client, listener):
+    def fail(partitions):
+        raise RuntimeError("drain failed")
+
+    listener.during["revoked"] = fail
+    client.assign(A, B)
+    client.record(B, 3)
+    client.revoke(A)
+    client.record(B, 4)
+    with pytest.raises(RuntimeError, match="drain failed"):
+        consumer.poll(10, 0)
+    assert offsets(consumer.poll(10, 0)) == [(1, 3), (1, 4)]
+    assert ("incremental_unassign", A, -1001) in client.calls, "the rebalance goes on"
+
+
+def test_records_that_come_while_a_commit_waits_are_kept_in_order(consumer, client):
+    client.assign(A)
+    client.record(A, 10)
+    consumer.poll(1, 0)
+    client.record(A, 11)
+    client.record(A, 12)
+    client.answer()
+    consumer.commit({A: 11})
+    client.record(A, 13)
+    assert offsets(consumer.poll(10, 0)) == [(0, 11), (0, 12), (0, 13)]
+
+
+def test_a_partition_revoked_while_a_commit_waits_is_reported_lost_by_the_next_poll(
+    consumer, client, listener
+):
+    client.assign(A, B)
+    client.record(A, 10)
+    consumer.poll(10, 0)
+    client.record(A, 11)
+    client.revoke(A)
+    client.answer()
+    consumer.commit({A: 11})
+    assert listener.log == [("assigned", {A, B})], "no callback outside of poll"
+    assert consumer.assignment() == {A, B}, "as far as the listener knows"
+    consumer.pause([A])  # of no consequence, but no error
+    consumer.resume([A])
+    with pytest.raises(FencedError):
+        consumer.commit({A: 11})
+    assert offsets(consumer.poll(10, 0)) == []
+    assert listener.log[1:] == [("lost", {A})]
+    assert consumer.assignment() == {B}
+
+
+def test_lost_and_assigned_again_while_a_commit_waits(consumer, client, listener):
+    client.assign(A)
+    client.record(A, 10)
+    client.record(A, 11)
+    consumer.poll(1, 0)
+    client.lose(A)
+    client.assign(A)
+    client.record(A, 10)
+    client.answer(KafkaError.UNKNOWN_MEMBER_ID)
+    with pytest.raises(FencedError):
+        consumer.commit({A: 12})
+    assert offsets(consumer.poll(10, 0)) == [(0, 10)]
+    assert listener.log == [("assigned", {A}), ("lost", {A}), ("assigned", {A})]
+    assert consumer.positions() == {A: 11}
+
+
+def test_a_commit_that_the_coordinator_confirms_needs_no_look_at_the_queue(consumer, client, listener):
+    client.assign(A)
+    consumer.poll(1, 0)
+    client.revoke(A)
+    client.stored = 11
+    consumer.commit({A: 11})
+    assert listener.log == [("assigned", {A})]
+    consumer.poll(1, 0)
+    assert listener.log[1:] == [("revoked", {A})], "in order, so that it can finish its work"
+
+
+def test_another_position_at_the_coordinator_confirms_nothing(consumer, client):
+    client.assign(A)
+    consumer.poll(1, 0)
+    client.stored = 99
+    client.answer(KafkaError.UNKNOWN_MEMBER_ID)
+    with pytest.raises(FencedError):
+        consumer.commit({A: 11})
+
+
+def test_taking_one_record_at_a_time_of_many_that_wait_still_hears_of_rebalances(consumer, client, listener):
+    client.assign(A, B)
+    consumer.poll(1, 0)
+    for offset in range(10, 500):
+        client.record(A, offset)
+    client.answer()
+    consumer.commit({A: 10})
+    client.revoke(B)
+    for offset in range(10, 20):
+        assert offsets(consumer.poll(1, 0)) == [(0, offset)]
+        consumer._next_serve = 0.0  # as if time had passed
+    assert listener.log[-1] == ("revoked", {B})
+
+
+def test_a_commit_that_crossed_a_rebalance_is_tried_again(consumer, client):
+    client.assign(A)
+    consumer.poll(1, 0)
+    client.answer(KafkaError.STALE_MEMBER_EPOCH)
+    original = client.commit
+
+    def commit(offsets, asynchronous):
+        original(offsets, asynchronous)
+        if not client.events:
+            client.answer()
+
+    client.commit = commit
+    consumer.commit({A: 11})
+
+
+def test_a_fenced_member_is_told_at_once(consumer, client):
+    client.assign(A, B)
+    consumer.poll(1, 0)
+    client.answer(KafkaError.UNKNOWN_MEMBER_ID)
+    with pytest.raises(FencedError, match=r"t\[0\], t\[1\]"):
+        consumer.commit({A: 11, B: 4})
+
+
+def test_a_commit_that_is_not_answered_is_an_error_and_not_the_end(consumer, client):
+    client.assign(A)
+    consumer.poll(1, 0)
+    with pytest.raises(QueueError, match=r"not confirmed within 0\.2 s"):
+        consumer.commit({A: 11})
+    client.answer()  # late, of the first one
+    client.answer()
+    consumer.commit({A: 12})
+
+
+def test_a_commit_that_cannot_be_sent_is_an_error(consumer, client):
+    client.assign(A)
+    consumer.poll(1, 0)
+
+    def refuse(offsets, asynchronous):
+        raise KafkaException(KafkaError(KafkaError._STATE))
+
+    client.commit = refuse
+    with pytest.raises(QueueError, match=r"cannot commit t\[0\]"):
+        consumer.commit({A: 11})
+
+
+def test_a_commit_inside_on_revoked_does_not_wait_and_its_failure_is_raised_by_poll(
+    consumer, client, listener
+):
+    listener.during["revoked"] = lambda partitions: consumer.commit({A: 15})
+    client.assign(A)
+    consumer.poll(1, 0)
+    client.revoke(A)
+    client.answer(KafkaError.OFFSET_METADATA_TOO_LARGE)
+    with pytest.raises(QueueError, match=r"cannot commit t\[0\]"):
+        consumer.poll(1, 0)
+
+
+def test_a_fenced_commit_inside_on_revoked_is_no_error(consumer, client, listener):
+    listener.during["revoked"] = lambda partitions: consumer.commit({A: 15})
+    client.assign(A)
+    consumer.poll(1, 0)
+    client.revoke(A)
+    client.answer(KafkaError.UNKNOWN_MEMBER_ID)
+    assert consumer.poll(1, 0) == []
+
+
+def test_without_positions_nothing_is_read(consumer, client):
+    def unreachable(group, partitions, member):
+        raise QueueError("not reached")
+
+    consumer._admin.committed = unreachable
+    client.assign(A)
+    client.record(A, 0)
+    for _ in range(2):
+        with pytest.raises(QueueError, match="not reached"):
+            consumer.poll(10, 0)
+
+
+def test_a_position_out_of_range_is_an_error_until_somebody_seeks(consumer, client):
+    client.assign(A, B)
+    client.record(B, 3)
+    client.fail(A, KafkaError._AUTO_OFFSET_RESET)
+    assert offsets(consumer.poll(10, 0)) == [(1, 3)]
+    for _ in range(2):
+        with pytest.raises(QueueError, match=r"position 10 of t\[0\] is out of range"):
+            consumer.poll(10, 0)
+    consumer.seek({A: 20})
+    assert consumer.poll(10, 0) == []
+
+
+def test_a_consumer_without_demand_stops_fetching_and_goes_on_without_a_gap(consumer, client):
+    client.assign(A)
+    consumer.poll(1, 0)
+    for offset in range(10, 200):
+        client.record(A, offset)
+    for _ in range(500):
+        assert consumer.poll(0, 0.0) == []
+        consumer._next_serve = 0.0  # as if time had passed
+    assert len(client.events) == 90, "a hundred records are kept, then nothing is fetched"
+    assert ("pause", A, -1001) in client.calls
+    assert offsets(consumer.poll(500, 0)) == [(0, offset) for offset in range(10, 200)]
+    assert client.calls[-1] == ("resume", A, -1001)
+
+
+def test_a_failing_listener_does_not_keep_the_group_waiting_for_close(consumer, client, listener):
+    def fail(partitions):
+        raise RuntimeError("listener")
+
+    listener.during["lost"] = fail
+    client.assign(A)
+    consumer.poll(1, 0)
+    client.lose(A)
+    client.answer()
+    with pytest.raises(FencedError):
+        consumer.commit({A: 11, B: 1})
+    with pytest.raises(RuntimeError, match="listener"):
+        consumer.close()
+    assert ("close",) in client.calls
+    consumer.close()

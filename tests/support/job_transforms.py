@@ -1,0 +1,49 @@
+"""Transforms that tests submit; imported by name in test and worker processes."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+
+import streamzarr as sz
+
+
+@sz.transform
+def celsius(block, *, offset=-273.15):
+    return block + np.float32(offset)
+
+
+@sz.transform
+def fail_on(block, *, values="", fixed=""):
+    """Raise for chunks whose first value is listed, until the file `fixed` is there."""
+    if not Path(fixed).exists() and int(block.flat[0]) in map(int, values.split(",")):
+        raise ValueError(f"cannot take the value {int(block.flat[0])}")
+    return block + 1
+
+
+@sz.transform
+def gated(block, *, gate=""):
+    """Take one byte from the FIFO `gate`; wait until there is one."""
+    fifo = os.open(gate, os.O_RDONLY)
+    os.read(fifo, 1)
+    os.close(fifo)
+    return block + 1
+
+
+@sz.transform
+def deadly(block, *, value=0):
+    """Kill the worker process, as a segmentation fault would, for the chunk that begins with `value`."""
+    if int(block.flat[0]) == value:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return block + 1
+
+
+@sz.transform
+def wrong_shape(block):
+    return block[:1]
+
+
+@sz.transform
+def plus_one(block):
+    return block + 1

@@ -1,0 +1,31 @@
+"""Fixtures of the job tests; ``tests/conftest.py`` loads this module as a plugin."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.support.bench import TRANSFORMS, Bench
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def bench(request, tmp_path):
+    """A broker of each kind."""
+    if request.param == "kafka":
+        return Bench(request.getfixturevalue("kafka_broker_url"), tmp_path)
+    return Bench(f"sqlite:///{tmp_path}/queue.db", tmp_path)
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """The embedded broker, where the kind of broker does not matter."""
+    return Bench(f"sqlite:///{tmp_path}/queue.db", tmp_path)
+
+
+@pytest.fixture
+def transforms(monkeypatch):
+    """The modules of ``--transforms``, importable here and in workers."""
+    monkeypatch.syspath_prepend(TRANSFORMS)
+    monkeypatch.setenv("PYTHONPATH", TRANSFORMS, prepend=os.pathsep)
+    return ["job_transforms"]

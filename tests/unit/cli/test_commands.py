@@ -1,0 +1,237 @@
+"""Every command: its help, its mistakes, and its JSON."""
+
+import json
+import subprocess
+import sys
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import streamzarr as sz
+from streamzarr.cli.main import cli
+from streamzarr.errors import StreamzarrError
+from streamzarr.queue import NewRecord, open_broker
+
+
+def run(*arguments, **options):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], **options)
+
+
+def commands(group=cli, path=()):
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("STREAMZARR_BROKER", "STREAMZARR_PREFIX", "STREAMZARR_ROOTS", "STREAMZARR_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_says_what_a_command_does_and_how_to_call_it(path):
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert COMMANDS[path].help.strip().splitlines()[0] in " ".join(result.output.split())
+    if not isinstance(COMMANDS[path], click.Group):
+        assert "Examples:\n    streamzarr " + " ".join(path) in result.output
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_examples_in_help_parse(path):
+    """An example with an option that the command does not have would be a lie."""
+    for line in (COMMANDS[path].epilog or "").splitlines()[2:]:
+        words = line.partition("|")[0].split()
+        assert words[0] == "streamzarr"
+        assert tuple(words[1 : 1 + len(path)]) == path
+        COMMANDS[path].make_context(path[-1], words[1 + len(path) :])
+
+
+def assert_one_sentence(result, code=2):
+    assert result.exit_code == code, result.output
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("streamzarr: ")
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["frobnicate"], "no such command 'frobnicate'"),
+        (["--frobnicate"], "no such option"),
+        (["info"], "missing argument 'URL'; see `streamzarr info --help`"),
+        (["info", "missing.zarr"], "missing.zarr"),
+        (["info", "ftp://host/a.zarr"], "unknown scheme 'ftp'"),
+        (["tree", "missing.zarr"], "missing.zarr"),
+        (["tree", "a.zarr"], "a.zarr is an array, expected a group"),
+        (["job", "submit", "copy", "a.zarr"], "missing argument 'TARGET'"),
+        (["job", "submit", "copy", "missing.zarr", "b.zarr"], "missing.zarr"),
+        (["job", "submit", "copy", "a.zarr", "a.zarr"], "a.zarr"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--broker", "amqp://x"], "unknown scheme 'amqp'"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--chunks", "4,x"], "positive integers"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--chunks", "0"], "positive integers"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--chunks", "2,2"], "chunks"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--dtype", "float99"], "expected a numpy dtype"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--compressor", "{"], "not JSON"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--compressor", "middle-out"], "middle-out"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--zarr-format", "4"], "'4' is not one of"),
+        (["job", "submit", "map", "a.zarr", "b.zarr"], "missing option '--transform'"),
+        (
+            ["job", "submit", "map", "a.zarr", "b.zarr", "--transform", "t", "--param", "x"],
+            "expected name=value",
+        ),
+        (["job", "submit", "downsample", "a.zarr", "b.zarr", "--factor", "2,2"], "factor"),
+        (["job", "submit", "downsample", "a.zarr", "b.zarr", "--levels", "0"], "0 is not in the range"),
+        (["job", "status"], "streamzarr.db does not exist"),
+        (["job", "resume", "01ABC"], "streamzarr.db does not exist"),
+        (["job", "resume", "01ABC", "--broker", "sqlite:///queue.db"], "no job with id '01ABC'"),
+        (["job", "wait", "01ABC", "--broker", "sqlite:///queue.db"], "no job with id '01ABC'"),
+        (["job", "cancel", "01ABC", "--broker", "sqlite:///queue.db"], "no job with id '01ABC'"),
+        (["dlq", "ls"], "streamzarr.db does not exist"),
+        (["dlq", "ls", "--broker", "sqlite:///queue.db"], "streamzarr.tasks.dead"),
+        (["dlq", "replay", "--broker", "sqlite:///queue.db"], "say which"),
+        (["dlq", "replay", "1", "--all", "--broker", "sqlite:///queue.db"], "say which"),
+        (["broker", "topics"], "streamzarr.db does not exist"),
+        (["broker", "topics", "--broker", "sqlite:///a.zarr/zarr.json"], "zarr.json"),
+        (["worker", "--processes", "0"], "0 is not in the range"),
+        (["worker", "--transforms", "no_such_module"], "no_such_module"),
+        (["demo", "--size", "0"], "0 is not in the range"),
+        (["demo", "--output", "."], "which is not the demo's"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(folder, arguments, says):
+    sz.create_array("a.zarr", data=np.arange(8), chunks=(4,))
+    open_broker("sqlite:///queue.db").close()
+    assert says in assert_one_sentence(run(*arguments))
+
+
+def test_help_is_shown_when_nothing_is_asked_for():
+    assert "Commands:" in run().output
+    assert "Commands:" in run("job").output
+
+
+def test_nothing_is_made_by_looking(folder):
+    for command in (["job", "status"], ["dlq", "ls"], ["broker", "topics"], ["broker", "lag"]):
+        assert_one_sentence(run(*command))
+    assert list(folder.iterdir()) == []
+
+
+def test_debug_shows_the_traceback_too(folder):
+    result = run("--debug", "info", "missing.zarr")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("streamzarr: ")
+
+
+def test_a_mistake_of_ours_is_one_sentence_that_says_so(folder, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("streamzarr.zarr.open", broken)
+    sentence = assert_one_sentence(run("info", "a.zarr"))
+    assert "RuntimeError: two lines" in sentence
+    assert "a mistake in streamzarr" in sentence
+
+
+def test_a_message_of_several_lines_is_joined(folder, monkeypatch):
+    def broken(*_):
+        raise StreamzarrError("one\n   two")
+
+    monkeypatch.setattr("streamzarr.zarr.open", broken)
+    assert assert_one_sentence(run("info", "a.zarr")) == "streamzarr: one two\n"
+
+
+def test_info_of_an_array(folder):
+    data = np.arange(40, dtype="f4").reshape(8, 5)
+    attributes = {"units": "kelvin"}
+    sz.create_array(
+        "a.zarr", data=data, chunks=(4, 5), compressors="blosc", zarr_format=2, attributes=attributes
+    )
+    facts = json.loads(run("info", "--count", "--json", "a.zarr").stdout)
+    assert facts["shape"] == [8, 5]
+    assert facts["dtype"] == "float32"
+    assert facts["compressor"]["id"] == "blosc"
+    assert (facts["number_of_chunks"], facts["chunks_stored"], facts["nbytes"]) == (2, 2, 160)
+    assert facts["attributes"] == attributes
+    shown = run("info", "a.zarr").stdout
+    assert "(8, 5)" in shown
+    assert "blosc(cname=" in shown
+    assert "@units  kelvin" in shown
+
+
+@pytest.mark.parametrize("fill", [np.nan, np.inf])
+def test_info_of_an_array_whose_fill_value_json_does_not_have(folder, fill):
+    sz.create_array("a.zarr", shape=(2,), dtype="f4", fill_value=fill)
+    text = run("info", "--json", "a.zarr").stdout
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_tree_and_info_of_a_group(folder):
+    group = sz.create_group("run.zarr", attributes={"run": 7})
+    group.create_array("air/temperature", shape=(4, 4), dtype="f4")
+    assert "temperature (4, 4) float32" in run("tree", "run.zarr").stdout
+    assert "temperature" not in run("tree", "--level", "1", "run.zarr").stdout
+    members = json.loads(run("tree", "--json", "run.zarr").stdout)
+    assert members["air"]["type"] == "group"
+    assert members["air/temperature"]["shape"] == [4, 4]
+    assert json.loads(run("info", "--json", "run.zarr").stdout)["groups"] == ["air"]
+
+
+def test_what_a_topic_holds_cannot_drive_the_terminal(folder):
+    sz.create_array("a.zarr", shape=(2,), dtype="f4", attributes={"evil": "\x1b[2J\x07"})
+    assert "\x1b" not in run("info", "a.zarr").stdout
+    assert "\x1b" not in run("info", "\x1b[2J.zarr").stderr
+
+
+@pytest.fixture
+def queue(folder):
+    with open_broker("sqlite:///queue.db") as broker:
+        broker.create_topic("ticks", partitions=2)
+        with broker.producer() as producer:
+            producer.send("ticks", [NewRecord(b"%d" % i, partition=i % 2) for i in range(5)])
+        with broker.consumer(["ticks"], group="bars") as consumer:
+            records = []
+            while len(records) < 5:
+                records += consumer.poll(10, timeout=5.0)
+            consumer.commit(dict.fromkeys(consumer.assignment(), 1))
+    return "sqlite:///queue.db"
+
+
+def test_topics_groups_and_lag(queue):
+    topics = json.loads(run("broker", "topics", "--broker", queue, "--json").stdout)
+    assert topics == [{"topic": "ticks", "partitions": 2, "records": 5, "first": 0, "next": 5}]
+    groups = json.loads(run("broker", "groups", "--broker", queue, "--json").stdout)
+    assert groups == [{"group": "bars", "members": 0, "topics": "ticks", "lag": 3}]
+    lag = json.loads(run("broker", "lag", "--broker", queue, "--group", "bars", "--json").stdout)
+    assert [(row["partition"], row["committed"], row["end"], row["lag"]) for row in lag] == [
+        (0, 1, 3, 2),
+        (1, 1, 2, 1),
+    ]
+    assert "no groups" in run("broker", "lag", "--broker", queue, "--group", "other").stdout
+    for what in ("topics", "groups", "lag"):
+        assert "ticks" in run("broker", what, "--broker", queue).stdout
+
+
+def test_the_broker_is_taken_from_the_environment(queue):
+    result = run("broker", "topics", "--json", env={"STREAMZARR_BROKER": queue})
+    assert json.loads(result.stdout)[0]["topic"] == "ticks"
+
+
+def test_answers_to_help_load_no_heavy_package():
+    code = (
+        "import sys; from streamzarr.cli.main import cli; "
+        "print(sorted({'numpy', 'rich', 'reactivex', 'msgspec', 'sqlite3', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

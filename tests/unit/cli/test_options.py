@@ -1,0 +1,72 @@
+"""Parameter types, and what tables print."""
+
+import click
+import pytest
+
+from streamzarr.cli.options import Assignment, Compressor, DType, Integers
+from streamzarr.cli.output import duration, printable, size
+
+
+@pytest.mark.parametrize(("text", "value"), [("2", (2,)), ("256,256", (256, 256)), ("1, 2", (1, 2))])
+def test_integers(text, value):
+    assert Integers().convert(text, None, None) == value
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,", "-1", "1.5", "0", "²"])
+def test_what_are_no_integers(text):
+    with pytest.raises(click.BadParameter):
+        Integers().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("offset=-273.15", -273.15),
+        ("n=3", 3),
+        ("flag=true", True),
+        ("none=null", None),
+        ("text=kelvin", "kelvin"),
+        ('number_as_text="3"', "3"),
+        ("equation=a=b", "a=b"),
+        ("list=[1]", "[1]"),
+        ("empty=", ""),
+    ],
+)
+def test_an_assignment(text, value):
+    got = Assignment().convert(text, None, None)[1]
+    assert got == value
+    assert type(got) is type(value)
+
+
+def test_a_dtype_is_told_in_numpys_short_form():
+    assert DType().convert("float32", None, None) == "<f4"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("zstd", "zstd"), ("none", None), ("keep", "keep"), ('{"id": "zstd"}', {"id": "zstd"})],
+)
+def test_a_compressor(text, value):
+    assert Compressor().convert(text, None, None) == value
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e9, "2.5 GB"), (3e15, "3000.0 TB")],
+)
+def test_sizes(nbytes, words):
+    assert size(nbytes) == words
+
+
+def test_durations():
+    assert [duration(s) for s in (0, 59.94, 60, 3599.6, 3600)] == [
+        "0.0 s",
+        "59.9 s",
+        "1 min 0 s",
+        "1 h 0 min",
+        "1 h 0 min",
+    ]
+
+
+def test_control_characters_are_escaped():
+    assert printable("a\tb\x00\u202e°C") == "a\\tb\\x00\\u202e°C"

@@ -1,0 +1,353 @@
+import threading
+import time
+
+import pytest
+
+from streamzarr.errors import ConfigError, StoreError, StreamzarrError
+from streamzarr.flow import Demand, Message, Stop, from_iterable, ops, run
+from streamzarr.flow.ops.schedule import Job, Schedule
+from streamzarr.queue.retry import RetryPolicy
+
+FAST = RetryPolicy(attempts=4, base=0.01, jitter=0.0)
+
+
+def alive(name):
+    return [thread for thread in threading.enumerate() if thread.name.startswith(f"streamzarr-{name}")]
+
+
+def poll(condition, timeout=10.0):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "condition not reached"
+        threading.Event().wait(0.002)
+
+
+def go(items, *operators, demand=16, **options):
+    seen = []
+    demand = demand if isinstance(demand, Demand) else Demand(demand)
+    report = run(from_iterable(items, demand).pipe(*operators, ops.settle(seen.extend)), **options)
+    assert demand.in_flight == 0
+    return report, seen
+
+
+def test_works_in_as_many_threads_as_asked_for():
+    barrier = threading.Barrier(4)
+    report, _ = go(range(40), ops.dispatch(lambda n: barrier.wait(10), workers=4, stage="four"))
+    assert report.ok == 40
+    assert not alive("four")
+
+
+def test_results_keep_their_message():
+    _, seen = go(
+        range(200),
+        ops.map_messages(lambda m: m.replace(nbytes=m.data)),
+        ops.dispatch(lambda n: n * 2, workers=3),
+    )
+    assert sorted(m.data for m in seen) == list(range(0, 400, 2))
+    assert all(m.nbytes * 2 == m.data and m.attempts == 1 for m in seen)
+
+
+def test_one_worker_keeps_the_order():
+    _, seen = go(range(300), ops.dispatch(lambda n: n))
+    assert [m.data for m in seen] == list(range(300))
+
+
+def test_results_come_back_on_the_chains_thread():
+    threads = set()
+    go(range(50), ops.dispatch(lambda n: n, workers=4), ops.map(lambda n: threads.add(threading.get_ident())))
+    assert threads == {threading.get_ident()}
+
+
+def test_no_thread_before_the_first_message_and_none_after_the_last():
+    chain = from_iterable([], Demand(4)).pipe(
+        ops.dispatch(lambda n: n, workers=4, stage="lazy"), ops.settle()
+    )
+    during = []
+    chain.subscribe(lambda batch: during.append(len(alive("lazy"))))
+    assert during == []
+    assert not alive("lazy")
+
+
+def test_a_permanent_error_fails_the_message_at_the_first_attempt():
+    calls = []
+    report, seen = go([1, 0], ops.dispatch(lambda n: calls.append(n) or 1 / n, retry=FAST, stage="divide"))
+    assert (report.ok, report.failed) == (1, 1)
+    assert calls == [1, 0]
+    [failure] = [m.failure for m in seen if m.failure]
+    assert (failure.stage, type(failure.error), failure.attempts) == ("divide", ZeroDivisionError, 1)
+
+
+def test_failed_messages_pass_untouched():
+    calls = []
+    _report, seen = go(["1", "x"], ops.map(int, stage="parse"), ops.dispatch(calls.append))
+    assert calls == [1]
+    assert [m.failure.stage for m in seen if m.failure] == ["parse"]
+
+
+def test_a_transient_error_is_tried_again_and_counted():
+    attempts = {}
+
+    def flaky(n):
+        attempts[n] = attempts.get(n, 0) + 1
+        if attempts[n] <= n:
+            raise StoreError(f"503 for {n}")
+        return n
+
+    _report, seen = go(range(6), ops.dispatch(flaky, workers=2, retry=FAST, stage="flaky"))
+    assert {m.data: m.attempts for m in seen if m.failure is None} == {0: 1, 1: 2, 2: 3, 3: 4}
+    assert sorted((m.data, m.failure.attempts, m.attempts) for m in seen if m.failure) == [
+        (4, 4, 4),
+        (5, 4, 4),
+    ]
+
+
+def test_without_a_policy_nothing_is_tried_again():
+    calls = []
+
+    def fn(n):
+        calls.append(n)
+        raise StoreError("503")
+
+    report, _ = go([1], ops.dispatch(fn))
+    assert (report.failed, calls) == (1, [1])
+
+
+def test_is_transient_can_be_given():
+    calls = []
+
+    def fn(n):
+        calls.append(n)
+        raise KeyError(n)
+
+    report, _ = go([1], ops.dispatch(fn, retry=FAST, is_transient=lambda error: isinstance(error, KeyError)))
+    assert (report.failed, len(calls)) == (1, 4)
+
+
+def test_backing_off_blocks_neither_the_thread_nor_the_other_messages():
+    order = []
+
+    def fn(n):
+        order.append(n)
+        if n == 0 and order.count(0) == 1:
+            raise StoreError("503")
+        return n
+
+    report, _seen = go(
+        range(20), ops.dispatch(fn, retry=RetryPolicy(attempts=2, base=0.2, jitter=0.0)), demand=32
+    )
+    assert report.ok == 20
+    assert order == [*range(20), 0]
+
+
+def test_hooks_surround_each_attempt():
+    events, lock = [], threading.Lock()
+
+    def note(what):
+        def hook(message):
+            with lock:
+                events.append((what, message.data, threading.get_ident()))
+
+        return hook
+
+    def fn(n):
+        if n == 1:
+            raise ValueError
+        if n == 2 and sum(event[:2] == ("start", 2) for event in events) < 2:
+            raise StoreError("503")
+
+    go([1, 2], ops.dispatch(fn, workers=2, retry=FAST, on_start=note("start"), on_end=note("end")))
+    for n, times in ((1, 1), (2, 2)):
+        mine = [(what, thread) for what, data, thread in events if data == n]
+        assert [what for what, _ in mine] == ["start", "end"] * times
+        assert all(thread != threading.get_ident() for _, thread in mine)
+
+
+@pytest.mark.parametrize("hook", ["on_start", "on_end"])
+def test_a_hook_that_raises_breaks_the_chain(hook):
+    def bad(message):
+        raise RuntimeError("register is full")
+
+    demand = Demand(4)
+    chain = from_iterable(range(10), demand).pipe(
+        ops.dispatch(lambda n: n, stage="hook", **{hook: bad}), ops.settle()
+    )
+    with pytest.raises(
+        StreamzarrError, match="hook: a worker thread ended with RuntimeError: register is full"
+    ):
+        run(chain)
+    assert demand.in_flight == 0
+    assert not alive("hook")
+
+
+def test_system_exit_in_a_worker_breaks_the_chain():
+    def fn(n):
+        raise SystemExit(3)
+
+    with pytest.raises(StreamzarrError, match="SystemExit: 3"):
+        go([1], ops.dispatch(fn))
+
+
+def test_alone_runs_while_nothing_else_does():
+    running, overlaps, lock = set(), [], threading.Lock()
+
+    def fn(n):
+        with lock:
+            running.add(n)
+            if any(other % 10 == 0 for other in running) and len(running) > 1:
+                overlaps.append(set(running))
+        threading.Event().wait(0.001)
+        with lock:
+            running.remove(n)
+
+    report, _ = go(range(100), ops.dispatch(fn, workers=4, alone=lambda m: m.data % 10 == 0))
+    assert report.ok == 100
+    assert overlaps == []
+
+
+def test_alone_that_raises_breaks_the_chain():
+    with pytest.raises(ZeroDivisionError):
+        go([1], ops.dispatch(lambda n: n, alone=lambda m: 1 / 0))
+
+
+def test_zero_workers_are_refused():
+    with pytest.raises(ConfigError, match="workers=0"):
+        ops.dispatch(print, workers=0)
+
+
+def test_no_more_than_demand_in_the_queue_however_slow_the_work():
+    demand, peak = Demand(5), []
+    gate = threading.Event()
+
+    def fn(n):
+        peak.append(demand.in_flight)
+        if n < 3:
+            gate.wait(0.05)
+
+    go(range(50), ops.dispatch(fn, workers=2), demand=demand)
+    assert max(peak) <= 5
+    assert demand.peak <= 5
+
+
+def test_drain_finishes_what_runs_and_hands_back_what_waits():
+    stop, gate, begun = Stop(), threading.Event(), []
+
+    def fn(n):
+        begun.append(n)
+        if len(begun) == 2:
+            stop.drain(10.0)
+            threading.Timer(0.1, gate.set).start()
+        gate.wait(10)
+        return n
+
+    report, seen = go(range(100), ops.dispatch(fn, workers=2, stage="drain"), demand=20, stop=stop)
+    assert sorted(m.data for m in seen) == [0, 1]
+    assert (report.ok, report.handed_back, report.left, report.stopped) == (2, report.delivered - 2, 0, True)
+    assert not alive("drain")
+
+
+def test_drain_hands_back_what_waits_for_another_attempt():
+    stop = Stop()
+
+    def fn(n):
+        threading.Timer(0.05, stop.drain, (30.0,)).start()
+        raise StoreError("503")
+
+    begun = time.monotonic()
+    report, _ = go([1], ops.dispatch(fn, retry=RetryPolicy(attempts=2, base=20.0)), stop=stop)
+    assert (report.handed_back, report.ok, report.failed) == (1, 0, 0)
+    assert time.monotonic() - begun < 5
+
+
+def test_the_deadline_of_a_drain_is_kept_and_what_was_left_is_reported(caplog):
+    stop, gate, both = Stop(), threading.Event(), threading.Barrier(2)
+
+    def fn(n):
+        both.wait(10)
+        stop.drain(0.2)
+        gate.wait(30)
+
+    demand = Demand(10)
+    begun = time.monotonic()
+    report = run(
+        from_iterable(range(9), demand).pipe(ops.dispatch(fn, workers=2, stage="stuck"), ops.settle()),
+        stop=stop,
+    )
+    assert time.monotonic() - begun < 2
+    assert (report.left, report.handed_back) == (2, report.delivered - 2)
+    assert "stuck: 2 messages still at work at the end are left" in caplog.text
+    assert demand.in_flight == 0
+    gate.set()
+    poll(lambda: not alive("stuck"))
+
+
+def test_a_drain_hands_back_what_waits_in_a_batch_before_the_dispatch():
+    stop, begun = Stop(), []
+    gate = threading.Event()
+
+    def fn(n):
+        begun.append(n)
+        stop.drain(10.0)
+        gate.wait(0.05)
+
+    report, _ = go(range(100), ops.batch(size=3), ops.dispatch(fn), demand=8, stop=stop)
+    assert begun == [0]
+    assert (report.ok, report.handed_back) == (1, report.delivered - 1)
+
+
+# -- the schedule by itself ------------------------------------------------------------------------------
+
+
+def job(n, alone=False):
+    return Job(Message(data=n), alone)
+
+
+def started(schedule, now=0.0):
+    found = schedule.start(now)
+    return None if found is None else found.message.data
+
+
+def test_schedule_starts_in_order():
+    schedule = Schedule()
+    for n in range(3):
+        schedule.add(job(n))
+    assert [started(schedule) for _ in range(4)] == [0, 1, 2, None]
+    assert (schedule.running, schedule.queued) == (3, 0)
+
+
+def test_schedule_puts_what_is_due_again_before_the_ready():
+    schedule = Schedule()
+    first, second = job(1), job(2)
+    schedule.add(first)
+    schedule.add(second)
+    schedule.start(0.0), schedule.start(0.0)
+    schedule.retry(first, due=5.0)
+    schedule.retry(second, due=4.0)
+    schedule.add(job(3))
+    assert schedule.next_due() == 4.0
+    assert [started(schedule, 5.0) for _ in range(4)] == [2, 1, 3, None]
+
+
+def test_schedule_lets_nothing_past_a_job_that_runs_alone():
+    schedule = Schedule()
+    for each in (job(1), job(2, alone=True), job(3)):
+        schedule.add(each)
+    assert started(schedule) == 1
+    assert started(schedule) is None
+    schedule.finish()
+    assert started(schedule) == 2
+    assert started(schedule) is None
+    schedule.finish()
+    assert started(schedule) == 3
+
+
+def test_schedule_gives_up_what_is_not_running():
+    schedule = Schedule()
+    jobs = [job(n) for n in range(6)]
+    for each in jobs:
+        schedule.add(each)
+    a, b = schedule.start(0.0), schedule.start(0.0)
+    schedule.retry(a, due=9.0)
+    withdrawn = schedule.withdraw(lambda message: message.data % 2 == 0)
+    assert [message.data for message in withdrawn] == [0, 2, 4]
+    assert (schedule.queued, schedule.running, schedule.next_due()) == (2, 1, None)
+    assert b.message.data == 1

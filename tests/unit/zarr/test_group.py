@@ -1,0 +1,203 @@
+"""Groups, their children, and opening by mode."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import streamzarr.zarr as sz
+from streamzarr.errors import ConfigError, MetadataError, NodeExistsError, NodeNotFoundError, UnsupportedError
+from streamzarr.stores import MemoryStore
+
+
+@pytest.fixture(params=[2, 3])
+def root(request):
+    return sz.create_group(MemoryStore(), zarr_format=request.param, attributes={"run": 7})
+
+
+def consolidate(group):
+    """Write consolidated metadata of all that is below `group`, as another program would."""
+    store = group.store
+    if group.zarr_format == 3:
+        nodes = {path: node.metadata.to_json() for path, node in group.members(None)}
+        document = json.loads(store.get("zarr.json"))
+        document["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": nodes}
+        store.put("zarr.json", json.dumps(document).encode())
+    else:
+        names = (".zarray", ".zgroup", ".zattrs")
+        documents = {key: json.loads(store.get(key)) for key in store.list() if key.endswith(names)}
+        document = {"zarr_consolidated_format": 1, "metadata": documents}
+        store.put(".zmetadata", json.dumps(document).encode())
+    return sz.open_group(store, mode="r+", use_consolidated=True)
+
+
+def test_children(root):
+    a = root.create_array("x/a", shape=(3,), dtype="i4")
+    root.create_group("x/g", attributes={"k": 1})
+    root["b"] = np.arange(3)
+    assert sorted(root) == ["b", "x"]
+    assert list(root.keys()) == ["b", "x"]
+    assert len(root) == 2
+    assert list(root.array_keys()) == ["b"]
+    assert list(root.group_keys()) == ["x"]
+    assert [name for name, _ in root.arrays()] == ["b"]
+    assert [name for name, _ in root.groups()] == ["x"]
+    assert [path for path, _ in root.members(max_depth=1)] == ["b", "x", "x/a", "x/g"]
+    assert root["x"]["a"].url == a.url == root["/x/a/"].url
+    assert root["x/g"].attrs["k"] == 1
+    assert root["b"][...].tolist() == [0, 1, 2]
+    assert root["b"].zarr_format == root.zarr_format
+    assert "x/a" in root
+    assert "x/b" not in root
+    assert root.get("none", 5) == 5
+    root["b"] = np.arange(2)
+    assert root["b"].shape == (2,)
+    with pytest.raises(KeyError, match="no Zarr"):
+        root["none"]
+    assert str(root.tree()) == "/\n├── b (2,) int64\n└── x\n    ├── a (3,) int32\n    └── g"
+    assert str(root.tree(level=1)) == "/\n├── b (2,) int64\n└── x"
+    assert root.tree()._repr_html_().startswith("<pre>/\n")
+
+
+def test_deleting(root):
+    root.create_array("x/a", data=np.arange(3))
+    del root["x"]
+    assert list(root) == []
+    assert not list(root.store.list("x"))
+    with pytest.raises(KeyError):
+        del root["x"]
+    with pytest.raises(UnsupportedError):
+        del root[""]
+
+
+def test_attributes_and_names(root):
+    root.attrs["a"] = 1
+    assert root.update_attributes({"b": 2}).attrs.asdict() == {"run": 7, "a": 1, "b": 2}
+    assert sz.open_group(root.store).attrs.asdict() == {"run": 7, "a": 1, "b": 2}
+    child = root.create_group("x/y")
+    assert (child.path, child.name, child.basename) == ("x/y", "/x/y", "y")
+    assert repr(child) == f"<Group {root.url}/x/y>"
+
+
+def test_requiring(root):
+    group = root.require_group("g")
+    assert root.require_group("g").url == group.url
+    array = root.require_array("a", shape=(3,), dtype="i4", chunks=(2,))
+    assert root.require_array("a", shape=3, dtype="i2").url == array.url
+    with pytest.raises(NodeExistsError):
+        root.require_group("a")
+    with pytest.raises(NodeExistsError):
+        root.require_array("g", shape=(3,), dtype="i4")
+    with pytest.raises(NodeExistsError):
+        root.require_array("a", shape=(4,), dtype="i4")
+    with pytest.raises(NodeExistsError):
+        root.require_array("a", shape=(3,), dtype="i2", exact=True)
+    with pytest.raises(NodeExistsError):
+        root.require_array("a", shape=(3,), dtype="f8")
+
+
+def test_existing_nodes_are_kept_unless_overwritten(root):
+    root.create_array("a", data=np.arange(3))
+    for create in (lambda: root.create_array("a", shape=(1,), dtype="i4"), lambda: root.create_group("a")):
+        with pytest.raises(NodeExistsError):
+            create()
+    with pytest.raises(NodeExistsError, match="is an array"):
+        root.create_group("a/b", overwrite=True)
+    assert root["a"].shape == (3,)
+    root.create_group("a", overwrite=True)
+    assert not list(root.store.list("a/c"))
+
+
+def test_read_only(root):
+    reader = sz.open_group(root.store)
+    for write in (
+        lambda: reader.create_group("a"),
+        lambda: reader.create_array("a", shape=(1,), dtype="i4"),
+        lambda: reader.attrs.update(a=1),
+        lambda: reader.__delitem__("a"),
+    ):
+        with pytest.raises(UnsupportedError, match="read-only"):
+            write()
+
+
+def test_consolidated_metadata_stays_true_when_children_come_and_go(root):
+    root.create_array("x/a", data=np.arange(3))
+    found = consolidate(root)
+    found.create_array("y/b", data=np.arange(4))
+    found.create_group("x/g")
+    assert [path for path, _ in sz.open_group(root.store).members(None)] == ["x", "x/a", "x/g", "y", "y/b"]
+    del found["x"]
+    again = sz.open_group(root.store, use_consolidated=True)
+    assert [path for path, _ in again.members(None)] == ["y", "y/b"]
+    assert again["y"]["b"][...].tolist() == [0, 1, 2, 3]
+    found.attrs["z"] = 1
+    assert sz.open_group(root.store, use_consolidated=True).attrs.asdict() == {"run": 7, "z": 1}
+
+
+def test_consolidated_metadata_can_be_required(root):
+    with pytest.raises(MetadataError, match="no consolidated"):
+        sz.open_group(root.store, use_consolidated=True)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"kind": "file", "metadata": {}}, {"kind": "inline"}, {"kind": "inline", "metadata": {"a": 1}}, 3],
+    ids=str,
+)
+def test_consolidated_metadata_that_is_none(document):
+    store = MemoryStore()
+    sz.create_group(store)
+    whole = json.loads(store.get("zarr.json")) | {"consolidated_metadata": document}
+    store.put("zarr.json", json.dumps(whole).encode())
+    with pytest.raises(MetadataError, match="consolidated_metadata"):
+        sz.open_group(store)
+
+
+def test_modes(tmp_path):
+    path = str(tmp_path / "a.zarr")
+    for opening in (sz.open_array, sz.open_group, sz.open):
+        for mode in ("r", "r+"):
+            with pytest.raises(NodeNotFoundError, match="no array or group"):
+                opening(path, mode=mode)
+    options = {"shape": (3,), "dtype": "i4"}
+    sz.open_array(path, mode="a", **options)[...] = 5
+    assert sz.open_array(path, mode="a", shape=(9,), dtype="f8")[...].tolist() == [5, 5, 5]
+    with pytest.raises(NodeExistsError):
+        sz.open_array(path, mode="w-", **options)
+    assert sz.open_array(path, mode="w", **options)[...].tolist() == [0, 0, 0]
+    with pytest.raises(ConfigError, match="creates nothing"):
+        sz.open_array(path, mode="r", **options)
+    with pytest.raises(ConfigError, match="mode"):
+        sz.open_array(path, mode="x")
+    with pytest.raises(NodeNotFoundError, match="is an array"):
+        sz.open_group(path)
+    with pytest.raises(NodeNotFoundError, match="no Zarr v2"):
+        sz.open_array(path, zarr_format=2)
+    group = sz.open_group(str(tmp_path / "g.zarr"), mode="a", attributes={"x": 1})
+    assert sz.open_group(group.url, mode="a").attrs["x"] == 1
+    with pytest.raises(NodeNotFoundError, match="is a group"):
+        sz.open_array(group.url)
+    with pytest.raises(NodeExistsError, match="is a group"):
+        sz.open_array(group.url, mode="a", **options)
+    assert isinstance(sz.open(group.url), sz.Group)
+    assert isinstance(sz.open(path), sz.Array)
+    assert isinstance(sz.open(str(tmp_path / "n"), mode="w", **options), sz.Array)
+    assert isinstance(sz.open(str(tmp_path / "m"), mode="a"), sz.Group)
+    assert list(sz.open_group(group.url, mode="w")) == []
+    with pytest.raises(ConfigError):
+        sz.create_group("memory://", zarr_format=4)
+
+
+def test_of_two_creators_one_wins():
+    class Slow(MemoryStore):
+        """Lets another process create the node between the look and the write."""
+
+        def put(self, key, data, **conditions):
+            if key == "a/zarr.json":
+                super().put(key, b"{}")
+            return super().put(key, data, **conditions)
+
+    with pytest.raises(NodeExistsError, match="just created"):
+        sz.create_array(Slow(), path="a", shape=(1,), dtype="i4")

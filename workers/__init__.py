@@ -1,0 +1,1 @@
+"""Short runnable services; what they are made of lives in ``streamzarr``."""
