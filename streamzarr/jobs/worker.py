@@ -35,6 +35,9 @@ from streamzarr.queue.retry import RetryPolicy
 IDLE_POLL_SECONDS = 0.2
 """Longest wait for a task; a task ends it at once, so it only bounds how late a stop is seen."""
 
+SETTLE_SECONDS = 0.05
+"""How long the outcome of a task waits for others: each settling is a durable write to the queue."""
+
 REFRESH_SECONDS = 0.5
 """How late a worker hears that a job was cancelled."""
 
@@ -192,6 +195,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
                 # A task that was in flight when a worker died is tried with nothing beside it to take down.
                 alone=lambda message: supervision.crashes(message.data.token) > 0,
             ),
+            ops.batch(max(1, options.max_demand // 2), timeout=SETTLE_SECONDS),
             ops.settle(settler),
         )
         run(chain, stop=stop)
