@@ -107,6 +107,8 @@ class Capabilities:
     """``list`` and ``list_dir`` work."""
     writable: bool = True
     """``put`` and ``delete`` work."""
+    in_flight: int = 1
+    """How many reads should be under way at a time. More than one where a request waits rather than works."""
 
 
 @dataclass(frozen=True, slots=True)

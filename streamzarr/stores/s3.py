@@ -67,7 +67,7 @@ LIST_PAGE = 1000
 
 _TOKEN = "streamzarr-put"  # noqa: S105 - the name of a metadata field
 _ETAG = re.compile(r"[\x21\x23-\x7e]+")  # RFC 9110 §8.8.3, without the quotes
-_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True)
+_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True, in_flight=16)
 
 
 class S3Store(Store):

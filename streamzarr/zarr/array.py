@@ -137,12 +137,9 @@ class Array(ArrayDescription):
             )
         into = np.empty(chosen.count, self.dtype) if isinstance(chosen, Points) else out[chosen.expand]
         io = self._io
-        parallel.for_each(
-            lambda part: io.read_part(part, into, missing),
-            indexing.plan(chosen, self._grid),
-            count=indexing.count_parts(chosen, self._grid),
-            nbytes=io.nbytes,
-        )
+        shares = io.shares(indexing.count_parts(chosen, self._grid))
+        parts = indexing.plan(chosen, self._grid, shares.run)
+        parallel.for_each(lambda part: io.read_part(part, into, missing), parts, shares.threads)
         if isinstance(chosen, Points):
             out[...] = into.reshape(chosen.shape)
         return out
@@ -302,12 +299,9 @@ class Array(ArrayDescription):
         self._write(chosen, full, self._grid, self._io)
 
     def _write(self, chosen: Selection | Points, values: NDArray, grid: Grid, io: ChunkIO) -> None:
-        parallel.for_each(
-            lambda part: io.write_part(part, values),
-            indexing.plan(chosen, grid),
-            count=indexing.count_parts(chosen, grid),
-            nbytes=io.nbytes,
-        )
+        shares = io.shares(indexing.count_parts(chosen, grid))
+        parts = indexing.plan(chosen, grid, shares.run)
+        parallel.for_each(lambda part: io.write_part(part, values), parts, shares.threads)
 
     def resize(self, shape: int | tuple[int, ...], *, clear: bool = False) -> None:
         """Change the shape in place. Grown parts read as the fill value; chunks wholly outside are deleted.

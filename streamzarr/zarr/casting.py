@@ -59,15 +59,27 @@ def equals_everywhere(block: NDArray, fill: Any) -> bool:
     """Tell whether every element of `block` has the bits of `fill`: -0.0 is not 0.0, NaN is NaN (trap T6)."""
     if not block.size:
         return True
-    if block.dtype.kind in "OT":
-        return bool((block == fill).all())
-    pattern = np.asarray(fill, dtype=block.dtype)
-    size = block.dtype.itemsize
-    if size not in (1, 2, 4, 8):
-        flat = np.ascontiguousarray(block).reshape(-1).view(np.uint8).reshape(-1, size)
-        return bool((flat == np.frombuffer(pattern.tobytes(), np.uint8)).all())
-    unsigned = f"u{size}"
-    wanted = pattern.reshape(1).view(unsigned)[0]
-    bits = block.view(unsigned)
     # Most blocks differ at once; only those that begin like fill are looked at whole.
-    return bool(bits[(0,) * bits.ndim] == wanted and (bits == wanted).all())
+    return bool(_equal(block[(slice(1),) * block.ndim], fill).all() and _equal(block, fill).all())
+
+
+def filled(blocks: NDArray, fill: Any) -> list[int]:
+    """Return which of `blocks`, along the first axis, hold nothing but the bits of `fill`."""
+    if len(blocks) == 1 or not blocks.size:
+        return [at for at, block in enumerate(blocks) if equals_everywhere(np.asarray(block), fill)]
+    first: Any = (slice(None), *(0,) * (blocks.ndim - 1))
+    begin = _equal(blocks[first], fill)
+    return [at for at in begin.nonzero()[0].tolist() if equals_everywhere(blocks[at, ...], fill)]
+
+
+def _equal(values: NDArray, fill: Any) -> NDArray:
+    """Compare each element with `fill`, by its bits where it has a size of its own."""
+    if values.dtype.kind in "OT":
+        return np.asarray(values == fill)
+    pattern = np.asarray(fill, dtype=values.dtype)
+    size = values.dtype.itemsize
+    if size in (1, 2, 4, 8):
+        unsigned = f"u{size}"
+        return np.asarray(values.view(unsigned) == pattern.reshape(1).view(unsigned)[0])
+    flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(-1, size)
+    return np.asarray((flat == np.frombuffer(pattern.tobytes(), np.uint8)).all(axis=1))

@@ -1,41 +1,49 @@
 """Chunks of one array in its store: read and written whole or in part, by index.
 
 This is where keys, bytes, codecs and fill values meet; selections and shapes of the array are above it.
+Runs of chunks, the fast path, are in ``runs``.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, cast
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from streamzarr.errors import CodecError, KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
-from streamzarr.zarr.casting import equals_everywhere
-from streamzarr.zarr.codecs.base import NDArray, as_buffer
+from streamzarr.stores.base import BytesLike
+from streamzarr.zarr import parallel
+from streamzarr.zarr.casting import filled
+from streamzarr.zarr.claims import claim
+from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.codecs.chain import CodecChain
+from streamzarr.zarr.grid import RegularChunks
 from streamzarr.zarr.indexing import Index, Part
+from streamzarr.zarr.keys import encode_run
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes import get_optional
 from streamzarr.zarr.paths import key_below
+from streamzarr.zarr.runs import gather, read_run, tiles_of
+from streamzarr.zarr.scratch import Scratch
 
 Missing: TypeAlias = Literal["fill", "error"]
 
-_MAX_SCRATCH_BYTES = 16 << 20
 
-_locks = [threading.Lock() for _ in range(64)]
+class BlockCache(Protocol):
+    """Decoded chunks by key, as :class:`ChunkIO` uses them; thread-safe. Blocks are read-only."""
 
+    def get(self, key: str) -> NDArray | None:
+        """Return the block of `key`, if it is there."""
 
-def _renew_locks() -> None:
-    _locks[:] = [threading.Lock() for _ in range(64)]
+    def put(self, key: str, block: NDArray) -> None:
+        """Keep a block that has just been decoded."""
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+    def discard(self, key: str) -> None:
+        """Forget the block of `key`: its chunk is being written."""
 
 
 class ChunkIO:
@@ -50,155 +58,223 @@ class ChunkIO:
         Names the array in errors.
     write_empty
         Store chunks that hold nothing but the fill value, instead of removing their keys.
+    cache
+        Where decoded chunks are kept; each is then decoded on its own, not in runs.
     """
 
     def __init__(
-        self, store: Store, path: str, url: str, metadata: ArrayMetadata, limits: Limits, *, write_empty: bool
+        self,
+        store: Store,
+        path: str,
+        url: str,
+        metadata: ArrayMetadata,
+        limits: Limits,
+        *,
+        write_empty: bool,
+        cache: BlockCache | None = None,
     ) -> None:
         self._store = store
         self._prefix = key_below(path, "")
         self._url = url
         self._keys = metadata.chunk_keys
-        self._chain = metadata.chain(limits)
         self._dtype = metadata.dtype
         self._fill = metadata.fill
         self._write_empty = write_empty
-        self._shape = self._chain.spec.shape
-        self._nbytes = self._chain.spec.nbytes
-        self._scratch = threading.local()
+        self._cache = cache
+        self._metadata = metadata
+        self._limits = limits
+        self._grid = metadata.grid
+        self._chain = metadata.chain(limits)  # of every chunk, where the grid is regular
+        regular = isinstance(metadata.chunk_grid, RegularChunks)
+        self._chains: dict[tuple[int, ...], CodecChain] | None = None if regular else {}
+        self._in_flight = store.capabilities.in_flight
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one decoded chunk; 0 when they vary."""
-        return self._nbytes or 0
+    def shares(self, count: int) -> parallel.Shares:
+        """Return how to divide work on `count` chunks."""
+        return parallel.divide(
+            count,
+            self._chain.spec.nbytes or 0,
+            cpus=parallel.cores() if self._chain.spec.nbytes else 1,
+            in_flight=self._in_flight,
+        )
 
     def key(self, index: tuple[int, ...]) -> str:
         """Return the key of chunk `index` in the store."""
         return self._prefix + self._keys.encode(index)
 
+    def chain(self, index: tuple[int, ...]) -> CodecChain:
+        """Return the codecs of chunk `index`, which know its stored shape."""
+        if self._chains is None:
+            return self._chain
+        shape = self._grid.chunk_shape(index)
+        found = self._chains.get(shape)
+        if found is None:
+            found = self._chains[shape] = self._metadata.chain(self._limits, shape)
+        return found
+
+    # Reading
+
     def read(self, index: tuple[int, ...], missing: Missing = "fill") -> NDArray:
         """Return chunk `index` with its full stored shape; may be read-only."""
-        data = get_optional(self._store, self.key(index))
+        key = self.key(index)
+        if self._cache is not None and (block := self._cache.get(key)) is not None:
+            return block
+        data = get_optional(self._store, key)
         if data is None:
             self._refuse_if(missing, index)
-            return np.full(self._shape, self._fill, self._dtype)
-        return self._decode(index, data, None)
+            return np.full(self.chain(index).spec.shape, self._fill, self._dtype)
+        try:
+            block = self.chain(index).decode(data)
+        except CodecError as error:
+            raise self._located(error, index) from error
+        if self._cache is not None:
+            block.flags.writeable = False
+            self._cache.put(key, block)
+        return block
 
     def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
-        """Set ``out[part.target]`` to ``chunk[part.source]``."""
-        view = view_of(out, part.target) if part.is_view else None
-        in_place = (
-            view is not None
-            and part.whole
-            and view.shape == self._shape
-            and view.flags.c_contiguous
-            and view.dtype == self._dtype
-        )
-        if view is not None and in_place and self._chain.is_plain:
-            self._read_plain(part.chunk, view, missing)
+        """Set ``out[part.target]`` to ``chunk[part.source]``, for every chunk of a run."""
+        chain = self.chain(part.chunk)
+        if part.is_view and chain.is_direct and self._cache is None:
+            absent = read_run(
+                self._store,
+                chain,
+                self._keys_of(part),
+                tiles_of(out, part),
+                part.source,
+                self._fill,
+                lambda at, error: self._located(error, [*part.chunks()][at]),
+            )
+            if absent:
+                self._refuse_if(missing, [*part.chunks()][absent[0]])
             return
-        data = get_optional(self._store, self.key(part.chunk))
-        if data is None:
-            self._refuse_if(missing, part.chunk)
-            out[part.target] = self._fill
-            return
-        block = self._decode(part.chunk, data, view if in_place else self._scratch_block())
-        if block is not view:
-            out[part.target] = block[part.source]
+        for single in part.singles():
+            out[single.target] = self.read(single.chunk, missing)[single.source]
+
+    # Writing
 
     def write(self, index: tuple[int, ...], block: NDArray, *, write_empty: bool | None = None) -> None:
         """Write chunk `index` from `block`, which may be cut at the array's end, without reading it."""
-        if block.shape != self._shape:
-            padded = np.full(self._shape, self._fill, self._dtype)
-            padded[tuple(map(slice, block.shape))] = block
-            block = padded
-        with self._lock(index):
-            self._put(index, block, self._write_empty if write_empty is None else write_empty)
+        source = tuple([slice(n) for n in block.shape])
+        self._write_run([index], [self.key(index)], block[np.newaxis], source, write_empty)
 
     def write_part(self, part: Part, values: NDArray) -> None:
-        """Set ``chunk[part.source]`` to ``values[part.target]``; reads it first, unless all is replaced."""
-        piece = view_of(values, part.target) if part.is_view else values[part.target]
-        if part.whole:
-            self.write(part.chunk, piece)
+        """Set ``chunk[part.source]`` to ``values[part.target]``, for every chunk of a run.
+
+        Chunks of which something else is to stay are read first.
+        """
+        if part.whole and part.is_view:
+            self._write_run(
+                [*part.chunks()], self._keys_of(part), tiles_of(values, part), part.source, self._write_empty
+            )
             return
-        with self._lock(part.chunk):
-            self._update(part, piece)
+        for single in part.singles():
+            piece = view_of(values, single.target) if part.is_view else values[single.target]
+            with self._changing([self.key(single.chunk)]):
+                self._update(single, piece)
 
     def _update(self, part: Part, piece: NDArray) -> None:
-        """Set ``chunk[part.source]`` to `piece`; the caller holds the chunk's lock."""
+        """Set ``chunk[part.source]`` to `piece`; the caller has claimed the chunk."""
         block = self._writable(part.chunk)
         block[part.source] = piece
-        self._put(part.chunk, block, self._write_empty)
+        self._put([part.chunk], [self.key(part.chunk)], block[np.newaxis], self._write_empty)
+
+    def _write_run(
+        self,
+        chunks: Sequence[tuple[int, ...]],
+        keys: Sequence[str],
+        tiles: NDArray,
+        source: Index,
+        write_empty: bool | None,
+    ) -> None:
+        """Write chunks of one shape from their `tiles`, which are cut at the array's end."""
+        write_empty = self._write_empty if write_empty is None else write_empty
+        spec = self.chain(chunks[0]).spec
+        with ExitStack() as stack:
+            blocks = tiles
+            if spec.nbytes is None:
+                blocks = np.full((len(tiles), *spec.shape), self._fill, self._dtype)
+                blocks[(slice(None), *source)] = tiles
+            elif tiles.shape[1:] != spec.shape or not tiles[:1].flags.c_contiguous:
+                memory = stack.enter_context(Scratch(len(tiles) * spec.nbytes))
+                blocks = gather(tiles, spec.shape, source, self._fill, memory)
+            stack.enter_context(self._changing(keys))
+            self._put(chunks, keys, blocks, write_empty)
+
+    def _put(
+        self, chunks: Sequence[tuple[int, ...]], keys: Sequence[str], blocks: NDArray, write_empty: bool
+    ) -> None:
+        """Encode and store each of `blocks`, or remove its key; the caller has claimed the chunks."""
+        empty = () if write_empty else filled(blocks, self._fill)
+        chain = self.chain(chunks[0])
+        encoded: list[tuple[str, BytesLike]] = []
+        for at, key in enumerate(keys):
+            if at in empty:
+                continue
+            try:
+                encoded.append((key, chain.encode(blocks[at, ...])))
+            except CodecError as error:
+                raise self._located(error, chunks[at]) from error
+        if len(encoded) == 1:
+            self._store.put(*encoded[0])
+        elif encoded:
+            self._store.put_many(encoded)
+        for at in empty:
+            self._store.delete(keys[at])
 
     def clear_outside(self, index: tuple[int, ...], valid: tuple[int, ...]) -> None:
         """Set what chunk `index` holds outside of `valid` lengths to the fill value (trap T9)."""
-        with self._lock(index):
-            if get_optional(self._store, self.key(index)) is None:
+        key = self.key(index)
+        with self._changing([key]):
+            if get_optional(self._store, key) is None:
                 return
             old = self._writable(index)
-            block = np.full(self._shape, self._fill, self._dtype)
+            block = np.full(old.shape, self._fill, self._dtype)
             inside = tuple(map(slice, valid))
             block[inside] = old[inside]
-            self._put(index, block, self._write_empty)
+            self._put([index], [key], block[np.newaxis], self._write_empty)
 
     def delete(self, index: tuple[int, ...]) -> None:
         """Remove chunk `index`; it then reads as the fill value."""
-        self._store.delete(self.key(index))
+        key = self.key(index)
+        with self._changing([key]):
+            self._store.delete(key)
 
     def _writable(self, index: tuple[int, ...]) -> NDArray:
         block = self.read(index)
         return block if block.flags.writeable and block.base is None else block.copy()
 
-    def _put(self, index: tuple[int, ...], block: NDArray, write_empty: bool) -> None:
-        key = self.key(index)
-        if not write_empty and equals_everywhere(block, self._fill):
-            self._store.delete(key)
-            return
-        with self._locating(index):
-            data = self._chain.encode(block)
-        self._store.put(key, data)
+    @contextmanager
+    def _changing(self, keys: Sequence[str]) -> Iterator[None]:
+        """Keep other threads from writing the chunks of `keys`, and forget what they held."""
+        with claim(keys):
+            try:
+                yield
+            finally:
+                if self._cache is not None:
+                    for key in keys:
+                        self._cache.discard(key)
 
-    def _decode(self, index: tuple[int, ...], data: bytes, out: NDArray | None) -> NDArray:
-        try:  # not _locating, which costs a microsecond
-            return self._chain.decode(data, out)
-        except CodecError as error:
-            raise self._located(error, index) from error
+    # Names and errors
 
-    def _read_plain(self, index: tuple[int, ...], view: NDArray, missing: Missing) -> None:
-        stored = self._store.get_into(self.key(index), as_buffer(view))
-        if stored is None:
-            self._refuse_if(missing, index)
-            view[...] = self._fill
-        elif stored != view.nbytes:
-            with self._locating(index):
-                raise CodecError(f"bytes: got {stored} bytes, expected {view.nbytes}")
-
-    def _scratch_block(self) -> NDArray | None:
-        """Return this thread's own block to decode into; its content is copied out before the next use."""
-        if not self._chain.decodes_in_place or self.nbytes > _MAX_SCRATCH_BYTES:
-            return None
-        block: NDArray | None = getattr(self._scratch, "block", None)
-        if block is None:
-            block = self._scratch.block = np.empty(self._shape, self._dtype)
-        return block
-
-    def _lock(self, index: tuple[int, ...]) -> threading.Lock:
-        return _locks[hash((self._prefix, index)) % len(_locks)]
+    def _keys_of(self, part: Part) -> list[str]:
+        keys = encode_run(self._keys, part.chunk, part.axis, part.length)
+        return [self._prefix + key for key in keys] if self._prefix else keys
 
     def _refuse_if(self, missing: Missing, index: tuple[int, ...]) -> None:
         if missing == "error":
             raise KeyNotFoundError(f"{self._url}: chunk {index} is missing (key {self.key(index)!r})")
 
+    def _located(self, error: CodecError, index: tuple[int, ...]) -> CodecError:
+        """Add array, chunk and key to a codec's error."""
+        return type(error)(f"{self._url}: chunk {index} (key {self.key(index)!r}): {error}")
+
     @contextmanager
     def _locating(self, index: tuple[int, ...]) -> Iterator[None]:
-        """Add array, chunk and key to a codec's error."""
         try:
             yield
         except CodecError as error:
             raise self._located(error, index) from error
-
-    def _located(self, error: CodecError, index: tuple[int, ...]) -> CodecError:
-        return type(error)(f"{self._url}: chunk {index} (key {self.key(index)!r}): {error}")
 
 
 def view_of(array: NDArray, index: Index) -> NDArray:

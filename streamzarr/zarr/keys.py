@@ -73,6 +73,25 @@ class V2Keys:
         return {"name": "v2", "configuration": {"separator": self.separator}}
 
 
+def encode_run(keys: ChunkKeys, index: tuple[int, ...], axis: int, count: int) -> list[str]:
+    """Return the keys of `count` neighbouring chunks along `axis`, from `index` on.
+
+    >>> encode_run(DefaultKeys("/"), (1, 9, 4), 1, 3)
+    ['c/1/9/4', 'c/1/10/4', 'c/1/11/4']
+    """
+    if count == 1:
+        return [keys.encode(index)]
+    before, first, after = index[:axis], index[axis], index[axis + 1 :]
+    if not isinstance(keys, DefaultKeys | V2Keys):
+        return [keys.encode((*before, at, *after)) for at in range(first, first + count)]
+    separator = keys.separator
+    start = "".join([f"{at}{separator}" for at in before])
+    if isinstance(keys, DefaultKeys):
+        start = f"c{separator}{start}"
+    end = "".join([f"{separator}{at}" for at in after])
+    return [f"{start}{at}{end}" for at in range(first, first + count)]
+
+
 def _numbers(text: str, separator: str) -> tuple[int, ...]:
     parts = text.split(separator)
     if not all(part.isascii() and part.isdigit() and (part == "0" or part[0] != "0") for part in parts):

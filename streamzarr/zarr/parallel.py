@@ -1,7 +1,7 @@
-"""A pool of threads for large chunks, made on first need and forgotten after a fork (promise P9).
+"""Work on many chunks, shared out to a few long-lived threads (promise P9: none before they are needed).
 
-Codecs and file reads release the GIL, so threads pay for chunks of about 256 KiB and up; below that a plain
-loop is faster, and starts no thread.
+Threads pull groups of chunks from one iterator; there is no future or task per chunk, because at 16 KiB the
+fixed cost per chunk is everything. Codecs and file reads release the GIL. Small reads start no thread.
 """
 
 from __future__ import annotations
@@ -10,15 +10,28 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-MIN_CHUNK_BYTES = 256 * 1024
-"""Chunks smaller than this are handled in a plain loop."""
+MIN_SHARED_BYTES = 512 * 1024
+"""Less than this is done by the caller alone: waking a thread costs about as much."""
+GROUP_BYTES = 2 << 20
+"""What a thread does in one go: enough to make the cost of sharing small, and it still fits in a cache."""
+LARGE_CHUNK_BYTES = 1 << 20
+"""From here on one thread more than cores, so that reading and decoding overlap."""
+MAX_THREADS = 64
+"""Threads of the pool, at most, however many requests a store likes to have in flight."""
 
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
+
+
+class Shares(NamedTuple):
+    """How work is divided: over how many threads, the caller's among them, and most chunks at a time."""
+
+    threads: int
+    run: int
 
 
 def cores() -> int:
@@ -26,11 +39,37 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def divide(count: int, nbytes: int, *, cpus: int, in_flight: int = 1) -> Shares:
+    """Decide how to work on `count` chunks of about `nbytes` bytes (0: unknown).
+
+    Parameters
+    ----------
+    cpus
+        Threads that can compute at a time.
+    in_flight
+        Requests that the store likes to have in flight; with more than one, threads wait rather than compute.
+
+    Examples
+    --------
+    >>> divide(4, 16 << 10, cpus=2), divide(16384, 16 << 10, cpus=2), divide(64, 4 << 20, cpus=2)
+    (Shares(threads=1, run=4), Shares(threads=2, run=128), Shares(threads=3, run=1))
+    >>> divide(100, 16 << 10, cpus=2, in_flight=16)
+    Shares(threads=16, run=1)
+    """
+    if in_flight > 1:
+        return Shares(max(1, min(in_flight, count, MAX_THREADS)), 1)
+    run = max(1, min(count, GROUP_BYTES // nbytes)) if nbytes else 1
+    if count < 2 or cpus < 2 or count * nbytes < MIN_SHARED_BYTES:
+        return Shares(1, run)
+    threads = min(cpus + (nbytes >= LARGE_CHUNK_BYTES), count)
+    return Shares(threads, max(1, min(run, count // (2 * threads))))
+
+
 def _executor() -> ThreadPoolExecutor:
     global _pool
     with _pool_lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(max(cores(), 2), thread_name_prefix="streamzarr-chunk")
+            _pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="streamzarr-chunk")
         return _pool
 
 
@@ -43,13 +82,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def for_each(action: Callable[[T], object], items: Iterable[T], *, count: int, nbytes: int) -> None:
-    """Call `action` on each of `count` items of about `nbytes` bytes, on the pool's threads where that pays.
+def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) -> None:
+    """Call `action` on each item, on `threads` threads (the calling one is one), and return when all is done.
 
-    The calling thread works, too, and returns when all is done. The first error stops the rest and is raised.
+    The first error stops the rest and is raised.
     """
-    helpers = min(cores() + (nbytes >= 1 << 20), count) - 1 if nbytes >= MIN_CHUNK_BYTES else 0
-    if helpers < 1 or cores() == 1:
+    if threads < 2:
         for item in items:
             action(item)
         return
@@ -69,7 +107,7 @@ def for_each(action: Callable[[T], object], items: Iterable[T], *, count: int, n
             raise
 
     pool = _executor()
-    futures = [pool.submit(work) for _ in range(helpers)]
+    futures = [pool.submit(work) for _ in range(threads - 1)]
     try:
         work()
     finally:

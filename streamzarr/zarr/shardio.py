@@ -8,12 +8,13 @@ from streamzarr.errors import KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import RangeRequest, Store, SuffixRequest
 from streamzarr.zarr import parallel
-from streamzarr.zarr.chunkio import ChunkIO, Missing, view_of
+from streamzarr.zarr.chunkio import BlockCache, ChunkIO, Missing, view_of
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.sharding import ShardingCodec, ShardLayout
 from streamzarr.zarr.indexing import Part, Points, plan
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes import get_optional
+from streamzarr.zarr.parallel import Shares
 from streamzarr.zarr.ranges import coalesce
 
 MAX_GAP = 128 * 1024
@@ -38,10 +39,15 @@ class ShardIO(ChunkIO):
         limits: Limits,
         *,
         write_empty: bool,
+        cache: BlockCache | None = None,
     ) -> None:
-        super().__init__(store, path, url, metadata, limits, write_empty=write_empty)
+        super().__init__(store, path, url, metadata, limits, write_empty=write_empty, cache=cache)
         assert isinstance(self._chain.array_bytes, ShardingCodec)
         self._layout: ShardLayout = self._chain.array_bytes.layout
+
+    def shares(self, count: int) -> Shares:
+        """Return how to divide work on `count` shards, each of which divides its own."""
+        return super().shares(count)._replace(run=1)
 
     def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
         """Set ``out[part.target]`` to ``shard[part.source]``. Only a shard is missing, no inner chunk."""
@@ -99,7 +105,9 @@ class ShardIO(ChunkIO):
             if block is not target:
                 view[inner.target] = block[inner.source]
 
-        parallel.for_each(place, wanted, count=len(wanted), nbytes=layout.inner.spec.nbytes or 0)
+        nbytes = layout.inner.spec.nbytes or 0
+        threads = parallel.divide(len(wanted), nbytes, cpus=parallel.cores()).threads if nbytes else 1
+        parallel.for_each(place, wanted, threads)
 
     def _update(self, part: Part, piece: NDArray) -> None:
         layout, key = self._layout, self.key(part.chunk)
@@ -125,7 +133,14 @@ class ShardIO(ChunkIO):
 
 
 def chunk_io(
-    store: Store, path: str, url: str, metadata: ArrayMetadata, limits: Limits, *, write_empty: bool
+    store: Store,
+    path: str,
+    url: str,
+    metadata: ArrayMetadata,
+    limits: Limits,
+    *,
+    write_empty: bool,
+    cache: BlockCache | None = None,
 ) -> ChunkIO:
     """Return what reads and writes the units of an array.
 
@@ -134,4 +149,5 @@ def chunk_io(
     """
     chain = metadata.chain(limits)
     sharded = isinstance(chain.array_bytes, ShardingCodec) and not chain.array_array and not chain.bytes_bytes
-    return (ShardIO if sharded else ChunkIO)(store, path, url, metadata, limits, write_empty=write_empty)
+    kind = ShardIO if sharded else ChunkIO
+    return kind(store, path, url, metadata, limits, write_empty=write_empty, cache=cache)

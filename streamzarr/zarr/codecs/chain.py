@@ -66,6 +66,7 @@ class CodecChain:
         serializer = self.array_bytes
         direct = (
             not self.array_array
+            and bool(self.spec.nbytes)
             and isinstance(serializer, BytesCodec)
             and serializer.stored_dtype(self.spec.dtype) == self.spec.dtype
         )
@@ -81,8 +82,13 @@ class CodecChain:
 
     @property
     def decodes_in_place(self) -> bool:
-        """Whether :meth:`decode` can use a buffer of the caller's."""
+        """Whether :meth:`decode_into` can be used: bytes, once decompressed, are the array in memory."""
         return self._direct and bool(self.bytes_bytes)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether stored bytes, decompressed if need be, are the array as it lies in memory."""
+        return self._direct
 
     @property
     def is_plain(self) -> bool:
@@ -93,6 +99,11 @@ class CodecChain:
     def encoded_size(self) -> int | None:
         """Bytes of every encoded chunk; None when it varies."""
         return self._encoded.size if self._encoded.exact else None
+
+    @property
+    def encoded_room(self) -> int:
+        """How many bytes an encoded chunk can have."""
+        return self._encoded.size
 
     def encode(self, array: NDArray) -> BytesLike:
         """Return the bytes to store for `array`, which has the full chunk's shape; may share its memory.
@@ -120,19 +131,23 @@ class CodecChain:
         streamzarr.errors.CodecError
             `data` is corrupt, or does not decode to exactly one chunk (trap T2).
         """
-        buffer: memoryview | None = None
         if out is not None and self.decodes_in_place:
-            buffer = as_buffer(out)
-        for position in range(len(self.bytes_bytes) - 1, -1, -1):
-            target = buffer if position == 0 else None
-            data = self.bytes_bytes[position].decode(data, self._bounds[position], target)
-        if buffer is not None and data is buffer:
-            assert out is not None
+            self.decode_into(data, as_buffer(out))
             return out
+        for position in range(len(self.bytes_bytes) - 1, -1, -1):
+            data = self.bytes_bytes[position].decode(data, self._bounds[position])
         array = self.array_bytes.decode(data, self._specs[-1])
         for position in range(len(self.array_array) - 1, -1, -1):
             array = self.array_array[position].decode(array, self._specs[position])
         return array
+
+    def decode_into(self, data: BytesLike, out: memoryview) -> None:
+        """Decode `data` into the bytes of one chunk; if :attr:`decodes_in_place`. Raises as `decode`."""
+        for position in range(len(self.bytes_bytes) - 1, 0, -1):
+            data = self.bytes_bytes[position].decode(data, self._bounds[position])
+        data = self.bytes_bytes[0].decode(data, self._bounds[0], out)
+        if data is not out:
+            out[:] = data
 
 
 def codec_chain(

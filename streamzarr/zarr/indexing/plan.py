@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,9 +21,12 @@ Index: TypeAlias = tuple[Any, ...]
 """Slices and arrays that numpy takes as an index."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """The share of one chunk in a selection: ``result[target] = chunk[source]``, or the reverse."""
+class Part(NamedTuple):
+    """The share of one chunk in a selection: ``result[target] = chunk[source]``, or the reverse.
+
+    A run is several neighbouring chunks of one shape, all selected whole along `axis`: `chunk` is the first,
+    `selected` and `source` hold for each of them, and `target` covers all.
+    """
 
     chunk: tuple[int, ...]
     selected: Selection | Points
@@ -34,33 +37,106 @@ class Part:
     """All of the chunk that lies inside the array is selected, in order."""
     is_view: bool = True
     """Indexing with `source` or `target` gives a view: both are slices."""
+    length: int = 1
+    """Chunks of the run."""
+    axis: int = 0
+    """The axis along which a run goes."""
+
+    def chunks(self) -> Iterator[tuple[int, ...]]:
+        """Yield the index of every chunk of a run."""
+        return (single.chunk for single in self.singles())
+
+    def singles(self) -> Iterator[Part]:
+        """Yield a run's chunks one by one."""
+        if self.length == 1:
+            yield self
+            return
+        axis, target = self.axis, self.target[self.axis]
+        size = (target.stop - target.start) // self.length
+        for at in range(self.length):
+            start = target.start + at * size
+            yield self._replace(
+                chunk=(*self.chunk[:axis], self.chunk[axis] + at, *self.chunk[axis + 1 :]),
+                target=(*self.target[:axis], slice(start, start + size), *self.target[axis + 1 :]),
+                length=1,
+            )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _AxisPart:
+class _AxisPart(NamedTuple):
     chunk: int
     selected: AxisSelection
     source: slice | Positions
     target: slice | Positions
     whole: bool
+    length: int = 1
 
 
-def plan(selection: Selection | Points, grid: Grid) -> Iterator[Part]:
-    """Yield the part of every chunk that `selection` touches; each chunk once."""
+def plan(selection: Selection | Points, grid: Grid, run: int = 1) -> Iterator[Part]:
+    """Yield the part of every chunk that `selection` touches; each chunk once.
+
+    Parameters
+    ----------
+    run
+        Most chunks of one part. Runs go along the last axis on which the selection touches several chunks, so
+        that a run of an array in C order is one block of the result.
+
+    Examples
+    --------
+    >>> from streamzarr.zarr.grid import regular_grid
+    >>> from streamzarr.zarr.indexing import parse
+    >>> for part in plan(parse(slice(1, 9), (9,)), regular_grid((9,), (2,)), run=8):
+    ...     print(part.chunk, part.length, part.source, part.target)
+    (0,) 1 (slice(1, 2, 1),) (slice(0, 1, None),)
+    (1,) 3 (slice(0, 2, 1),) (slice(1, 7, None),)
+    (4,) 1 (slice(0, 1, 1),) (slice(7, 8, None),)
+    """
     if isinstance(selection, Points):
         return _plan_points(selection, grid)
     cuts = [list(_cut(chosen, axis)) for chosen, axis in zip(selection.axes, grid.axes, strict=True)]
-    arrays = sum(isinstance(chosen, Indices) for chosen in selection.axes)
-    return map(_part if not arrays else _outer_part, itertools.product(*cuts))
+    if any([isinstance(chosen, Indices) for chosen in selection.axes]):  # noqa: C419
+        return map(_outer_part, itertools.product(*cuts))
+    axis = next((at for at in range(len(cuts) - 1, -1, -1) if len(cuts[at]) > 1), None)
+    if axis is None:
+        return iter([_part(tuple([cut[0] for cut in cuts]))] if all(cuts) else [])
+    if run > 1:
+        cuts[axis] = _joined(cuts[axis], grid.axes[axis], run)
+    return map(partial(_part, axis=axis), itertools.product(*cuts))
 
 
-def _part(parts: tuple[_AxisPart, ...]) -> Part:
+def _joined(cuts: list[_AxisPart], axis: Axis, run: int) -> list[_AxisPart]:
+    """Join neighbours that are selected whole and have one size, at most `run` of them."""
+    joined: list[_AxisPart] = []
+    for cut in cuts:
+        if joined:
+            last = joined[-1]
+            size = axis.size(cut.chunk)
+            if (
+                last.length < run
+                and last.whole
+                and cut.whole
+                and last.chunk + last.length == cut.chunk
+                and last.selected.count == cut.selected.count == size == axis.size(last.chunk)
+            ):
+                assert isinstance(last.target, slice)
+                assert isinstance(cut.target, slice)
+                target = slice(last.target.start, cut.target.stop)
+                joined[-1] = last._replace(target=target, length=last.length + 1)
+                continue
+        joined.append(cut)
+    return joined
+
+
+def _part(parts: tuple[_AxisPart, ...], axis: int = 0) -> Part:
+    # Lists are faster than generators, and this is done for every read.
     return Part(
         tuple([part.chunk for part in parts]),
         Selection(tuple([part.selected for part in parts])),
         tuple([part.source for part in parts]),
         tuple([part.target for part in parts]),
-        all([part.whole for part in parts]),  # noqa: C419 - a list is faster on this path
+        all([part.whole for part in parts]),  # noqa: C419
+        True,
+        parts[axis].length if parts else 1,
+        axis,
     )
 
 

@@ -77,8 +77,10 @@ class ArrayMetadataV2:
         """How chunks are named."""
         return V2Keys(self.dimension_separator)
 
-    def chain(self, limits: Limits = DEFAULT_LIMITS) -> CodecChain:
-        """Return the codecs, bound to one chunk."""
+    def chain(
+        self, limits: Limits = DEFAULT_LIMITS, chunk_shape: tuple[int, ...] | None = None
+    ) -> CodecChain:
+        """Return the codecs, bound to a chunk; all chunks of Zarr v2 have one shape."""
         return self._chain("codecs", limits)
 
     def _chain(self, where: str, limits: Limits) -> CodecChain:

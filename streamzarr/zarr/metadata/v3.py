@@ -101,9 +101,11 @@ class ArrayMetadataV3:
         """The write units of the array."""
         return self.chunk_grid.grid(self.shape)
 
-    def chain(self, limits: Limits = DEFAULT_LIMITS) -> CodecChain:
-        """Return the codecs, bound to one chunk."""
-        spec = ChunkSpec(self.chunk_grid.chunk_shape, self.dtype, self.fill_value)
+    def chain(
+        self, limits: Limits = DEFAULT_LIMITS, chunk_shape: tuple[int, ...] | None = None
+    ) -> CodecChain:
+        """Return the codecs, bound to a chunk; of `chunk_shape` where the chunks of a grid differ."""
+        spec = ChunkSpec(chunk_shape or self.chunk_grid.chunk_shape, self.dtype, self.fill_value)
         return codec_chain(self.codecs, spec, limits=limits)
 
     def with_shape(self, shape: tuple[int, ...]) -> Self:
