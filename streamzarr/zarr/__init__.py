@@ -13,6 +13,7 @@
 ``hierarchy``         consolidate, copy, save and load
 ``convert``           between v2 and v3
 ``stream``            chunk by chunk, in bounded memory
+``map_chunks``        a function on every chunk, on threads or in processes
 ====================  ======================================================================
 """
 
@@ -25,6 +26,7 @@ from streamzarr.zarr.convert import convert, explain_conversion
 from streamzarr.zarr.grid import Grid
 from streamzarr.zarr.group import Group
 from streamzarr.zarr.hierarchy import consolidate_metadata, copy, load, save
+from streamzarr.zarr.map_chunks import ChunkMap, ChunkResult
 from streamzarr.zarr.metadata import (
     ArrayMetadata,
     ArrayMetadataV2,
@@ -43,6 +45,8 @@ __all__ = [
     "ArrayMetadataV3",
     "Attributes",
     "ChunkBlock",
+    "ChunkMap",
+    "ChunkResult",
     "ChunkStream",
     "Grid",
     "Group",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,19 +21,19 @@ from streamzarr.zarr.accessors import Accessor
 from streamzarr.zarr.attributes import Attributes, Change
 from streamzarr.zarr.casting import to_dtype
 from streamzarr.zarr.chunkio import ChunkIO, Missing
+from streamzarr.zarr.chunkwise import Chunkwise
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.description import ArrayDescription
+from streamzarr.zarr.exchange import Exchange
 from streamzarr.zarr.grid import Grid
 from streamzarr.zarr.indexing import Points, Selection
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes import change_node, read_node
-from streamzarr.zarr.progress import Progress
 from streamzarr.zarr.shardio import chunk_io
-from streamzarr.zarr.stream import ChunkFilter, ChunkStream
 
 
-class Array(ArrayDescription):
+class Array(ArrayDescription, Chunkwise, Exchange):
     """A Zarr array. Made by :func:`streamzarr.zarr.open_array` and :func:`streamzarr.zarr.create_array`.
 
     Reads may run on any number of threads at once. So may writes to it, except that changes of shape and
@@ -196,12 +196,6 @@ class Array(ArrayDescription):
             return indexing.parse_mask(selection, self.shape)
         return indexing.parse_coordinates(selection, self.shape)
 
-    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray:
-        if copy is False:
-            raise ValueError(f"{self._url}: reading an array always copies; copy=False cannot be had")
-        data = self.read()
-        return data if dtype is None else data.astype(dtype, copy=False)
-
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of an array without dimensions")
@@ -211,48 +205,6 @@ class Array(ArrayDescription):
         step = self.chunks[0] if self.shape else 1
         for start in range(0, len(self), step):
             yield from self.read(slice(start, start + step))
-
-    def stream_chunks(
-        self,
-        region: Any = ...,
-        *,
-        concurrency: int = 1,
-        ordered: bool = True,
-        missing: Literal["fill", "skip", "error"] = "fill",
-        progress: Progress | bool | None = None,
-        where: ChunkFilter | None = None,
-    ) -> ChunkStream:
-        """Return an iterable (``for`` and ``async for``) over the units of :attr:`grid`, in bounded memory.
-
-        Parameters
-        ----------
-        region
-            A basic selection of slices without steps: only chunks that touch it, cut to it.
-        concurrency
-            How many chunks are read ahead, each on a thread of its own; 1 reads in the loop itself.
-        ordered
-            In C order of the grid; else in the order in which reads end.
-        missing
-            What to do about chunks that are not stored.
-        progress
-            True draws a line on stderr; a function is called with (done, total).
-        where
-            Only chunks for whose index this is true.
-
-        Examples
-        --------
-        >>> import streamzarr.zarr as zarr
-        >>> z = zarr.create_array("memory://", shape=(5,), chunks=(2,), dtype="i4", fill_value=7)
-        >>> for block in z.stream_chunks(concurrency=2):
-        ...     print(block.index, block.slices, block.data)
-        (0,) (slice(0, 2, None),) [7 7]
-        (1,) (slice(2, 4, None),) [7 7]
-        (2,) (slice(4, 5, None),) [7]
-        """
-        chosen = indexing.parse_basic(region, self.shape)
-        if not chosen.is_box:
-            raise IndexError(f"region: expected slices without steps, got {region!r}")
-        return ChunkStream(self, chosen, concurrency, ordered, missing, progress, where)
 
     # Writing
 

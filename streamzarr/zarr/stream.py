@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamzarr.errors import ConfigError, KeyNotFoundError
 from streamzarr.zarr.chunkio import Missing
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.indexing import Selection, count_parts, plan
+from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.indexing import Selection, count_parts, parse_basic, plan
+from streamzarr.zarr.inflight import for_async, in_flight
 from streamzarr.zarr.progress import Progress, as_progress
 
 if TYPE_CHECKING:
     from streamzarr.zarr.array import Array
 
 ChunkFilter: TypeAlias = Callable[[tuple[int, ...]], bool]
-Target: TypeAlias = tuple[tuple[int, ...], tuple[slice, ...]]
+Place: TypeAlias = tuple[tuple[int, ...], tuple[slice, ...]]
+"""Index of a chunk, and where what is wanted of it lies in the array."""
+MissingInStream: TypeAlias = Literal["fill", "skip", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,48 @@ class ChunkBlock:
     index: tuple[int, ...]
     slices: tuple[slice, ...]
     data: NDArray
+
+
+def parse_region(region: Any, shape: tuple[int, ...]) -> Selection:
+    """Parse slices without steps, and an ellipsis.
+
+    >>> parse_region(slice(2, 5), (10, 4)).full_shape
+    (3, 4)
+    """
+    box = parse_basic(region, shape)
+    if not box.is_box:
+        raise IndexError(f"region: expected slices without steps, got {region!r}")
+    return box
+
+
+def places(region: Selection, grid: Grid, where: ChunkFilter | None = None) -> Iterator[Place]:
+    """Yield index and place of each chunk of `grid` that touches `region`, a box, in C order."""
+    for part in plan(region, grid):
+        if where is None or where(part.chunk):
+            starts = [axis.start(c) for axis, c in zip(grid.axes, part.chunk, strict=True)]
+            yield (
+                part.chunk,
+                tuple(
+                    slice(start + inside.start, start + inside.stop)
+                    for start, inside in zip(starts, part.source, strict=True)
+                ),
+            )
+
+
+def count_places(region: Selection, grid: Grid, where: ChunkFilter | None = None) -> int:
+    """Return how many :func:`places` there are."""
+    return count_parts(region, grid) if where is None else sum(1 for _ in places(region, grid, where))
+
+
+def read_place(array: Array, place: Place, missing: MissingInStream) -> NDArray | None:
+    """Return what lies at `place`; None where that is not stored and missing chunks are skipped."""
+    otherwise: Missing = "fill" if missing == "fill" else "error"
+    try:
+        return array.read(place[1], missing=otherwise)
+    except KeyNotFoundError:
+        if missing == "skip":
+            return None
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +88,18 @@ class ChunkStream:
     region: Selection
     concurrency: int
     ordered: bool
-    missing: Literal["fill", "skip", "error"]
+    missing: MissingInStream
     progress: Progress | bool | None
     where: ChunkFilter | None
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
             raise ConfigError(f"concurrency: expected at least 1, got {self.concurrency}")
+        if self.missing not in ("fill", "skip", "error"):
+            raise ConfigError(f"missing: expected 'fill', 'skip' or 'error', got {self.missing!r}")
 
     def __len__(self) -> int:
-        if self.where is None:
-            return count_parts(self.region, self.array.grid)
-        return sum(1 for _ in self._targets())
+        return count_places(self.region, self.array.grid, self.where)
 
     def __iter__(self) -> Generator[ChunkBlock]:
         report = as_progress(self.progress)
@@ -66,63 +110,22 @@ class ChunkStream:
                 yield block
             report(done, total)
 
-    async def __aiter__(self) -> AsyncIterator[ChunkBlock]:
-        import asyncio  # only here: importing it is slow
-
-        blocks = iter(self)
-        end = object()
-        with ThreadPoolExecutor(1, thread_name_prefix="streamzarr-stream") as pump:
-            loop = asyncio.get_running_loop()
-            try:
-                while True:
-                    block = await loop.run_in_executor(pump, next, blocks, end)
-                    if not isinstance(block, ChunkBlock):
-                        return
-                    yield block
-            finally:
-                pump.submit(blocks.close)
-
-    def _targets(self) -> Iterator[Target]:
-        grid = self.array.grid
-        for part in plan(self.region, grid):
-            if self.where is None or self.where(part.chunk):
-                starts = [axis.start(c) for axis, c in zip(grid.axes, part.chunk, strict=True)]
-                yield (
-                    part.chunk,
-                    tuple(
-                        slice(start + inside.start, start + inside.stop)
-                        for start, inside in zip(starts, part.source, strict=True)
-                    ),
-                )
+    def __aiter__(self) -> AsyncGenerator[ChunkBlock]:
+        return for_async(iter(self))
 
     def _blocks(self) -> Iterator[ChunkBlock | None]:
-        targets = self._targets()
+        wanted = places(self.region, self.array.grid, self.where)
         if self.concurrency == 1:
-            yield from map(self._read, targets)
+            yield from map(self._read, wanted)
             return
-        running: deque[Future[ChunkBlock | None]] = deque()
-        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="streamzarr-stream")
-        try:
-            running.extend(pool.submit(self._read, target) for target in islice(targets, self.concurrency))
-            while running:
-                if self.ordered:
-                    future = running.popleft()
-                else:
-                    finished = wait(running, return_when=FIRST_COMPLETED).done
-                    future = next(each for each in running if each in finished)
-                    running.remove(future)
-                block = future.result()
-                running.extend(pool.submit(self._read, target) for target in islice(targets, 1))
-                yield block
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="streamzarr-stream") as pool:
+            yield from in_flight(
+                lambda place: pool.submit(self._read, place),
+                wanted,
+                limit=self.concurrency,
+                ordered=self.ordered,
+            )
 
-    def _read(self, target: Target) -> ChunkBlock | None:
-        index, slices = target
-        missing: Missing = "fill" if self.missing == "fill" else "error"
-        try:
-            return ChunkBlock(index, slices, self.array.read(slices, missing=missing))
-        except KeyNotFoundError:
-            if self.missing == "skip":
-                return None
-            raise
+    def _read(self, place: Place) -> ChunkBlock | None:
+        data = read_place(self.array, place, self.missing)
+        return None if data is None else ChunkBlock(*place, data)
