@@ -115,8 +115,8 @@ class ChunkMap:
         if target.shape != source.shape and target.grid.shape != source.grid.shape:
             raise ConfigError(
                 f"{target.url}: its {target.grid.shape} {kind}s of shape {unit} do not correspond one to one "
-                f"to the {source.grid.shape} units of {source.url}, so several tasks would write parts of one "
-                f"{kind}; expected a target of shape {source.shape}, or of as many {kind}s"
+                f"to the {source.grid.shape} units of {source.url}, so several tasks would write parts of "
+                f"one {kind}; expected a target of shape {source.shape}, or of as many {kind}s"
             )
         grid = target.grid if target.shape == source.shape else source.grid
         for axis, (chosen, cut) in enumerate(zip(self.region.axes, grid.axes, strict=True)):

@@ -73,11 +73,10 @@ def test_an_error_comes_at_its_place_named_and_ends_the_rest():
         return item
 
     seen = []
-    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="two") as caught:
-        for result in in_flight(
-            lambda n: pool.submit(call, n), range(100), limit=4, name=lambda n: f"item {n}"
-        ):
-            seen.append(result)  # noqa: PERF402 - the loop ends by an error
+    with ThreadPoolExecutor(2) as pool:
+        results = in_flight(lambda n: pool.submit(call, n), range(100), limit=4, name=lambda n: f"item {n}")
+        with pytest.raises(ValueError, match="two") as caught:
+            seen.extend(results)
     assert seen == [0, 1]
     assert caught.value.__notes__ == ["item 2"]
     assert max(begun) < 8
@@ -113,12 +112,15 @@ def test_reading_ahead_keeps_order_bounds_and_errors():
                 raise OSError("twelve")
             yield n
 
-    seen = []
+    seen, early = [], []
+    results = ahead(numbers(), 3, "streamzarr-test-ahead")
+    for n in range(12):
+        seen.append(next(results))
+        early.append(max(drawn) - n)
     with pytest.raises(OSError, match="twelve"):
-        for n in ahead(numbers(), 3, "streamzarr-test-ahead"):
-            seen.append(n)
-            assert max(drawn) <= n + 4
+        next(results)
     assert seen == list(range(12))
+    assert max(early) <= 4  # three that wait, and the one that is being made
     assert not threads_named("streamzarr-test-ahead")
 
 

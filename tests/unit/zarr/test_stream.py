@@ -59,11 +59,9 @@ def test_no_more_blocks_exist_than_concurrency_and_what_the_loop_holds(z, monkey
 def test_an_error_comes_after_all_blocks_before_it(z, concurrency):
     z.store.put(z.chunk_key((7,)), b"broken")
     seen, reports = [], []
+    stream = z.stream_chunks(concurrency=concurrency, progress=lambda done, total: reports.append(done))
     with pytest.raises(CodecError, match=r"chunk \(7,\)"):
-        for block in z.stream_chunks(
-            concurrency=concurrency, progress=lambda done, total: reports.append(done)
-        ):
-            seen.append(block.index)  # noqa: PERF401 - the loop ends by an error
+        seen.extend(block.index for block in stream)
     assert seen == [(n,) for n in range(7)]
     assert reports == list(range(8))
     assert not stream_threads()
