@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 
 import pytest
@@ -60,14 +61,24 @@ def start_missing(workers, broker):
         workers[-1].start()
 
 
-def strike(victim, stop):
-    if not stop:
-        victim.kill()
-        victim.join()
-        return
+def strike(victim):
+    victim.kill()
+    victim.join()
+
+
+def stop_for_a_session(victim, broker):
+    """Stop a member until the broker takes it for dead, and let it find out for itself."""
+    until(lambda: broker.members("g") == 3)
     os.kill(victim.pid, signal.SIGSTOP)
-    time.sleep(1.5)  # noqa: TID251 - the stop has to outlast the member's session
+    until(lambda: broker.members("g") < 3)
     os.kill(victim.pid, signal.SIGCONT)
+
+
+def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
 
 
 @pytest.mark.chaos
@@ -87,7 +98,8 @@ def test_members_killed_and_stopped_at_random_lose_nothing(tmp_path):
                     while not (records := reader.poll(1000, 0.3)):  # now they are in the middle of it
                         assert time.monotonic() < deadline
                     done += records
-                    strike(rng.choice(workers), stop=attack % 4 == 3)
+                    victim = rng.choice(workers)
+                    stop_for_a_session(victim, broker) if attack % 4 == 3 else strike(victim)
                 producer.flush()
                 end = broker.describe("todo").end
                 while broker.committed("g", "todo") != end:
