@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamzarr.stores import open_store
     from streamzarr.zarr import (
         Array,
+        ChunkCache,
         Group,
         create_array,
         create_group,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Array": "zarr",
+    "ChunkCache": "zarr",
     "Demand": "flow",
     "Fleet": "fleet",
     "Group": "zarr",
@@ -47,6 +49,7 @@ _LAYERS = ("flow", "jobs", "queue", "stores", "zarr")
 
 __all__ = [
     "Array",
+    "ChunkCache",
     "Demand",
     "Fleet",
     "Group",

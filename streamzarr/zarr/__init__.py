@@ -11,6 +11,7 @@
 ``metadata``          the documents, as values
 ``nodes``             reading and changing them in the store
 ``hierarchy``         consolidate, copy, save and load
+``cache``             decoded chunks, kept for reads to come
 ``convert``           between v2 and v3
 ``stream``            chunk by chunk, in bounded memory
 ``map_chunks``        a function on every chunk, on threads or in processes
@@ -20,6 +21,7 @@
 from streamzarr.zarr.api import Mode, create_array, create_group, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.attributes import Attributes
+from streamzarr.zarr.cache import CacheStats, ChunkCache
 from streamzarr.zarr.codecs import names as codec_names
 from streamzarr.zarr.codecs import register as register_codec
 from streamzarr.zarr.convert import convert, explain_conversion
@@ -44,7 +46,9 @@ __all__ = [
     "ArrayMetadataV2",
     "ArrayMetadataV3",
     "Attributes",
+    "CacheStats",
     "ChunkBlock",
+    "ChunkCache",
     "ChunkMap",
     "ChunkResult",
     "ChunkStream",

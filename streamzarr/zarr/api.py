@@ -12,6 +12,7 @@ from streamzarr.errors import ConfigError, MetadataError, NodeExistsError, NodeN
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoreLike, join_url, open_store
 from streamzarr.zarr.array import Array
+from streamzarr.zarr.cache import CacheLike, ChunkCache, as_cache
 from streamzarr.zarr.configure import CodecLike, CodecsLike, ShapeLike
 from streamzarr.zarr.create import make_array
 from streamzarr.zarr.group import Group
@@ -24,8 +25,9 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV3,
     NodeMetadata,
 )
-from streamzarr.zarr.nodes import ZarrFormat, create_node, read_node
+from streamzarr.zarr.nodes import ZarrFormat, create_node
 from streamzarr.zarr.paths import normalize_path
+from streamzarr.zarr.revalidate import find_node
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 """``r`` read; ``r+`` read and write; ``a`` the same, and create when missing; ``w`` create anew, deleting
@@ -53,6 +55,7 @@ def create_array(
     overwrite: bool = False,
     write_empty_chunks: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    cache: CacheLike = None,
 ) -> Array:
     """Create an array, and the groups above it that are not there yet.
 
@@ -80,6 +83,9 @@ def create_array(
         Delete what is at `path` first.
     write_empty_chunks
         Store chunks that hold nothing but the fill value; else their keys are removed.
+    cache
+        Where chunks are kept decoded, for reads to come: a :class:`~streamzarr.zarr.ChunkCache`, which
+        several arrays may share, or the bytes of a new one.
 
     Raises
     ------
@@ -103,6 +109,7 @@ def create_array(
         overwrite=overwrite,
         write_empty_chunks=write_empty_chunks,
         limits=limits,
+        cache=as_cache(cache),
         chunks=chunks,
         shards=shards,
         filters=filters,
@@ -125,6 +132,7 @@ def create_group(
     zarr_format: ZarrFormat = 3,
     overwrite: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    cache: CacheLike = None,
 ) -> Group:
     """Create a group, and the groups above it that are not there yet.
 
@@ -142,7 +150,7 @@ def create_group(
     values = dict(attributes or {})
     metadata: GroupMetadata = GroupMetadataV3(values) if zarr_format == 3 else GroupMetadataV2(values)
     create_node(opened, path, metadata, overwrite=overwrite)
-    return Group(opened, path, metadata, limits=limits)
+    return Group(opened, path, metadata, limits=limits, cache=as_cache(cache))
 
 
 def open_array(
@@ -153,6 +161,7 @@ def open_array(
     zarr_format: ZarrFormat | None = None,
     write_empty_chunks: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    cache: CacheLike = None,
     **create: Any,
 ) -> Array:
     """Open an array; modes ``a``, ``w`` and ``w-`` create it from further arguments of ``create_array``.
@@ -161,6 +170,8 @@ def open_array(
     ----------
     zarr_format
         2 or 3; None takes what is there, v3 where both are.
+    cache
+        As in ``create_array``; with one, metadata that it knows is not read again while its etag is the same.
 
     Raises
     ------
@@ -169,12 +180,12 @@ def open_array(
     streamzarr.errors.MetadataError
         The metadata is not valid, or asks for what is not supported; for a known format error it says where.
     """
-    opened, path = _open(store, mode), normalize_path(path)
+    opened, path, kept = _open(store, mode), normalize_path(path), as_cache(cache)
     if mode in ("r", "r+") and create:
         raise ConfigError(f"mode {mode!r} creates nothing, but got {', '.join(sorted(create))}")
     if mode in ("r", "r+", "a"):
         try:
-            found = read_node(opened, path, zarr_format, limits)
+            found = find_node(opened, path, zarr_format, limits, kept)
         except NodeNotFoundError:
             if mode != "a":
                 raise
@@ -182,7 +193,9 @@ def open_array(
             if not isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
                 kind = NodeExistsError if mode == "a" else NodeNotFoundError
                 raise kind(f"{_place(opened, path)} is a group, expected an array")
-            return Array(opened, path, found, write_empty_chunks=write_empty_chunks, limits=limits)
+            return Array(
+                opened, path, found, write_empty_chunks=write_empty_chunks, limits=limits, cache=kept
+            )
     return create_array(
         opened,
         path=path,
@@ -190,6 +203,7 @@ def open_array(
         overwrite=mode == "w",
         write_empty_chunks=write_empty_chunks,
         limits=limits,
+        cache=kept,
         **create,
     )
 
@@ -203,6 +217,7 @@ def open_group(
     use_consolidated: bool | None = None,
     attributes: Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    cache: CacheLike = None,
 ) -> Group:
     """Open a group; with modes ``a``, ``w`` and ``w-`` create it.
 
@@ -210,6 +225,8 @@ def open_group(
     ----------
     use_consolidated
         None uses consolidated metadata where the group has some, True insists on it, False reads each child.
+    cache
+        For all arrays below; as in ``open_array``.
 
     Raises
     ------
@@ -218,15 +235,15 @@ def open_group(
     streamzarr.errors.MetadataError
         The metadata is not valid, or has no consolidated metadata while `use_consolidated` is true.
     """
-    opened, path = _open(store, mode), normalize_path(path)
+    opened, path, kept = _open(store, mode), normalize_path(path), as_cache(cache)
     if mode in ("r", "r+", "a"):
         try:
-            found = read_node(opened, path, zarr_format, limits)
+            found = find_node(opened, path, zarr_format, limits, kept)
         except NodeNotFoundError:
             if mode != "a":
                 raise
         else:
-            return _group(opened, path, found, use_consolidated, limits)
+            return _group(opened, path, found, use_consolidated, limits, kept)
     return create_group(
         opened,
         path=path,
@@ -234,6 +251,7 @@ def open_group(
         zarr_format=zarr_format or 3,
         overwrite=mode == "w",
         limits=limits,
+        cache=kept,
     )
 
 
@@ -244,6 +262,7 @@ def open(  # noqa: A001 - zarr-python's name
     mode: Mode = "r",
     zarr_format: ZarrFormat | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    cache: CacheLike = None,
     **create: Any,
 ) -> Array | Group:
     """Open what is at `path`; a mode that creates makes an array when given shape or data, else a group.
@@ -253,20 +272,26 @@ def open(  # noqa: A001 - zarr-python's name
     >>> type(open("memory://both")).__name__
     'Array'
     """
+    kept = as_cache(cache)
     if mode in ("r", "r+", "a"):
         opened = _open(store, mode)
         try:
-            found = read_node(opened, normalize_path(path), zarr_format, limits)
+            found = find_node(opened, normalize_path(path), zarr_format, limits, kept)
         except NodeNotFoundError:
             if mode != "a":
                 raise
         else:
             if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
-                return Array(opened, normalize_path(path), found, limits=limits)
-            return _group(opened, normalize_path(path), found, None, limits)
+                return Array(opened, normalize_path(path), found, limits=limits, cache=kept)
+            return _group(opened, normalize_path(path), found, None, limits, kept)
     if "shape" in create or "data" in create:
-        return open_array(store, path=path, mode=mode, zarr_format=zarr_format, limits=limits, **create)
-    return open_group(store, path=path, mode=mode, zarr_format=zarr_format, limits=limits, **create)
+        kind: Any = open_array
+    else:
+        kind = open_group
+    opened_anew: Array | Group = kind(
+        store, path=path, mode=mode, zarr_format=zarr_format, limits=limits, cache=kept, **create
+    )
+    return opened_anew
 
 
 def _open(store: StoreLike, mode: Mode) -> Store:
@@ -276,13 +301,20 @@ def _open(store: StoreLike, mode: Mode) -> Store:
 
 
 def _group(
-    store: Store, path: str, found: NodeMetadata, use_consolidated: bool | None, limits: Limits
+    store: Store,
+    path: str,
+    found: NodeMetadata,
+    use_consolidated: bool | None,
+    limits: Limits,
+    cache: ChunkCache | None,
 ) -> Group:
     if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
         raise NodeNotFoundError(f"{_place(store, path)} is an array, expected a group")
     if use_consolidated and found.consolidated is None:
         raise MetadataError(f"{_place(store, path)} has no consolidated metadata")
-    return Group(store, path, found, use_consolidated=use_consolidated is not False, limits=limits)
+    return Group(
+        store, path, found, use_consolidated=use_consolidated is not False, limits=limits, cache=cache
+    )
 
 
 def _place(store: Store, path: str) -> str:

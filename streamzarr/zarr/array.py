@@ -19,6 +19,7 @@ from streamzarr.stores import Store
 from streamzarr.zarr import indexing, parallel
 from streamzarr.zarr.accessors import Accessor
 from streamzarr.zarr.attributes import Attributes, Change
+from streamzarr.zarr.cache import ChunkCache
 from streamzarr.zarr.casting import to_dtype
 from streamzarr.zarr.chunkio import ChunkIO, Missing
 from streamzarr.zarr.chunkwise import Chunkwise
@@ -29,7 +30,8 @@ from streamzarr.zarr.grid import Grid
 from streamzarr.zarr.indexing import Points, Selection
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
-from streamzarr.zarr.nodes import change_node, read_node
+from streamzarr.zarr.nodes import ZarrFormat, change_node, read_node
+from streamzarr.zarr.revalidate import Version, node_version
 from streamzarr.zarr.shardio import chunk_io
 
 
@@ -61,17 +63,31 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         *,
         write_empty_chunks: bool = False,
         limits: Limits = DEFAULT_LIMITS,
+        cache: ChunkCache | None = None,
     ) -> None:
         super().__init__(store, path, metadata)
         self._limits = limits
         self._write_empty = write_empty_chunks
+        self._cache = cache
         self._set(metadata)
 
     def _set(self, metadata: ArrayMetadata) -> None:
         self._describe(metadata)
+        self._version: Version | None = None
         self._io = chunk_io(
-            self._store, self._path, self._url, metadata, self._limits, write_empty=self._write_empty
+            self._store,
+            self._path,
+            self._url,
+            metadata,
+            self._limits,
+            write_empty=self._write_empty,
+            cache=None if self._cache is None else self._cache.of(self._url),
         )
+
+    @property
+    def cache(self) -> ChunkCache | None:
+        """Where decoded chunks are kept; None without one."""
+        return self._cache
 
     @property
     def attrs(self) -> Attributes:
@@ -379,11 +395,22 @@ class Array(ArrayDescription, Chunkwise, Exchange):
     # Metadata
 
     def refresh(self) -> Self:
-        """Read the metadata again, as another writer may have changed it, and return this array."""
-        metadata = read_node(self._store, self._path, 2 if self.zarr_format == 2 else 3, self._limits)
+        """Take over what another writer may have changed, and return this array.
+
+        The metadata is read only if its etag is another than at the last refresh. Chunks that a cache holds
+        of this array are forgotten.
+        """
+        zarr_format: ZarrFormat = 2 if self.zarr_format == 2 else 3
+        if self._cache is not None:
+            self._cache.invalidate(self._url)
+        version = node_version(self._store, self._path, zarr_format)
+        if version == self._version:
+            return self
+        metadata = read_node(self._store, self._path, zarr_format, self._limits)
         if not isinstance(metadata, type(self._metadata)):
             raise MetadataError(f"{self._url}: is not an array any more")
         self._set(metadata)
+        self._version = version
         return self
 
     def update_attributes(self, attributes: dict[str, Any]) -> Self:
@@ -403,11 +430,13 @@ class Array(ArrayDescription, Chunkwise, Exchange):
             raise UnsupportedError(f"{self._url}: opened read-only; open it with mode='r+'")
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._store, self._path, self._metadata, self._write_empty, self._limits
+        return self._store, self._path, self._metadata, self._write_empty, self._limits, self._cache
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        store, path, metadata, write_empty, limits = state
-        Array.__init__(self, store, path, metadata, write_empty_chunks=write_empty, limits=limits)
+        store, path, metadata, write_empty, limits, cache = state
+        Array.__init__(
+            self, store, path, metadata, write_empty_chunks=write_empty, limits=limits, cache=cache
+        )
 
     def __repr__(self) -> str:
         return f"<Array {self._url} shape={self.shape} dtype={self.dtype}>"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr import parallel
+from streamzarr.zarr.cache import ArrayCache
 from streamzarr.zarr.casting import filled
 from streamzarr.zarr.claims import claim
 from streamzarr.zarr.codecs.base import NDArray
@@ -31,19 +32,6 @@ from streamzarr.zarr.runs import gather, read_run, tiles_of
 from streamzarr.zarr.scratch import Scratch
 
 Missing: TypeAlias = Literal["fill", "error"]
-
-
-class BlockCache(Protocol):
-    """Decoded chunks by key, as :class:`ChunkIO` uses them; thread-safe. Blocks are read-only."""
-
-    def get(self, key: str) -> NDArray | None:
-        """Return the block of `key`, if it is there."""
-
-    def put(self, key: str, block: NDArray) -> None:
-        """Keep a block that has just been decoded."""
-
-    def discard(self, key: str) -> None:
-        """Forget the block of `key`: its chunk is being written."""
 
 
 class ChunkIO:
@@ -71,7 +59,7 @@ class ChunkIO:
         limits: Limits,
         *,
         write_empty: bool,
-        cache: BlockCache | None = None,
+        cache: ArrayCache | None = None,
     ) -> None:
         self._store = store
         self._prefix = key_below(path, "")
@@ -116,21 +104,31 @@ class ChunkIO:
 
     def read(self, index: tuple[int, ...], missing: Missing = "fill") -> NDArray:
         """Return chunk `index` with its full stored shape; may be read-only."""
-        key = self.key(index)
-        if self._cache is not None and (block := self._cache.get(key)) is not None:
+        cache = self._cache
+        if cache is None:
+            block = self._stored(index)
+        else:
+            key = self.key(index)
+            if (kept := cache.get(key)) is not None:
+                return kept
+            stamp = cache.stamp()
+            block = self._stored(index)
+            if block is not None:
+                block = cache.put(key, stamp, (), block)
+        if block is not None:
             return block
-        data = get_optional(self._store, key)
+        self._refuse_if(missing, index)
+        return np.full(self.chain(index).spec.shape, self._fill, self._dtype)
+
+    def _stored(self, index: tuple[int, ...]) -> NDArray | None:
+        """Return chunk `index` from the store; None when it is not there."""
+        data = get_optional(self._store, self.key(index))
         if data is None:
-            self._refuse_if(missing, index)
-            return np.full(self.chain(index).spec.shape, self._fill, self._dtype)
+            return None
         try:
-            block = self.chain(index).decode(data)
+            return self.chain(index).decode(data)
         except CodecError as error:
             raise self._located(error, index) from error
-        if self._cache is not None:
-            block.flags.writeable = False
-            self._cache.put(key, block)
-        return block
 
     def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
         """Set ``out[part.target]`` to ``chunk[part.source]``, for every chunk of a run."""
@@ -241,7 +239,10 @@ class ChunkIO:
             self._store.delete(key)
 
     def _writable(self, index: tuple[int, ...]) -> NDArray:
-        block = self.read(index)
+        """Return chunk `index` to change it: always from the store, where another process may have been."""
+        block = self._stored(index)
+        if block is None:
+            return np.full(self.chain(index).spec.shape, self._fill, self._dtype)
         return block if block.flags.writeable and block.base is None else block.copy()
 
     @contextmanager

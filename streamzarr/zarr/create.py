@@ -11,6 +11,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store
 from streamzarr.zarr.array import Array
+from streamzarr.zarr.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.metadata import NodeMetadata
 from streamzarr.zarr.nodes import create_node
@@ -26,6 +27,7 @@ def make_array(
     overwrite: bool,
     write_empty_chunks: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    cache: ChunkCache | None = None,
     created: Callable[[str, NodeMetadata], None] | None = None,
     **options: Any,
 ) -> Array:
@@ -47,7 +49,9 @@ def make_array(
     create_node(store, path, metadata, overwrite=overwrite)
     if created is not None:
         created(path, metadata)
-    array = Array(store, path, metadata, write_empty_chunks=write_empty_chunks, limits=limits)
+    array = Array(store, path, metadata, write_empty_chunks=write_empty_chunks, limits=limits, cache=cache)
+    if cache is not None:
+        cache.invalidate(array.url)  # of what was overwritten
     if data is not None:
         array[...] = np.asarray(values)
     return array

@@ -12,6 +12,7 @@ from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.attributes import Attributes, Change
+from streamzarr.zarr.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.create import make_array
 from streamzarr.zarr.metadata import (
@@ -23,8 +24,9 @@ from streamzarr.zarr.metadata import (
     NodeMetadata,
 )
 from streamzarr.zarr.metadata import consolidated as consolidation
-from streamzarr.zarr.nodes import change_node, create_node, read_node
+from streamzarr.zarr.nodes import ZarrFormat, change_node, create_node
 from streamzarr.zarr.paths import key_below, normalize_path
+from streamzarr.zarr.revalidate import find_node
 from streamzarr.zarr.tree import Tree, TreeNode
 
 
@@ -56,11 +58,13 @@ class Group:
         *,
         use_consolidated: bool = True,
         limits: Limits = DEFAULT_LIMITS,
+        cache: ChunkCache | None = None,
     ) -> None:
         self._store = store
         self._path = path
         self._metadata = metadata
         self._limits = limits
+        self._cache = cache
         self._use_consolidated = use_consolidated
         self._url = join_url(store.url, path)
 
@@ -128,7 +132,8 @@ class Group:
         full = key_below(self._path, relative) if relative else self._path
         found = self._consolidated_nodes().get(relative) if relative else self._metadata
         if found is None:
-            found = read_node(self._store, full, 2 if self.zarr_format == 2 else 3, self._limits)
+            zarr_format: ZarrFormat = 2 if self.zarr_format == 2 else 3
+            found = find_node(self._store, full, zarr_format, self._limits, self._cache)
         return self._node(full, found)
 
     def get(self, path: str, default: Any = None) -> Any:
@@ -151,6 +156,8 @@ class Group:
         if self._metadata.consolidated is not None:
             self._change(lambda metadata: consolidation.without(metadata, relative))
         self._store.delete_prefix(child.path)
+        if self._cache is not None:
+            self._cache.invalidate(child.url)
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self.members())
@@ -229,6 +236,7 @@ class Group:
             dtype=dtype,
             overwrite=overwrite,
             limits=self._limits,
+            cache=self._cache,
             created=self._remember,
             **{"zarr_format": self.zarr_format} | options,
         )
@@ -243,7 +251,7 @@ class Group:
         metadata = kind(dict(attributes or {}))
         create_node(self._store, path, metadata, overwrite=overwrite)
         self._remember(path, metadata)
-        return Group(self._store, path, metadata, limits=self._limits)
+        return Group(self._store, path, metadata, limits=self._limits, cache=self._cache)
 
     def require_group(self, name: str) -> Group:
         """Return the group `name`, which is made when it is not there.
@@ -298,9 +306,14 @@ class Group:
 
     def _node(self, path: str, metadata: NodeMetadata) -> Array | Group:
         if isinstance(metadata, ArrayMetadataV2 | ArrayMetadataV3):
-            return Array(self._store, path, metadata, limits=self._limits)
+            return Array(self._store, path, metadata, limits=self._limits, cache=self._cache)
         return Group(
-            self._store, path, metadata, use_consolidated=self._use_consolidated, limits=self._limits
+            self._store,
+            path,
+            metadata,
+            use_consolidated=self._use_consolidated,
+            limits=self._limits,
+            cache=self._cache,
         )
 
     def _consolidated_nodes(self) -> dict[str, NodeMetadata]:

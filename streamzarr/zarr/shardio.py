@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeAlias
+
 import numpy as np
 
 from streamzarr.errors import KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import RangeRequest, Store, SuffixRequest
 from streamzarr.zarr import parallel
-from streamzarr.zarr.chunkio import BlockCache, ChunkIO, Missing, view_of
+from streamzarr.zarr.cache import ArrayCache
+from streamzarr.zarr.chunkio import ChunkIO, Missing, view_of
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.sharding import ShardingCodec, ShardLayout
 from streamzarr.zarr.indexing import Part, Points, plan
@@ -16,6 +21,9 @@ from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes import get_optional
 from streamzarr.zarr.parallel import Shares
 from streamzarr.zarr.ranges import coalesce
+
+Keep: TypeAlias = Callable[[tuple[int, ...], NDArray], NDArray]
+"""Keeps an inner chunk in a cache, and returns it read-only."""
 
 MAX_GAP = 128 * 1024
 """Bytes read for nothing rather than asked around: about what a request costs, on a disk or in a bucket."""
@@ -39,7 +47,7 @@ class ShardIO(ChunkIO):
         limits: Limits,
         *,
         write_empty: bool,
-        cache: BlockCache | None = None,
+        cache: ArrayCache | None = None,
     ) -> None:
         super().__init__(store, path, url, metadata, limits, write_empty=write_empty, cache=cache)
         assert isinstance(self._chain.array_bytes, ShardingCodec)
@@ -62,6 +70,13 @@ class ShardIO(ChunkIO):
 
     def _read_inner(self, part: Part, view: NDArray, missing: Missing) -> None:
         layout, key = self._layout, self.key(part.chunk)
+        inners: Iterable[Part] = plan(part.selected, layout.grid)
+        keep: Keep | None = None
+        if self._cache is not None:
+            inners = _not_kept(self._cache, key, inners, view)
+            if not inners:
+                return
+            keep = partial(self._cache.put, key, self._cache.stamp())
         nbytes = layout.index_nbytes
         request = RangeRequest(0, nbytes) if layout.location == "start" else SuffixRequest(nbytes)
         try:
@@ -73,7 +88,7 @@ class ShardIO(ChunkIO):
         with self._locating(part.chunk):
             index = layout.decode_index(stored)
         wanted: list[tuple[Part, tuple[int, int]]] = []
-        for inner in plan(part.selected, layout.grid):
+        for inner in inners:
             place = index.locate(inner.chunk)
             if place is None:
                 view[inner.target] = self._fill
@@ -84,10 +99,16 @@ class ShardIO(ChunkIO):
         for fetch in fetches:
             [data] = self._store.get_ranges(key, [RangeRequest(fetch.start, fetch.stop)])
             with self._locating(part.chunk):
-                self._place(memoryview(data), fetch.start, [wanted[number] for number in fetch.pieces], view)
+                pieces = [wanted[number] for number in fetch.pieces]
+                self._place(memoryview(data), fetch.start, pieces, view, keep)
 
     def _place(
-        self, data: memoryview, start: int, wanted: list[tuple[Part, tuple[int, int]]], view: NDArray
+        self,
+        data: memoryview,
+        start: int,
+        wanted: list[tuple[Part, tuple[int, int]]],
+        view: NDArray,
+        keep: Keep | None,
     ) -> None:
         layout = self._layout
 
@@ -96,12 +117,14 @@ class ShardIO(ChunkIO):
             layout.check(inner.chunk, stop, start + len(data))
             stored = data[first - start : stop - start]
             shape = layout.inner.spec.shape
-            target = view_of(view, inner.target) if inner.is_view else None
+            target = view_of(view, inner.target) if inner.is_view and keep is None else None
             if target is not None and (
                 not inner.whole or target.shape != shape or not target.flags.c_contiguous
             ):
                 target = None
             block = layout.decode_inner(inner.chunk, stored, target)
+            if keep is not None:
+                block = keep(inner.chunk, block)
             if block is not target:
                 view[inner.target] = block[inner.source]
 
@@ -132,6 +155,18 @@ class ShardIO(ChunkIO):
             self._store.delete(key)
 
 
+def _not_kept(cache: ArrayCache, key: str, parts: Iterable[Part], view: NDArray) -> list[Part]:
+    """Set the parts of `view` whose inner chunks the cache has, and return the others."""
+    others = []
+    for part in parts:
+        block = cache.get(key, part.chunk)
+        if block is None:
+            others.append(part)
+        else:
+            view[part.target] = block[part.source]
+    return others
+
+
 def chunk_io(
     store: Store,
     path: str,
@@ -140,7 +175,7 @@ def chunk_io(
     limits: Limits,
     *,
     write_empty: bool,
-    cache: BlockCache | None = None,
+    cache: ArrayCache | None = None,
 ) -> ChunkIO:
     """Return what reads and writes the units of an array.
 

@@ -1,0 +1,215 @@
+"""A cache of decoded chunks, bounded by bytes: the least recently used chunk goes first."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from weakref import WeakSet
+
+from streamzarr.errors import ConfigError
+from streamzarr.zarr.codecs.base import NDArray
+
+NODES = 1024
+"""Of how many nodes the metadata are kept. Documents are small, or bounded by ``Limits``."""
+
+Index: TypeAlias = tuple[int, ...]
+_Name: TypeAlias = tuple[str, str]
+"""URL of an array, and the key of a chunk or shard in its store."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What a cache has done, and holds."""
+
+    hits: int
+    misses: int
+    evictions: int
+    """Chunks that made room for others."""
+    chunks: int
+    bytes: int
+    max_bytes: int
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of reads that were served; 0 before the first."""
+        return self.hits / (self.hits + self.misses) if self.hits else 0.0
+
+
+class ChunkCache:
+    """Decoded chunks of any number of arrays, `max_bytes` of them together.
+
+    Give it to ``open_array`` or ``open_group`` as ``cache=``. Worth it where chunks are read more than once:
+    in windows that slide over them, or one row at a time. Chunks that are written or deleted through an array
+    which has this cache are forgotten, as are all of an array on :meth:`Array.refresh
+    <streamzarr.zarr.Array.refresh>`; what somebody else writes is seen only after that.
+    Inside a shard, each inner chunk is kept on its own. Chunks that are not stored are not kept.
+
+    Thread-safe; no method blocks. A forked child begins with an empty cache, and so does who unpickles one.
+
+    Parameters
+    ----------
+    max_bytes
+        Bound on the bytes of the elements that are kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import streamzarr.zarr as zarr
+    >>> made = zarr.create_array("memory://windows", data=np.arange(1000), chunks=100)
+    >>> cache = ChunkCache(max_bytes=64 << 20)
+    >>> z = zarr.open_array("memory://windows", cache=cache)
+    >>> means = [float(z[start : start + 50].mean()) for start in range(950)]
+    >>> stats = cache.stats()
+    >>> stats.misses, stats.hits > 1000, stats.bytes
+    (10, True, 8000)
+    """
+
+    def __init__(self, max_bytes: int = 256 << 20) -> None:
+        if max_bytes < 1:
+            raise ConfigError(f"max_bytes: expected at least 1, got {max_bytes}")
+        self.max_bytes = max_bytes
+        self._reset()
+        _caches.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[tuple[_Name, Index], tuple[NDArray, int]] = OrderedDict()
+        self._inner: dict[_Name, set[Index]] = {}
+        self._stamps: defaultdict[str, int] = defaultdict(int)
+        self._nodes: OrderedDict[Hashable, Any] = OrderedDict()
+        self._bytes = self._hits = self._misses = self._evictions = 0
+
+    def of(self, url: str) -> ArrayCache:
+        """Return the part of the cache that belongs to the array at `url`."""
+        return ArrayCache(self, url)
+
+    def stats(self) -> CacheStats:
+        """Return counts since the cache was made, and what it holds now."""
+        with self._lock:
+            return CacheStats(
+                self._hits, self._misses, self._evictions, len(self._blocks), self._bytes, self.max_bytes
+            )
+
+    def clear(self) -> None:
+        """Forget all chunks; counts go on."""
+        self.invalidate("")
+
+    def invalidate(self, prefix: str) -> None:
+        """Forget the chunks of the array at URL `prefix`, or of all arrays below it; ``""`` is all."""
+        with self._lock:
+            for url in self._stamps:
+                if _lies_below(url, prefix):
+                    self._stamps[url] += 1
+            for name in [name for name in self._inner if _lies_below(name[0], prefix)]:
+                self._drop(name)
+
+    def node(self, place: Hashable) -> Any:
+        """Return the metadata that was kept of a node, or None."""
+        return self._nodes.get(place)
+
+    def keep_node(self, place: Hashable, metadata: Any) -> None:
+        """Keep the metadata of a node, whose etag the reader compares each time."""
+        with self._lock:
+            self._nodes[place] = metadata
+            if len(self._nodes) > NODES:
+                self._nodes.popitem(last=False)
+
+    def _drop(self, name: _Name) -> None:
+        for inner in self._inner.pop(name, ()):
+            self._bytes -= self._blocks.pop((name, inner))[1]
+
+    def __reduce__(self) -> tuple[type[ChunkCache], tuple[int]]:
+        return ChunkCache, (self.max_bytes,)
+
+    def __repr__(self) -> str:
+        return f"ChunkCache(max_bytes={self.max_bytes})"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayCache:
+    """The chunks of one array in a :class:`ChunkCache`. `inner` is the index of a chunk within a shard."""
+
+    cache: ChunkCache
+    url: str
+
+    def get(self, key: str, inner: Index = ()) -> NDArray | None:
+        """Return a chunk, read-only, if it is there."""
+        cache, at = self.cache, ((self.url, key), inner)
+        with cache._lock:
+            found = cache._blocks.get(at)
+            if found is None:
+                cache._misses += 1
+                return None
+            cache._hits += 1
+            cache._blocks.move_to_end(at)
+            return found[0]
+
+    def stamp(self) -> int:
+        """Return a number to be asked for before a chunk is read from the store, and given to :meth:`put`."""
+        with self.cache._lock:
+            return self.cache._stamps[self.url]
+
+    def put(self, key: str, stamp: int, inner: Index, block: NDArray) -> NDArray:
+        """Keep a chunk, unless any of the array was written since `stamp`, and return it, read-only.
+
+        A reader that was overtaken by a writer would keep the old chunk for good.
+        """
+        kept = block if block.base is None else block.copy()  # a view would keep all that it is a view of
+        kept.flags.writeable = False
+        size = _nbytes(kept)
+        cache, name = self.cache, (self.url, key)
+        with cache._lock:
+            if size > cache.max_bytes or stamp != cache._stamps[self.url] or (name, inner) in cache._blocks:
+                return kept
+            while cache._bytes + size > cache.max_bytes:
+                (old, place), (_, freed) = cache._blocks.popitem(last=False)
+                cache._bytes -= freed
+                cache._evictions += 1
+                cache._inner[old].discard(place)
+                if not cache._inner[old]:
+                    del cache._inner[old]
+            cache._blocks[name, inner] = kept, size
+            cache._inner.setdefault(name, set()).add(inner)
+            cache._bytes += size
+        return kept
+
+    def discard(self, key: str) -> None:
+        """Forget a chunk, or all chunks of a shard: it has been written."""
+        with self.cache._lock:
+            self.cache._stamps[self.url] += 1
+            self.cache._drop((self.url, key))
+
+
+CacheLike: TypeAlias = ChunkCache | int | None
+
+
+def as_cache(cache: CacheLike) -> ChunkCache | None:
+    """Return a new cache for a number of bytes, and others as they are."""
+    return ChunkCache(cache) if isinstance(cache, int) else cache
+
+
+def _lies_below(url: str, prefix: str) -> bool:
+    """Tell whether `url` is `prefix` or a node below it: ``a/b`` is below ``a``, ``ab`` is not."""
+    return not prefix or f"{url}/".startswith(f"{prefix}/")
+
+
+def _nbytes(block: NDArray) -> int:
+    """Return the bytes of a block, with those of strings, which lie elsewhere."""
+    return block.nbytes + (sum(map(len, block.flat)) if block.dtype.kind in "OT" else 0)
+
+
+_caches: WeakSet[ChunkCache] = WeakSet()
+
+
+def _empty_all() -> None:
+    """Empty the caches of a forked child: a thread of the parent may have been changing one."""
+    for cache in _caches:
+        cache._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_empty_all)
