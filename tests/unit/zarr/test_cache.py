@@ -1,7 +1,7 @@
 """The cache of decoded chunks: what it serves, what it forgets, and that it never serves what is old."""
 
 import os
-import pickle
+import pickle  # noqa: TID251 - of our own objects
 import threading
 
 import numpy as np
