@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Array,
         ChunkCache,
         Group,
+        chunk_keys,
         create_array,
         create_group,
         open,  # noqa: A004
@@ -36,6 +37,7 @@ _HOMES = {
     "Fleet": "fleet",
     "Group": "zarr",
     "LagDemand": "flow",
+    "chunk_keys": "zarr",
     "create_array": "zarr",
     "create_group": "zarr",
     "open": "zarr",
@@ -55,6 +57,7 @@ __all__ = [
     "Group",
     "LagDemand",
     "__version__",
+    "chunk_keys",
     "create_array",
     "create_group",
     "flow",

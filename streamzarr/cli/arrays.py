@@ -67,6 +67,8 @@ def tree(url: str, level: int | None, as_json: bool) -> None:
 
 def _array_facts(array: Array) -> dict[str, Any]:
     document = array.metadata.to_json()
+    grid = array.metadata.chunk_grid.to_json()["configuration"]
+    unit, inner = grid.get("chunk_shape", grid.get("chunk_shapes")), array.metadata.inner_chunks
     codecs = (
         {"codecs": document["codecs"]}
         if array.zarr_format == 3
@@ -78,8 +80,8 @@ def _array_facts(array: Array) -> dict[str, Any]:
         "zarr_format": array.zarr_format,
         "shape": list(array.shape),
         "dtype": str(array.dtype),
-        "chunks": list(array.chunks),
-        "shards": None if array.shards is None else list(array.shards),
+        "chunks": unit if inner is None else list(inner),
+        "shards": None if inner is None else unit,
         "fill_value": document["fill_value"],
         "order": array.order,
         "dimension_names": None if array.dimension_names is None else list(array.dimension_names),

@@ -11,6 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.wire import Method
 from streamzarr.zarr import Array, create_array, create_group
+from streamzarr.zarr.grid import RegularChunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,11 @@ def _zarr_format(source: Array, options: TargetOptions) -> Literal[2, 3]:
 
 def _chunks(source: Array, chunks: int | Sequence[int] | None, shape: Sequence[int]) -> tuple[int, ...]:
     if chunks is None:
+        if not isinstance(source.metadata.chunk_grid, RegularChunks):
+            raise ConfigError(
+                f"chunks: those of {source.url} are rectilinear, {source.metadata.chunk_grid}, "
+                "and the target of a job has a regular grid: say which chunks it gets"
+            )
         wanted: tuple[int, ...] = tuple(source.chunks)
     else:
         wanted = (chunks,) * source.ndim if isinstance(chunks, int) else tuple(chunks)

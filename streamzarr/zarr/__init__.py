@@ -18,6 +18,7 @@
 ====================  ======================================================================
 """
 
+from streamzarr.zarr import keys as chunk_keys
 from streamzarr.zarr.api import Mode, create_array, create_group, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.attributes import Attributes
@@ -25,9 +26,10 @@ from streamzarr.zarr.cache import CacheStats, ChunkCache
 from streamzarr.zarr.codecs import names as codec_names
 from streamzarr.zarr.codecs import register as register_codec
 from streamzarr.zarr.convert import convert, explain_conversion
-from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.grid import Grid, RegularChunks
 from streamzarr.zarr.group import Group
 from streamzarr.zarr.hierarchy import consolidate_metadata, copy, load, save
+from streamzarr.zarr.keys import ChunkKeys, DefaultKeys, V2Keys
 from streamzarr.zarr.map_chunks import ChunkMap, ChunkResult
 from streamzarr.zarr.metadata import (
     ArrayMetadata,
@@ -37,6 +39,7 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV2,
     GroupMetadataV3,
 )
+from streamzarr.zarr.rectilinear import RectilinearChunks
 from streamzarr.zarr.stream import ChunkBlock, ChunkStream
 from streamzarr.zarr.tree import Tree
 
@@ -49,16 +52,22 @@ __all__ = [
     "CacheStats",
     "ChunkBlock",
     "ChunkCache",
+    "ChunkKeys",
     "ChunkMap",
     "ChunkResult",
     "ChunkStream",
+    "DefaultKeys",
     "Grid",
     "Group",
     "GroupMetadata",
     "GroupMetadataV2",
     "GroupMetadataV3",
     "Mode",
+    "RectilinearChunks",
+    "RegularChunks",
     "Tree",
+    "V2Keys",
+    "chunk_keys",
     "codec_names",
     "consolidate_metadata",
     "convert",

@@ -26,7 +26,7 @@ from streamzarr.zarr.chunkwise import Chunkwise
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
-from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.grid import Axis, Grid
 from streamzarr.zarr.indexing import Points, Selection
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
@@ -74,7 +74,10 @@ class Array(ArrayDescription, Chunkwise, Exchange):
     def _set(self, metadata: ArrayMetadata) -> None:
         self._describe(metadata)
         self._version: Version | None = None
-        self._io = chunk_io(
+        self._io = self._make_io(metadata)
+
+    def _make_io(self, metadata: ArrayMetadata) -> ChunkIO:
+        return chunk_io(
             self._store,
             self._path,
             self._url,
@@ -97,8 +100,11 @@ class Array(ArrayDescription, Chunkwise, Exchange):
     @property
     def nchunks_initialized(self) -> int:
         """Number of chunks that are stored; a stored shard counts for all of its chunks. Lists the store."""
-        a_unit = math.prod(s // c for s, c in zip(self.shards or self.chunks, self.chunks, strict=True))
-        return a_unit * sum(1 for _ in self._stored_chunks())
+        inner = self._metadata.inner_chunks
+        if inner is None:
+            return sum(1 for _ in self._stored_chunks())
+        units = map(self._grid.chunk_shape, self._stored_chunks())
+        return sum(math.prod(s // c for s, c in zip(unit, inner, strict=True)) for unit in units)
 
     @property
     def info(self) -> ArrayInfo:
@@ -218,7 +224,7 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Any]:
-        step = self.chunks[0] if self.shape else 1
+        step = (self._metadata.inner_chunks or self._metadata.chunk_grid.chunk_shape)[0] if self.shape else 1
         for start in range(0, len(self), step):
             yield from self.read(slice(start, start + step))
 
@@ -284,7 +290,9 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         self._require_writable()
         wanted = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
         wanted = tuple(int(n) for n in wanted)
-        unchunked = any(n and not c for n, c in zip(wanted, self.chunks, strict=False))
+        # Chunks may have no length along an axis that has none.
+        lengths = self._metadata.chunk_grid.chunk_shape
+        unchunked = any(n and not c for n, c in zip(wanted, lengths, strict=False))
         if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
             raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
         before = self._grid
@@ -293,10 +301,8 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         for index in _outside(before.shape, self._grid.shape):
             self._io.delete(index)
         if clear:
-            for index in self._grid.indices():
-                valid = self._grid.valid_shape(index)
-                if valid != self._grid.chunk_shape(index):
-                    self._io.clear_outside(index, valid)
+            for index in _outside(self._grid.shape, tuple(map(_full_chunks, self._grid.axes))):
+                self._io.clear_outside(index, self._grid.valid_shape(index))
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Write `data` behind the end of `axis` and return the new shape.
@@ -324,7 +330,7 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
         grown = self._metadata.with_shape(new)
         where = tuple(slice(old[d] if d == axis else 0, new[d]) for d in range(self.ndim))
-        self._write(indexing.parse_basic(where, new), values, grown.grid, self._io)
+        self._write(indexing.parse_basic(where, new), values, grown.grid, self._make_io(grown))
 
         def commit(now: ArrayMetadata) -> ArrayMetadata:
             if now.shape != old:
@@ -440,6 +446,12 @@ class Array(ArrayDescription, Chunkwise, Exchange):
 
     def __repr__(self) -> str:
         return f"<Array {self._url} shape={self.shape} dtype={self.dtype}>"
+
+
+def _full_chunks(axis: Axis) -> int:
+    """Return the number of chunks along `axis` that lie wholly inside of the array."""
+    last = axis.count - 1
+    return last + (last < 0 or axis.valid(last) == axis.size(last))
 
 
 def _outside(old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

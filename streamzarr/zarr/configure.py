@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -21,12 +22,17 @@ from streamzarr.zarr.dtypes import DataType, data_type
 from streamzarr.zarr.grid import RegularChunks, guess_chunks
 from streamzarr.zarr.keys import ChunkKeys, DefaultKeys, V2Keys, parse_chunk_keys
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2, ArrayMetadataV3
-from streamzarr.zarr.metadata.checks import check_rank
+from streamzarr.zarr.metadata.checks import check_coverage, check_rank
+from streamzarr.zarr.rectilinear import RectilinearChunks
 
 CodecLike: TypeAlias = Any
 """A codec's name, a configuration, one of our codecs, or one of numcodecs' or zarr-python's."""
 CodecsLike: TypeAlias = CodecLike | Sequence[CodecLike] | None
 ShapeLike: TypeAlias = int | Sequence[int]
+ChunksLike: TypeAlias = ShapeLike | Sequence[int | Sequence[Any]]
+"""One length, a length for each axis, or lists of lengths for axes whose chunks differ."""
+ShardsLike: TypeAlias = ChunksLike | Mapping[str, Any]
+"""A shape as for chunks, or with it where the index is: ``{"shape": ..., "index_location": "start"}``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,8 @@ class ArrayConfig:
 
     shape: ShapeLike
     dtype: Any
-    chunks: ShapeLike | Literal["auto"] | None = "auto"
-    shards: ShapeLike | None = None
+    chunks: ChunksLike | Literal["auto"] | None = "auto"
+    shards: ShardsLike | None = None
     filters: CodecsLike = "auto"
     compressors: CodecsLike = "auto"
     serializer: CodecLike = "auto"
@@ -65,29 +71,45 @@ class ArrayConfig:
             raise ConfigError(f"order: expected 'C' or 'F', got {self.order!r}")
         shape = _lengths(self.shape, "shape", least=0)
         data = data_type(self.dtype)
-        chunks = self._chunk_shape(shape, data)
-        check_rank(shape, chunks, "create_array", limits)
+        chunks = self._chunk_grid(shape, data)
+        check_rank(shape, chunks.chunk_shape, "create_array", limits)
         return (self._v2 if self.zarr_format == 2 else self._v3)(shape, data, chunks, limits)
 
-    def _chunk_shape(self, shape: tuple[int, ...], data: DataType) -> tuple[int, ...]:
-        if self.chunks in ("auto", None):
-            return guess_chunks(shape, data.itemsize or 16)
+    def _chunk_grid(self, shape: tuple[int, ...], data: DataType) -> RegularChunks | RectilinearChunks:
+        if self.chunks is None or isinstance(self.chunks, str):
+            return RegularChunks(guess_chunks(shape, data.itemsize or 16))
         assert self.chunks is not None
         one = isinstance(self.chunks, int | np.integer)
         given: Any = (self.chunks,) * len(shape) if one else self.chunks
         if len(given) != len(shape):
             raise ConfigError(f"chunks: expected {len(shape)} lengths for shape {shape}, got {given!r}")
-        whole = [max(n, 1) if c in (-1, None) else c for c, n in zip(given, shape, strict=True)]
-        return _lengths(whole, "chunks", least=1)
+        whole = [
+            max(n, 1) if c is None or (not _is_list(c) and c == -1) else c
+            for c, n in zip(given, shape, strict=True)
+        ]
+        if not any(map(_is_list, whole)):
+            return RegularChunks(_lengths(whole, "chunks", least=1))
+        chunks = _rectilinear(whole, "chunks")
+        for axis, length in enumerate(shape):
+            # Of an empty axis these are the chunks that it grows into.
+            if length and chunks.covered(axis) not in (length, math.inf):
+                raise ConfigError(
+                    f"chunks: axis {axis}: lengths add up to {chunks.covered(axis)}, expected {length}"
+                )
+        return chunks
 
-    def _shard_shape(self, shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...]:
-        assert self.shards is not None
-        one = isinstance(self.shards, int | np.integer)
-        given: Any = (self.shards,) * len(shape) if one else self.shards
-        shards = _lengths(given, "shards", least=1)
-        if len(shards) != len(chunks) or any(s % c for s, c in zip(shards, chunks, strict=True)):
-            raise ConfigError(f"shards: expected multiples of the chunk shape {chunks}, got {shards}")
-        return shards
+    def _shard_grid(
+        self, shape: tuple[int, ...], chunks: tuple[int, ...], given: Any
+    ) -> RegularChunks | RectilinearChunks:
+        given = (given,) * len(shape) if isinstance(given, int | np.integer) else given
+        if len(given) != len(chunks):
+            raise ConfigError(f"shards: expected {len(chunks)} lengths for chunks {chunks}, got {given!r}")
+        if not any(map(_is_list, given)):
+            shards = _lengths(given, "shards", least=1)
+            if any(s % c for s, c in zip(shards, chunks, strict=True)):
+                raise ConfigError(f"shards: expected multiples of the chunk shape {chunks}, got {shards}")
+            return RegularChunks(shards)
+        return _rectilinear(given, "shards")
 
     def _fill(self, data: DataType) -> Any:
         if self.fill_value is None:
@@ -98,7 +120,11 @@ class ArrayConfig:
             raise ConfigError(f"fill_value: {self.fill_value!r} is no {data.dtype}: {error}") from error
 
     def _v3(
-        self, shape: tuple[int, ...], data: DataType, chunks: tuple[int, ...], limits: Limits
+        self,
+        shape: tuple[int, ...],
+        data: DataType,
+        chunks: RegularChunks | RectilinearChunks,
+        limits: Limits,
     ) -> ArrayMetadataV3:
         data = data.native()
         fill = self._fill(data)
@@ -111,13 +137,20 @@ class ArrayConfig:
         ]
         unit = chunks
         if self.shards is not None:
-            unit = self._shard_shape(shape, chunks)
-            codecs = [ShardingCodec(chunks, tuple(codecs))]
-        chain = codec_chain(codecs, ChunkSpec(unit, data.dtype, fill), limits=limits)
+            if isinstance(chunks, RectilinearChunks):
+                raise ConfigError(
+                    "shards: chunks inside of shards are regular; make the shards rectilinear: "
+                    "chunks=(2, ...), shards=[[4, 6], ...]"
+                )
+            given, location = _shards(self.shards)
+            unit = self._shard_grid(shape, chunks.chunk_shape, given)
+            codecs = [ShardingCodec(chunks.chunk_shape, tuple(codecs), index_location=location)]
+        chain = codec_chain(codecs, ChunkSpec(unit.chunk_shape, data.dtype, fill), limits=limits)
+        check_coverage(shape, unit, chain.codecs, "create_array")
         return ArrayMetadataV3(
             shape,
             data,
-            RegularChunks(unit),
+            unit,
             as_chunk_keys(self.chunk_key_encoding, DefaultKeys()),
             fill,
             chain.codecs,
@@ -134,8 +167,14 @@ class ArrayConfig:
         return names
 
     def _v2(
-        self, shape: tuple[int, ...], data: DataType, chunks: tuple[int, ...], limits: Limits
+        self,
+        shape: tuple[int, ...],
+        data: DataType,
+        chunks: RegularChunks | RectilinearChunks,
+        limits: Limits,
     ) -> ArrayMetadataV2:
+        if isinstance(chunks, RectilinearChunks):
+            raise ConfigError("chunks: Zarr v2 has no rectilinear chunk grid; use zarr_format=3")
         for name in ("shards", "dimension_names"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"{name}: Zarr v2 has none; use zarr_format=3")
@@ -161,7 +200,7 @@ class ArrayConfig:
         metadata = ArrayMetadataV2(
             shape,
             data,
-            RegularChunks(chunks),
+            chunks,
             self._fill(data),
             self.order,
             filters,
@@ -301,9 +340,32 @@ def as_chunk_keys(given: ChunkKeys | Mapping[str, Any] | str | None, default: Ch
         return type(default)(given)  # type: ignore[call-arg]
     if isinstance(given, Mapping) and "separator" in given:  # zarr-python's short form
         given = {"name": given["name"], "configuration": {"separator": given["separator"]}}
+    if callable(getattr(given, "to_dict", None)):  # zarr-python's objects
+        given = given.to_dict()  # type: ignore[union-attr]
     if isinstance(given, str | Mapping):
         return parse_chunk_keys(dict(given) if isinstance(given, Mapping) else given, "chunk_key_encoding")
     return given
+
+
+def _shards(given: ShardsLike) -> tuple[Any, Literal["start", "end"]]:
+    """Split what was given for shards into their shape and where their index is."""
+    if not isinstance(given, Mapping):
+        return given, "end"
+    location = given.get("index_location", "end")
+    if given.keys() - {"shape", "index_location"} or "shape" not in given or location not in ("start", "end"):
+        raise ConfigError(f"shards: expected a shape, and index_location 'start' or 'end', got {given!r}")
+    return given["shape"], location
+
+
+def _rectilinear(given: Sequence[Any], argument: str) -> RectilinearChunks:
+    try:
+        return RectilinearChunks.of(each.tolist() if isinstance(each, np.ndarray) else each for each in given)
+    except ValueError as error:
+        raise ConfigError(f"{argument}: {error}") from error
+
+
+def _is_list(given: Any) -> bool:
+    return isinstance(given, list | tuple | np.ndarray)
 
 
 def _is_auto(given: Any) -> bool:

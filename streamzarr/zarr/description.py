@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from streamzarr.stores import Store, join_url
-from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.grid import Grid, regular_grid
 from streamzarr.zarr.metadata import ArrayMetadata
 
 
@@ -97,12 +97,18 @@ class ArrayDescription:
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Shape of the chunks, inside the shards where there are any."""
+        """Shape of the chunks, inside the shards where there are any.
+
+        Raises
+        ------
+        streamzarr.errors.UnsupportedError
+            The chunks of a rectilinear grid have no one shape; see :attr:`read_chunk_sizes`.
+        """
         return self._metadata.chunks
 
     @property
     def shards(self) -> tuple[int, ...] | None:
-        """Shape of the shards; None without sharding."""
+        """Shape of the shards; None without sharding. Raises as :attr:`chunks` does."""
         return self._metadata.shards
 
     @property
@@ -126,6 +132,11 @@ class ArrayDescription:
         return self._metadata.compressors
 
     @property
+    def serializer(self) -> Any:
+        """The v3 codec between array and bytes, of chunks within shards where there are any; None in v2."""
+        return self._metadata.serializer
+
+    @property
     def filters(self) -> tuple[Any, ...]:
         """What transforms chunks before compression: v3 codecs, or the numcodecs configurations of v2."""
         return self._metadata.filters
@@ -138,9 +149,34 @@ class ArrayDescription:
     @property
     def cdata_shape(self) -> tuple[int, ...]:
         """Chunks along each axis, within shards where there are any."""
-        return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
+        inner = self._metadata.inner_chunks
+        if inner is None:
+            return self._grid.shape
+        # Shards are whole numbers of chunks, so these lie regularly whatever the shards' lengths are.
+        return tuple(-(-size // chunk) for size, chunk in zip(self.shape, inner, strict=True))
 
     @property
     def nchunks(self) -> int:
         """Number of chunks, those within shards counted one by one; ``grid.size`` counts the shards."""
         return math.prod(self.cdata_shape)
+
+    @property
+    def read_chunk_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """For each axis the lengths of its chunks, within shards where there are any, cut at the array's end.
+
+        >>> import streamzarr.zarr as zarr
+        >>> zarr.create_array("memory://", shape=(10,), dtype="i2", chunks=(2,), shards=(4,)).read_chunk_sizes
+        ((2, 2, 2, 2, 2),)
+        """
+        inner = self._metadata.inner_chunks
+        return (self._grid if inner is None else regular_grid(self.shape, inner)).lengths
+
+    @property
+    def write_chunk_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """For each axis the lengths of what is written at once: of shards, or of chunks where there are none.
+
+        >>> import streamzarr.zarr as zarr
+        >>> zarr.create_array("memory://", shape=(9,), dtype="i2", chunks=[[3, 4, 2]]).write_chunk_sizes
+        ((3, 4, 2),)
+        """
+        return self._grid.lengths

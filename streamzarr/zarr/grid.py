@@ -1,7 +1,8 @@
 # ruff: noqa: D102 - methods are documented by Axis
 """How an array is cut into chunks: pure arithmetic, no I/O.
 
-A grid is one :class:`Axis` per dimension; the indexing planner asks axes, never the grid's kind.
+A grid is one :class:`Axis` per dimension; the indexing planner asks axes, never the grid's kind. For axes
+whose chunks differ in length see ``rectilinear``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,11 @@ class Grid:
         """Number of chunks."""
         return math.prod(self.shape)
 
+    @property
+    def lengths(self) -> tuple[tuple[int, ...], ...]:
+        """For each axis the lengths of its chunks, cut at the array's end."""
+        return tuple(tuple(map(axis.valid, range(axis.count))) for axis in self.axes)
+
     def slices(self, index: tuple[int, ...]) -> tuple[slice, ...]:
         """Return where chunk `index` lies in the array, cut at the array's end."""
         self.check(index)
@@ -169,6 +175,14 @@ class RegularChunks:
         """Return the chunks of an array of `shape`."""
         return regular_grid(shape, self.chunk_shape)
 
-    def to_json(self) -> dict[str, object]:
+    def resized(self, shape: tuple[int, ...], unit: tuple[int, ...] | None = None) -> Self:
+        """Return the grid of an array that changes to `shape`: the same."""
+        return self
+
+    def to_json(self) -> dict[str, Any]:
         """Return the v3 ``chunk_grid``."""
         return {"name": "regular", "configuration": {"chunk_shape": list(self.chunk_shape)}}
+
+    def __str__(self) -> str:
+        """Return the chunk shape."""
+        return str(self.chunk_shape)

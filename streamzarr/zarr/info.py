@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from streamzarr.zarr.grid import RegularChunks
+from streamzarr.zarr.rectilinear import RectilinearChunks
+
 if TYPE_CHECKING:
     from streamzarr.zarr.array import Array
 
@@ -18,8 +21,8 @@ class ArrayInfo:
     data_type: str
     fill_value: Any
     shape: tuple[int, ...]
-    shard_shape: tuple[int, ...] | None
-    chunk_shape: tuple[int, ...]
+    shard_shape: tuple[int, ...] | RectilinearChunks | None
+    chunk_shape: tuple[int, ...] | RectilinearChunks
     order: str
     read_only: bool
     store_type: str
@@ -30,14 +33,16 @@ class ArrayInfo:
     @classmethod
     def of(cls, array: Array) -> ArrayInfo:
         """Describe `array`; reads nothing."""
+        grid, inner = array.metadata.chunk_grid, array.metadata.inner_chunks
+        unit = grid.chunk_shape if isinstance(grid, RegularChunks) else grid
         return cls(
             "Array",
             array.zarr_format,
             str(array.dtype),
             array.fill_value,
             array.shape,
-            array.shards,
-            array.chunks,
+            None if inner is None else unit,
+            unit if inner is None else inner,
             array.order,
             array.read_only,
             type(array.store).__name__,

@@ -110,8 +110,8 @@ class ChunkMap:
 
     def _units_of(self, target: Array) -> Grid:
         """Return what to cut into tasks, and how, so that each writes one whole unit of `target`."""
-        source, kind = self.array, "shard" if target.shards else "chunk"
-        unit = target.shards or target.chunks
+        source, kind = self.array, "shard" if target.metadata.inner_chunks else "chunk"
+        unit = target.metadata.chunk_grid
         if target.shape != source.shape and target.grid.shape != source.grid.shape:
             raise ConfigError(
                 f"{target.url}: its {target.grid.shape} {kind}s of shape {unit} do not correspond one to one "

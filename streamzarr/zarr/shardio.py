@@ -38,20 +38,10 @@ class ShardIO(ChunkIO):
     shard keeps the encoded bytes of the inner chunks that it does not touch.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        path: str,
-        url: str,
-        metadata: ArrayMetadata,
-        limits: Limits,
-        *,
-        write_empty: bool,
-        cache: ArrayCache | None = None,
-    ) -> None:
-        super().__init__(store, path, url, metadata, limits, write_empty=write_empty, cache=cache)
-        assert isinstance(self._chain.array_bytes, ShardingCodec)
-        self._layout: ShardLayout = self._chain.array_bytes.layout
+    def _layout(self, index: tuple[int, ...]) -> ShardLayout:
+        codec = self.chain(index).array_bytes
+        assert isinstance(codec, ShardingCodec)
+        return codec.layout
 
     def shares(self, count: int) -> Shares:
         """Return how to divide work on `count` shards, each of which divides its own."""
@@ -69,7 +59,7 @@ class ShardIO(ChunkIO):
         out[part.target] = block
 
     def _read_inner(self, part: Part, view: NDArray, missing: Missing) -> None:
-        layout, key = self._layout, self.key(part.chunk)
+        layout, key = self._layout(part.chunk), self.key(part.chunk)
         inners: Iterable[Part] = plan(part.selected, layout.grid)
         keep: Keep | None = None
         if self._cache is not None:
@@ -100,17 +90,17 @@ class ShardIO(ChunkIO):
             [data] = self._store.get_ranges(key, [RangeRequest(fetch.start, fetch.stop)])
             with self._locating(part.chunk):
                 pieces = [wanted[number] for number in fetch.pieces]
-                self._place(memoryview(data), fetch.start, pieces, view, keep)
+                self._place(layout, memoryview(data), fetch.start, pieces, view, keep)
 
     def _place(
         self,
+        layout: ShardLayout,
         data: memoryview,
         start: int,
         wanted: list[tuple[Part, tuple[int, int]]],
         view: NDArray,
         keep: Keep | None,
     ) -> None:
-        layout = self._layout
 
         def place(item: tuple[Part, tuple[int, int]]) -> None:
             inner, (first, stop) = item
@@ -133,7 +123,7 @@ class ShardIO(ChunkIO):
         parallel.for_each(place, wanted, threads)
 
     def _update(self, part: Part, piece: NDArray) -> None:
-        layout, key = self._layout, self.key(part.chunk)
+        layout, key = self._layout(part.chunk), self.key(part.chunk)
         stored = get_optional(self._store, key)
         with self._locating(part.chunk):
             encoded: dict[tuple[int, ...], bytes | bytearray | memoryview] = {}

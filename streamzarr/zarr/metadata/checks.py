@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from streamzarr.errors import LimitExceededError, MetadataError
 from streamzarr.limits import Limits
+from streamzarr.zarr.codecs.base import Codec
+from streamzarr.zarr.codecs.sharding import ShardingCodec
+from streamzarr.zarr.grid import RegularChunks
+from streamzarr.zarr.rectilinear import RectilinearChunks
 
 
 def check_lengths(document: dict[str, Any], key: str, where: str, *, least: int) -> tuple[int, ...]:
@@ -35,6 +40,25 @@ def check_rank(shape: tuple[int, ...], chunks: tuple[int, ...], where: str, limi
     for length, chunk in zip(shape, chunks, strict=True):
         if length and not chunk:
             raise MetadataError(f"{where}: shape {list(shape)} has chunks of length 0: {list(chunks)}")
+
+
+def check_coverage(
+    shape: tuple[int, ...], chunk_grid: RegularChunks | RectilinearChunks, codecs: Sequence[Codec], where: str
+) -> None:
+    """Check that rectilinear chunks cover an array of `shape`, and that shards of every length can be cut."""
+    if isinstance(chunk_grid, RegularChunks):
+        return
+    inner = codecs[0].chunk_shape if isinstance(codecs[0], ShardingCodec) else (1,) * len(shape)
+    for axis, (length, unit) in enumerate(zip(shape, inner, strict=True)):
+        if chunk_grid.covered(axis) < length:
+            raise MetadataError(
+                f"{where}: axis {axis}: chunks cover {chunk_grid.covered(axis)} of {length} elements"
+            )
+        if any(shard % unit for shard in chunk_grid.lengths(axis)):
+            raise MetadataError(
+                f"{where}: axis {axis}: shards of {sorted(chunk_grid.lengths(axis))} "
+                f"cannot be divided into chunks of {unit}"
+            )
 
 
 def check_attributes(value: Any, where: str) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class ArrayMetadataV2:
 
     zarr_format: ClassVar[int] = 2
     dimension_names: ClassVar[None] = None
+    inner_chunks: ClassVar[None] = None
+    serializer: ClassVar[None] = None
 
     shape: tuple[int, ...]
     data_type: DataType

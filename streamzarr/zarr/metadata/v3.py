@@ -11,17 +11,24 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from streamzarr.errors import MetadataError
+from streamzarr.errors import MetadataError, UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
-from streamzarr.zarr.codecs.base import ArrayArray, BytesBytes, ChunkSpec, Codec
+from streamzarr.zarr.codecs.base import ArrayArray, ArrayBytes, BytesBytes, ChunkSpec, Codec
 from streamzarr.zarr.codecs.chain import CodecChain, codec_chain
-from streamzarr.zarr.codecs.registry import parse_codecs
+from streamzarr.zarr.codecs.registry import lookup, parse_codecs
 from streamzarr.zarr.codecs.sharding import ShardingCodec
 from streamzarr.zarr.dtypes import DataType, data_type_from_v3
 from streamzarr.zarr.dtypes.base import JSON, named
 from streamzarr.zarr.grid import Grid, RegularChunks
 from streamzarr.zarr.keys import ChunkKeys, parse_chunk_keys
-from streamzarr.zarr.metadata.checks import check_attributes, check_lengths, check_lengths_of, check_rank
+from streamzarr.zarr.metadata.checks import (
+    check_attributes,
+    check_coverage,
+    check_lengths,
+    check_lengths_of,
+    check_rank,
+)
+from streamzarr.zarr.rectilinear import RectilinearChunks
 
 ZARR_JSON = "zarr.json"
 
@@ -48,7 +55,7 @@ class ArrayMetadataV3:
 
     shape: tuple[int, ...]
     data_type: DataType
-    chunk_grid: RegularChunks
+    chunk_grid: RegularChunks | RectilinearChunks
     chunk_keys: ChunkKeys
     fill_value: Any
     codecs: tuple[Codec, ...]
@@ -56,6 +63,10 @@ class ArrayMetadataV3:
     dimension_names: tuple[str | None, ...] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     """Unknown keys that need not be understood; kept when the document is written again (trap T18)."""
+    ignored_codecs: tuple[tuple[int, JSON], ...] = ()
+    """Unknown codecs that need not be understood, each with its place in the list; kept like `extra`."""
+    ignored_transformers: tuple[JSON, ...] = ()
+    """Storage transformers that need not be understood; kept like `extra`."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -73,14 +84,33 @@ class ArrayMetadataV3:
         return first if isinstance(first, ShardingCodec) else None
 
     @property
+    def inner_chunks(self) -> tuple[int, ...] | None:
+        """Shape of the chunks inside of shards; None without sharding."""
+        return self._sharding.chunk_shape if self._sharding else None
+
+    @property
     def chunks(self) -> tuple[int, ...]:
-        """Shape of the chunks, inside the shards where there are any."""
-        return self._sharding.chunk_shape if self._sharding else self.chunk_grid.chunk_shape
+        """Shape of the chunks, inside the shards where there are any.
+
+        Raises
+        ------
+        streamzarr.errors.UnsupportedError
+            The chunks of a rectilinear grid have no one shape.
+        """
+        return self.inner_chunks or self._one_shape("chunks")
 
     @property
     def shards(self) -> tuple[int, ...] | None:
-        """Shape of the shards; None without sharding."""
-        return self.chunk_grid.chunk_shape if self._sharding else None
+        """Shape of the shards; None without sharding. Raises as :attr:`chunks`."""
+        return self._one_shape("shards") if self._sharding else None
+
+    def _one_shape(self, what: str) -> tuple[int, ...]:
+        if isinstance(self.chunk_grid, RegularChunks):
+            return self.chunk_grid.chunk_shape
+        raise UnsupportedError(
+            f"{what} of a rectilinear grid have no one shape, here {self.chunk_grid}; "
+            "see grid, read_chunk_sizes and write_chunk_sizes of the array"
+        )
 
     @property
     def _chunk_codecs(self) -> tuple[Codec, ...]:
@@ -90,6 +120,11 @@ class ArrayMetadataV3:
     def filters(self) -> tuple[ArrayArray, ...]:
         """The array to array codecs."""
         return tuple(codec for codec in self._chunk_codecs if isinstance(codec, ArrayArray))
+
+    @property
+    def serializer(self) -> ArrayBytes:
+        """The array to bytes codec."""
+        return next(codec for codec in self._chunk_codecs if isinstance(codec, ArrayBytes))
 
     @property
     def compressors(self) -> tuple[BytesBytes, ...]:
@@ -110,7 +145,7 @@ class ArrayMetadataV3:
 
     def with_shape(self, shape: tuple[int, ...]) -> Self:
         """Return this metadata for an array of another `shape` of the same rank."""
-        return replace(self, shape=shape)
+        return replace(self, shape=shape, chunk_grid=self.chunk_grid.resized(shape, self.inner_chunks))
 
     def with_attributes(self, attributes: dict[str, Any]) -> Self:
         """Return this metadata with other attributes."""
@@ -127,9 +162,12 @@ class ArrayMetadataV3:
             "codecs": [codec.to_json() for codec in self.codecs],
             "attributes": self.attributes,
         }
+        for place, codec in self.ignored_codecs:
+            document["codecs"].insert(place, codec)
         if self.dimension_names is not None:
             document["dimension_names"] = list(self.dimension_names)
-        return document | {"zarr_format": 3, "node_type": "array", "storage_transformers": []} | self.extra
+        document |= {"zarr_format": 3, "node_type": "array"}
+        return document | {"storage_transformers": list(self.ignored_transformers)} | self.extra
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """Return every document of the array by its name below the array's path."""
@@ -147,8 +185,7 @@ class ArrayMetadataV3:
             Rank or chunk size above `limits`.
         """
         extra = _extra_keys(document, _ARRAY_KEYS, where)
-        if document.get("storage_transformers"):
-            raise MetadataError(f"{where}: storage_transformers are not supported")
+        transformers = _transformers(document.get("storage_transformers"), where)
         shape = check_lengths(document, "shape", where, least=0)
         chunk_grid = _chunk_grid(document.get("chunk_grid"), f"{where}: chunk_grid")
         check_rank(shape, chunk_grid.chunk_shape, where, limits)
@@ -159,9 +196,11 @@ class ArrayMetadataV3:
             fill_value = data_type.fill_from_json(document["fill_value"], 3)
         except (ValueError, TypeError, OverflowError) as error:
             raise MetadataError(f"{where}: fill_value for {data_type.to_v3()!r}: {error}") from error
-        codecs = parse_codecs(document.get("codecs"), f"{where}: codecs")
+        understood, ignored = _split_codecs(document.get("codecs"))
+        codecs = parse_codecs(understood, f"{where}: codecs")
         spec = ChunkSpec(chunk_grid.chunk_shape, data_type.dtype, fill_value)
         chain = codec_chain(codecs, spec, where=f"{where}: codecs", limits=limits)
+        check_coverage(shape, chunk_grid, chain.codecs, where)
         return cls(
             shape,
             data_type,
@@ -172,6 +211,8 @@ class ArrayMetadataV3:
             check_attributes(document.get("attributes"), where),
             _dimension_names(document.get("dimension_names"), len(shape), where),
             extra,
+            ignored,
+            transformers,
         )
 
 
@@ -233,15 +274,48 @@ def parse_v3(
 def _extra_keys(document: dict[str, Any], known: frozenset[str], where: str) -> dict[str, Any]:
     extra = {key: value for key, value in document.items() if key not in known}
     for key, value in extra.items():
-        if not isinstance(value, dict) or value.get("must_understand") is not False:
+        if not _may_be_ignored(value):
             raise MetadataError(f"{where}: unknown key {key!r}, and it does not say must_understand: false")
     return extra
 
 
-def _chunk_grid(document: JSON, where: str) -> RegularChunks:
+def _may_be_ignored(extension: JSON) -> bool:
+    """Tell whether an extension says that readers and writers that do not know it can do without.
+
+    Specification, "must_understand". Data types, chunk grids and chunk key encodings cannot say so.
+    """
+    return isinstance(extension, dict) and extension.get("must_understand") is False
+
+
+def _split_codecs(documents: JSON) -> tuple[JSON, tuple[tuple[int, JSON], ...]]:
+    """Split a list of codecs into those to be understood, and those that are unknown and can be ignored."""
+    if not isinstance(documents, list):
+        return documents, ()
+    ignored = tuple(
+        (place, each)
+        for place, each in enumerate(documents)
+        if _may_be_ignored(each) and isinstance(each.get("name"), str) and lookup(each["name"]) is None
+    )
+    places = {place for place, _ in ignored}
+    return [each for place, each in enumerate(documents) if place not in places], ignored
+
+
+def _transformers(documents: JSON, where: str) -> tuple[JSON, ...]:
+    """Return storage transformers; none is known, so all must be ones that can be ignored."""
+    if not isinstance(documents, list | tuple | None) or not all(map(_may_be_ignored, documents or ())):
+        raise MetadataError(f"{where}: storage_transformers are not supported, got {documents!r}")
+    return tuple(documents or ())
+
+
+def _chunk_grid(document: JSON, where: str) -> RegularChunks | RectilinearChunks:
     name, configuration = named(document) or (None, {})
+    if name == "rectilinear":
+        try:
+            return RectilinearChunks.from_configuration(configuration)
+        except ValueError as error:
+            raise MetadataError(f"{where}: rectilinear: {error}") from error
     if name != "regular":
-        raise MetadataError(f"{where}: expected the regular grid, got {document!r}")
+        raise MetadataError(f"{where}: expected a regular or rectilinear grid, got {document!r}")
     if configuration.keys() != {"chunk_shape"}:
         raise MetadataError(f"{where}: expected a chunk_shape and nothing else, got {configuration!r}")
     return RegularChunks(check_lengths_of(configuration["chunk_shape"], f"{where}: chunk_shape", least=0))

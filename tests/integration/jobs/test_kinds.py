@@ -1,6 +1,7 @@
 """Every kind of job, on every broker, read back by zarr-python and compared with numpy."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import zarr
 
 import streamzarr as sz
+from streamzarr.errors import ConfigError
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -134,3 +136,15 @@ def test_a_chunk_that_is_not_stored_reads_as_fill(embedded):
     array[5:] = 1
     assert embedded.run("copy", "a.zarr", "b.zarr", compressors="gzip").complete
     assert sz.open_array(embedded.url("b.zarr"))[...].tolist() == [7] * 5 + [1] * 5
+
+
+def test_a_source_with_rectilinear_chunks_gets_regular_ones(embedded):
+    data = np.arange(120).reshape(10, 12)
+    sz.create_array(embedded.url("a.zarr"), data=data, chunks=[[3, 4, 3], 5])
+    with pytest.raises(ConfigError, match=r"rectilinear, \(\[3, 4, 3\], 5\).*say which chunks"):
+        embedded.submit("copy", "a.zarr", "b.zarr")
+    assert not os.path.exists(embedded.url("b.zarr"))
+    assert embedded.run("copy", "a.zarr", "b.zarr", chunks=4, workers=1).written == 9
+    copied = sz.open_array(embedded.url("b.zarr"))
+    assert copied.chunks == (4, 4)
+    assert np.array_equal(copied[:], data)

@@ -235,3 +235,11 @@ def test_answers_to_help_load_no_heavy_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_info_shows_rectilinear_chunks(folder):
+    sz.create_array("a.zarr", shape=(10, 12), dtype="i4", chunks=[[3, 4, 3], 5])
+    sz.create_array("b.zarr", shape=(10,), dtype="i4", chunks=(2,), shards=[[4, 6]])
+    assert "chunks            ([3, 4, 3], 5)\n" in run("info", "a.zarr").output
+    facts = json.loads(run("info", "b.zarr", "--json").output)
+    assert (facts["chunks"], facts["shards"], facts["number_of_chunks"]) == ([2], [[4, 6]], 5)
