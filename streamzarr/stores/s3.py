@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, PreconditionFailedError, StoreError
 from streamzarr.stores.base import (
@@ -40,8 +40,10 @@ from streamzarr.stores.s3_client import (
     status_of,
     store_error,
 )
-from streamzarr.stores.s3_direct import DirectAnswer
+from streamzarr.stores.s3_direct import NO_VALUE, DirectAnswer
 from streamzarr.stores.url import StoreURL
+
+T = TypeVar("T")
 
 MULTIPART_BYTES = 64 << 20
 """Values above this size go in parts; S3 takes up to 5 GiB in one request."""
@@ -165,7 +167,21 @@ class S3Store(Store):
             f"{self.url}: key {key!r} is being replaced all the time; cannot read one version of it"
         )
 
+    def get_into(self, key: str, buffer: bytearray | memoryview) -> int | None:
+        check_key(key)
+        direct, full = self._client.direct, self._below + key
+        with memoryview(buffer) as view:
+            answer = direct.get(self._bucket, full, {}, view) if direct else None
+        if answer is None:
+            return super().get_into(key, buffer)
+        return None if answer.data is None else answer.size
+
     def head(self, key: str) -> ObjectInfo:
+        check_key(key)
+        direct = self._client.direct
+        found = direct.head(self._bucket, self._below + key) if direct else None
+        if found is not None:
+            return ObjectInfo(found[0], _bare(found[1]))
         answer = self._head(key)
         if answer is None:
             raise self._missing(key)
@@ -202,12 +218,13 @@ class S3Store(Store):
             try:
                 with client.direct.watching(self._bucket, full) if client.direct else nullcontext():
                     answer = client.boto.get_object(Bucket=self._bucket, Key=full, **request)
-                return DirectAnswer(answer["Body"].read(), answer["ETag"], "ContentRange" in answer)
+                data = answer["Body"].read()
+                return DirectAnswer(data, len(data), answer["ETag"], "ContentRange" in answer)
             except self._errors as error:
                 if is_missing(error):
-                    return DirectAnswer(None, "", False)
+                    return NO_VALUE
                 if status_of(error) == 416:  # starts past the end
-                    return DirectAnswer(b"", self.head(key).etag, True)
+                    return DirectAnswer(b"", 0, self.head(key).etag, True)
                 if status_of(error) == 412:
                     raise PreconditionFailedError(f"{self.url}: key {key!r} was replaced") from error
                 if status_of(error) or attempt == MAX_TRIES - 1:
@@ -216,7 +233,6 @@ class S3Store(Store):
         raise AssertionError("the last try returns or raises")
 
     def _head(self, key: str) -> dict[str, Any] | None:
-        check_key(key)
         try:
             answer: dict[str, Any] = self._client.boto.head_object(Bucket=self._bucket, Key=self._below + key)
         except self._errors as error:
@@ -234,10 +250,9 @@ class S3Store(Store):
         view = as_bytes_view(data)
         if if_match is not None or if_none_match:
             return self._put_conditional(key, view, if_match, if_none_match)
+        send = self._put_parts if len(view) > MULTIPART_BYTES else self._put_object
         try:
-            if len(view) > MULTIPART_BYTES:
-                return self._put_parts(key, view)
-            return self._put_object(key, view)
+            return self._until_judged(lambda: send(key, view))
         except self._errors as error:
             raise store_error(self.url, "write", key, error) from error
 
@@ -260,11 +275,15 @@ class S3Store(Store):
                 raise self._unexpected(key, found, if_match)
             condition["IfMatch"] = self._etag_header(if_match)
         try:
-            self._client.boto.delete_object(Bucket=self._bucket, Key=self._below + key, **condition)
+            self._until_judged(
+                lambda: self._client.boto.delete_object(
+                    Bucket=self._bucket, Key=self._below + key, **condition
+                )
+            )
         except self._errors as error:
             if is_missing(error) and if_match is None:
                 return
-            if status_of(error) in (404, 409, 412) and if_match is not None:
+            if status_of(error) in (404, 412) and if_match is not None:
                 raise self._unexpected(key, self._head(key), if_match) from error
             raise store_error(self.url, "delete", key, error) from error
 
@@ -301,37 +320,43 @@ class S3Store(Store):
         request: dict[str, Any] = {"Metadata": {_TOKEN: token}}
         if if_none_match:
             request["IfNoneMatch"] = "*"
-        bare = False
-        for attempt in range(MAX_TRIES):
+        send = self._put_parts if len(view) > MAX_SINGLE_PUT_BYTES else self._put_object
+        for bare in (False, True):
             if if_match is not None:
                 request["IfMatch"] = if_match if bare else self._etag_header(if_match)
             try:
-                if len(view) > MAX_SINGLE_PUT_BYTES:
-                    etag = self._put_parts(key, view, **request)
-                else:
-                    etag = self._put_object(key, view, **request)
+                etag = self._until_judged(lambda: send(key, view, **request))
             except self._errors as error:
                 status = status_of(error)
-                if (
-                    status == 409 and attempt < MAX_TRIES - 1
-                ):  # two conditional puts at once: neither was judged
-                    _pause(attempt)
-                    continue
                 if status not in (0, 404, 409, 412) or code_of(error) == "NoSuchBucket":
                     raise store_error(self.url, "write", key, error) from error
                 found = self._head(key)
                 if found is not None and found["Metadata"].get(_TOKEN) == token:
                     return _bare(found["ETag"])  # an earlier try was carried out and its answer lost
-                if not status:
+                if status in (0, 409):
                     raise store_error(self.url, "write", key, error) from error
                 if status == 412 and found is not None and _bare(found["ETag"]) == if_match and not bare:
-                    bare = True  # refused though it matches: a server that compares the quotes too
-                    continue
+                    continue  # refused though it matches: a server that compares the quotes too
                 raise self._unexpected(key, found, if_match) from error
             if bare:
                 self._client.quotes_etags = False
             return etag
-        raise StoreError(f"{self.url}: cannot write {key!r}: other writers are in conflict all the time")
+        raise AssertionError("the second try returns or raises")
+
+    def _until_judged(self, request: Callable[[], T]) -> T:
+        """Carry out a request that changes a value, again while the server says 409.
+
+        AWS does when another request for the key was under way (``ConditionalRequestConflict``,
+        ``OperationAborted``), versitygw when a directory that it was about to use has been pruned.
+        """
+        for attempt in range(MAX_TRIES - 1):
+            try:
+                return request()
+            except self._errors as error:
+                if status_of(error) != 409:
+                    raise
+                _pause(attempt)
+        return request()
 
     def _put_object(self, key: str, view: memoryview, **request: Any) -> str:
         answer = self._client.boto.put_object(
@@ -343,8 +368,8 @@ class S3Store(Store):
         """Send the value in parts, which become the object in the last request; aborted when one fails."""
         boto, full = self._client.boto, self._below + key
         condition = {name: request[name] for name in ("IfMatch", "IfNoneMatch") if name in request}
-        metadata = {name: request[name] for name in ("Metadata",) if name in request}
-        upload = boto.create_multipart_upload(Bucket=self._bucket, Key=full, **metadata)["UploadId"]
+        metadata = request.get("Metadata") or {_TOKEN: uuid.uuid4().hex}
+        upload = boto.create_multipart_upload(Bucket=self._bucket, Key=full, Metadata=metadata)["UploadId"]
         size = max(PART_BYTES, -(-len(view) // MAX_PARTS))
 
         def send(number: int) -> dict[str, Any]:
@@ -359,7 +384,11 @@ class S3Store(Store):
             answer = boto.complete_multipart_upload(
                 Bucket=self._bucket, Key=full, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
             )
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, self._errors) and code_of(error) == "NoSuchUpload":
+                found = self._head(key)
+                if found is not None and found["Metadata"] == metadata:
+                    return _bare(found["ETag"])  # completed by an earlier try, whose answer was lost
             self._abort(full, upload)
             raise
         return _bare(answer["ETag"])

@@ -66,16 +66,18 @@ class S3Client:
         """Whether ``If-Match`` takes the etag in quotes, as HTTP says; Ceph wants it bare."""
 
 
-_clients: dict[tuple[int, S3Config], S3Client] = {}
+_clients: dict[S3Config, S3Client] = {}
 _lock = threading.Lock()
 
 
-def _renew_lock() -> None:
-    global _lock
+def _forget_clients() -> None:
+    """Let a forked child make its own: connections, and locks that were held, stay with the parent."""
+    global _clients, _lock
+    _clients = {}
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+os.register_at_fork(after_in_child=_forget_clients)
 
 
 def client_for(config: S3Config) -> S3Client:
@@ -86,16 +88,15 @@ def client_for(config: S3Config) -> S3Client:
     streamzarr.errors.StoreError
         boto3 refuses the configuration: unknown profile, no region, malformed endpoint.
     """
-    from botocore.exceptions import BotoCoreError
-
-    key = (os.getpid(), config)
-    client = _clients.get(key)
+    client = _clients.get(config)
     if client is None:
+        from botocore.exceptions import BotoCoreError
+
         with _lock:
-            client = _clients.get(key)
+            client = _clients.get(config)
             if client is None:
                 try:
-                    client = _clients[key] = S3Client(config)
+                    client = _clients[config] = S3Client(config)
                 except (BotoCoreError, ValueError) as error:
                     raise StoreError(f"s3: no client for {config}: {error}") from error
     return client

@@ -1,23 +1,30 @@
-"""Reading objects without most of boto3: botocore signs, urllib3 carries, nothing else is on the way.
+"""Reading objects without boto3 on the way: it says where and as whom, ours is what signs and carries.
 
 boto3 takes some 2 ms of processor time for one ``GetObject`` of any size (user agent, endpoint rules, event
-hooks, header parsing); this takes a quarter of it, which small chunks notice. Only the plain case is served:
-what is not, from a redirect to a throttled or cut-off answer, is asked for again through boto3, which has the
-rules for it.
+hooks, header parsing); this takes a tenth of it, which small chunks notice. Only the plain case is served:
+what is not, from a redirect to a throttled or cut-off answer, is asked for again through boto3, which has
+the rules for it.
 """
 
 from __future__ import annotations
 
 import re
+import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies
 
+from streamzarr.stores.s3_sign import NO_BODY, Signer
+from streamzarr.stores.s3_wire import Answer, NotPlainError, Wire
+
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/]+)/s3/aws4_request")
+_NEEDS_QUOTING = re.compile(r"[^A-Za-z0-9/_.~-]")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +32,27 @@ class DirectAnswer:
     """What a plain read gave."""
 
     data: bytes | None
-    """The value or the range of it; ``None`` when the key holds none."""
+    """The value or the range of it; empty when it went into a buffer; ``None`` when the key holds none."""
+    size: int
+    """Bytes of the value or range, more than a buffer that was too small has taken."""
     etag: str
     """As sent, in quotes."""
     partial: bool
     """The server sent the range that was asked for, and not the whole value."""
 
 
+NO_VALUE = DirectAnswer(None, 0, "", False)
+
+
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where and how boto3 reads the objects of one bucket."""
 
-    pool: Any
-    origin: str
+    wire: Wire
+    host: str
     path: str
-    region: str | None
-    """Region to sign for; ``None`` where nothing is signed."""
+    signer: Signer | None
+    """``None`` where nothing is signed."""
 
 
 class DirectReader:
@@ -58,52 +70,63 @@ class DirectReader:
     """
 
     def __init__(self, session: Any, boto: Any) -> None:
-        import urllib3
-        from botocore.httpsession import get_cert_path
-
-        config = boto.meta.config
+        self._config = boto.meta.config
+        self._ca_bundle = session._session.get_config_variable("ca_bundle")
         self._credentials = session.get_credentials()
-        self._failures = (urllib3.exceptions.HTTPError, OSError)
-        self._manager = urllib3.PoolManager(
-            maxsize=config.max_pool_connections,
-            timeout=urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout),
-            ca_certs=session._session.get_config_variable("ca_bundle") or get_cert_path(True),
-            cert_reqs="CERT_REQUIRED",
-        )
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
+        self._wires: dict[tuple[str, str, int], Wire] = {}
+        self._lock = threading.Lock()
         self._watched = threading.local()
         if not getproxies():  # boto3 knows the way through them
             boto.meta.events.register("before-send.s3.GetObject", self._learn)
 
-    def get(self, bucket: str, key: str, headers: dict[str, str]) -> DirectAnswer | None:
-        """Read the object `key`; ``None`` when boto3 must be asked instead."""
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
+    def get(
+        self, bucket: str, key: str, headers: Mapping[str, str], buffer: memoryview | None = None
+    ) -> DirectAnswer | None:
+        """Read the object `key`, into `buffer` where one is given; ``None`` when boto3 must be asked."""
+        answer = self._ask("GET", bucket, key, headers, buffer)
+        if answer is None:
+            return None
+        if answer.status in (200, 206):
+            return DirectAnswer(answer.body, answer.size, answer.field("etag"), answer.status == 206)
+        if answer.status == 404 and b"<Code>NoSuchKey</Code>" in answer.body:
+            return NO_VALUE
+        return None
 
+    def head(self, bucket: str, key: str) -> tuple[int, str] | None:
+        """Return size and etag of the object `key`; ``None`` when boto3 must be asked instead."""
+        answer = self._ask("HEAD", bucket, key, {}, None)
+        if answer is None or answer.status != 200:
+            return None
+        size = answer.field("content-length")
+        return (int(size), answer.field("etag")) if size.isascii() and size.isdigit() else None
+
+    def _ask(
+        self, method: str, bucket: str, key: str, headers: Mapping[str, str], buffer: memoryview | None
+    ) -> Answer | None:
         place = self._places.get(bucket)
         if place is None:
             return None
         path = place.path + _quoted(key)
-        request = AWSRequest(method="GET", url=place.origin + path, headers=headers)
-        if place.region is not None:
+        fields = {"host": place.host}
+        for name, value in headers.items():
+            fields[name.lower()] = value
+        if place.signer is not None:
             # Credentials are asked for each time: they may have been renewed.
-            S3SigV4Auth(self._credentials.get_frozen_credentials(), "s3", place.region).add_auth(request)
-        try:
-            answer = place.pool.urlopen(
-                "GET",
-                path,
-                headers=dict(request.headers.items()),
-                retries=False,
-                redirect=False,
-                decode_content=False,
+            credentials = self._credentials.get_frozen_credentials()
+            fields["x-amz-content-sha256"] = NO_BODY
+            fields["x-amz-date"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            if credentials.token:
+                fields["x-amz-security-token"] = credentials.token
+            fields["authorization"] = place.signer.authorization(
+                method, path, fields, credentials.access_key, credentials.secret_key
             )
-        except self._failures:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+        request = f"{method} {path} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode("latin-1")
+        try:
+            return place.wire.ask(request, buffer, bodiless=method == "HEAD")
+        except (NotPlainError, OSError):
             return None
-        if answer.status in (200, 206):
-            return DirectAnswer(answer.data, answer.headers.get("etag", ""), answer.status == 206)
-        if answer.status == 404 and b"<Code>NoSuchKey</Code>" in answer.data:
-            return DirectAnswer(None, "", False)
-        return None
 
     @contextmanager
     def watching(self, bucket: str, key: str) -> Iterator[None]:
@@ -122,18 +145,42 @@ class DirectReader:
         parts = urlsplit(request.url)
         authorization = request.headers.get("Authorization", b"")
         scope = _SCOPE.match(authorization if isinstance(authorization, str) else authorization.decode())
-        plain = parts.path.endswith(_quoted(key)) and not parts.query
-        if plain and (scope or not authorization):
-            origin = f"{parts.scheme}://{parts.netloc}"
-            self._places[bucket] = _Place(
-                self._manager.connection_from_url(origin),
-                origin,
-                parts.path.removesuffix(_quoted(key)),
-                scope[1] if scope else None,
-            )
-        else:
+        plain = parts.path.endswith(_quoted(key)) and not parts.query and parts.scheme in _DEFAULT_PORTS
+        if not plain or not (scope or not authorization):
             self._places.pop(bucket, None)
+            return
+        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        host = parts.hostname or ""
+        self._places[bucket] = Place(
+            self._wire(parts.scheme, host, port),
+            host if port == _DEFAULT_PORTS[parts.scheme] else parts.netloc,
+            parts.path.removesuffix(_quoted(key)),
+            Signer(scope[1]) if scope else None,
+        )
+
+    def _wire(self, scheme: str, host: str, port: int) -> Wire:
+        with self._lock:
+            wire = self._wires.get((scheme, host, port))
+            if wire is None:
+                wire = self._wires[scheme, host, port] = Wire(
+                    host,
+                    port,
+                    self._tls() if scheme == "https" else None,
+                    connect_seconds=self._config.connect_timeout,
+                    read_seconds=self._config.read_timeout,
+                )
+            return wire
+
+    def _tls(self) -> ssl.SSLContext:
+        """Return a context that trusts whom boto3 trusts."""
+        from botocore.httpsession import create_urllib3_context, get_cert_path
+
+        context: ssl.SSLContext = create_urllib3_context()
+        context.load_verify_locations(self._ca_bundle or get_cert_path(True))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.check_hostname = True
+        return context
 
 
 def _quoted(key: str) -> str:
-    return quote(key, safe="/-_.~")
+    return quote(key, safe="/-_.~") if _NEEDS_QUOTING.search(key) else key

@@ -1,4 +1,4 @@
-"""Fixtures of the job tests; ``tests/conftest.py`` loads this module as a plugin."""
+"""Fixtures of the job and store tests; ``tests/conftest.py`` loads this module as a plugin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.support.bench import TRANSFORMS, Bench
+from tests.support.tls import certificate  # noqa: F401 - a fixture
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])

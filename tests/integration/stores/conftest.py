@@ -1,52 +1,67 @@
-"""An S3 server for the tests: moto's, as a process, or any other that ``STREAMZARR_TEST_S3`` names."""
+"""S3 servers over the wire: which ones the tests run on.
 
+Always ``versitygw`` and ``moto``; also those that ``STREAMZARR_TEST_S3_SERVERS`` names: ``minio,rgw``.
+"""
+
+import contextlib
 import os
-import subprocess
-import sys
 import uuid
 
 import pytest
 
 from streamzarr.stores.s3 import S3Store
 from streamzarr.stores.s3_client import S3Config, client_for
+from tests.conftest import IN_CI
+from tests.support import s3_servers
 
-MOTO = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-server.start()
-print("http://%s:%d" % server.get_host_and_port(), flush=True)
-sys.stdin.read()
-"""
+ALWAYS = ["versitygw", "moto"]
+SERVERS = ALWAYS + [
+    name
+    for name in os.environ.get("STREAMZARR_TEST_S3_SERVERS", "").split(",")
+    if name in s3_servers.SERVERS and name not in ALWAYS
+]
+
+
+@contextlib.contextmanager
+def server(name):
+    """Run a server, or skip where it is not installed; in CI that is a failure."""
+    with contextlib.ExitStack() as stack:
+        try:
+            endpoint = stack.enter_context(s3_servers.running(name))
+        except s3_servers.NotInstalledError as missing:
+            message = f"tests on S3 servers need {missing}"
+            if IN_CI:
+                pytest.fail(message, pytrace=False)
+            pytest.skip(message)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_ACCESS_KEY_ID", s3_servers.ACCESS_KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", s3_servers.SECRET_KEY)
+        yield endpoint
+
+
+def new_bucket(endpoint):
+    """Make a bucket at `endpoint` and return its name."""
+    name = f"streamzarr-{uuid.uuid4().hex[:12]}"
+    client_for(S3Config(endpoint)).boto.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def s3_server(request):
+    """Name and endpoint of a running server."""
+    with server(request.param) as endpoint:
+        yield request.param, endpoint
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        given = os.environ.get("STREAMZARR_TEST_S3")
-        if given:
-            yield given
-            return
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testtest")
-        with subprocess.Popen(
-            [sys.executable, "-c", MOTO],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as server:
-            try:
-                yield server.stdout.readline().decode().strip()
-            finally:
-                server.kill()
+def s3_endpoint(s3_server):
+    return s3_server[1]
 
 
 @pytest.fixture(scope="session")
 def s3_bucket(s3_endpoint):
-    name = f"streamzarr-{uuid.uuid4().hex[:12]}"
-    client_for(S3Config(s3_endpoint)).boto.create_bucket(Bucket=name)
-    return name
+    return new_bucket(s3_endpoint)
 
 
 @pytest.fixture

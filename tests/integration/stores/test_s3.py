@@ -4,7 +4,6 @@ import io
 import multiprocessing
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -75,23 +74,6 @@ class Recorder:
         self.requests.append(request)
 
 
-class LostAnswers:
-    """Carries requests out, and loses the answers of the first `count`."""
-
-    def __init__(self, count):
-        self.count = count
-
-    def __call__(self, request, **_):
-        from botocore.exceptions import ConnectionClosedError
-        from botocore.httpsession import URLLib3Session
-
-        if not self.count:
-            return
-        self.count -= 1
-        assert URLLib3Session().send(request).status_code == 200
-        raise ConnectionClosedError(endpoint_url=request.url)
-
-
 class Answers:
     """Gives the answers of a list instead of the server's, then lets requests through."""
 
@@ -103,24 +85,6 @@ class Answers:
 
 
 # Conditional puts ---------------------------------------------------------------------------------------
-
-
-def test_a_lost_answer_to_a_conditional_put_is_recognised(s3_store):
-    with hooked(s3_store, "before-send.s3.PutObject", LostAnswers(1)):
-        etag = s3_store.put("a", b"1", if_none_match=True)
-    assert s3_store.fetch("a").data == b"1"
-    with hooked(s3_store, "before-send.s3.PutObject", LostAnswers(1)):
-        etag = s3_store.put("a", b"2", if_match=etag)
-    assert s3_store.fetch("a").etag == etag
-    assert s3_store.get("a") == b"2"
-
-
-def test_every_answer_lost_is_still_recognised(s3_store, monkeypatch):
-    monkeypatch.setattr(s3_client, "MAX_ATTEMPTS", 1)
-    monkeypatch.setattr(s3_client, "_clients", {})
-    with hooked(s3_store, "before-send.s3.PutObject", LostAnswers(5)):
-        etag = s3_store.put("a", b"1", if_none_match=True)
-    assert s3_store.head("a").etag == etag
 
 
 def test_the_same_value_of_another_writer_is_not_ours(s3_store):
@@ -367,21 +331,6 @@ class Boto:
         self.events.unregister("before-send.s3", self)
 
 
-class BadPool:
-    """Fails in a given way, as a server or the network does, until boto3 is watched again."""
-
-    def __init__(self, outcome):
-        self.outcome = outcome
-
-    def urlopen(self, *_, **__):
-        from urllib3.response import HTTPResponse
-
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        status, body = self.outcome
-        return HTTPResponse(io.BytesIO(body), status=status, preload_content=False)
-
-
 @pytest.fixture
 def fresh_client(monkeypatch):
     monkeypatch.setattr(s3_client, "_clients", {})
@@ -397,23 +346,6 @@ def test_after_the_first_read_boto3_is_not_asked(s3_store, fresh_client):
         with pytest.raises(KeyNotFoundError):
             s3_store.get("missing")
     assert boto.count == 0
-
-
-@pytest.mark.parametrize(
-    "outcome", ["cut off", "refused", (503, b"slow down"), (301, b""), (403, b""), (404, b"")]
-)
-def test_what_is_not_plain_is_asked_of_boto3(s3_store, fresh_client, outcome):
-    from urllib3.exceptions import ProtocolError
-
-    s3_store.put("a", b"1")
-    assert s3_store.get("a") == b"1"
-    direct, bucket = s3_store._client.direct, s3_store._bucket
-    bad = {"cut off": ProtocolError("cut off"), "refused": ConnectionRefusedError()}.get(outcome, outcome)
-    direct._places[bucket] = replace(direct._places[bucket], pool=BadPool(bad))
-    with Boto(s3_store) as boto:
-        assert s3_store.get("a") == b"1"
-        assert s3_store.get("a") == b"1"
-    assert boto.count == 1  # and learnt the way again
 
 
 # Places -------------------------------------------------------------------------------------------------
