@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from streamzarr import flow, jobs, queue, stores, zarr
+    from streamzarr import data, flow, jobs, queue, stores, zarr
     from streamzarr.fleet import Fleet
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
@@ -47,7 +47,7 @@ _HOMES = {
     "open_store": "stores",
     "transform": "jobs",
 }
-_LAYERS = ("flow", "jobs", "queue", "stores", "zarr")
+_LAYERS = ("data", "flow", "jobs", "queue", "stores", "zarr")
 
 __all__ = [
     "Array",
@@ -60,6 +60,7 @@ __all__ = [
     "chunk_keys",
     "create_array",
     "create_group",
+    "data",
     "flow",
     "jobs",
     "open",

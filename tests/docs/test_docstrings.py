@@ -1,19 +1,21 @@
 """The examples in the docstrings of all modules run."""
 
 import doctest
-import importlib
+import importlib.util
 import pkgutil
 
 import pytest
 
 import streamzarr
 
+NEEDS = {"streamzarr.data.torch": "torch"}
 MODULES = sorted(
     ["streamzarr"]
     + [
         module.name
         for module in pkgutil.walk_packages(streamzarr.__path__, "streamzarr.")
         if not module.name.endswith("__main__")
+        and (module.name not in NEEDS or importlib.util.find_spec(NEEDS[module.name]))
     ]
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
