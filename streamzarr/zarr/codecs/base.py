@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from streamzarr.errors import CodecError
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
 
@@ -167,3 +168,14 @@ def as_buffer(array: NDArray) -> memoryview:
 def worst_compression(bound: Bound) -> Bound:
     """Return an upper bound of what any usual compressor makes of incompressible input of `bound`."""
     return Bound(bound.size + (bound.size >> 3) + 4096, exact=False)
+
+
+FAILURES = (RuntimeError, ValueError, TypeError, OSError, EOFError, OverflowError, IndexError, AssertionError)
+"""What numcodecs and the standard library raise on input that they cannot decode."""
+
+
+def checked(name: str, decoded: BytesLike, bound: Bound) -> BytesLike:
+    """Return what codec `name` has decoded, if it has the size that `bound` asks for."""
+    if not bound.admits(len(decoded)):
+        raise CodecError(f"{name}: decoded to {len(decoded)} bytes, expected {bound}")
+    return decoded

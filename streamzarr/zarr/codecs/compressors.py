@@ -11,7 +11,6 @@ https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/zstd
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -19,7 +18,7 @@ import numcodecs
 
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
-from streamzarr.zarr.codecs import bounded
+from streamzarr.zarr.codecs import bounded, deflated, zstd_frames
 from streamzarr.zarr.codecs.base import Bound, BytesBytes, ChunkSpec, worst_compression
 
 
@@ -42,10 +41,6 @@ class ZstdCodec(BytesBytes):
     name: ClassVar[str] = "zstd"
     level: int = 0
     checksum: bool = False
-    _codec: Any = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_codec", numcodecs.Zstd(self.level, self.checksum))
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
@@ -62,8 +57,7 @@ class ZstdCodec(BytesBytes):
         return worst_compression(bound)
 
     def encode(self, data: BytesLike) -> BytesLike:
-        encoded: bytes = self._codec.encode(data)
-        return encoded
+        return zstd_frames.compress(data, self.level, self.checksum)
 
     def decode(self, data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
         return bounded.zstd(data, bound, out)
@@ -88,8 +82,7 @@ class GzipCodec(BytesBytes):
         return worst_compression(bound)
 
     def encode(self, data: BytesLike) -> BytesLike:
-        stream = zlib.compressobj(self.level, zlib.DEFLATED, 31)
-        return stream.compress(data) + stream.flush()
+        return deflated.compress_gzip(data, self.level)
 
     def decode(self, data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
         return bounded.gzip(data, bound, out)
