@@ -157,8 +157,13 @@ class Array(ArrayDescription, Chunkwise, Exchange):
                 f"{self._url}: out has shape {out.shape} and dtype {out.dtype}, "
                 f"expected {chosen.shape} and {self.dtype}"
             )
-        into = np.empty(chosen.count, self.dtype) if isinstance(chosen, Points) else out[chosen.expand]
         io = self._io
+        part = indexing.only_part(chosen, self._grid)
+        if part is not None:
+            assert isinstance(chosen, Selection)
+            io.read_part(part, out if out.ndim == len(chosen.axes) else out[chosen.expand], missing)
+            return out
+        into = np.empty(chosen.count, self.dtype) if isinstance(chosen, Points) else out[chosen.expand]
         shares = io.shares(indexing.count_parts(chosen, self._grid))
         parts = indexing.plan(chosen, self._grid, shares.run)
         parallel.for_each(lambda part: io.read_part(part, into, missing), parts, shares.threads)

@@ -28,7 +28,7 @@ from streamzarr.zarr.keys import encode_run
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes import get_optional
 from streamzarr.zarr.paths import key_below
-from streamzarr.zarr.runs import gather, read_run, tiles_of
+from streamzarr.zarr.runs import gather, read_one, read_run, tiles_of
 from streamzarr.zarr.scratch import Scratch
 
 Missing: TypeAlias = Literal["fill", "error"]
@@ -79,6 +79,8 @@ class ChunkIO:
 
     def shares(self, count: int) -> parallel.Shares:
         """Return how to divide work on `count` chunks."""
+        if count < 2:
+            return parallel.ALONE
         return parallel.divide(
             count,
             self._chain.spec.nbytes or 0,
@@ -133,21 +135,33 @@ class ChunkIO:
     def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
         """Set ``out[part.target]`` to ``chunk[part.source]``, for every chunk of a run."""
         chain = self.chain(part.chunk)
-        if part.is_view and chain.is_direct and self._cache is None:
-            absent = read_run(
-                self._store,
-                chain,
-                self._keys_of(part),
-                tiles_of(out, part),
-                part.source,
-                self._fill,
-                lambda at, error: self._located(error, [*part.chunks()][at]),
-            )
-            if absent:
-                self._refuse_if(missing, [*part.chunks()][absent[0]])
-            return
-        for single in part.singles():
-            out[single.target] = self.read(single.chunk, missing)[single.source]
+        if not (part.is_view and chain.is_direct and self._cache is None):
+            for single in part.singles():
+                out[single.target] = self.read(single.chunk, missing)[single.source]
+        elif part.length == 1:
+            view = view_of(out, part.target)
+            try:
+                stored = read_one(self._store, chain, self.key(part.chunk), view, part.source)
+            except CodecError as error:
+                raise self._located(error, part.chunk) from error
+            if not stored:
+                self._refuse_if(missing, part.chunk)
+                view[...] = self._fill
+        else:
+            self._read_run(chain, part, out, missing)
+
+    def _read_run(self, chain: CodecChain, part: Part, out: NDArray, missing: Missing) -> None:
+        absent = read_run(
+            self._store,
+            chain,
+            self._keys_of(part),
+            tiles_of(out, part),
+            part.source,
+            self._fill,
+            lambda at, error: self._located(error, [*part.chunks()][at]),
+        )
+        if absent:
+            self._refuse_if(missing, [*part.chunks()][absent[0]])
 
     # Writing
 

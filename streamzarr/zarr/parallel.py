@@ -34,6 +34,9 @@ class Shares(NamedTuple):
     run: int
 
 
+ALONE = Shares(1, 1)
+
+
 def cores() -> int:
     """Return how many CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -74,6 +74,31 @@ def read_run(
     return absent
 
 
+def read_one(store: Store, chain: CodecChain, key: str, view: NDArray, source: Index) -> bool:
+    """Set `view` to ``chunk[source]`` if the chunk is stored, and tell whether it is: a short run of one."""
+    spec = chain.spec
+    if view.shape == spec.shape and view.flags.c_contiguous:
+        return _fill_slot(store, chain, key, as_buffer(view))
+    with Scratch(spec.nbytes or 0) as memory:
+        stored = _fill_slot(store, chain, key, memory)
+        if stored:
+            view[...] = np.frombuffer(memory, spec.dtype).reshape(spec.shape)[source]
+    return stored
+
+
+def _fill_slot(store: Store, chain: CodecChain, key: str, slot: memoryview) -> bool:
+    if chain.is_plain:
+        size = store.get_into(key, slot)
+        if size is not None and size != len(slot):
+            raise CodecError(f"bytes: got {size} bytes, expected {len(slot)}")
+        return size is not None
+    with Scratch(chain.encoded_room) as memory:
+        [data] = _stored(store, (key,), memory)
+        if data is not None:
+            chain.decode_into(data, slot)
+    return data is not None
+
+
 def _slots(tiles: NDArray, nbytes: int) -> list[memoryview]:
     """Return the memory of each tile; every one is contiguous."""
     if len(tiles) > 1 and tiles.flags.c_contiguous:

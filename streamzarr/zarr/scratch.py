@@ -34,27 +34,26 @@ class Scratch:
     100
     """
 
-    __slots__ = ("_buffer", "_nbytes", "_view")
+    __slots__ = ("_buffer", "_nbytes")
 
     def __init__(self, nbytes: int) -> None:
         self._nbytes = nbytes
 
     def __enter__(self) -> memoryview:
-        free = _kept.free
-        for at, buffer in enumerate(free):
-            if len(buffer) >= self._nbytes:
-                self._buffer = free.pop(at)
-                break
-        else:
+        free, nbytes = _kept.free, self._nbytes
+        # The last one given back is the likeliest to be in a cache.
+        buffer = free.pop() if free else None
+        if buffer is None or len(buffer) < nbytes:
             if free:
-                free.pop()  # too small for what is done now
-            self._buffer = bytearray(-(-self._nbytes // _STEP) * _STEP)
-        self._view = memoryview(self._buffer)[: self._nbytes]
-        return self._view
+                buffer = free.pop()
+            if buffer is None or len(buffer) < nbytes:  # too small for what is done now: both are let go
+                buffer = bytearray(-(-nbytes // _STEP) * _STEP)
+        self._buffer = buffer
+        return memoryview(buffer)[:nbytes]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         free = _kept.free
-        if len(self._buffer) <= MAX_KEPT_BYTES and len(free) < MAX_KEPT:
+        if len(free) < MAX_KEPT and len(self._buffer) <= MAX_KEPT_BYTES:
             free.append(self._buffer)

@@ -9,7 +9,7 @@ from streamzarr.zarr.indexing.parse import (
     parse_mask,
     parse_orthogonal,
 )
-from streamzarr.zarr.indexing.plan import Index, Part, count_parts, plan
+from streamzarr.zarr.indexing.plan import Index, Part, count_parts, only_part, plan
 from streamzarr.zarr.indexing.selection import Indices, Points, Range, Selection
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Selection",
     "count_parts",
     "name_axes",
+    "only_part",
     "parse",
     "parse_basic",
     "parse_blocks",

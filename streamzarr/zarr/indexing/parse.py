@@ -15,6 +15,9 @@ import numpy as np
 from streamzarr.zarr.grid import Grid
 from streamzarr.zarr.indexing.selection import AxisSelection, Indices, Points, Positions, Range, Selection
 
+_PLAIN = frozenset([slice, int])
+"""What most indices consist of; these need no further look."""
+
 
 def parse(selection: Any, shape: tuple[int, ...]) -> Selection | Points:
     """Parse what stands in ``array[...]``: basic, one array among slices, or only arrays and integers.
@@ -27,9 +30,12 @@ def parse(selection: Any, shape: tuple[int, ...]) -> Selection | Points:
     IndexError
         Out of bounds, too many indices, a negative step, or a kind of index that is not supported.
     """
+    items = _as_tuple(selection)
+    if len(items) == len(shape) and all([type(item) in _PLAIN for item in items]):  # noqa: C419 - faster
+        return Selection(tuple([_parse_item(item, axis, shape[axis]) for axis, item in enumerate(items)]))
     if _is_mask(selection) and np.ndim(selection) == len(shape) != 1:
         return parse_mask(selection, shape)
-    items = _expand_ellipsis(_as_tuple(selection), len(shape))
+    items = _expand_ellipsis(items, len(shape))
     lists = sum(_is_list(item) for item in items)
     if not lists:
         return parse_basic(selection, shape)
@@ -163,7 +169,7 @@ def _parse_item(item: Any, axis: int, extent: int) -> Range:
         start, stop, step = item.indices(extent)
         if step < 1:
             raise IndexError(f"axis {axis}: only slices with step >= 1 are supported, got {item}")
-        return Range(start, len(range(start, stop, step)), step)
+        return Range(start, max(0, stop - start) if step == 1 else len(range(start, stop, step)), step)
     try:
         if isinstance(item, bool):
             raise TypeError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,12 +25,10 @@ class Part(NamedTuple):
     """The share of one chunk in a selection: ``result[target] = chunk[source]``, or the reverse.
 
     A run is several neighbouring chunks of one shape, all selected whole along `axis`: `chunk` is the first,
-    `selected` and `source` hold for each of them, and `target` covers all.
+    `source` holds for each of them, and `target` covers all.
     """
 
     chunk: tuple[int, ...]
-    selected: Selection | Points
-    """What is selected of the chunk, counted from its own start."""
     source: Index
     target: Index
     whole: bool
@@ -41,6 +39,17 @@ class Part(NamedTuple):
     """Chunks of the run."""
     axis: int = 0
     """The axis along which a run goes."""
+    arrays: Selection | Points | None = None
+    """What is selected, where it is not a view."""
+
+    @property
+    def selected(self) -> Selection | Points:
+        """What is selected of each chunk, counted from its own start."""
+        if self.arrays is not None:
+            return self.arrays
+        return Selection(
+            tuple([Range(s.start, -(-(s.stop - s.start) // s.step), s.step) for s in self.source])
+        )
 
     def chunks(self) -> Iterator[tuple[int, ...]]:
         """Yield the index of every chunk of a run."""
@@ -64,7 +73,6 @@ class Part(NamedTuple):
 
 class _AxisPart(NamedTuple):
     chunk: int
-    selected: AxisSelection
     source: slice | Positions
     target: slice | Positions
     whole: bool
@@ -92,45 +100,64 @@ def plan(selection: Selection | Points, grid: Grid, run: int = 1) -> Iterator[Pa
     """
     if isinstance(selection, Points):
         return _plan_points(selection, grid)
-    cuts = [list(_cut(chosen, axis)) for chosen, axis in zip(selection.axes, grid.axes, strict=True)]
+    cuts = [_cut(chosen, axis) for chosen, axis in zip(selection.axes, grid.axes, strict=True)]
     if any([isinstance(chosen, Indices) for chosen in selection.axes]):  # noqa: C419
         return map(_outer_part, itertools.product(*cuts))
-    axis = next((at for at in range(len(cuts) - 1, -1, -1) if len(cuts[at]) > 1), None)
-    if axis is None:
-        return iter([_part(tuple([cut[0] for cut in cuts]))] if all(cuts) else [])
-    if run > 1:
+    axis = next((at for at in range(len(cuts) - 1, -1, -1) if len(cuts[at]) > 1), 0)
+    if run > 1 and cuts:
         cuts[axis] = _joined(cuts[axis], grid.axes[axis], run)
     return map(partial(_part, axis=axis), itertools.product(*cuts))
+
+
+def only_part(selection: Selection | Points, grid: Grid) -> Part | None:
+    """Return the one part of a plan for slices and integers that stay within one chunk, else None.
+
+    The short way for small reads, for which planning would cost more than reading.
+    """
+    if isinstance(selection, Points):
+        return None
+    chunk, source, target, whole = [], [], [], True
+    for chosen, axis in zip(selection.axes, grid.axes, strict=True):
+        if isinstance(chosen, Indices) or not chosen.count:
+            return None
+        start, count, step, _ = chosen
+        at = axis.chunk_of(start)
+        inside = start - axis.start(at)
+        stop = inside + (count - 1) * step + 1
+        if stop > axis.size(at):
+            return None
+        chunk.append(at)
+        source.append(slice(inside, stop, step))
+        target.append(slice(0, count))
+        whole = whole and count == axis.valid(at)
+    return Part(tuple(chunk), tuple(source), tuple(target), whole)
 
 
 def _joined(cuts: list[_AxisPart], axis: Axis, run: int) -> list[_AxisPart]:
     """Join neighbours that are selected whole and have one size, at most `run` of them."""
     joined: list[_AxisPart] = []
-    for cut in cuts:
-        if joined:
-            last = joined[-1]
-            size = axis.size(cut.chunk)
-            if (
-                last.length < run
-                and last.whole
-                and cut.whole
-                and last.chunk + last.length == cut.chunk
-                and last.selected.count == cut.selected.count == size == axis.size(last.chunk)
-            ):
-                assert isinstance(last.target, slice)
-                assert isinstance(cut.target, slice)
-                target = slice(last.target.start, cut.target.stop)
-                joined[-1] = last._replace(target=target, length=last.length + 1)
-                continue
-        joined.append(cut)
+    at = 0
+    while at < len(cuts):
+        first, end = cuts[at], at + 1
+        source = first.source
+        if isinstance(source, slice) and first.whole and source == slice(0, axis.size(first.chunk), 1):
+            most = min(at + run, len(cuts))
+            while end < most and cuts[end].source == source and axis.size(cuts[end].chunk) == source.stop:
+                end += 1
+        if end - at > 1:
+            begin, last = first.target, cuts[end - 1].target
+            assert isinstance(begin, slice)
+            assert isinstance(last, slice)
+            first = first._replace(target=slice(begin.start, last.stop), length=end - at)
+        joined.append(first)
+        at = end
     return joined
 
 
-def _part(parts: tuple[_AxisPart, ...], axis: int = 0) -> Part:
+def _part(parts: Sequence[_AxisPart], axis: int = 0) -> Part:
     # Lists are faster than generators, and this is done for every read.
     return Part(
         tuple([part.chunk for part in parts]),
-        Selection(tuple([part.selected for part in parts])),
         tuple([part.source for part in parts]),
         tuple([part.target for part in parts]),
         all([part.whole for part in parts]),  # noqa: C419
@@ -142,14 +169,18 @@ def _part(parts: tuple[_AxisPart, ...], axis: int = 0) -> Part:
 
 def _outer_part(parts: tuple[_AxisPart, ...]) -> Part:
     """Return the part where some axes have index arrays: an open mesh, since numpy would pair them up."""
-    shape = [part.selected.count for part in parts]
+    selected = [
+        Range(s.start, -(-(s.stop - s.start) // s.step), s.step) if isinstance(s, slice) else Indices(s)
+        for s in (part.source for part in parts)
+    ]
+    shape = [each.count for each in selected]
     return Part(
         tuple(part.chunk for part in parts),
-        Selection(tuple(part.selected for part in parts)),
         _mesh([part.source for part in parts], shape),
         _mesh([part.target for part in parts], shape),
         whole=False,
         is_view=False,
+        arrays=Selection(tuple(selected)),
     )
 
 
@@ -164,40 +195,43 @@ def _mesh(items: list[slice | Positions], shape: list[int]) -> Index:
     )
 
 
-def _cut(chosen: AxisSelection, axis: Axis) -> Iterator[_AxisPart]:
-    return _cut_range(chosen, axis) if isinstance(chosen, Range) else _cut_indices(chosen, axis)
+def _cut(chosen: AxisSelection, axis: Axis) -> list[_AxisPart]:
+    return _cut_range(chosen, axis) if isinstance(chosen, Range) else list(_cut_indices(chosen, axis))
 
 
-def _cut_range(chosen: Range, axis: Axis) -> Iterator[_AxisPart]:
+def _cut_range(chosen: Range, axis: Axis) -> list[_AxisPart]:
     """Cut a range along the chunks of one axis; chunks between two steps are left out."""
-    done, start, step = 0, chosen.start, chosen.step
-    while done < chosen.count:
+    start, total, step, _ = chosen
+    cuts: list[_AxisPart] = []
+    done = 0
+    while done < total:
         position = start + done * step
         chunk = axis.chunk_of(position)
-        first, size, valid = axis.start(chunk), axis.size(chunk), axis.valid(chunk)
-        count = min(chosen.count - done, -(-(first + size - position) // step))
-        inside = position - first
-        yield _AxisPart(
-            chunk,
-            Range(inside, count, step),
-            slice(inside, inside + (count - 1) * step + 1, step),
-            slice(done, done + count),
-            count == valid and (step == 1 or count == 1),
+        inside = position - axis.start(chunk)
+        count = min(total - done, -(-(axis.size(chunk) - inside) // step))
+        cuts.append(
+            _AxisPart(
+                chunk,
+                slice(inside, inside + (count - 1) * step + 1, step),
+                slice(done, done + count),
+                count == axis.valid(chunk) and (step == 1 or count == 1),
+            )
         )
         done += count
+    return cuts
 
 
 def _cut_indices(chosen: Indices, axis: Axis) -> Iterator[_AxisPart]:
     positions = chosen.positions
     for chunk, target in _grouped(axis.chunks_of(positions)):
         inside = positions[target] - axis.start(chunk)
-        yield _AxisPart(chunk, Indices(inside), inside, target, whole=False)
+        yield _AxisPart(chunk, inside, target, whole=False)
 
 
 def _plan_points(points: Points, grid: Grid) -> Iterator[Part]:
     if not grid.axes:
         if points.count:
-            yield Part((), Selection(()), (), (0,), whole=False, is_view=False)
+            yield Part((), (), (0,), whole=False, is_view=False, arrays=Selection(()))
         return
     if not points.count:
         return
@@ -208,7 +242,8 @@ def _plan_points(points: Points, grid: Grid) -> Iterator[Part]:
             each[target] - axis.start(c)
             for axis, each, c in zip(grid.axes, points.coordinates, chunk, strict=True)
         )
-        yield Part(chunk, Points(inside, (len(inside[0]),)), inside, (target,), whole=False, is_view=False)
+        selected = Points(inside, (len(inside[0]),))
+        yield Part(chunk, inside, (target,), whole=False, is_view=False, arrays=selected)
 
 
 def _grouped(numbers: Positions) -> Iterator[tuple[int, slice | Positions]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,11 @@ import numpy.typing as npt
 Positions: TypeAlias = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """``count`` positions of one axis, from `start` in steps of `step` (at least 1)."""
 
     start: int
-    count: int
+    count: int  # type: ignore[assignment]
     step: int = 1
     dropped: bool = False
     """An integer was given: the axis does not appear in the result."""
