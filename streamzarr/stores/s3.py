@@ -9,7 +9,7 @@ import random
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -386,12 +386,20 @@ class S3Store(Store):
             )
         except BaseException as error:
             if isinstance(error, self._errors) and code_of(error) == "NoSuchUpload":
-                found = self._head(key)
-                if found is not None and found["Metadata"] == metadata:
-                    return _bare(found["ETag"])  # completed by an earlier try, whose answer was lost
+                etag = self._etag_of_put(key, metadata)
+                if etag:
+                    return etag  # completed by an earlier try, whose answer was lost
             self._abort(full, upload)
             raise
-        return _bare(answer["ETag"])
+        # Ceph leaves it out; where another value is in the place already, the token is an etag of none.
+        return _bare(answer["ETag"]) or self._etag_of_put(key, metadata) or metadata[_TOKEN]
+
+    def _etag_of_put(self, key: str, metadata: Mapping[str, str]) -> str | None:
+        """Return the etag of the present value of `key` if it is the one put with this `metadata`."""
+        found = self._head(key)
+        if found is None or found["Metadata"].get(_TOKEN) != metadata[_TOKEN]:
+            return None
+        return _bare(found["ETag"])
 
     def _abort(self, full_key: str, upload: str) -> None:
         try:

@@ -56,7 +56,7 @@ class Launch:
 
 def _versitygw(port: int, folder: Path) -> list[str]:
     (folder / "data").mkdir()
-    return ["--port", f"127.0.0.1:{port}", "posix", str(folder / "data")]
+    return ["--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}", "posix", str(folder / "data")]
 
 
 SERVERS = {

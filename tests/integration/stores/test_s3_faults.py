@@ -135,7 +135,7 @@ def test_a_put_in_parts_survives_a_fault_at_each_step(store, proxy, fault, condi
 @pytest.mark.parametrize(
     "fault",
     [
-        *(cut, drop, lose, SLOW_DOWN),
+        *(cut, SLOW_DOWN),
         *(answer(301, "PermanentRedirect"), answer(403, "RequestTimeTooSkewed"), answer(404, "")),
     ],
 )
@@ -151,6 +151,16 @@ def test_what_is_not_plain_is_asked_of_boto3(short_way, proxy, fault):
     proxy.clear()
     assert short_way.get("known", RangeRequest(2, 4)) == b"23"
     assert [by_boto(request) for request in proxy.requests] == [False]  # and learnt the way again
+
+
+@pytest.mark.parametrize("fault", [drop, lose])
+def test_a_read_without_an_answer_is_asked_again(short_way, proxy, fault):
+    proxy.plan("GET", fault)
+    assert short_way.get("known") == b"0123456789"
+    assert len(proxy.requests) == 2  # the second on a new connection, or through boto3 where this was one
+    proxy.plan("GET", fault, fault)
+    assert short_way.get("known") == b"0123456789"
+    assert by_boto(proxy.requests[-1])
 
 
 @pytest.mark.parametrize("fault", [cut, drop, lose, SLOW_DOWN])
