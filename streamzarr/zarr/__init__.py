@@ -23,7 +23,7 @@ from streamzarr.zarr.api import Mode, create_array, create_group, open, open_arr
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.attributes import Attributes
 from streamzarr.zarr.cache import CacheStats, ChunkCache
-from streamzarr.zarr.codecs import names as codec_names
+from streamzarr.zarr.codecs import list as codec_names
 from streamzarr.zarr.codecs import register as register_codec
 from streamzarr.zarr.convert import convert, explain_conversion
 from streamzarr.zarr.grid import Grid, RegularChunks

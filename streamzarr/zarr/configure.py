@@ -273,7 +273,7 @@ def _from_numcodecs(config: dict[str, Any]) -> Codec:
     name = rest.pop("id")
     if name == "blosc":
         rest["shuffle"] = _V2_BLOSC_SHUFFLE[rest.get("shuffle", 1)]
-    if name in ("blosc", "gzip", "zstd", "crc32c"):
+    if name in ("blosc", "gzip", "snappy", "zstd", "crc32c"):
         rest = {
             key: value
             for key, value in rest.items()
@@ -325,7 +325,7 @@ def _to_numcodecs(codec: Codec, argument: str) -> dict[str, Any]:
     if codec.name == "blosc":
         shuffles = {name: number for number, name in _V2_BLOSC_SHUFFLE.items()}
         return {"id": "blosc"} | config | {"shuffle": shuffles[config["shuffle"]]}
-    if codec.name in ("zstd", "gzip"):
+    if codec.name in ("zstd", "gzip", "snappy"):
         return {"id": codec.name} | config
     if codec.name.startswith("numcodecs."):
         return {"id": codec.name.removeprefix("numcodecs.")} | config

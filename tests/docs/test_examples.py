@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAYS = {
+    "custom_codec.py": "as they were, bit by bit",
     "first_array.py": "(3, 2, 4)",
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",

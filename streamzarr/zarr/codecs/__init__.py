@@ -5,8 +5,10 @@ from streamzarr.zarr.codecs.chain import CodecChain, codec_chain
 from streamzarr.zarr.codecs.compressors import BloscCodec, GzipCodec, ZstdCodec
 from streamzarr.zarr.codecs.crc32c import Crc32cCodec
 from streamzarr.zarr.codecs.raw import BytesCodec
-from streamzarr.zarr.codecs.registry import names, register
+from streamzarr.zarr.codecs.registry import CodecInfo, info, register, unregister
+from streamzarr.zarr.codecs.registry import names as list  # noqa: A004
 from streamzarr.zarr.codecs.sharding import ShardingCodec
+from streamzarr.zarr.codecs.snappy import SnappyCodec
 from streamzarr.zarr.codecs.transpose import TransposeCodec
 from streamzarr.zarr.codecs.vlen import VlenBytesCodec, VlenUtf8Codec
 
@@ -20,14 +22,18 @@ __all__ = [
     "ChunkSpec",
     "Codec",
     "CodecChain",
+    "CodecInfo",
     "Crc32cCodec",
     "GzipCodec",
     "ShardingCodec",
+    "SnappyCodec",
     "TransposeCodec",
     "VlenBytesCodec",
     "VlenUtf8Codec",
     "ZstdCodec",
     "codec_chain",
-    "names",
+    "info",
+    "list",
     "register",
+    "unregister",
 ]

@@ -70,6 +70,8 @@ class Codec(ABC):
 
     name: ClassVar[str]
     """The name in v3 metadata."""
+    needs: ClassVar[str] = ""
+    """The module of the package, beyond those that streamzarr requires, that has to be installed."""
 
     @classmethod
     @abstractmethod

@@ -4,21 +4,22 @@
 Source: https://numcodecs.readthedocs.io/en/stable/zarr3.html
 ``{"name": "numcodecs.delta", "configuration": {"dtype": "<i4"}}``
 Which kind of step each is, and how large its output can be, is all that is said here; the rest is numcodecs'.
+``numcodecs.categorize`` is ours alone: zarr-python has no name for that filter in v3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar, Self
 
-import numcodecs
 import numpy as np
 
 from streamzarr.errors import ChecksumError, CodecError
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
-from streamzarr.zarr.codecs import bounded
+from streamzarr.zarr.codecs import bounded, snappy
 from streamzarr.zarr.codecs.base import (
     ArrayArray,
     ArrayBytes,
@@ -31,13 +32,16 @@ from streamzarr.zarr.codecs.base import (
     worst_compression,
 )
 
-_PREFIX = "numcodecs."
-_FILTERS = ("astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize")
+PREFIX = "numcodecs."
+_FILTERS = ("astype", "bitround", "categorize", "delta", "fixedscaleoffset", "packbits", "quantize")
 _SERIALIZERS = ("pcodec", "zfpy")
 _CHECKSUMS = ("adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3")
 _COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "shuffle", "zlib", "zstd")
 
+_NEEDS = {"pcodec": "pcodec", "zfpy": "zfpy"}
+
 _TAKEN_FROM_DTYPE = {
+    "categorize": "dtype",
     "delta": "dtype",
     "fixedscaleoffset": "dtype",
     "quantize": "dtype",
@@ -52,6 +56,7 @@ _BOUNDED: dict[str, bounded.Decompress] = {
     "zlib": bounded.zlib_,
     "bz2": bounded.bzip2,
     "lz4": bounded.lz4,
+    "snappy": snappy.decompress,
 }
 
 
@@ -78,7 +83,9 @@ class _Numcodec(Codec):
     def __post_init__(self) -> None:
         missing = _TAKEN_FROM_DTYPE.get(self.identity)
         if missing is None or missing in self.config:
-            object.__setattr__(self, "_codec", numcodecs.get_codec({"id": self.identity} | self.config))
+            from numcodecs.registry import get_codec
+
+            object.__setattr__(self, "_codec", get_codec({"id": self.identity} | self.config))
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
@@ -94,6 +101,9 @@ class _Numcodec(Codec):
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "configuration": self.configuration()}  # zarr-python insists on the key
 
+    def __reduce__(self) -> tuple[Callable[..., Codec], tuple[Any, ...]]:
+        return _restore, (self.identity, self.config)
+
 
 @dataclass(frozen=True, slots=True)
 class NumcodecsFilter(_Numcodec, ArrayArray):
@@ -103,12 +113,11 @@ class NumcodecsFilter(_Numcodec, ArrayArray):
         parameter = _TAKEN_FROM_DTYPE.get(self.identity)
         if parameter is None:
             return self
+        dtype = np.dtype(object) if spec.dtype.kind == "T" else spec.dtype
         if parameter not in self.config:
-            return replace(self, config=self.config | {parameter: spec.dtype.str})
-        if np.dtype(self.config[parameter]) != spec.dtype:  # numcodecs would take the bytes for other numbers
-            raise ValueError(
-                f"{parameter} is {self.config[parameter]!r}, but the values are {spec.dtype.str!r}"
-            )
+            return replace(self, config=self.config | {parameter: dtype.str})
+        if np.dtype(self.config[parameter]) != dtype:  # numcodecs would take the bytes for other numbers
+            raise ValueError(f"{parameter} is {self.config[parameter]!r}, but the values are {dtype.str!r}")
         return self
 
     def encoded_spec(self, spec: ChunkSpec) -> ChunkSpec:
@@ -117,6 +126,8 @@ class NumcodecsFilter(_Numcodec, ArrayArray):
         return ChunkSpec(shape, probe.dtype, np.zeros((), probe.dtype)[()])
 
     def encode(self, array: NDArray) -> NDArray:
+        if array.dtype.kind == "T":  # numcodecs knows strings of any length as objects
+            array = array.astype(object)
         try:
             encoded = np.asarray(self._codec.encode(np.ascontiguousarray(array)))
         except bounded.FAILURES as error:
@@ -128,6 +139,8 @@ class NumcodecsFilter(_Numcodec, ArrayArray):
             decoded: NDArray = np.asarray(self._codec.decode(np.ascontiguousarray(array)))
         except bounded.FAILURES as error:
             raise CodecError(f"{self.name}: {error}") from error
+        if spec.dtype.kind == "T" and decoded.size == spec.size:
+            return decoded.reshape(spec.shape).astype(spec.dtype)
         if decoded.size != spec.size or decoded.dtype.itemsize != spec.dtype.itemsize:
             raise CodecError(
                 f"{self.name}: decoded to {decoded.size} {decoded.dtype} values, "
@@ -195,25 +208,48 @@ def foreign_codecs() -> dict[str, type[Codec]]:
     >>> foreign_codecs()["numcodecs.bz2"].from_configuration({"level": 2}).to_json()
     {'name': 'numcodecs.bz2', 'configuration': {'level': 2}}
     """
-    return dict(_FOREIGN)
+    return {f"{PREFIX}{identity}": codec for identity, codec in _OWN.items()}
 
 
-def _all() -> dict[str, type[Codec]]:
-    kinds: dict[str, type[_Numcodec]] = {
-        **dict.fromkeys(_FILTERS, NumcodecsFilter),
-        **dict.fromkeys(_SERIALIZERS, NumcodecsSerializer),
-        **dict.fromkeys(_CHECKSUMS + _COMPRESSORS, NumcodecsCompressor),
-    }
-    return {f"{_PREFIX}{identity}": _named(identity, kind) for identity, kind in kinds.items()}
+def registered_compressor(identity: str, found: Any = None) -> type[Codec] | None:
+    """Return a class for a codec that someone gave to numcodecs: the class `found`, or what its registry has.
+
+    Such a codec is taken to work from bytes to bytes, as a v2 compressor does. None when there is none, or it
+    is numcodecs' own: those not listed here code objects rather than numbers, ``pickle`` among them.
+    """
+    if found is None:
+        from numcodecs.registry import codec_registry
+
+        found = codec_registry.get(identity)
+    if found is None or found.__module__.partition(".")[0] == "numcodecs":
+        return None
+    for method in ("encode", "decode", "get_config"):
+        if not callable(getattr(found, method, None)):
+            raise TypeError(f"expected a codec of numcodecs, got {found!r} without {method}")
+    return _named(identity, NumcodecsCompressor)
 
 
+@cache
 def _named(identity: str, kind: type[_Numcodec]) -> type[_Numcodec]:
-    named = type(
-        f"{kind.__name__}_{identity}", (kind,), {"name": f"{_PREFIX}{identity}", "identity": identity}
+    members = {"name": f"{PREFIX}{identity}", "identity": identity, "needs": _NEEDS.get(identity, "")}
+    doc = f"The codec ``{identity}`` of numcodecs."
+    return type(f"{kind.__name__}_{identity}", (kind,), {**members, "__doc__": doc})
+
+
+def _restore(identity: str, config: dict[str, Any]) -> Codec:
+    """Make a codec again that was pickled; classes made here have no importable name."""
+    known = _OWN.get(identity) or registered_compressor(identity)
+    if known is None:
+        raise CodecError(f"numcodecs has no codec {identity!r} here")
+    return known.from_configuration(config)
+
+
+_OWN: dict[str, type[Codec]] = {
+    identity: _named(identity, kind)
+    for identities, kind in (
+        (_FILTERS, NumcodecsFilter),
+        (_SERIALIZERS, NumcodecsSerializer),
+        (_CHECKSUMS + _COMPRESSORS, NumcodecsCompressor),
     )
-    named.__module__, named.__qualname__ = __name__, named.__name__
-    globals()[named.__name__] = named  # so that instances can be pickled
-    return named
-
-
-_FOREIGN = _all()
+    for identity in identities
+}

@@ -11,9 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-import numcodecs
-import numcodecs.abc
-import numcodecs.registry
 import numpy as np
 
 from streamzarr.errors import CodecError, MetadataError
@@ -32,6 +29,7 @@ from streamzarr.zarr.codecs.base import (
 from streamzarr.zarr.codecs.compressors import GzipCodec
 from streamzarr.zarr.codecs.foreign import decompressor
 from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
+from streamzarr.zarr.codecs.snappy import Snappy
 from streamzarr.zarr.codecs.transpose import TransposeCodec
 from streamzarr.zarr.codecs.vlen import decode_vlen
 
@@ -39,8 +37,8 @@ _REFUSED = frozenset(["pickle"])
 """Codecs that run code from data; never built from metadata."""
 
 
-def numcodecs_codec(config: dict[str, Any], where: str) -> numcodecs.abc.Codec:
-    """Return the numcodecs codec that `config` names by its ``id``.
+def numcodecs_codec(config: dict[str, Any], where: str) -> Any:
+    """Return the codec, in the form of ``numcodecs.abc.Codec``, that `config` names by its ``id``.
 
     Raises
     ------
@@ -52,7 +50,11 @@ def numcodecs_codec(config: dict[str, Any], where: str) -> numcodecs.abc.Codec:
     if config["id"] in _REFUSED:
         raise MetadataError(f"{where}: codec {config['id']!r} could run code from data and is refused")
     try:
-        return numcodecs.registry.get_codec(dict(config))
+        if config["id"] == Snappy.codec_id:  # which numcodecs lacks
+            return Snappy.from_config({key: value for key, value in config.items() if key != "id"})
+        from numcodecs.registry import get_codec
+
+        return get_codec(dict(config))
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise MetadataError(f"{where}: codec {config!r}: {error}") from error
 

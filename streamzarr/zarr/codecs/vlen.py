@@ -8,9 +8,9 @@ A count, then for each element a length and its bytes; counts and lengths are li
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self
 
-import numcodecs
 import numpy as np
 
 from streamzarr.errors import CodecError
@@ -19,13 +19,18 @@ from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import ArrayBytes, ChunkSpec, NDArray
 from streamzarr.zarr.codecs.bounded import FAILURES
 
-_CODECS: dict[str, Any] = {"vlen-utf8": numcodecs.VLenUTF8(), "vlen-bytes": numcodecs.VLenBytes()}
+
+@cache
+def _codec(name: str) -> Any:
+    from numcodecs.vlen import VLenBytes, VLenUTF8
+
+    return {"vlen-utf8": VLenUTF8, "vlen-bytes": VLenBytes}[name]()
 
 
 def encode_vlen(name: str, array: NDArray) -> BytesLike:
     """Return strings or bytes objects in the form of the codec `name`."""
     try:
-        encoded: BytesLike = _CODECS[name].encode(array.astype(object).ravel())
+        encoded: BytesLike = _codec(name).encode(array.astype(object).ravel())
     except FAILURES as error:
         raise CodecError(f"{name}: {error}") from error
     return encoded
@@ -39,7 +44,7 @@ def decode_vlen(name: str, data: BytesLike, count: int) -> NDArray:
     if not count:
         return np.empty(0, object)
     try:
-        decoded: NDArray = _CODECS[name].decode(data)
+        decoded: NDArray = _codec(name).decode(data)
     except FAILURES as error:
         raise CodecError(f"{name}: {error}; got {len(data)} bytes") from error
     return decoded
