@@ -31,7 +31,7 @@ from streamzarr.stores.base import (
 )
 from streamzarr.stores.directories import Directories
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
-from streamzarr.stores.replace import TEMP_PREFIX, NoLocksError, TempFile, collect, etag_of, locked
+from streamzarr.stores.replace import TEMP_PREFIX, NoLocksError, TempFile, TempFiles, collect, etag_of, locked
 from streamzarr.stores.url import StoreURL, split_url
 
 MAX_ATTEMPTS = 16
@@ -84,6 +84,8 @@ class LocalStore(Store):
             raise ConfigError(f"local store {path!r}: expected the path of a directory")
         self._directories = Directories(path, fsync=fsync)
         self._fsync = fsync
+        options = {} if fsync else {"fsync": "false"}
+        self._url = str(StoreURL("file", path=self._directories.root, options=options))
 
     @classmethod
     def from_url(cls, url: StoreURL) -> LocalStore:
@@ -102,7 +104,7 @@ class LocalStore(Store):
     @property
     def url(self) -> str:
         """``file:///path``, with ``?fsync=false`` where that was asked for."""
-        return str(StoreURL("file", path=self.root, options={} if self._fsync else {"fsync": "false"}))
+        return self._url
 
     @property
     def capabilities(self) -> Capabilities:
@@ -221,35 +223,33 @@ class LocalStore(Store):
 
     def _put_batch(self, items: Sequence[tuple[str, memoryview]]) -> None:
         """Write all temp files, sync all, rename all, and sync each directory once."""
-        key = ""
-        opened: dict[str, int] = {}
-        written: dict[str, builtins.list[tuple[str, str, TempFile]]] = {}
+        parent = name = ""
+        batches: dict[str, tuple[TempFiles, int]] = {}
         try:
             with ExitStack() as stack:
                 for key, view in items:
                     parent, name = self._split(key)
-                    if parent not in opened:
-                        opened[parent] = self._open_to_write(parent)
-                        stack.callback(os.close, opened[parent])
-                    temp = TempFile(opened[parent])
-                    stack.callback(temp.close)
-                    temp.fill(view)
-                    written.setdefault(parent, []).append((key, name, temp))
+                    if parent not in batches:
+                        directory = self._open_to_write(parent)
+                        stack.callback(os.close, directory)
+                        batches[parent] = TempFiles(directory), directory
+                        stack.callback(batches[parent][0].close)
+                    batches[parent][0].add(name, view)
                 if self._fsync:
-                    for files in written.values():
-                        for key, _, temp in files:  # noqa: B007 - the error names it
-                            temp.sync()
-                for parent, files in written.items():
-                    with locked(opened[parent], exclusive=False):
-                        for key, name, temp in files:  # noqa: B007
-                            temp.rename(name)
+                    for parent, (files, _) in batches.items():  # noqa: B007 - errors name parent and name
+                        for name in files.sync():  # noqa: B007
+                            pass
+                for parent, (files, directory) in batches.items():  # noqa: B007
+                    with locked(directory, exclusive=False):
+                        for name in files.rename():  # noqa: B007
+                            pass
                     if self._fsync:
-                        os.fsync(opened[parent])
+                        os.fsync(directory)
         except FileNotFoundError:  # a directory was pruned meanwhile: one by one, with put's patience
             for key, view in items:
                 self.put(key, view)
         except OSError as error:
-            raise self._failed("write", key, error) from error
+            raise self._failed("write", below(parent) + name, error) from error
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         parent, name = self._split(key)

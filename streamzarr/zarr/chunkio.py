@@ -187,9 +187,23 @@ class ChunkIO:
 
     def _update(self, part: Part, piece: NDArray) -> None:
         """Set ``chunk[part.source]`` to `piece`; the caller has claimed the chunk."""
-        block = self._writable(part.chunk)
-        block[part.source] = piece
-        self._put([part.chunk], [self.key(part.chunk)], block[np.newaxis], self._write_empty)
+        index, key = part.chunk, self.key(part.chunk)
+        chain = self.chain(index)
+        if not chain.is_direct:
+            block = self._writable(index)
+            block[part.source] = piece
+            self._put([index], [key], block[np.newaxis], self._write_empty)
+            return
+        spec = chain.spec
+        with Scratch(spec.nbytes or 0) as memory:
+            block = np.frombuffer(memory, spec.dtype).reshape(spec.shape)
+            whole = tuple([slice(n) for n in spec.shape])
+            with self._locating(index):
+                stored = read_one(self._store, chain, key, block, whole)
+            if not stored:
+                block[...] = self._fill
+            block[part.source] = piece
+            self._put([index], [key], block[np.newaxis], self._write_empty)
 
     def _write_run(
         self,

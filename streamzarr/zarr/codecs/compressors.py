@@ -11,7 +11,7 @@ https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/zstd
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numcodecs
@@ -102,17 +102,6 @@ class BloscCodec(BytesBytes):
     clevel: int = 5
     shuffle: str | None = None
     blocksize: int = 0
-    _codec: Any = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        codec = numcodecs.Blosc(
-            cname=self.cname,
-            clevel=self.clevel,
-            shuffle=_SHUFFLES.index(self.shuffle or "noshuffle"),
-            blocksize=self.blocksize,
-            typesize=self.typesize or 1,
-        )
-        object.__setattr__(self, "_codec", codec)
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
@@ -153,7 +142,15 @@ class BloscCodec(BytesBytes):
         return worst_compression(bound)
 
     def encode(self, data: BytesLike) -> BytesLike:
-        encoded: bytes = self._codec.encode(data)
+        # Blosc's own function: the codec class would look at the buffer once more.
+        encoded: bytes = numcodecs.blosc.compress(
+            data,
+            self.cname.encode(),
+            self.clevel,
+            _SHUFFLES.index(self.shuffle or "noshuffle"),
+            self.blocksize,
+            self.typesize or 1,
+        )
         return encoded
 
     def decode(self, data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:

@@ -31,8 +31,9 @@ def parse(selection: Any, shape: tuple[int, ...]) -> Selection | Points:
         Out of bounds, too many indices, a negative step, or a kind of index that is not supported.
     """
     items = _as_tuple(selection)
-    if len(items) == len(shape) and all([type(item) in _PLAIN for item in items]):  # noqa: C419 - faster
-        return Selection(tuple([_parse_item(item, axis, shape[axis]) for axis, item in enumerate(items)]))
+    if len(items) <= len(shape) and all([type(item) in _PLAIN for item in items]):  # noqa: C419 - faster
+        chosen = [_parse_item(item, axis, shape[axis]) for axis, item in enumerate(items)]
+        return Selection((*chosen, *[Range(0, n) for n in shape[len(items) :]]))
     if _is_mask(selection) and np.ndim(selection) == len(shape) != 1:
         return parse_mask(selection, shape)
     items = _expand_ellipsis(items, len(shape))
