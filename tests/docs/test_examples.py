@@ -14,6 +14,8 @@ SAYS = {
     "first_array.py": "(3, 2, 4)",
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
+    "embeddings.py": "the neighbours are numpy's",
+    "tick_cube.py": "each is numpy's",
 }
 
 

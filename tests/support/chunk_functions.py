@@ -50,3 +50,13 @@ class Append:
         with self.path.open("a") as file:
             file.write(f"{os.getpid()}\n")
         return block + 1
+
+
+def read_and_write(array: Any, values: np.ndarray[Any, Any], write: bool) -> None:
+    """In a child: read all on threads, go through the chunks, and write; an assertion is its exit code."""
+    assert np.array_equal(array[:], values)
+    assert sum(int(block.data.sum()) for block in array.stream_chunks(concurrency=3)) == int(values.sum())
+    assert sum(int(r.value) for r in array.map_chunks(np.sum, concurrency=3)) == int(values.sum())
+    if write:
+        array[0] = values[0] + 1
+        assert np.array_equal(array[0], values[0] + 1)
