@@ -3,9 +3,7 @@
 import multiprocessing
 import os
 import resource
-import signal
 import subprocess
-import sys
 import tempfile
 
 import pytest
@@ -14,52 +12,9 @@ from streamzarr.errors import PreconditionFailedError, StoreError
 from streamzarr.stores import LocalStore
 from streamzarr.stores.replace import TEMP_PREFIX
 
-KILLS = 40
-SIZE = 200_000
-
-WRITER = f"""
-import sys
-from streamzarr.stores import LocalStore
-store = LocalStore(sys.argv[1])
-print("ready", flush=True)
-number = 0
-while True:
-    number = number % 250 + 1
-    store.put("a/v", bytes([number]) * {SIZE})
-    store.put_many([(f"a/{{index}}", bytes([number]) * {SIZE}) for index in range(3)])
-"""
-
 
 def temp_files(root):
     return [name for _, _, names in os.walk(root) for name in names if name.startswith(TEMP_PREFIX)]
-
-
-def whole(value):
-    return len(value) == SIZE and value.count(value[:1]) == SIZE
-
-
-def test_kill_9_leaves_no_torn_value_and_no_temp_file(tmp_path):
-    store = LocalStore(tmp_path, fsync=False)
-    keys = ["a/v", "a/0", "a/1", "a/2"]
-    store.put_many([(key, b"\0" * SIZE) for key in keys])
-    left_behind = 0
-    for round_number in range(KILLS):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE)
-        try:
-            assert writer.stdout.readline() == b"ready\n"
-            for _ in range(round_number % 7 * 3):  # reading sets the moment of the kill
-                assert all(whole(store.get(key)) for key in keys)
-        finally:
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
-            writer.stdout.close()
-        orphans = len(temp_files(tmp_path))
-        left_behind += orphans
-        assert all(whole(store.get(key)) for key in keys)
-        assert sorted(store.list()) == sorted(keys)
-        assert store.collect_stale() == orphans
-        assert temp_files(tmp_path) == []
-    assert left_behind, "no kill hit a write: the test shows nothing"
 
 
 def count_up(root, times, barrier):

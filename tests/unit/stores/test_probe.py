@@ -1,10 +1,34 @@
 """The probe finds every single way in which a store can lie about its conditions."""
 
+import threading
+from contextlib import suppress
+
 import pytest
 
 from streamzarr.errors import PreconditionFailedError, UnsupportedError
 from streamzarr.stores import MemoryStore, ZipStore, probe_conditional_put
 from streamzarr.testing.faults import WrappedStore
+
+
+class Hasty(WrappedStore):
+    """Checks as it should, then lets others in before it writes."""
+
+    def __init__(self, condition):
+        super().__init__(MemoryStore())
+        self.condition = condition
+        self.checked = threading.Barrier(2)
+
+    def put(self, key, data, *, if_match=None, if_none_match=False):
+        mine = if_match is not None if self.condition == "if_match" else if_none_match
+        if not mine or threading.current_thread() is threading.main_thread():
+            return self.inner.put(key, data, if_match=if_match, if_none_match=if_none_match)
+        found = self.inner.head(key).etag if self.inner.exists(key) else None
+        if found != if_match:
+            self.checked.abort()  # two have written: nobody need wait any more
+            raise PreconditionFailedError("as it should")
+        with suppress(threading.BrokenBarrierError):
+            self.checked.wait(20)  # for another that has checked too
+        return self.inner.put(key, data)
 
 
 class Liar(WrappedStore):
@@ -48,6 +72,14 @@ class Liar(WrappedStore):
 def test_every_lie_is_found(lie):
     store = Liar(lie)
     with pytest.raises(UnsupportedError, match="conditional put"):
+        probe_conditional_put(store)
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("condition", ["if_none_match", "if_match"])
+def test_a_gap_between_check_and_write_is_found(condition):
+    store = Hasty(condition)
+    with pytest.raises(UnsupportedError, match=f"writers at once succeeded with {condition}"):
         probe_conditional_put(store)
     assert list(store.list()) == []
 
