@@ -33,6 +33,14 @@ class NodeExistsError(StreamzarrError, FileExistsError):
     """An array or group is already at this path."""
 
 
+class ContainsArrayError(NodeExistsError):
+    """An array is where something else was to be: at this path, or above it."""
+
+
+class ContainsGroupError(NodeExistsError):
+    """A group is where something else was to be."""
+
+
 class CodecError(StreamzarrError):
     """A chunk could not be encoded or decoded; names array, chunk and codec."""
 

@@ -10,7 +10,8 @@
 ``dtypes``            data types and fill values
 ``metadata``          the documents, as values
 ``nodes``             reading and changing them in the store
-``hierarchy``         consolidate, copy, save and load
+``creation``          zeros, ones, full, from_array
+``hierarchy``         create at once, consolidate, copy, save and load
 ``cache``             decoded chunks, kept for reads to come
 ``convert``           between v2 and v3
 ``stream``            chunk by chunk, in bounded memory
@@ -26,9 +27,30 @@ from streamzarr.zarr.cache import CacheStats, ChunkCache
 from streamzarr.zarr.codecs import list as codec_names
 from streamzarr.zarr.codecs import register as register_codec
 from streamzarr.zarr.convert import convert, explain_conversion
+from streamzarr.zarr.creation import (
+    empty,
+    empty_like,
+    from_array,
+    full,
+    full_like,
+    ones,
+    ones_like,
+    open_like,
+    zeros,
+    zeros_like,
+)
 from streamzarr.zarr.grid import Grid, RegularChunks
 from streamzarr.zarr.group import Group
-from streamzarr.zarr.hierarchy import consolidate_metadata, copy, load, save
+from streamzarr.zarr.hierarchy import (
+    consolidate_metadata,
+    copy,
+    create_hierarchy,
+    load,
+    open_consolidated,
+    save,
+    save_array,
+    save_group,
+)
 from streamzarr.zarr.keys import ChunkKeys, DefaultKeys, V2Keys
 from streamzarr.zarr.map_chunks import ChunkMap, ChunkResult
 from streamzarr.zarr.metadata import (
@@ -74,11 +96,25 @@ __all__ = [
     "copy",
     "create_array",
     "create_group",
+    "create_hierarchy",
+    "empty",
+    "empty_like",
     "explain_conversion",
+    "from_array",
+    "full",
+    "full_like",
     "load",
+    "ones",
+    "ones_like",
     "open",
     "open_array",
+    "open_consolidated",
     "open_group",
+    "open_like",
     "register_codec",
     "save",
+    "save_array",
+    "save_group",
+    "zeros",
+    "zeros_like",
 ]

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
-from streamzarr.errors import ConfigError, MetadataError, NodeExistsError, NodeNotFoundError
+from streamzarr.errors import (
+    ConfigError,
+    ContainsArrayError,
+    ContainsGroupError,
+    MetadataError,
+    NodeNotFoundError,
+)
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoreLike, join_url, open_store
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.cache import CacheLike, ChunkCache, as_cache
-from streamzarr.zarr.configure import CodecLike, CodecsLike, ShapeLike
+from streamzarr.zarr.configure import ChunksLike, CodecLike, CodecsLike, ShapeLike, ShardsLike
 from streamzarr.zarr.create import make_array
 from streamzarr.zarr.group import Group
 from streamzarr.zarr.keys import ChunkKeys
@@ -41,8 +47,8 @@ def create_array(
     shape: ShapeLike | None = None,
     dtype: Any = None,
     data: Any = None,
-    chunks: ShapeLike | Literal["auto"] | None = "auto",
-    shards: ShapeLike | None = None,
+    chunks: ChunksLike | Literal["auto"] | None = "auto",
+    shards: ShardsLike | None = None,
     filters: CodecsLike = "auto",
     compressors: CodecsLike = "auto",
     serializer: CodecLike = "auto",
@@ -68,7 +74,11 @@ def create_array(
     data
         An array to store, which then gives shape and dtype.
     chunks
-        Shape of the chunks, one length for all axes, or ``"auto"``; -1 in it is the whole axis.
+        Shape of the chunks, one length for all axes, or ``"auto"``; -1 in it is the whole axis. A list in it
+        gives each chunk along that axis its own length, ``[[3, 4, 3], 5]``: the v3 grid ``rectilinear``.
+    shards
+        Shape of the shards, in multiples of chunks, or lists as in `chunks`; or both a shape and where the
+        index is: ``{"shape": ..., "index_location": "start"}``.
     filters, serializer, compressors
         Codecs before, from array to bytes, and after: names (``"zstd"``, ``"blosc"``, ``"gzip"``),
         configurations, codecs of ours, of numcodecs or of zarr-python; lists of these; None for none. In v2
@@ -78,7 +88,8 @@ def create_array(
     order
         Layout of chunks in v2. In v3 give a ``transpose`` filter instead.
     chunk_key_encoding
-        ``"/"``, ``"."``, or a v3 configuration.
+        ``"/"``, ``"."``, or a v3 configuration; its name may be one that
+        :func:`streamzarr.zarr.chunk_keys.register` has made known.
     overwrite
         Delete what is at `path` first.
     write_empty_chunks
@@ -191,7 +202,7 @@ def open_array(
                 raise
         else:
             if not isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
-                kind = NodeExistsError if mode == "a" else NodeNotFoundError
+                kind = ContainsGroupError if mode == "a" else NodeNotFoundError
                 raise kind(f"{_place(opened, path)} is a group, expected an array")
             return Array(
                 opened, path, found, write_empty_chunks=write_empty_chunks, limits=limits, cache=kept
@@ -243,6 +254,8 @@ def open_group(
             if mode != "a":
                 raise
         else:
+            if mode == "a" and isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
+                raise ContainsArrayError(f"{_place(opened, path)} is an array, expected a group")
             return _group(opened, path, found, use_consolidated, limits, kept)
     return create_group(
         opened,

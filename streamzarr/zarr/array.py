@@ -106,10 +106,18 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         units = map(self._grid.chunk_shape, self._stored_chunks())
         return sum(math.prod(s // c for s, c in zip(unit, inner, strict=True)) for unit in units)
 
+    def nbytes_stored(self) -> int:
+        """Return how many bytes the array takes in its store, metadata included. Lists the store."""
+        return sum(self._store.head(key).size for key in self._store.list(self._path))
+
     @property
     def info(self) -> ArrayInfo:
         """A description to print."""
         return ArrayInfo.of(self)
+
+    def info_complete(self) -> ArrayInfo:
+        """Return a description with what is stored counted; lists the store."""
+        return ArrayInfo.of(self, count=True)
 
     # Reading
 

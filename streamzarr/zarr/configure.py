@@ -29,8 +29,8 @@ CodecLike: TypeAlias = Any
 """A codec's name, a configuration, one of our codecs, or one of numcodecs' or zarr-python's."""
 CodecsLike: TypeAlias = CodecLike | Sequence[CodecLike] | None
 ShapeLike: TypeAlias = int | Sequence[int]
-ChunksLike: TypeAlias = ShapeLike | Sequence[int | Sequence[Any]]
-"""One length, a length for each axis, or lists of lengths for axes whose chunks differ."""
+ChunksLike: TypeAlias = ShapeLike | Sequence[int | Sequence[Any]] | RegularChunks | RectilinearChunks
+"""One length, a length for each axis, or lists of lengths for axes whose chunks differ; or a grid."""
 ShardsLike: TypeAlias = ChunksLike | Mapping[str, Any]
 """A shape as for chunks, or with it where the index is: ``{"shape": ..., "index_location": "start"}``."""
 
@@ -78,7 +78,8 @@ class ArrayConfig:
     def _chunk_grid(self, shape: tuple[int, ...], data: DataType) -> RegularChunks | RectilinearChunks:
         if self.chunks is None or isinstance(self.chunks, str):
             return RegularChunks(guess_chunks(shape, data.itemsize or 16))
-        assert self.chunks is not None
+        if isinstance(self.chunks, RegularChunks | RectilinearChunks):
+            return self.chunks
         one = isinstance(self.chunks, int | np.integer)
         given: Any = (self.chunks,) * len(shape) if one else self.chunks
         if len(given) != len(shape):
@@ -101,6 +102,8 @@ class ArrayConfig:
     def _shard_grid(
         self, shape: tuple[int, ...], chunks: tuple[int, ...], given: Any
     ) -> RegularChunks | RectilinearChunks:
+        if isinstance(given, RegularChunks | RectilinearChunks):
+            given = given.chunk_shape if isinstance(given, RegularChunks) else given.lists
         given = (given,) * len(shape) if isinstance(given, int | np.integer) else given
         if len(given) != len(chunks):
             raise ConfigError(f"shards: expected {len(chunks)} lengths for chunks {chunks}, got {given!r}")

@@ -7,19 +7,21 @@ the same name may mean other bytes (v2 ``zlib`` is not v3 ``gzip``).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from streamzarr.errors import ConfigError, MetadataError, NodeExistsError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
-from streamzarr.stores import Store, StoreLike, join_url, open_store
+from streamzarr.stores import StoreLike, join_url, open_store
 from streamzarr.zarr.api import open  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.codecs.base import ArrayArray, BytesBytes, Codec
 from streamzarr.zarr.codecs.transpose import TransposeCodec
 from streamzarr.zarr.configure import ArrayConfig, as_codec, numcodecs_config
+from streamzarr.zarr.grid import RegularChunks
 from streamzarr.zarr.group import Group
+from streamzarr.zarr.hierarchy import consolidate_metadata
 from streamzarr.zarr.metadata import (
     ArrayMetadata,
     ArrayMetadataV2,
@@ -30,32 +32,70 @@ from streamzarr.zarr.metadata import (
 )
 from streamzarr.zarr.nodes import ZarrFormat, create_node
 from streamzarr.zarr.paths import key_below, normalize_path
+from streamzarr.zarr.rectilinear import RectilinearChunks
+
+Codecs: TypeAlias = Literal["keep", "default"]
 
 _DIMENSIONS = "_ARRAY_DIMENSIONS"
 """The attribute in which v2 arrays of xarray and GDAL keep the names of their dimensions."""
 
 
-def explain_conversion(metadata: ArrayMetadata | GroupMetadata, zarr_format: ZarrFormat) -> list[str]:
-    """Return a sentence for each thing that `metadata` says and the other format cannot.
+def explain_conversion(
+    source: ArrayMetadata | GroupMetadata | StoreLike | Array | Group,
+    zarr_format: ZarrFormat,
+    *,
+    codecs: Codecs = "keep",
+) -> list[str]:
+    """Return a sentence for each thing that the source says and the other format cannot; writes nothing.
 
+    Parameters
+    ----------
+    source
+        Metadata; or an array or a group, or where one is, with all that is below it: each sentence then
+        begins with the URL of the node.
+    codecs
+        As in :func:`convert`.
+
+    Examples
+    --------
     >>> import streamzarr.zarr as zarr
     >>> z = zarr.create_array("memory://", shape=(4,), dtype="f4", compressors="crc32c")
     >>> explain_conversion(z.metadata, 2)
     ['codec crc32c has no counterpart']
     """
+    if isinstance(source, ArrayMetadataV2 | ArrayMetadataV3 | GroupMetadataV2 | GroupMetadataV3):
+        return _lost(source, zarr_format, codecs)
+    nodes = _nodes(source if isinstance(source, Array | Group) else open(source))
+    return [
+        f"{each.url}: {what}" for each in nodes.values() for what in _lost(each.metadata, zarr_format, codecs)
+    ]
+
+
+def _nodes(node: Array | Group) -> dict[str, Array | Group]:
+    return {"": node} | (dict(node.members(max_depth=None)) if isinstance(node, Group) else {})
+
+
+def _lost(metadata: ArrayMetadata | GroupMetadata, zarr_format: ZarrFormat, codecs: Codecs) -> list[str]:
     if metadata.zarr_format == zarr_format:
         return []
     if isinstance(metadata, ArrayMetadataV2):
         undefined = metadata.fill_value is None
+        dropped = _dropped_v2(metadata) if codecs == "keep" else []
         return [
             *([f"the undefined fill value becomes {metadata.fill!r}"] if undefined else []),
-            *(f"codec {each['id']} has no counterpart" for each in _dropped_v2(metadata)),
+            *(f"codec {each['id']} has no counterpart" for each in dropped),
         ]
     if isinstance(metadata, GroupMetadataV2):
         return []
     lost = [f"key {key!r} has no place" for key in metadata.extra]
     if isinstance(metadata, ArrayMetadataV3):
-        lost += [f"codec {codec.name} has no counterpart" for codec in _dropped_v3(metadata)]
+        if isinstance(metadata.chunk_grid, RectilinearChunks) and metadata.inner_chunks is None:
+            shape = metadata.chunk_grid.chunk_shape
+            lost.append(f"rectilinear chunks {metadata.chunk_grid} become regular ones of {shape}")
+        if codecs == "keep":
+            lost += [f"codec {codec.name} has no counterpart" for codec in _dropped_v3(metadata)]
+            ignored = (*(codec for _, codec in metadata.ignored_codecs), *metadata.ignored_transformers)
+            lost += [f"extension {each['name']!r} has no place" for each in ignored]
         written = metadata.data_type.fill_to_json(metadata.fill_value, 2)
         if written != metadata.data_type.fill_to_json(metadata.fill_value, 3):
             lost.append("the payload of the NaN fill value has no place")
@@ -63,16 +103,22 @@ def explain_conversion(metadata: ArrayMetadata | GroupMetadata, zarr_format: Zar
 
 
 def converted(
-    metadata: ArrayMetadata, zarr_format: ZarrFormat, limits: Limits = DEFAULT_LIMITS
+    metadata: ArrayMetadata,
+    zarr_format: ZarrFormat,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    codecs: Codecs = "keep",
 ) -> ArrayMetadata:
     """Return the metadata of the same array in the other format, as far as it can be carried."""
     if metadata.zarr_format == zarr_format:
         return metadata
     how = _to_v3(metadata) if isinstance(metadata, ArrayMetadataV2) else _to_v2(metadata)
+    if codecs == "default":
+        how |= {"filters": "auto", "compressors": "auto", "order": "C"}
     config = ArrayConfig(
         metadata.shape,
         metadata.data_type,
-        metadata.chunks,
+        RegularChunks(metadata.inner_chunks or metadata.chunk_grid.chunk_shape),
         fill_value=metadata.fill,
         zarr_format=zarr_format,
         **how,
@@ -130,12 +176,12 @@ def _to_v2(metadata: ArrayMetadataV3) -> dict[str, Any]:
     if metadata.dimension_names is not None and _DIMENSIONS not in attributes:
         attributes[_DIMENSIONS] = list(metadata.dimension_names)
     reverse = tuple(reversed(range(len(metadata.shape))))
-    steps = [*metadata.filters, *metadata.compressors]
-    configs = [config for codec in steps if (config := _v2_config(codec)) is not None]
-    filters = [metadata.data_type.object_codec] if metadata.data_type.object_codec else []
+    before = [metadata.data_type.object_codec] if metadata.data_type.object_codec else []
+    filters = [config for codec in metadata.filters if (config := _v2_config(codec)) is not None]
+    compressors = [config for codec in metadata.compressors if (config := _v2_config(codec)) is not None]
     return {
-        "filters": [*filters, *configs[:-1]] if configs and metadata.compressors else [*filters, *configs],
-        "compressors": configs[-1:] if metadata.compressors else None,
+        "filters": [*before, *filters, *compressors[:-1]],
+        "compressors": compressors[-1:],
         "order": "F" if TransposeCodec(reverse) in metadata.filters and len(reverse) > 1 else "C",
         "attributes": attributes,
     }
@@ -165,6 +211,7 @@ def convert(
     path: str = "",
     overwrite: bool = False,
     lossy: bool = False,
+    codecs: Codecs = "keep",
     concurrency: int = 1,
 ) -> Array | Group:
     """Write an array, or a group with all that is below it, in another format, and return it.
@@ -175,6 +222,8 @@ def convert(
         Where in `target`.
     lossy
         Go on although some of what the source says cannot be carried; see :func:`explain_conversion`.
+    codecs
+        ``"keep"`` the source's as far as the format has them, or ``"default"``: those of a new array.
     concurrency
         How many chunks are read ahead.
 
@@ -196,43 +245,27 @@ def convert(
     store, path = open_store(target), normalize_path(path)
     if join_url(store.url, path) == node.url:
         raise NodeExistsError(f"{node.url} cannot be converted onto itself")
-    nodes: dict[str, Array | Group] = {"": node}
-    if isinstance(node, Group):
-        nodes |= dict(node.members(max_depth=None))
-    if not lossy:
-        lost = [
-            f"{each.url}: {what}"
-            for each in nodes.values()
-            for what in explain_conversion(each.metadata, zarr_format)
-        ]
-        if lost:
-            raise MetadataError(
-                f"conversion to Zarr v{zarr_format} loses: {'; '.join(lost)}; pass lossy=True"
-            )
-    for below, each in nodes.items():
+    if codecs not in ("keep", "default"):
+        raise ConfigError(f"codecs: expected 'keep' or 'default', got {codecs!r}")
+    if not lossy and (lost := explain_conversion(node, zarr_format, codecs=codecs)):
+        raise MetadataError(f"conversion to Zarr v{zarr_format} loses: {'; '.join(lost)}; pass lossy=True")
+    for below, each in _nodes(node).items():
         place = key_below(path, below) if below else path
-        _convert_one(each, store, place, zarr_format, concurrency, overwrite=overwrite and not below)
+        if isinstance(each, Group):
+            attributes = each.attrs.asdict()
+            group = GroupMetadataV3(attributes) if zarr_format == 3 else GroupMetadataV2(attributes)
+            create_node(store, place, group, overwrite=overwrite and not below)
+        else:
+            metadata = converted(each.metadata, zarr_format, codecs=codecs)
+            create_node(store, place, metadata, overwrite=overwrite and not below)
+            _write_chunks(each, Array(store, place, metadata), concurrency)
+    if isinstance(node, Group) and node.metadata.consolidated is not None:
+        return consolidate_metadata(store, path)
     return open(store, path=path, mode="r+")
 
 
-def _convert_one(
-    node: Array | Group,
-    store: Store,
-    path: str,
-    zarr_format: ZarrFormat,
-    concurrency: int,
-    *,
-    overwrite: bool,
-) -> None:
-    if isinstance(node, Group):
-        attributes = node.attrs.asdict()
-        group = GroupMetadataV3(attributes) if zarr_format == 3 else GroupMetadataV2(attributes)
-        create_node(store, path, group, overwrite=overwrite)
-        return
-    metadata = converted(node.metadata, zarr_format)
-    create_node(store, path, metadata, overwrite=overwrite)
-    array = Array(store, path, metadata)
+def _write_chunks(source: Array, target: Array, concurrency: int) -> None:
     # Chunks are those of the source, or its shards cut up. What the source does not store, the target need
     # not.
-    for block in node.stream_chunks(concurrency=concurrency, missing="skip"):
-        array[block.slices] = block.data
+    for block in source.stream_chunks(concurrency=concurrency, missing="skip"):
+        target[block.slices] = block.data

@@ -10,10 +10,11 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store
+from streamzarr.zarr import parallel
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
-from streamzarr.zarr.metadata import NodeMetadata
+from streamzarr.zarr.metadata import ArrayMetadata, NodeMetadata
 from streamzarr.zarr.nodes import create_node
 
 
@@ -38,20 +39,46 @@ def make_array(
     created
         Told path and metadata once they are written, before any data is.
     """
-    if data is not None:
-        values = data if hasattr(data, "shape") and hasattr(data, "dtype") else np.asarray(data)
-        if shape is not None or dtype is not None:
-            raise ConfigError("data: gives shape and dtype itself; pass either data, or shape and dtype")
-        shape, dtype = values.shape, values.dtype
-    elif shape is None or dtype is None:
-        raise ConfigError("expected shape and dtype, or data")
-    metadata = ArrayConfig(shape=shape, dtype=dtype, **options).metadata(limits)
+    metadata, values = new_array(data=data, shape=shape, dtype=dtype, limits=limits, **options)
     create_node(store, path, metadata, overwrite=overwrite)
     if created is not None:
         created(path, metadata)
     array = Array(store, path, metadata, write_empty_chunks=write_empty_chunks, limits=limits, cache=cache)
     if cache is not None:
         cache.invalidate(array.url)  # of what was overwritten
-    if data is not None:
-        array[...] = np.asarray(values)
+    if values is not None:
+        write_all(array, values)
     return array
+
+
+def new_array(
+    *, limits: Limits, data: Any = None, shape: Any = None, dtype: Any = None, **options: Any
+) -> tuple[ArrayMetadata, Any]:
+    """Return the metadata of a new array, and what to write to it: `data` or None. No I/O.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError, streamzarr.errors.MetadataError
+        The arguments describe no Zarr array.
+    """
+    if data is None:
+        if shape is None or dtype is None:
+            raise ConfigError("expected shape and dtype, or data")
+        return ArrayConfig(shape=shape, dtype=dtype, **options).metadata(limits), None
+    if shape is not None or dtype is not None:
+        raise ConfigError("data: gives shape and dtype itself; pass either data, or shape and dtype")
+    values = data if hasattr(data, "shape") and hasattr(data, "dtype") else np.asarray(data)
+    return ArrayConfig(shape=values.shape, dtype=values.dtype, **options).metadata(limits), values
+
+
+def write_all(array: Array, values: Any) -> None:
+    """Write `values` of the array's shape; of a Zarr or HDF5 array, in pieces."""
+    if isinstance(values, np.ndarray | np.generic):
+        array[...] = values
+        return
+    grid = array.grid
+    parallel.for_each(
+        lambda index: array.write_chunk(index, np.asarray(values[grid.slices(index)])),
+        grid.indices(),
+        parallel.cores() if isinstance(values, Array) else 1,  # of others it is not known
+    )

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 
-from streamzarr.errors import NodeExistsError, NodeNotFoundError, UnsupportedError
+from streamzarr.errors import (
+    ConfigError,
+    ContainsArrayError,
+    ContainsGroupError,
+    NodeNotFoundError,
+    UnsupportedError,
+)
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.attributes import Attributes, Change
 from streamzarr.zarr.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
-from streamzarr.zarr.create import make_array
+from streamzarr.zarr.create import make_array, write_all
+from streamzarr.zarr.create_many import NodeSpec, plan_hierarchy, write_hierarchy
+from streamzarr.zarr.info import GroupInfo
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
@@ -206,6 +214,27 @@ class Group:
         """Yield the name of every child group."""
         return (name for name, _ in self.groups())
 
+    def array_values(self) -> Iterator[Array]:
+        """Yield every child array."""
+        return (array for _, array in self.arrays())
+
+    def group_values(self) -> Iterator[Group]:
+        """Yield every child group."""
+        return (group for _, group in self.groups())
+
+    def nmembers(self, max_depth: int | None = 0) -> int:
+        """Return the number of nodes below; see :meth:`members`."""
+        return sum(1 for _ in self.members(max_depth))
+
+    @property
+    def info(self) -> GroupInfo:
+        """A description to print."""
+        return GroupInfo.of(self)
+
+    def info_complete(self) -> GroupInfo:
+        """Return a description with what is below counted; lists the store."""
+        return GroupInfo.of(self, count=True)
+
     def tree(self, level: int | None = None) -> Tree:
         """Return the hierarchy below, to print; `level` limits its depth."""
         nodes = [
@@ -253,18 +282,99 @@ class Group:
         self._remember(path, metadata)
         return Group(self._store, path, metadata, limits=self._limits, cache=self._cache)
 
-    def require_group(self, name: str) -> Group:
-        """Return the group `name`, which is made when it is not there.
+    def create_hierarchy(
+        self, nodes: Mapping[str, NodeSpec], *, overwrite: bool = False, concurrency: int = 10
+    ) -> dict[str, Array | Group]:
+        """Create arrays and groups at many paths at once, and the groups in between.
+
+        Everything is checked before anything is written; then metadata is written, then `data` where given.
+        An error of the store leaves what has been written until then.
+
+        Parameters
+        ----------
+        nodes
+            What to make at each path: metadata; the arguments of ``create_array``, with shape or data among
+            them; or those of ``create_group``, as a mapping that may be empty.
+        overwrite
+            Delete what is at the paths, and below, first.
+        concurrency
+            How many requests are sent to the store at a time.
+
+        Returns
+        -------
+        dict
+            Every node that was made, groups in between included, by path.
 
         Raises
         ------
         streamzarr.errors.NodeExistsError
+            Something is at one of the paths and `overwrite` is false, or an array above one.
+        streamzarr.errors.ConfigError, streamzarr.errors.MetadataError
+            What is to be made makes no sense; names the path.
+
+        Examples
+        --------
+        >>> import streamzarr.zarr as zarr
+        >>> root = zarr.create_group("memory://")
+        >>> made = root.create_hierarchy(
+        ...     {"run/air": {"shape": (4, 4), "dtype": "f4"}, "notes": {"attributes": {"by": "me"}}}
+        ... )
+        >>> print(root.tree())
+        /
+        ├── notes
+        └── run
+            └── air (4, 4) float32
+        """
+        self._require_writable()
+        zarr_format: ZarrFormat = 2 if self.zarr_format == 2 else 3
+        planned = plan_hierarchy(nodes, zarr_format, self._limits)
+        if "" in planned:
+            raise ConfigError(f"{self._url}: a child needs a name, got ''")
+        between = write_hierarchy(
+            self._store, self._path, planned, zarr_format, overwrite=overwrite, concurrency=concurrency
+        )
+        written = {path: each.metadata for path, each in planned.items()}
+        if self._metadata.consolidated is not None:
+            self._change(lambda group: consolidation.with_nodes(group, written))
+        empty = GroupMetadataV2() if zarr_format == 2 else GroupMetadataV3()
+        found: dict[str, Array | Group] = {}
+        for path in sorted([*planned, *between]):
+            node = found[path] = self._node(key_below(self._path, path), written.get(path, empty))
+            if self._cache is not None:
+                self._cache.invalidate(node.url)  # of what was overwritten
+        for path, each in planned.items():
+            node = found[path]
+            if each.data is not None and isinstance(node, Array):
+                write_all(node, each.data)
+        return found
+
+    def require_groups(self, *names: str) -> tuple[Group, ...]:
+        """Return the groups `names`, each made when it is not there; see :meth:`require_group`."""
+        return tuple(self.require_group(name) for name in names)
+
+    def require_group(
+        self, name: str, *, attributes: dict[str, Any] | None = None, overwrite: bool = False
+    ) -> Group:
+        """Return the group `name`, which is made when it is not there.
+
+        Parameters
+        ----------
+        attributes
+            Of a group that is made.
+        overwrite
+            Delete what is there, and make it anew.
+
+        Raises
+        ------
+        streamzarr.errors.ContainsArrayError
             `name` is an array.
         """
+        if overwrite:
+            return self.create_group(name, attributes=attributes, overwrite=True)
         found = self.get(name)
         if isinstance(found, Array):
-            raise NodeExistsError(f"{found.url} is an array, expected a group")
-        return self.create_group(name) if found is None else found
+            raise ContainsArrayError(f"{found.url} is an array, expected a group")
+        return self.create_group(name, attributes=attributes) if found is None else found
 
     def require_array(
         self, name: str, *, shape: Any, dtype: Any, exact: bool = False, **options: Any
@@ -273,8 +383,10 @@ class Group:
 
         Raises
         ------
-        streamzarr.errors.NodeExistsError
-            `name` is a group, or an array of another shape, or of a dtype that cannot be cast to `dtype`
+        streamzarr.errors.ContainsGroupError
+            `name` is a group.
+        streamzarr.errors.ContainsArrayError
+            `name` is an array of another shape, or of a dtype that cannot be cast to `dtype`
             (with `exact`: of another dtype).
         """
         found = self.get(name)
@@ -282,10 +394,10 @@ class Group:
             return self.create_array(name, shape=shape, dtype=dtype, **options)
         wanted = ArrayConfig(shape, dtype).metadata()
         if isinstance(found, Group):
-            raise NodeExistsError(f"{found.url} is a group, expected an array")
+            raise ContainsGroupError(f"{found.url} is a group, expected an array")
         same = found.dtype == wanted.dtype if exact else _castable(found, wanted.dtype)
         if found.shape != wanted.shape or not same:
-            raise NodeExistsError(
+            raise ContainsArrayError(
                 f"{found.url} has shape {found.shape} and dtype {found.dtype}, "
                 f"expected {wanted.shape} and {wanted.dtype}"
             )
@@ -301,7 +413,7 @@ class Group:
     def _child_path(self, name: str) -> str:
         relative = normalize_path(name)
         if not relative:
-            raise NodeExistsError(f"{self._url}: a child needs a name, got {name!r}")
+            raise ConfigError(f"{self._url}: a child needs a name, got {name!r}")
         return key_below(self._path, relative)
 
     def _node(self, path: str, metadata: NodeMetadata) -> Array | Group:

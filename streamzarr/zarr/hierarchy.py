@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from streamzarr.errors import NodeExistsError, UnsupportedError
-from streamzarr.stores import Store, StoreLike, join_url, open_store
+from streamzarr.stores import StoreLike, join_url, open_store
+from streamzarr.zarr import parallel
 from streamzarr.zarr.api import create_array, create_group, open, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.create_many import NodeSpec
 from streamzarr.zarr.group import Group
-from streamzarr.zarr.metadata import GroupMetadata
+from streamzarr.zarr.metadata import GroupMetadata, NodeMetadata
 from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
@@ -23,7 +25,7 @@ STREAM_ATTRIBUTE = "streamzarr"
 """Where a stream group keeps its commit record; its own ``zarr.json`` is what its readers go by."""
 
 
-def consolidate_metadata(store: StoreLike, *, path: str = "", zarr_format: ZarrFormat | None = None) -> Group:
+def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrFormat | None = None) -> Group:
     """Gather the metadata of all nodes below a group in the group, so that readers need one request.
 
     What is gathered is what counts from then on for readers of the group (trap T20): consolidate again after
@@ -47,15 +49,14 @@ def consolidate_metadata(store: StoreLike, *, path: str = "", zarr_format: ZarrF
     gathered: GroupMetadata = replace(root.metadata, consolidated={})
     if root.zarr_format == 2:
         gathered = consolidation.with_root(gathered)
+    nodes: dict[str, NodeMetadata] = {}
     for name, node in root.members(max_depth=None):
         if isinstance(node, Group) and STREAM_ATTRIBUTE in node.attrs:
             raise UnsupportedError(
                 f"{node.url} is a stream; consolidating {root.url} would freeze its shapes"
             )
-        metadata = node.metadata
-        if not isinstance(node, Array):
-            metadata = replace(node.metadata, consolidated=None)
-        gathered = consolidation.with_node(gathered, name, metadata)
+        nodes[name] = node.metadata if isinstance(node, Array) else replace(node.metadata, consolidated=None)
+    gathered = consolidation.with_nodes(gathered, nodes)
     documents = gathered.consolidated
     changed = change_node(
         root.store, root.path, type(root.metadata), lambda now: replace(now, consolidated=documents)
@@ -64,7 +65,12 @@ def consolidate_metadata(store: StoreLike, *, path: str = "", zarr_format: ZarrF
 
 
 def copy(
-    source: StoreLike | Array | Group, target: StoreLike, *, path: str = "", overwrite: bool = False
+    source: StoreLike | Array | Group,
+    target: StoreLike,
+    *,
+    path: str = "",
+    overwrite: bool = False,
+    concurrency: int = 4,
 ) -> Array | Group:
     """Copy an array or a group with all that is below it, byte by byte, and return the copy.
 
@@ -76,6 +82,8 @@ def copy(
     ----------
     path
         Where in `target`.
+    concurrency
+        How many chunks are copied at a time; each is held in memory as it is stored.
 
     Raises
     ------
@@ -93,24 +101,29 @@ def copy(
     create_node(store, path, node.metadata, overwrite=overwrite)
     for name in (ZARR_JSON, ZARRAY, ZGROUP):
         store.delete(key_below(path, name))
-    for key in _data_first(node.store, node.path):
+
+    def carry(key: str) -> None:
         below = key[len(node.path) :].lstrip("/")
         store.put(key_below(path, below), node.store.get(key))
+
+    documents: list[str] = []
+    parallel.for_each(carry, _without_documents(node.store.list(node.path), documents), concurrency)
+    # From the deepest to the shallowest.
+    for key in sorted(documents, key=lambda key: (-key.count("/"), key)):
+        carry(key)
     return open(store, path=path, mode="r+")
 
 
-def _data_first(store: Store, path: str) -> Iterator[str]:
-    """Yield the keys below `path`: chunks, then documents from the deepest to the shallowest."""
-    documents = []
-    for key in store.list(path):
+def _without_documents(keys: Iterator[str], documents: list[str]) -> Iterator[str]:
+    """Yield the keys of chunks, and put those of documents that make nodes visible into `documents`."""
+    for key in keys:
         if key.rpartition("/")[2] in (ZARR_JSON, ZARRAY, ZGROUP, ZMETADATA):
             documents.append(key)
         else:
             yield key
-    yield from sorted(documents, key=lambda key: (-key.count("/"), key))
 
 
-def save(store: StoreLike, *arrays: Any, **named: Any) -> None:
+def save(store: StoreLike, *arrays: Any, path: str = "", zarr_format: ZarrFormat = 3, **named: Any) -> None:
     """Save one array as an array, or several as a group: ``arr_0``, ``arr_1``, … and by name.
 
     >>> import streamzarr.zarr as zarr
@@ -123,19 +136,75 @@ def save(store: StoreLike, *arrays: Any, **named: Any) -> None:
     streamzarr.errors.NodeExistsError
         Something is there already.
     """
-    if not arrays and not named:
-        raise ValueError("expected at least one array to save")
     if len(arrays) == 1 and not named:
-        create_array(store, data=arrays[0])
-        return
-    group = create_group(store)
-    for name, data in {**{f"arr_{n}": data for n, data in enumerate(arrays)}, **named}.items():
-        group.create_array(name, data=data)
+        save_array(store, arrays[0], path=path, zarr_format=zarr_format)
+    else:
+        save_group(store, *arrays, path=path, zarr_format=zarr_format, **named)
 
 
-def load(store: StoreLike, *, path: str = "") -> NDArray | dict[str, NDArray]:
+def save_array(store: StoreLike, array: Any, *, path: str = "", **options: Any) -> None:
+    """Save an array of numpy, or anything that becomes one; options as in ``create_array``.
+
+    >>> import streamzarr.zarr as zarr
+    >>> zarr.save_array("memory://one", [1, 2, 3], chunks=2)
+    >>> zarr.load("memory://one")
+    array([1, 2, 3])
+    """
+    create_array(store, path=path, data=array, **options)
+
+
+def save_group(
+    store: StoreLike, *arrays: Any, path: str = "", zarr_format: ZarrFormat = 3, **named: Any
+) -> None:
+    """Save arrays as a group: ``arr_0``, ``arr_1``, … and by name; see :func:`save`."""
+    data = {f"arr_{n}": array for n, array in enumerate(arrays)} | named
+    if not data:
+        raise ValueError("expected at least one array to save")
+    group = create_group(store, path=path, zarr_format=zarr_format)
+    group.create_hierarchy({name: {"data": array} for name, array in data.items()})
+
+
+def load(
+    store: StoreLike, path: str = "", *, zarr_format: ZarrFormat | None = None
+) -> NDArray | dict[str, NDArray]:
     """Return an array's values, or those of every array directly in a group by name."""
-    node = open(store, path=path)
+    node = open(store, path=path, zarr_format=zarr_format)
     if isinstance(node, Array):
         return node.read()
     return {name: array.read() for name, array in node.arrays()}
+
+
+def open_consolidated(store: StoreLike, **options: Any) -> Group:
+    """Open a group that must have consolidated metadata; options as in ``open_group``.
+
+    Raises
+    ------
+    streamzarr.errors.MetadataError
+        It has none.
+    """
+    return open_group(store, use_consolidated=True, **options)
+
+
+def create_hierarchy(
+    store: StoreLike,
+    nodes: Mapping[str, NodeSpec],
+    *,
+    path: str = "",
+    zarr_format: ZarrFormat = 3,
+    overwrite: bool = False,
+    concurrency: int = 10,
+) -> dict[str, Array | Group]:
+    """Create arrays and groups below the group at `path`, which is made when it is not there.
+
+    See :meth:`Group.create_hierarchy <streamzarr.zarr.Group.create_hierarchy>`, which says what `nodes` are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import streamzarr.zarr as zarr
+    >>> made = zarr.create_hierarchy("memory://", {"a/x": {"data": np.arange(3)}, "b": {}})
+    >>> sorted(made), made["a/x"][:]
+    (['a', 'a/x', 'b'], array([0, 1, 2]))
+    """
+    group = open_group(store, path=path, mode="a", zarr_format=zarr_format)
+    return group.create_hierarchy(nodes, overwrite=overwrite, concurrency=concurrency)

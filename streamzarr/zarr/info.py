@@ -1,4 +1,4 @@
-"""A description of an array, to read or to print."""
+"""Descriptions of arrays and groups, to read or to print."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from streamzarr.zarr.rectilinear import RectilinearChunks
 
 if TYPE_CHECKING:
     from streamzarr.zarr.array import Array
+    from streamzarr.zarr.group import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,15 @@ class ArrayInfo:
     filters: tuple[Any, ...]
     compressors: tuple[Any, ...]
     no_bytes: int
+    no_bytes_stored: int | None = None
+    """Bytes of its chunks and metadata in the store, where they were counted."""
+    storage_ratio: float | None = None
+    chunks_initialized: str | None = None
+    """How many of its chunks are stored, and of how many."""
 
     @classmethod
-    def of(cls, array: Array) -> ArrayInfo:
-        """Describe `array`; reads nothing."""
+    def of(cls, array: Array, *, count: bool = False) -> ArrayInfo:
+        """Describe `array`; reads nothing, unless `count` asks for what is stored."""
         grid, inner = array.metadata.chunk_grid, array.metadata.inner_chunks
         unit = grid.chunk_shape if isinstance(grid, RegularChunks) else grid
         return cls(
@@ -49,19 +55,70 @@ class ArrayInfo:
             array.filters,
             array.compressors,
             array.nbytes,
+            *(_stored(array) if count else ()),
         )
 
     def __str__(self) -> str:
-        rows = [(each.name, getattr(self, each.name)) for each in fields(self)]
-        return "\n".join(
-            f"{_title(name):<19}: {_size(value) if name == 'no_bytes' else value}"
-            for name, value in rows
-            if not (name == "shard_shape" and value is None)
+        optional = ("shard_shape", "no_bytes_stored", "storage_ratio", "chunks_initialized")
+        return _table(self, optional)
+
+
+def _stored(array: Array) -> tuple[int, float, str]:
+    nbytes = array.nbytes_stored()
+    return nbytes, round(array.nbytes / max(nbytes, 1), 1), f"{array.nchunks_initialized}/{array.nchunks}"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """What ``group.info`` shows, in zarr-python's words."""
+
+    name: str
+    type: str
+    zarr_format: int
+    read_only: bool
+    store_type: str
+    consolidated_metadata: bool
+    no_members: int | None = None
+    no_arrays: int | None = None
+    no_groups: int | None = None
+
+    @classmethod
+    def of(cls, group: Group, *, count: bool = False) -> GroupInfo:
+        """Describe `group`; reads nothing, unless `count` asks for what is below."""
+        arrays = groups = 0
+        if count:
+            for _, node in group.members(max_depth=None):
+                groups += isinstance(node, type(group))
+                arrays += not isinstance(node, type(group))
+        return cls(
+            group.name,
+            "Group",
+            group.zarr_format,
+            group.read_only,
+            type(group.store).__name__,
+            group.metadata.consolidated is not None,
+            *((arrays + groups, arrays, groups) if count else ()),
         )
+
+    def __str__(self) -> str:
+        return _table(self, ("no_members", "no_arrays", "no_groups"))
+
+
+def _table(info: ArrayInfo | GroupInfo, optional: tuple[str, ...]) -> str:
+    rows = {
+        _title(each.name): getattr(info, each.name)
+        for each in fields(info)
+        if each.name not in optional or getattr(info, each.name) is not None
+    }
+    width = max(19, *(len(title) + 1 for title in rows))
+    return "\n".join(
+        f"{title:<{width}}: {_size(value) if title.startswith('No. bytes') else value}"
+        for title, value in rows.items()
+    )
 
 
 def _title(name: str) -> str:
-    return "No. bytes" if name == "no_bytes" else name.replace("_", " ").capitalize()
+    return (name.replace("no_", "No. ") if name.startswith("no_") else name.capitalize()).replace("_", " ")
 
 
 def _size(nbytes: int) -> str:

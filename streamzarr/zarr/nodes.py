@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from streamzarr.errors import (
+    ContainsArrayError,
+    ContainsGroupError,
     KeyNotFoundError,
     MetadataError,
     NodeExistsError,
@@ -107,22 +109,31 @@ def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: b
         A node is there already and `overwrite` is false, or a node above is an array.
     streamzarr.errors.ConfigError
         A name in `path` is reserved.
+    streamzarr.errors.MetadataError
+        `metadata` cannot be written; nothing has been then.
     """
     check_new_path(path)
-    documents = {
+    documents = encoded_documents(store, path, metadata)
+    # Before anything is deleted: an array above makes this a mistake.
+    for above in ancestors(path):
+        require_group_node(store, above, metadata.zarr_format)
+    if overwrite:
+        store.delete_prefix(path)
+    else:
+        check_absent(store, path)
+    write_node(store, path, documents, overwrite=overwrite)
+
+
+def encoded_documents(store: Store, path: str, metadata: NodeMetadata) -> dict[str, bytes]:
+    """Return every document of a node as it is stored, by key."""
+    return {
         key_below(path, name): dump_document(document, join_url(store.url, key_below(path, name)))
         for name, document in metadata.documents().items()
     }
-    # Before anything is deleted: an array above makes this a mistake.
-    for above in ancestors(path):
-        _require_group(store, above, metadata.zarr_format)
-    if overwrite:
-        store.delete_prefix(path)
-    elif any(store.exists(key_below(path, name)) for name in _VISIBLE):
-        raise NodeExistsError(
-            f"an array or group is already at {join_url(store.url, path)}; pass overwrite=True"
-        )
-    # The document that makes the node visible is written last, and of several creators by the first only.
+
+
+def write_node(store: Store, path: str, documents: dict[str, bytes], *, overwrite: bool) -> None:
+    """Write the documents of a node, the one that makes it visible last; of several creators one succeeds."""
     once = store.capabilities.conditional_put and not overwrite
     for key, data in sorted(documents.items(), key=lambda item: item[0].endswith(_VISIBLE)):
         try:
@@ -132,24 +143,69 @@ def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: b
             raise NodeExistsError(f"another process has just created {place}") from error
 
 
-def _require_group(store: Store, path: str, zarr_format: int) -> None:
-    kinds = {ZARR_JSON: 3, ZARRAY: 2, ZGROUP: 2}
-    for name, found_format in kinds.items():
-        data = get_optional(store, key_below(path, name))
-        if data is None:
-            continue
-        where = join_url(store.url, key_below(path, name))
-        if name == ZARRAY or (name == ZARR_JSON and parse_document(data, where).get("node_type") == "array"):
-            raise NodeExistsError(f"{join_url(store.url, path)} is an array; nothing can be created below it")
-        if found_format == zarr_format:
-            return
+def check_absent(store: Store, path: str) -> None:
+    """Raise unless nothing is at `path`.
+
+    Raises
+    ------
+    streamzarr.errors.ContainsArrayError, streamzarr.errors.ContainsGroupError
+        A node is there.
+    """
+    found = _node_at(store, path)
+    if found is not None:
+        kind, place = found[0], join_url(store.url, path)
+        error = ContainsArrayError if kind == "array" else ContainsGroupError
+        article = "an" if kind == "array" else "a"
+        raise error(f"{article} {kind} is already at {place}; pass overwrite=True")
+
+
+def require_group_node(store: Store, path: str, zarr_format: int) -> bool:
+    """Make a group at `path` unless there is one of this format, and tell whether one was made.
+
+    Raises
+    ------
+    streamzarr.errors.ContainsArrayError
+        There is an array: nothing can be below it.
+    """
+    found = _node_at(store, path, zarr_format)
+    if found is not None and found[0] == "array":
+        raise ContainsArrayError(f"{join_url(store.url, path)} is an array; nothing can be created below it")
+    if found is not None and found[1] == zarr_format:
+        return False
     metadata: GroupMetadata = GroupMetadataV3() if zarr_format == 3 else GroupMetadataV2()
     condition: dict[str, Any] = {"if_none_match": True} if store.capabilities.conditional_put else {}
-    for name, document in metadata.documents().items():
+    for key, data in encoded_documents(store, path, metadata).items():
         try:
-            store.put(key_below(path, name), dump_document(document, name), **condition)
+            store.put(key, data, **condition)
         except PreconditionFailedError:
             continue  # another process has just made it
+    return True
+
+
+def _node_at(store: Store, path: str, zarr_format: int | None = None) -> tuple[str, int] | None:
+    """Return what is at `path`, array or group, and its format; of several the array, or `zarr_format`."""
+    found: tuple[str, int] | None = None
+    for name in _VISIBLE:
+        kind = _kind(store, key_below(path, name))
+        if kind is None:
+            continue
+        node = kind, 3 if name == ZARR_JSON else 2
+        if kind == "array" or node[1] == zarr_format:
+            return node
+        found = found or node
+    return found
+
+
+def _kind(store: Store, key: str) -> str | None:
+    """Return what the document under `key` makes: an array or a group; None when it is not there."""
+    if not key.endswith(ZARR_JSON):
+        kind = "array" if key.endswith(ZARRAY) else "group"
+        return kind if store.exists(key) else None
+    data = get_optional(store, key)
+    if data is None:
+        return None
+    is_array = parse_document(data, join_url(store.url, key)).get("node_type") == "array"
+    return "array" if is_array else "group"
 
 
 def change_node(

@@ -155,14 +155,18 @@ class RectilinearChunks:
         edges = zip(shape, self.edges, unit or (1,) * len(shape), strict=True)
         return type(self)(tuple(_grown(extent, each, step) for extent, each, step in edges))
 
+    @property
+    def lists(self) -> list[int | list[int | list[int]]]:
+        """The ``chunk_shapes`` of a document, as short as they can be."""
+        return [each if isinstance(each, int) else _short(each) for each in self.edges]
+
     def to_json(self) -> dict[str, Any]:
         """Return the v3 ``chunk_grid``."""
-        shapes = [each if isinstance(each, int) else _short(each) for each in self.edges]
-        return {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": shapes}}
+        return {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": self.lists}}
 
     def __str__(self) -> str:
         """Return the chunk shapes as in the metadata."""
-        return str(tuple(self.to_json()["configuration"]["chunk_shapes"]))
+        return str(tuple(self.lists))
 
 
 def _axis(extent: int, edges: int | Runs) -> Axis:

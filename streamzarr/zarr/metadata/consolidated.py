@@ -6,6 +6,7 @@ T21.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from streamzarr.zarr.metadata import (
 )
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP
 from streamzarr.zarr.metadata.v3 import parse_v3
-from streamzarr.zarr.paths import key_below
+from streamzarr.zarr.paths import ancestors, key_below
 
 
 def nodes(group: GroupMetadata, where: str, limits: Limits = DEFAULT_LIMITS) -> dict[str, NodeMetadata]:
@@ -64,15 +65,24 @@ def with_node(group: GroupMetadata, path: str, node: NodeMetadata) -> GroupMetad
 
     Groups between that are not there yet are added.
     """
-    cleared = without(group, path)
-    documents = dict(cleared.consolidated or {})
-    parts = path.split("/")
-    for depth in range(1, len(parts)):
-        above = "/".join(parts[:depth])
-        empty = GroupMetadataV2() if isinstance(group, GroupMetadataV2) else GroupMetadataV3()
-        for key, document in _documents(above, empty).items():
-            documents.setdefault(key, document)
-    return replace(cleared, consolidated=documents | _documents(path, node))
+    return with_nodes(group, {path: node})
+
+
+def with_nodes(group: GroupMetadata, nodes: Mapping[str, NodeMetadata]) -> GroupMetadata:
+    """Return `group` with `nodes` by their paths; see :func:`with_node`."""
+    gone = {
+        key
+        for key in group.consolidated or {}
+        if any(each in nodes for each in (key, *ancestors(key)) if each)
+    }
+    documents = {key: value for key, value in (group.consolidated or {}).items() if key not in gone}
+    empty = GroupMetadataV2() if isinstance(group, GroupMetadataV2) else GroupMetadataV3()
+    for path, node in nodes.items():
+        for above in reversed([each for each in ancestors(path) if each and each not in nodes]):
+            for key, document in _documents(above, empty).items():
+                documents.setdefault(key, document)
+        documents |= _documents(path, node)
+    return replace(group, consolidated=documents)
 
 
 def with_root(group: GroupMetadata) -> GroupMetadata:

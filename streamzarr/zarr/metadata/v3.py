@@ -79,14 +79,15 @@ class ArrayMetadataV3:
         return self.fill_value
 
     @property
-    def _sharding(self) -> ShardingCodec | None:
+    def sharding(self) -> ShardingCodec | None:
+        """The codec of shards whose chunks are read one by one; None without."""
         first = self.codecs[0]
         return first if isinstance(first, ShardingCodec) else None
 
     @property
     def inner_chunks(self) -> tuple[int, ...] | None:
         """Shape of the chunks inside of shards; None without sharding."""
-        return self._sharding.chunk_shape if self._sharding else None
+        return self.sharding.chunk_shape if self.sharding else None
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -102,7 +103,7 @@ class ArrayMetadataV3:
     @property
     def shards(self) -> tuple[int, ...] | None:
         """Shape of the shards; None without sharding. Raises as :attr:`chunks`."""
-        return self._one_shape("shards") if self._sharding else None
+        return self._one_shape("shards") if self.sharding else None
 
     def _one_shape(self, what: str) -> tuple[int, ...]:
         if isinstance(self.chunk_grid, RegularChunks):
@@ -114,7 +115,7 @@ class ArrayMetadataV3:
 
     @property
     def _chunk_codecs(self) -> tuple[Codec, ...]:
-        return self._sharding.codecs if self._sharding else self.codecs
+        return self.sharding.codecs if self.sharding else self.codecs
 
     @property
     def filters(self) -> tuple[ArrayArray, ...]:
