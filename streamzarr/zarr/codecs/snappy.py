@@ -2,9 +2,9 @@
 """``snappy``: raw Snappy blocks (no framing), the fastest of the old compressors, by cramjam.
 
 Source: https://github.com/google/snappy/blob/main/format_description.txt
-``{"name": "snappy"}`` in v3, ``{"id": "snappy"}`` in v2. No specification of Zarr names it: for others, Blosc
-with ``cname="snappy"`` is the form that every reader knows. The entry point of :class:`Snappy` lets
-numcodecs, and by it zarr-python, read v2 arrays of ours.
+``{"name": "snappy"}`` in v3, ``{"id": "snappy"}`` in v2. No specification of Zarr names it: where others are
+to read the data, lz4 or zstd serve better. The entry point of :class:`Snappy` lets numcodecs, and by it
+zarr-python, read v2 arrays of ours.
 """
 
 from __future__ import annotations

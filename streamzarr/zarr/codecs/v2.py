@@ -106,7 +106,7 @@ class V2Compressor(BytesBytes):
 
 @dataclass(frozen=True, slots=True)
 class V2Filters(ArrayBytes):
-    """The filters of a v2 array, first to last, and the array's own bytes."""
+    """The filters of a v2 array, first to last, if any, and the array's own bytes."""
 
     name: ClassVar[str] = "numcodecs filters"
     configs: tuple[dict[str, Any], ...]
@@ -124,7 +124,7 @@ class V2Filters(ArrayBytes):
         return {"filters": list(self.configs)}
 
     def encoded_size(self, spec: ChunkSpec) -> int | None:
-        return None
+        return None if self.configs else spec.nbytes
 
     def encode(self, array: NDArray, spec: ChunkSpec) -> BytesLike:
         # numcodecs knows strings and bytes of any length as objects, in writable arrays.
@@ -167,13 +167,18 @@ def v2_codecs(
     codecs: list[Codec] = []
     if order == "F" and len(spec.shape) > 1:
         codecs.append(TransposeCodec(tuple(reversed(range(len(spec.shape))))))
-    if filters:
+    if filters or _mixes_byte_orders(spec.dtype):
         codecs.append(V2Filters(filters))
     else:
         codecs.append(BytesCodec(machine_endian(spec.dtype)))
     if compressor is not None:
         codecs.append(V2Compressor(compressor, None if filters else spec.dtype.itemsize))
     return codecs
+
+
+def _mixes_byte_orders(dtype: np.dtype[Any]) -> bool:
+    """Tell whether `dtype` is a record whose fields a ``bytes`` codec, of one order, would change (trap T11)."""
+    return dtype.names is not None and dtype != dtype.newbyteorder("<")
 
 
 def _as_bytes(value: Any) -> BytesLike:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +21,9 @@ from streamzarr.errors import (
     NodeNotFoundError,
     PreconditionFailedError,
 )
-from streamzarr.stores import MemoryStore
+from streamzarr.stores import MemoryStore, RangeRequest, SuffixRequest
+from streamzarr.zarr.codecs import BytesCodec, ShardingCodec
+from streamzarr.zarr.codecs.checksum import crc32c
 from streamzarr.zarr.dtypes import data_type
 
 
@@ -220,6 +225,67 @@ def test_t10_v2_keeps_big_endian(store):
     assert sz.open_array(store).dtype == np.dtype(">i2")
 
 
+RECORD = np.dtype([("id", ">i4"), ("at", [("x", "<f8"), ("y", ">f8")]), ("tag", "S3")])
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_t11_each_field_of_a_record_keeps_its_value_and_v2_its_byte_order(store, zarr_format):
+    values = np.array([(1, (1.5, -2.5), b"ab"), (-7, (0.25, 1e300), b"xyz")] * 2, RECORD)
+    z = array(store, dtype=RECORD, zarr_format=zarr_format)
+    z[...] = values
+    read = sz.open_array(store)
+    assert read.dtype == (RECORD if zarr_format == 2 else RECORD.newbyteorder("="))
+    assert read[...].tolist() == values.tolist()
+    stored = np.frombuffer(
+        store.get(z.chunk_key((0,))), RECORD if zarr_format == 2 else RECORD.newbyteorder("<")
+    )
+    assert stored.tolist() == values[:2].tolist()
+
+
+def test_t11_big_endian_records_in_v3_are_what_the_bytes_codec_says(store):
+    z = array(store, dtype=[("a", ">i2")], serializer={"name": "bytes", "configuration": {"endian": "big"}})
+    z[...] = np.array([(1,), (2,), (3,), (4,)], z.dtype)
+    assert store.get("c/0").hex() == "00010002"
+    assert sz.open_array(store)[...]["a"].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["struct", "structured"])
+def test_t11_both_names_of_records_are_read_and_a_fill_is_base64(store, name):
+    array(store, dtype=[("a", "i4"), ("b", "f8")])
+    fields = [["a", "int32"], ["b", "float64"]]
+    if name == "struct":
+        fields = [{"name": field, "data_type": data_type} for field, data_type in fields]
+    fill = base64.b64encode(np.array((7, 0.5), "<i4,<f8").tobytes()).decode()
+    edit(store, data_type={"name": name, "configuration": {"fields": fields}}, fill_value=fill)
+    assert sz.open_array(store)[0].tolist() == (7, 0.5)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_t12_strings_of_any_length_are_counts_lengths_and_utf8(store, zarr_format):
+    z = array(store, dtype=str, zarr_format=zarr_format)
+    z[:2] = np.array(["é", ""], z.dtype)
+    assert store.get(z.chunk_key((0,))).hex() == "02000000" + "02000000c3a9" + "00000000"
+    assert sz.open_array(store)[...].tolist() == ["é", "", "", ""]
+    if zarr_format == 2:
+        assert document(store, ".zarray")["dtype"] == "|O"
+        assert document(store, ".zarray")["filters"] == [{"id": "vlen-utf8"}]
+    else:
+        assert document(store)["data_type"] == "string"
+        assert document(store)["codecs"][0]["name"] == "vlen-utf8"
+
+
+@pytest.mark.parametrize("fill", ["", 0])
+def test_t12_v2_strings_may_have_zero_as_fill(store, fill):
+    array(store, dtype=str, zarr_format=2)
+    edit(store, ".zarray", fill_value=fill)
+    assert sz.open_array(store)[...].tolist() == [""] * 4
+
+
+def test_t12_strings_that_can_be_missing_are_refused(store):
+    with pytest.raises(MetadataError, match="na_object"):
+        array(store, dtype=np.dtypes.StringDType(na_object=None))
+
+
 def test_t13_datetimes_have_a_unit_a_factor_and_nat(store):
     z = array(store, dtype="M8[10ms]")
     assert document(store)["data_type"] == {
@@ -255,6 +321,38 @@ def test_t14_crc32c_after_gzip_is_allowed(store):
     z = array(store, compressors=["gzip", "crc32c"])
     z[...] = [1, 2, 3, 4]
     assert sz.open_array(store)[...].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("location", ["start", "end"])
+def test_t15_offsets_count_from_the_start_of_the_shard_and_absent_chunks_are_all_ones(store, location):
+    codec = ShardingCodec((2,), (BytesCodec(None),), index_location=location)
+    z = array(store, shape=(4,), chunks=(4,), dtype="u1", serializer=codec)
+    z[2:] = [7, 8]
+    shard = store.get("c/0")
+    index = shard[:36] if location == "start" else shard[-36:]
+    entries = np.frombuffer(index[:32], "<u8").tolist()
+    assert entries == [2**64 - 1, 2**64 - 1, 0x24 if location == "start" else 0, 2]
+    assert index[32:] == crc32c(index[:32]).to_bytes(4, "little")
+    assert sz.open_array(store)[...].tolist() == [0, 0, 7, 8]
+
+
+def test_t15_inner_chunks_may_lie_in_any_order(store):
+    z = array(store, shape=(4,), chunks=(2,), shards=(4,), dtype="u1")
+    z[...] = [1, 2, 3, 4]
+    entries = np.array([2, 2, 0, 2], "<u8").tobytes()
+    store.put("c/0", bytes([3, 4, 1, 2]) + entries + crc32c(entries).to_bytes(4, "little"))
+    assert sz.open_array(store)[...].tolist() == [1, 2, 3, 4]
+
+
+def test_t15_nested_shards_and_shards_without_dimensions(store):
+    inner = ShardingCodec((2,), (BytesCodec(None),))
+    z = array(store, shape=(8,), chunks=(8,), dtype="u1", serializer=ShardingCodec((4,), (inner,)))
+    z[...] = range(8)
+    z[3] = 99
+    assert sz.open_array(store)[...].tolist() == [0, 1, 2, 99, 4, 5, 6, 7]
+    single = array(MemoryStore(), shape=(), chunks=(), shards=(), dtype="i4")
+    single[...] = 5
+    assert sz.open_array(single.store)[...] == 5
 
 
 def test_t16_crc32c_is_little_endian_and_checked(store):
@@ -407,6 +505,14 @@ def test_t25_results_are_the_callers_own(store):
     assert z[...].tolist() == [1, 2]
 
 
+def test_t26_ranges_longer_than_the_value_are_cut_and_those_past_it_are_empty(store):
+    store.put("a", b"0123")
+    assert store.get("a", SuffixRequest(9)) == b"0123"
+    assert store.get("a", RangeRequest(2, 99)) == b"23"
+    assert store.get("a", RangeRequest(99)) == b""
+    assert store.get_ranges("a", [SuffixRequest(2), RangeRequest(4, 6)]) == [b"23", b""]
+
+
 def test_t27_v3_wins_over_v2_with_a_warning(store):
     array(store, dtype="i4")
     array(MemoryStore(), dtype="f8", zarr_format=2)
@@ -431,6 +537,13 @@ def test_t29_what_is_no_node_is_passed_over(store):
     store.put(".lock", b"")
     store.put("notes/readme.txt", b"hello")
     assert list(root) == ["a"]
+
+
+def test_every_trap_of_the_reference_has_a_test_of_its_name():
+    named = {
+        int(number) for number in re.findall(r"^def test_t(\d\d)_", Path(__file__).read_text(), re.MULTILINE)
+    }
+    assert named == set(range(1, 30))
 
 
 def test_both_kinds_of_absence_and_presence(store):
