@@ -177,7 +177,7 @@ def v2_codecs(
 
 
 def _mixes_byte_orders(dtype: np.dtype[Any]) -> bool:
-    """Tell whether `dtype` is a record whose fields a ``bytes`` codec, of one order, would change (trap T11)."""
+    """Tell whether `dtype` is a record whose fields a ``bytes`` codec, of one order, would change (T11)."""
     return dtype.names is not None and dtype != dtype.newbyteorder("<")
 
 
