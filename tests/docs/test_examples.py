@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAYS = {
     "custom_codec.py": "as they were, bit by bit",
+    "custom_store.py": "is the one that was written",
     "first_array.py": "(3, 2, 4)",
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
