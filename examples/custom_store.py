@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - methods are documented by Store
 """A store of one's own: values as rows of one SQLite table, opened by the URL ``table:///path/file.db``.
 
 All that a store must do is in six methods; the rest of the contract has defaults, of which this one replaces
@@ -12,6 +13,7 @@ import tempfile
 import threading
 import uuid
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 
@@ -35,10 +37,10 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS v (key TEXT PRIMARY KEY, data BLOB NOT NULL
 
 
 class TableStore(Store):
-    """Rows of the table ``v`` in a SQLite file. Thread-safe and picklable: each thread connects for itself."""
+    """Rows of the table ``v`` in a SQLite file. Thread-safe and picklable: each thread has its connection."""
 
     def __init__(self, path: str) -> None:
-        self._path = os.path.abspath(path)
+        self._path = str(Path(path).resolve())
         self._local = threading.local()
 
     @classmethod
@@ -137,7 +139,8 @@ class TableStore(Store):
 
 
 def main() -> None:
-    # In this process. A package says it for all: [project.entry-points."streamzarr.stores"] in pyproject.toml.
+    """Write an array into a table and read it back."""
+    # In this process. A package does it for all of them, by [project.entry-points."streamzarr.stores"].
     register_store("table", TableStore.from_url)
     with tempfile.TemporaryDirectory() as folder:
         url = f"table://{folder}/arrays.db"
