@@ -1,9 +1,9 @@
-"""A day of trades as a cube of time x symbol x field, and its minute bars, computed chunk by chunk.
+"""Trades as a cube of time x symbol x field, and its bars (OHLC, VWAP, volume), computed chunk by chunk.
 
 python examples/tick_cube.py [trades.parquet]
 
-Without a file the trades are made up: eight symbols on a random walk, for a trading day of 6.5 hours. With a
-file (columns timestamp, price, quantity; needs pyarrow) the cube has one symbol.
+Without a file the trades are made up: eight symbols on a random walk, for a trading day of 6.5 hours, in bars
+of a minute. With one (columns timestamp, price, quantity; needs pyarrow) the cube has one symbol.
 """
 
 import sys
@@ -13,15 +13,15 @@ import numpy as np
 
 import streamzarr as sz
 
-SLOT = np.timedelta64(100, "ms")
-PER_MINUTE = 600
+PER_BAR = 600
+"""Slots of one bar: of 100 ms for a bar of a minute, of 5 ms for one of three seconds."""
 FIELDS = ("open", "high", "low", "close", "vwap", "volume")
 
 
-def made_up(minutes: int = 390, symbols: int = 8) -> np.ndarray:
+def made_up(bars: int = 390, symbols: int = 8) -> np.ndarray:
     """Return price and size of the trade in each slot, shape (slots, symbols, 2); NaN and 0 without one."""
     random = np.random.default_rng(3)
-    slots = minutes * PER_MINUTE
+    slots = bars * PER_BAR
     price = (
         100 * np.exp(np.cumsum(random.normal(0, 4e-5, (slots, symbols)), axis=0)) * np.arange(1, symbols + 1)
     )
@@ -37,18 +37,18 @@ def recorded(path: str) -> np.ndarray:
     table = pyarrow.parquet.read_table(path)
     time = np.asarray(table["timestamp"]).astype("datetime64[ms]")
     price, size = (np.asarray(table[name]).astype("f8") for name in ("price", "quantity"))
-    slot = ((time - time.min()) // SLOT).astype(int)
-    slots = -(-(slot.max() + 1) // PER_MINUTE) * PER_MINUTE
+    slot = ((time - time.min()) // np.timedelta64(5, "ms")).astype(int)
+    slots = -(-(slot.max() + 1) // PER_BAR) * PER_BAR
     volume = np.bincount(slot, size, slots)
     with np.errstate(invalid="ignore"):
         return np.stack([np.bincount(slot, price * size, slots) / volume, volume], axis=-1)[:, np.newaxis]
 
 
 def bars(ticks: np.ndarray) -> np.ndarray:
-    """Return the minute bars of ticks of whole minutes: (slots, symbols, 2) becomes (minutes, symbols, 6)."""
-    price, size = np.moveaxis(ticks.reshape(-1, PER_MINUTE, *ticks.shape[1:]), -1, 0)
+    """Return a bar for each 600 slots of ticks: (slots, symbols, 2) becomes (bars, symbols, 6)."""
+    price, size = np.moveaxis(ticks.reshape(-1, PER_BAR, *ticks.shape[1:]), -1, 0)
     traded = ~np.isnan(price)
-    first, last = traded.argmax(axis=1), PER_MINUTE - 1 - traded[:, ::-1].argmax(axis=1)
+    first, last = traded.argmax(axis=1), PER_BAR - 1 - traded[:, ::-1].argmax(axis=1)
     volume = size.sum(axis=1)
     with np.errstate(invalid="ignore"):
         return np.stack(
@@ -66,14 +66,14 @@ def bars(ticks: np.ndarray) -> np.ndarray:
 
 def check(ticks: np.ndarray, result: np.ndarray) -> None:
     """Compare with the definition of a bar, trade by trade."""
-    for minute, symbol in np.ndindex(result.shape[:2]):
-        price, size = ticks[minute * PER_MINUTE : (minute + 1) * PER_MINUTE, symbol].T
+    for bar, symbol in np.ndindex(result.shape[:2]):
+        price, size = ticks[bar * PER_BAR : (bar + 1) * PER_BAR, symbol].T
         price, size = price[size > 0], size[size > 0]
         expected = [np.nan] * 5 + [0.0]
         if len(price):
             vwap = np.average(price, weights=size)
             expected = [price[0], price.max(), price.min(), price[-1], vwap, size.sum()]
-        np.testing.assert_allclose(result[minute, symbol], expected, rtol=1e-12)
+        np.testing.assert_allclose(result[bar, symbol], expected, rtol=1e-12)
 
 
 def main() -> None:
@@ -86,28 +86,28 @@ def main() -> None:
         ticks = day.create_array(
             "ticks",
             data=trades,
-            chunks=(10 * PER_MINUTE, symbols, 2),
+            chunks=(10 * PER_BAR, symbols, 2),
             fill_value=np.nan,
             dimension_names=names,
             attributes={"fields": ["price", "size"]},
         )
         # As many chunks as the ticks have: a process reads a chunk of one and writes that of the other.
-        minutes = day.create_array(
+        cube = day.create_array(
             "bars",
-            shape=(slots // PER_MINUTE, symbols, len(FIELDS)),
+            shape=(slots // PER_BAR, symbols, len(FIELDS)),
             chunks=(10, symbols, len(FIELDS)),
             dtype="f8",
             fill_value=np.nan,
             dimension_names=names,
             attributes={"fields": FIELDS},
         )
-        ticks.map_chunks(bars, executor="processes", concurrency=2).into(minutes)
+        ticks.map_chunks(bars, executor="processes", concurrency=2).into(cube)
         print(day.tree())
         print("".join(f"{name:>10}" for name in FIELDS))
-        for bar in minutes.isel(symbol=0, time=slice(0, 3)):
+        for bar in cube.isel(symbol=0, time=slice(0, 3)):
             print("".join(f"{value:>10.2f}" for value in bar))
-        check(trades, minutes[:])
-        print(f"{np.count_nonzero(trades[..., 1])} trades, {minutes.size // 6} bars: each is numpy's")
+        check(trades, cube[:])
+        print(f"{np.count_nonzero(trades[..., 1])} trades, {cube.size // 6} bars: each is numpy's")
 
 
 if __name__ == "__main__":

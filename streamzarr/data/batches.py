@@ -17,6 +17,9 @@ from streamzarr.zarr.inflight import ahead
 
 Rows: TypeAlias = Array | NDArray
 Batch: TypeAlias = NDArray | tuple[NDArray, ...]
+BUFFER_BYTES = 64 << 20
+"""What is read at once by default when any row may follow any other."""
+
 Shuffle: TypeAlias = Literal["chunks", "rows"] | None
 
 
@@ -61,11 +64,9 @@ class Batches:
         self.epoch = 0
         """The number of the next epoch; the same seed and number give the same order."""
         self.seed = randbits(63) if seed is None else seed
-        self._edges = min(map(_edges, arrays), key=len)  # of the largest chunks: none is read twice
         self._shuffle = shuffle
-        self._buffer = max(4 * batch_size, int(np.diff(self._edges).max(initial=1)))
-        if buffer is not None:
-            self._buffer = buffer
+        self._edges = min(map(_edges, arrays), key=len)  # of the largest chunks: none is read twice
+        self._buffer = self._default_buffer() if buffer is None else buffer
         self._drop_last = drop_last
         self._prefetch = prefetch
         self._rank, self._world_size = rank, world_size
@@ -93,6 +94,13 @@ class Batches:
         epoch, self.epoch = self.epoch, self.epoch + 1
         results = self._cut(self._order(epoch).windows(*places))
         return ahead(results, self._prefetch, "streamzarr-data") if self._prefetch else results
+
+    def _default_buffer(self) -> int:
+        chunk = int(np.diff(self._edges).max(initial=1))
+        if self._shuffle == "rows":  # the more rows at once, the fewer times each chunk is read
+            row = sum(array.nbytes for array in self.arrays) // max(len(self.arrays[0]), 1)
+            chunk = BUFFER_BYTES // max(row, 1)
+        return max(4 * self.batch_size, chunk)
 
     def _share(self) -> tuple[int, int]:
         """Return the first and last place of this rank in an epoch."""
@@ -171,8 +179,8 @@ def batches(
         ``"rows"``: any row may follow any other, at the cost of reading, for each `buffer` of rows, every
         chunk that has one. None: as they lie.
     buffer
-        How many rows are read at once; by default four batches, or a chunk if that is more. Memory: three
-        times this, for each array.
+        How many rows are read at once; by default four batches, or if that is more a chunk (with ``"rows"``:
+        as many as take 64 MiB). Memory: three times this, for each array.
     seed
         The same seed gives the same orders, epoch by epoch; None: another each time.
     drop_last

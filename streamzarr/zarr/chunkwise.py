@@ -19,7 +19,7 @@ class Chunkwise:
         self,
         region: Any = ...,
         *,
-        concurrency: int = 1,
+        concurrency: int | None = None,
         ordered: bool = True,
         missing: MissingInStream = "fill",
         progress: Progress | bool | None = None,
@@ -32,7 +32,8 @@ class Chunkwise:
         region
             A basic selection of slices without steps: only chunks that touch it, cut to it.
         concurrency
-            How many chunks are read ahead, each on a thread of its own; 1 reads in the loop itself.
+            How many chunks are read ahead, each on a thread of its own; 1 reads in the loop itself. By
+            default as many as the store likes requests in flight: 1 for files and memory.
         ordered
             In C order of the grid; else in the order in which reads end.
         missing
@@ -54,7 +55,8 @@ class Chunkwise:
         """
         array = cast("Array", self)
         box = parse_region(region, array.shape)
-        return ChunkStream(array, box, concurrency, ordered, missing, progress, where)
+        ahead = array.store.capabilities.in_flight if concurrency is None else concurrency
+        return ChunkStream(array, box, ahead, ordered, missing, progress, where)
 
     def map_chunks(
         self,
@@ -80,7 +82,8 @@ class Chunkwise:
             lie in a store that other processes reach, and a script needs its ``if __name__ == "__main__"``;
             or an executor of the caller's.
         concurrency
-            How many threads or processes; by default as many as CPUs.
+            How many threads or processes; by default as many as CPUs, or as the store likes requests in
+            flight if that is more.
         region, ordered, missing, progress, where
             As in :meth:`stream_chunks`.
 

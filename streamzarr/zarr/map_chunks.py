@@ -131,7 +131,7 @@ class ChunkMap:
         report, done = as_progress(self.progress), 0
         total = count_places(self.region, grid, self.where)
         report(0, total)
-        concurrency = self.concurrency or parallel.cores()
+        concurrency = self.concurrency or max(parallel.cores(), self.array.store.capabilities.in_flight)
         with _started(self.executor, concurrency, work) as submit:
             for result in in_flight(
                 submit,

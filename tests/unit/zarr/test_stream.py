@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,17 @@ def test_async_loops_that_are_cancelled_or_fail_leave_no_thread(z):
     for thread in stream_threads():
         thread.join(10)
     assert not stream_threads()
+
+
+def test_a_slow_store_says_how_many_chunks_to_read_ahead(z):
+    class Slow(WrappedStore):
+        @property
+        def capabilities(self):
+            return replace(super().capabilities, in_flight=5)
+
+    assert z.stream_chunks().concurrency == 1
+    assert sz.open_array(Slow(z.store)).stream_chunks().concurrency == 5
+    assert sz.open_array(Slow(z.store)).stream_chunks(concurrency=2).concurrency == 2
 
 
 def test_bad_arguments(z):
