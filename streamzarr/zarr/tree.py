@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +29,31 @@ class Tree:
     nodes: tuple[TreeNode, ...]
 
     def __str__(self) -> str:
-        return "\n".join([self.root, *self._lines("", "")])
-
-    def _children(self, parent: str) -> list[TreeNode]:
-        return sorted(
-            (node for node in self.nodes if node.path.rpartition("/")[0] == parent),
-            key=lambda node: node.path,
-        )
-
-    def _lines(self, parent: str, indent: str) -> list[str]:
-        lines: list[str] = []
-        children = self._children(parent)
-        for position, node in enumerate(children):
-            last = position == len(children) - 1
-            name = node.path.rpartition("/")[2]
-            label = name if node.array is None else f"{name} {node.array}"
-            lines.append(f"{indent}{'└── ' if last else '├── '}{label}")
-            lines += self._lines(node.path, indent + ("    " if last else "│   "))
-        return lines
+        below: dict[str, list[TreeNode]] = {}
+        for node in sorted(self.nodes, key=lambda node: node.path):
+            below.setdefault(node.path.rpartition("/")[0], []).append(node)
+        return "\n".join([_printable(self.root), *_lines(below, "", "")])
 
     def _repr_html_(self) -> str:
+        """Return the tree for notebooks; names are text in it, never markup."""
+        from html import escape  # only here: importing it is slow
+
         return f"<pre>{escape(str(self))}</pre>"
+
+
+def _lines(below: dict[str, list[TreeNode]], parent: str, indent: str) -> Iterator[str]:
+    children = below.get(parent, [])
+    for node in children:
+        last = node is children[-1]
+        name = _printable(node.path.rpartition("/")[2])
+        yield f"{indent}{'└── ' if last else '├── '}{name}{'' if node.array is None else f' {node.array}'}"
+        yield from _lines(below, node.path, indent + ("    " if last else "│   "))
+
+
+def _printable(name: str) -> str:
+    r"""Return a name with control characters escaped: it must not drive a terminal, or look like two nodes.
+
+    >>> _printable("a\nb")
+    'a\\nb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

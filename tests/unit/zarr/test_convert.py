@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 import streamzarr.zarr as sz
-from streamzarr.errors import MetadataError, NodeExistsError
+from streamzarr.errors import ConfigError, MetadataError, NodeExistsError
 from streamzarr.stores import MemoryStore
 from streamzarr.zarr.codecs import GzipCodec, TransposeCodec, ZstdCodec
 
@@ -128,3 +128,57 @@ def test_chunks_that_are_not_stored_stay_so():
     source[:2] = 5
     z = sz.convert(source, "memory://", zarr_format=3)
     assert z.nchunks_initialized == source.nchunks_initialized == 2
+
+
+def test_a_hierarchy_is_explained_before_it_is_converted():
+    store, target = MemoryStore(), MemoryStore()
+    root = sz.create_group(store, attributes={"run": 7})
+    root.create_array("good", data=VALUES, dimension_names=["y", "x"])
+    root.create_array("deep/sum", data=VALUES, compressors=["gzip", "crc32c"])
+    root.create_array("deep/uneven", data=VALUES, chunks=[[1, 4], 6])
+    expected = [
+        f"{store.url}/deep/sum: codec crc32c has no counterpart",
+        f"{store.url}/deep/uneven: rectilinear chunks ([1, 4], 6) become regular ones of (4, 6)",
+    ]
+    assert sz.explain_conversion(store, 2) == sz.explain_conversion(root, 2) == expected
+    assert sz.explain_conversion(root["good"], 2) == []
+    assert sz.explain_conversion(root, 2, codecs="default") == expected[1:]
+    assert sz.explain_conversion(root, 3) == []
+    with pytest.raises(MetadataError, match="crc32c.*rectilinear.*pass lossy=True"):
+        sz.convert(store, target, zarr_format=2)
+    assert list(target.list()) == []
+    made = sz.convert(store, target, zarr_format=2, lossy=True)
+    assert [path for path, _ in made.members(None)] == ["deep", "deep/sum", "deep/uneven", "good"]
+    assert made["deep/sum"].compressors == (numcodecs.GZip(5).get_config(),)
+    assert made["deep/uneven"].chunks == (4, 6)
+    assert made["good"].attrs["_ARRAY_DIMENSIONS"] == ["y", "x"]
+    for path in ("deep/sum", "deep/uneven", "good"):
+        assert np.array_equal(made[path][:], VALUES)
+
+
+def test_codecs_may_be_those_of_a_new_array():
+    source = v2(compressors="lzma", filters=[numcodecs.Delta(">i4")], order="F")
+    made = sz.convert(source, "memory://", zarr_format=3, codecs="default")
+    assert made.metadata.codecs == sz.create_array("memory://", data=VALUES, chunks=(2, 4)).metadata.codecs
+    assert np.array_equal(made[:], VALUES)
+    with pytest.raises(ConfigError, match="'keep' or 'default'"):
+        sz.convert(source, "memory://", zarr_format=3, codecs="best")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_what_was_consolidated_is_again(zarr_format):
+    store = MemoryStore()
+    sz.create_group(store, zarr_format=5 - zarr_format).create_array("a/b", data=VALUES)
+    sz.consolidate_metadata(store)
+    made = sz.convert(store, "memory://", zarr_format=zarr_format)
+    assert made.zarr_format == zarr_format
+    assert made.metadata.consolidated
+    assert np.array_equal(sz.open_consolidated(made.store)["a/b"][:], VALUES)
+
+
+def test_a_filter_does_not_take_the_place_of_a_compressor_that_is_lost():
+    delta = {"name": "numcodecs.delta", "configuration": {"dtype": "<i4"}}
+    source = sz.create_array("memory://", data=VALUES.astype("<i4"), filters=delta, compressors="crc32c")
+    made = sz.convert(source, "memory://", zarr_format=2, lossy=True)
+    assert ([each["id"] for each in made.filters], made.compressors) == (["delta"], ())
+    assert np.array_equal(made[:], VALUES)

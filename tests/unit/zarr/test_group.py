@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
-from streamzarr.errors import ConfigError, MetadataError, NodeExistsError, NodeNotFoundError, UnsupportedError
+from streamzarr.errors import (
+    ConfigError,
+    ContainsArrayError,
+    ContainsGroupError,
+    MetadataError,
+    NodeExistsError,
+    NodeNotFoundError,
+    UnsupportedError,
+)
 from streamzarr.stores import MemoryStore
 
 
@@ -201,3 +209,125 @@ def test_of_two_creators_one_wins():
 
     with pytest.raises(NodeExistsError, match="just created"):
         sz.create_array(Slow(), path="a", shape=(1,), dtype="i4")
+
+
+def test_what_is_in_the_way_is_said_by_its_kind(root):
+    """zarr-python's ContainsArrayError and ContainsGroupError."""
+    root.create_array("a", data=np.arange(3))
+    root.create_group("g")
+    store = root.store
+    for make in (
+        lambda: root.create_array("a", shape=(1,), dtype="i4"),
+        lambda: root.create_group("a"),
+        lambda: sz.create_array(store, path="a", shape=(1,), dtype="i4", zarr_format=root.zarr_format),
+    ):
+        with pytest.raises(ContainsArrayError, match=r"an array is already at .*/a; pass overwrite=True"):
+            make()
+    for make in (
+        lambda: root.create_array("g", shape=(1,), dtype="i4"),
+        lambda: root.create_group("g"),
+        lambda: sz.open_group(store, path="g", mode="w-", zarr_format=root.zarr_format),
+    ):
+        with pytest.raises(ContainsGroupError, match=r"a group is already at .*/g; pass overwrite=True"):
+            make()
+    for make in (
+        lambda: root.create_array("a/b/c", shape=(1,), dtype="i4"),
+        lambda: root.create_group("a/b"),
+        lambda: root.require_group("a"),
+        lambda: root.require_array("a", shape=(9,), dtype="i4"),
+        lambda: sz.open_group(store, path="a", mode="a"),
+    ):
+        with pytest.raises(ContainsArrayError):
+            make()
+    for make in (
+        lambda: root.require_array("g", shape=(1,), dtype="i4"),
+        lambda: sz.open_array(store, path="g", mode="a", shape=(1,), dtype="i4"),
+    ):
+        with pytest.raises(ContainsGroupError):
+            make()
+    assert sorted(root) == ["a", "g"]
+    assert issubclass(ContainsArrayError, NodeExistsError)
+    assert issubclass(ContainsGroupError, FileExistsError)
+
+
+def test_values_and_counts_of_children(root):
+    root["x/a"] = np.arange(4)
+    root["b"] = np.arange(3)
+    assert [array.path for array in root.array_values()] == ["b"]
+    assert [group.path for group in root.group_values()] == ["x"]
+    assert (root.nmembers(), root.nmembers(max_depth=None)) == (2, 3)
+    assert [group.path for group in root.require_groups("x", "y/z")] == ["x", "y/z"]
+    assert root.require_group("w", attributes={"n": 1}).attrs["n"] == 1
+    assert root.require_group("w", attributes={"n": 2}).attrs["n"] == 1
+    assert root.require_group("w", attributes={"n": 2}, overwrite=True).attrs["n"] == 2
+    for name in ("", "/"):
+        with pytest.raises(ConfigError, match="needs a name"):
+            root.create_group(name)
+
+
+def test_descriptions(root):
+    root["x/a"] = np.arange(4)
+    info = root.info
+    assert str(info).splitlines() == [
+        "Name                  : /",
+        "Type                  : Group",
+        f"Zarr format           : {root.zarr_format}",
+        "Read only             : False",
+        "Store type            : MemoryStore",
+        "Consolidated metadata : False",
+    ]
+    assert str(root.info_complete()).splitlines()[6:] == [
+        "No. members           : 2",
+        "No. arrays            : 1",
+        "No. groups            : 1",
+    ]
+    array = root["x/a"]
+    stored = sum(len(root.store.get(key)) for key in root.store.list("x/a"))
+    assert array.nbytes_stored() == stored
+    complete = array.info_complete()
+    assert (complete.no_bytes, complete.no_bytes_stored, complete.chunks_initialized) == (32, stored, "1/1")
+    assert complete.storage_ratio == round(32 / stored, 1)
+    assert "Chunks initialized : 1/1" in str(complete)
+    assert "stored" not in str(array.info)
+
+
+def test_hostile_names_are_text_in_a_tree():
+    store = MemoryStore()
+    sz.create_group(store)
+    for name in ("<img src=x onerror=alert(1)>", "&amp;", "two\nlines", "\x1b[2J", "\u202egnp.exe"):
+        store.put(f"{name}/zarr.json", b'{"zarr_format": 3, "node_type": "group"}')
+    tree = sz.open_group(store).tree()
+    lines = str(tree).splitlines()
+    assert len(lines) == 6
+    assert all(line.isprintable() for line in lines)
+    assert any(line.endswith("two\\nlines") for line in lines)
+    shown = tree._repr_html_()
+    assert "<img" not in shown
+    assert "&lt;img src=x onerror=alert(1)&gt;" in shown
+    assert "&amp;amp;" in shown
+
+
+def test_attributes_keep_their_order_and_are_refused_before_anything_is_written(root):
+    values = {"zeta": 1, "ünïcødé 🌡": "°C", "alpha": [None, {"b": 1, "a": 2}], "": ""}
+    puts, store = [], root.store
+    original = store.put
+
+    def put(key, *data, **conditions):
+        puts.append(key)
+        return original(key, *data, **conditions)
+
+    store.put = put
+    root.attrs.put(values)
+    root.attrs.update({"last": 1}, more=2)
+    assert len(puts) == 2
+    assert list(sz.open_group(store).attrs) == [*values, "last", "more"]
+    assert sz.open_group(store).attrs["ünïcødé 🌡"] == "°C"
+    for wrong in (float("nan"), float("inf"), {"deep": [1, float("-inf")]}):
+        with pytest.raises(MetadataError, match="not finite"):
+            root.attrs.update(a=wrong)
+    with pytest.raises(MetadataError, match="cannot be written as JSON"):
+        root.attrs["a"] = object()
+    with pytest.raises(TypeError):
+        root.attrs[3] = 1
+    assert len(puts) == 2
+    assert list(root.attrs) == [*values, "last", "more"]

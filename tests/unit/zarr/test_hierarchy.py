@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -128,3 +129,31 @@ def test_saving_and_loading(tmp_path):
         sz.save(str(tmp_path / "none"))
     with pytest.raises(NodeExistsError):
         sz.save(str(tmp_path / "one"), np.arange(3))
+
+
+def test_chunks_are_copied_side_by_side():
+    meeting = threading.Barrier(3, timeout=30)
+
+    class Meeting(MemoryStore):
+        def put(self, key, data, **conditions):
+            if "/c/" in key:
+                meeting.wait()  # three chunks must be on their way at once, or this fails
+            return super().put(key, data, **conditions)
+
+    source = sz.create_array("memory://", data=np.arange(1, 7), chunks=1)
+    assert sz.copy(source, Meeting(), path="a", concurrency=3)[:].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_child_that_is_changed_behind_consolidated_metadata_is_seen_after_consolidating_again():
+    """Trap T20: what is consolidated counts, until it is made again or not used."""
+    for zarr_format in (2, 3):
+        store = MemoryStore()
+        build(store, zarr_format)
+        sz.consolidate_metadata(store)
+        sz.open_array(store, path="c", mode="r+").attrs["seen"] = True
+        assert "seen" not in sz.open_group(store)["c"].attrs
+        assert sz.open_group(store, use_consolidated=False)["c"].attrs["seen"]
+        assert sz.open_array(store, path="c").attrs["seen"]
+        assert sz.open_consolidated(store)["a/b"].shape == (5,)
+        sz.consolidate_metadata(store)
+        assert sz.open_group(store)["c"].attrs["seen"]
