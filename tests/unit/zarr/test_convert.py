@@ -144,7 +144,7 @@ def test_a_hierarchy_is_explained_before_it_is_converted():
     assert sz.explain_conversion(root["good"], 2) == []
     assert sz.explain_conversion(root, 2, codecs="default") == expected[1:]
     assert sz.explain_conversion(root, 3) == []
-    with pytest.raises(MetadataError, match="crc32c.*rectilinear.*pass lossy=True"):
+    with pytest.raises(MetadataError, match=r"crc32c.*rectilinear.*pass lossy=True"):
         sz.convert(store, target, zarr_format=2)
     assert list(target.list()) == []
     made = sz.convert(store, target, zarr_format=2, lossy=True)
