@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.sharding import ShardingCodec, ShardLayout
 from streamzarr.zarr.indexing import Part, Points, plan
 from streamzarr.zarr.metadata import ArrayMetadata
+from streamzarr.zarr.nested import Copy, Piece, chunks_of, locate
 from streamzarr.zarr.nodes import get_optional
 from streamzarr.zarr.parallel import Shares
 from streamzarr.zarr.ranges import coalesce
@@ -34,8 +35,9 @@ MAX_FETCH = 16 << 20
 class ShardIO(ChunkIO):
     """The shards of an array; see :class:`ChunkIO`.
 
-    A read asks first for the index of a shard, then for the inner chunks that it needs. A write of part of a
-    shard keeps the encoded bytes of the inner chunks that it does not touch.
+    A read asks first for the index of a shard, then for the inner chunks that it needs; where these are
+    shards themselves, for their indexes in between. A write of part of a shard keeps the encoded bytes of the
+    inner chunks that it does not touch.
     """
 
     def _layout(self, index: tuple[int, ...]) -> ShardLayout:
@@ -60,7 +62,7 @@ class ShardIO(ChunkIO):
 
     def _read_inner(self, part: Part, view: NDArray, missing: Missing) -> None:
         layout, key = self._layout(part.chunk), self.key(part.chunk)
-        inners: Iterable[Part] = plan(part.selected, layout.grid)
+        inners: Iterator[Part] | list[Part] = plan(part.selected, layout.grid)
         keep: Keep | None = None
         if self._cache is not None:
             inners = _not_kept(self._cache, key, inners, view)
@@ -77,35 +79,36 @@ class ShardIO(ChunkIO):
             return
         with self._locating(part.chunk):
             index = layout.decode_index(stored)
-        wanted: list[tuple[Part, tuple[int, int]]] = []
-        for inner in inners:
-            place = index.locate(inner.chunk)
-            if place is None:
-                view[inner.target] = self._fill
-            else:
-                wanted.append((inner, place))
-        fetches = coalesce([place for _, place in wanted], max_gap=MAX_GAP, max_size=MAX_FETCH)
+            pieces, copies = locate(layout, index, inners, view), list[Copy]()
+            if keep is None:  # a cache keeps inner shards whole
+                pieces, copies = chunks_of(pieces, partial(self._fetch_small, key))
+        places = [(piece.start, piece.stop) for piece in pieces]
         # A list of requests is sent at once, but only as much of it as fits in memory.
-        for fetch in fetches:
+        for fetch in coalesce(places, max_gap=MAX_GAP, max_size=MAX_FETCH):
             [data] = self._store.get_ranges(key, [RangeRequest(fetch.start, fetch.stop)])
             with self._locating(part.chunk):
-                pieces = [wanted[number] for number in fetch.pieces]
-                self._place(layout, memoryview(data), fetch.start, pieces, view, keep)
+                self._place(memoryview(data), fetch.start, [pieces[number] for number in fetch.pieces], keep)
+        for into, target, block in copies:
+            into[target] = block
 
-    def _place(
-        self,
-        layout: ShardLayout,
-        data: memoryview,
-        start: int,
-        wanted: list[tuple[Part, tuple[int, int]]],
-        view: NDArray,
-        keep: Keep | None,
-    ) -> None:
+    def _fetch_small(self, key: str, places: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """Return the bytes at each of `places`, which together are small."""
+        fetches = coalesce(places, max_gap=MAX_GAP, max_size=MAX_FETCH)
+        requests = [RangeRequest(fetch.start, fetch.stop) for fetch in fetches]
+        found: dict[int, memoryview] = {}
+        for fetch, data in zip(fetches, self._store.get_ranges(key, requests), strict=True):
+            for number in fetch.pieces:
+                start, stop = places[number]
+                found[number] = memoryview(data)[start - fetch.start : stop - fetch.start]
+        return [found[number] for number in range(len(places))]
 
-        def place(item: tuple[Part, tuple[int, int]]) -> None:
-            inner, (first, stop) = item
-            layout.check(inner.chunk, stop, start + len(data))
-            stored = data[first - start : stop - start]
+    def _place(self, data: memoryview, start: int, pieces: list[Piece], keep: Keep | None) -> None:
+        """Decode pieces from `data`, the bytes of the shard from `start` on, to where they go."""
+
+        def place(piece: Piece) -> None:
+            layout, inner, view = piece.layout, piece.part, piece.view
+            layout.check(inner.chunk, piece.stop, start + len(data))
+            stored = data[piece.start - start : piece.stop - start]
             shape = layout.inner.spec.shape
             target = view_of(view, inner.target) if inner.is_view and keep is None else None
             if target is not None and (
@@ -118,9 +121,9 @@ class ShardIO(ChunkIO):
             if block is not target:
                 view[inner.target] = block[inner.source]
 
-        nbytes = layout.inner.spec.nbytes or 0
-        threads = parallel.divide(len(wanted), nbytes, cpus=parallel.cores()).threads if nbytes else 1
-        parallel.for_each(place, wanted, threads)
+        nbytes = pieces[0].layout.inner.spec.nbytes or 0
+        threads = parallel.divide(len(pieces), nbytes, cpus=parallel.cores()).threads if nbytes else 1
+        parallel.for_each(place, pieces, threads)
 
     def _update(self, part: Part, piece: NDArray) -> None:
         layout, key = self._layout(part.chunk), self.key(part.chunk)

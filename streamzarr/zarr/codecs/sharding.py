@@ -48,6 +48,13 @@ class ShardLayout:
     """The inner chunks of one shard."""
     index_nbytes: int
 
+    @property
+    def nested(self) -> ShardLayout | None:
+        """How inner chunks are laid out that are shards themselves, with no codec around them."""
+        codec = self.inner.array_bytes
+        bare = not self.inner.array_array and not self.inner.bytes_bytes
+        return codec.layout if bare and isinstance(codec, ShardingCodec) else None
+
     def decode_index(self, data: BytesLike) -> ShardIndex:
         """Return the index in its stored bytes, the first or last :attr:`index_nbytes` of a shard."""
         if len(data) != self.index_nbytes:
