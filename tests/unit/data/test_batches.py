@@ -51,7 +51,8 @@ def test_every_row_comes_once_and_arrays_stay_in_step(x, y, shuffle, prefetch, b
 
 
 @pytest.mark.parametrize(
-    "layout", [{"chunks": (20,)}, {"chunks": (10,), "shards": (40,)}, {"zarr_format": 2}]
+    "layout",
+    [{"chunks": (20,)}, {"chunks": (10,), "shards": (40,)}, {"zarr_format": 2}, {"chunks": [[100, 9, 200]]}],
 )
 @shuffles
 def test_one_array_of_any_layout_gives_arrays(layout, shuffle):

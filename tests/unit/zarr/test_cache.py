@@ -20,6 +20,7 @@ LAYOUTS = [
     {"chunks": (4, 5), "zarr_format": 2, "order": "F"},
     {"chunks": (4, 5), "shards": (8, 10)},
     {"chunks": (4, 5), "shards": (8, 10), "compressors": None},
+    {"chunks": [[4] * 6, [5, 5]]},
 ]
 layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 

@@ -243,3 +243,16 @@ def test_what_cannot_be_sent_to_a_process_is_said_at_once(stored, source):
     assert any("top of a module" in note for note in caught.value.__notes__)
     with pytest.raises(UnsupportedError, match="memory store"):
         list(source.map_chunks(double, executor="processes"))
+
+
+def test_chunks_of_different_lengths_are_units_like_others(source):
+    uneven = new(chunks=[[3, 4, 3], [5, 1]])
+    source.map_chunks(double).into(uneven)
+    assert np.array_equal(uneven[:], VALUES * 2)
+    assert [result.value for result in uneven.map_chunks(np.shape)] == [
+        (rows, columns) for rows in (3, 4, 3) for columns in (5, 1)
+    ]
+    with pytest.raises(ConfigError, match="cuts a chunk"):
+        source.map_chunks(double, region=slice(0, 4)).into(uneven)
+    source.map_chunks(np.negative, region=slice(3, 7)).into(uneven)
+    assert np.array_equal(uneven[3:7], -VALUES[3:7])
