@@ -16,7 +16,9 @@ from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import FAILURES, Bound, checked
 
 MAX_KEPT_BYTES = 512 * 1024
-"""Up to this size contexts are reused; above, they cost nothing against the work, but much memory."""
+"""Up to this size a kept context saves time in compressing. Above, it would cost nothing but memory."""
+MAX_COPIED_BYTES = 64 * 1024
+"""Up to this size decompressing into new memory and copying is quicker than a stream into the right place."""
 
 
 class _Contexts(threading.local):
@@ -25,7 +27,10 @@ class _Contexts(threading.local):
     def __init__(self) -> None:
         import zstandard  # here, because importing it takes a while
 
-        self.decompress = zstandard.ZstdDecompressor().decompress
+        decompressor = zstandard.ZstdDecompressor()
+        self.decompress = decompressor.decompress
+        self.stream = decompressor.stream_reader
+        self.content_size = zstandard.frame_content_size
         self.error = zstandard.ZstdError
         self._compressors: dict[tuple[int, bool], Any] = {}
 
@@ -62,18 +67,9 @@ def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> 
     """Decompress one or more frames; the form of every function in ``bounded``."""
     if not bound.exact:
         return _decompress_unknown(data, bound)
+    if out is not None and bound.size and _decompress_one(data, out):
+        return out
     first = _frame_size(data)
-    if first == bound.size and 0 < first <= MAX_KEPT_BYTES:
-        contexts = _own()
-        try:
-            decoded: bytes = contexts.decompress(data, allow_extra_data=False)
-        except contexts.error:
-            pass  # more than one frame, or corrupt: looked at closely below
-        else:
-            if out is None:
-                return decoded
-            out[:] = decoded
-            return out
     # With a buffer given, libzstd writes no further and fails when there is more. It does not say when there
     # is less, but the first frame's header does; only input of several frames is measured by decoding it
     # apart.
@@ -87,6 +83,23 @@ def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> 
     except FAILURES as error:
         raise CodecError(f"zstd: {error}; expected {bound}, got {len(data)} compressed bytes") from error
     return checked("zstd", whole, bound)
+
+
+def _decompress_one(data: BytesLike, out: memoryview) -> bool:
+    """Decompress `data` if it is one frame that states the size of `out`; if not, or if corrupt, tell so."""
+    own, size = _own(), len(out)
+    try:
+        if own.content_size(data) != size:
+            return False
+        if size <= MAX_COPIED_BYTES:
+            out[:] = own.decompress(data, allow_extra_data=False)
+            return True
+        if _frame_length(data) != len(data):
+            return False
+        with own.stream(data) as stream:  # in one pass, straight into `out`
+            return stream.readinto(out) == size and not stream.read(1)
+    except own.error:
+        return False
 
 
 def _decompress_unknown(data: BytesLike, bound: Bound) -> BytesLike:
@@ -127,13 +140,25 @@ def _ceiling(data: BytesLike) -> int:
     """Return what the frames in `data` can decode to at most: their stated size, or their blocks' maximum."""
     total, view = 0, memoryview(data)
     while len(view):
-        header, size = _header(view)
-        blocks, position, last = 0, header, False
-        while not last and position + 3 <= len(view):
-            block = int.from_bytes(view[position : position + 3], "little")
-            last, kind, length = bool(block & 1), (block >> 1) & 3, block >> 3
-            blocks += length if kind in (0, 1) else _BLOCK
-            position += 3 + (1 if kind == 1 else length)
+        _, size = _header(view)
+        length, blocks = _walk(view)
         total += blocks if size is None else size
-        view = view[position + (4 if view[4] & 4 else 0) :]
+        view = view[length:]
     return total
+
+
+def _frame_length(data: BytesLike) -> int:
+    """Return the bytes of the first frame in `data`, by its blocks' headers."""
+    return _walk(memoryview(data))[0]
+
+
+def _walk(view: memoryview) -> tuple[int, int]:
+    """Return the length of the first frame, and what its blocks can decode to at most (RFC 8878, 3.1.1.2)."""
+    position, _ = _header(view)
+    most, last = 0, False
+    while not last and position + 3 <= len(view):
+        block = int.from_bytes(view[position : position + 3], "little")
+        last, kind, length = bool(block & 1), (block >> 1) & 3, block >> 3
+        most += length if kind in (0, 1) else _BLOCK
+        position += 3 + (1 if kind == 1 else length)
+    return position + (4 if view[4] & 4 else 0), most
