@@ -16,12 +16,13 @@ from streamzarr.zarr.cache import ArrayCache
 from streamzarr.zarr.chunkio import ChunkIO, Missing, view_of
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.sharding import ShardingCodec, ShardLayout
-from streamzarr.zarr.indexing import Part, Points, plan
+from streamzarr.zarr.indexing import Part, Points, only_part, plan
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nested import Copy, Piece, chunks_of, locate
 from streamzarr.zarr.nodes import get_optional
 from streamzarr.zarr.parallel import Shares
 from streamzarr.zarr.ranges import coalesce
+from streamzarr.zarr.scratch import Scratch
 
 Keep: TypeAlias = Callable[[tuple[int, ...], NDArray], NDArray]
 """Keeps an inner chunk in a cache, and returns it read-only."""
@@ -62,7 +63,10 @@ class ShardIO(ChunkIO):
 
     def _read_inner(self, part: Part, view: NDArray, missing: Missing) -> None:
         layout, key = self._layout(part.chunk), self.key(part.chunk)
-        inners: Iterator[Part] | list[Part] = plan(part.selected, layout.grid)
+        single = only_part(part.selected, layout.grid)
+        inners: Iterator[Part] | Sequence[Part] = (
+            plan(part.selected, layout.grid) if single is None else [single]
+        )
         keep: Keep | None = None
         if self._cache is not None:
             inners = _not_kept(self._cache, key, inners, view)
@@ -109,21 +113,34 @@ class ShardIO(ChunkIO):
             layout, inner, view = piece.layout, piece.part, piece.view
             layout.check(inner.chunk, piece.stop, start + len(data))
             stored = data[piece.start - start : piece.stop - start]
-            shape = layout.inner.spec.shape
-            target = view_of(view, inner.target) if inner.is_view and keep is None else None
-            if target is not None and (
-                not inner.whole or target.shape != shape or not target.flags.c_contiguous
-            ):
-                target = None
-            block = layout.decode_inner(inner.chunk, stored, target)
             if keep is not None:
-                block = keep(inner.chunk, block)
-            if block is not target:
+                view[inner.target] = keep(inner.chunk, layout.decode_inner(inner.chunk, stored))[inner.source]
+                return
+            spec = layout.inner.spec
+            if not layout.inner.decodes_in_place:
+                view[inner.target] = layout.decode_inner(inner.chunk, stored)[inner.source]
+                return
+            target = view_of(view, inner.target) if inner.whole else None
+            if target is not None and target.shape == spec.shape and target.flags.c_contiguous:
+                layout.decode_inner(inner.chunk, stored, target)
+                return
+            with Scratch(spec.nbytes or 0) as memory:
+                block = np.frombuffer(memory, spec.dtype).reshape(spec.shape)
+                layout.decode_inner(inner.chunk, stored, block)
                 view[inner.target] = block[inner.source]
 
+        if len(pieces) == 1:
+            place(pieces[0])
+            return
         nbytes = pieces[0].layout.inner.spec.nbytes or 0
-        threads = parallel.divide(len(pieces), nbytes, cpus=parallel.cores()).threads if nbytes else 1
-        parallel.for_each(place, pieces, threads)
+        shares = parallel.divide(len(pieces), nbytes, cpus=parallel.cores() if nbytes else 1)
+        groups = [pieces[at : at + shares.run] for at in range(0, len(pieces), shares.run)]
+
+        def place_all(group: list[Piece]) -> None:
+            for piece in group:
+                place(piece)
+
+        parallel.for_each(place_all, groups, shares.threads)
 
     def _update(self, part: Part, piece: NDArray) -> None:
         layout, key = self._layout(part.chunk), self.key(part.chunk)
