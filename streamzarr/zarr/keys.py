@@ -17,6 +17,8 @@ from typing import Literal, Protocol, TypeAlias
 from streamzarr.errors import ConfigError, MetadataError
 from streamzarr.zarr.dtypes.base import JSON, named
 
+__all__ = ["ChunkKeys", "DefaultKeys", "V2Keys", "names", "register", "unregister"]
+
 Separator: TypeAlias = Literal[".", "/"]
 
 
