@@ -162,8 +162,7 @@ def as_buffer(array: NDArray) -> memoryview:
     >>> len(as_buffer(np.zeros((2, 3), "M8[s]")))
     48
     """
-    flat: Any = array.view()
-    flat.shape = (array.size,)
+    flat: Any = array.reshape(-1)
     return memoryview(flat.view(np.uint8))
 
 
