@@ -74,69 +74,6 @@ def test_we_read_theirs(tmp_path, pipeline, location):
     assert np.array_equal(zarr.open_array(tmp_path, mode="r")[...], expected)
 
 
-def test_nested_shards_both_ways(tmp_path):
-    z = sz.create_array(
-        str(tmp_path / "ours"),
-        shape=(20, 20),
-        chunks=(8, 8),
-        dtype="f4",
-        serializer=ShardingCodec((4, 4), (ShardingCodec((2, 2), (BytesCodec(), ZstdCodec())),)),
-        compressors=None,
-    )
-    values = np.random.default_rng(0).random((20, 20)).astype("f4")
-    z[...] = values
-    assert np.array_equal(zarr.open_array(tmp_path / "ours", mode="r")[...], values)
-    inner = zarr.codecs.ShardingCodec(
-        chunk_shape=(2, 2), codecs=[zarr.codecs.BytesCodec(), zarr.codecs.ZstdCodec()]
-    )
-    theirs = zarr.create_array(
-        tmp_path / "theirs",
-        shape=(20, 20),
-        chunks=(8, 8),
-        dtype="f4",
-        serializer=zarr.codecs.ShardingCodec(chunk_shape=(4, 4), codecs=[inner]),
-        compressors=None,
-        filters=None,
-    )
-    theirs[...] = values
-    ours = sz.open_array(str(tmp_path / "theirs"))
-    assert np.array_equal(ours[...], values)
-    assert np.array_equal(ours[3:9, 17], values[3:9, 17])
-
-
-def test_tensorstore_shards_are_read(tmp_path):
-    spec = {
-        "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": str(tmp_path)},
-        "metadata": {
-            "shape": [11, 9],
-            "data_type": "int32",
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [6, 4]}},
-            "codecs": [
-                {
-                    "name": "sharding_indexed",
-                    "configuration": {
-                        "chunk_shape": [3, 2],
-                        "codecs": [
-                            {"name": "transpose", "configuration": {"order": [1, 0]}},
-                            {"name": "bytes", "configuration": {"endian": "big"}},
-                            {"name": "gzip", "configuration": {"level": 1}},
-                        ],
-                        "index_codecs": [
-                            {"name": "bytes", "configuration": {"endian": "little"}},
-                            {"name": "crc32c"},
-                        ],
-                        "index_location": "start",
-                    },
-                }
-            ],
-        },
-    }
-    ts.open(spec, create=True).result().write(VALUES).result()
-    assert np.array_equal(sz.open_array(str(tmp_path))[...], VALUES)
-    assert np.array_equal(sz.open_array(str(tmp_path))[2:9:3, 1], VALUES[2:9:3, 1])
-
-
 def test_metadata_is_written_as_zarr_python_writes_it(tmp_path):
     options = {
         "shape": (8, 8),
@@ -150,12 +87,3 @@ def test_metadata_is_written_as_zarr_python_writes_it(tmp_path):
     sz.create_array(str(tmp_path / "ours"), **options)
     zarr.create_array(tmp_path / "theirs", **options)
     assert (tmp_path / "ours/zarr.json").read_text() == (tmp_path / "theirs/zarr.json").read_text()
-
-
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16", "float32", "complex128"])
-@pytest.mark.parametrize("compressors", [None, "zstd", "gzip", "blosc", ["gzip", "crc32c"]], ids=str)
-def test_zarrs_reads_ours(tmp_path, dtype, compressors):
-    values = np.random.default_rng(0).integers(0, 2, (7, 5)).astype(dtype)
-    sz.create_array(str(tmp_path), data=values, chunks=(3, 2), compressors=compressors)
-    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
-        assert np.array_equal(zarr.open_array(tmp_path, mode="r")[...], values)

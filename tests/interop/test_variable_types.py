@@ -27,21 +27,6 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("zarr_format", [2, 3])
-@pytest.mark.parametrize("name", CASES)
-def test_both_ways(tmp_path, name, zarr_format):
-    dtype, values, fill = CASES[name]
-    options = {"shape": (6,), "chunks": (4,), "dtype": dtype, "zarr_format": zarr_format, "fill_value": fill}
-    if fill is None:
-        options["fill_value"] = np.zeros((), RECORD)[()]
-    for side, other in ((sz, zarr), (zarr, sz)):
-        path = str(tmp_path / side.__name__)
-        side.create_array(path, **options)[:4] = values
-        read = other.open_array(path, mode="r")
-        assert read[:4].tolist() == values.tolist()
-        assert read[4:].tolist() == side.open_array(path, mode="r")[4:].tolist()
-
-
 def test_metadata_is_written_as_zarr_python_writes_it(tmp_path):
     for name, (dtype, _, fill) in CASES.items():
         for zarr_format, document in ((2, ".zarray"), (3, "zarr.json")):

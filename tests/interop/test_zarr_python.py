@@ -50,77 +50,6 @@ def pairs(dtypes: list[str], codecs: dict[str, object]) -> list[tuple[str, str]]
     ]
 
 
-V3_CHAINS = {
-    "none": {"compressors": None},
-    "zstd": {"compressors": {"name": "zstd", "configuration": {"level": 3, "checksum": True}}},
-    "gzip": {"compressors": {"name": "gzip", "configuration": {"level": 6}}},
-    "blosc": {"compressors": "blosc"},
-    "blosc lz4 bitshuffle": {
-        "compressors": {
-            "name": "blosc",
-            "configuration": {"cname": "lz4", "clevel": 9, "shuffle": "bitshuffle"},
-        }
-    },
-    "crc32c": {"compressors": "crc32c"},
-    "gzip crc32c": {"compressors": ["gzip", "crc32c"]},
-    "zstd zstd": {"compressors": ["zstd", "zstd"]},
-    "transpose": {
-        "filters": {"name": "transpose", "configuration": {"order": [1, 0]}},
-        "compressors": "zstd",
-    },
-    "big endian": {
-        "serializer": {"name": "bytes", "configuration": {"endian": "big"}},
-        "compressors": "crc32c",
-    },
-}
-
-
-@pytest.mark.parametrize(("dtype", "chain"), pairs(NUMERIC + TIMES, V3_CHAINS))
-def test_zarr_python_reads_our_v3(tmp_path, dtype, chain):
-    options = dict(V3_CHAINS[chain])
-    if np.dtype(dtype).itemsize == 1:
-        options.pop("serializer", None)
-    values = sample(dtype)
-    ours = sz.create_array(str(tmp_path), shape=values.shape, chunks=(3, 2), dtype=dtype, **options)
-    ours[...] = values
-    assert same(zarr.open_array(tmp_path, mode="r")[...], values)
-    assert same(sz.open_array(str(tmp_path))[...], values)
-
-
-@pytest.mark.parametrize(("dtype", "chain"), pairs(NUMERIC + TIMES, V3_CHAINS))
-def test_we_read_zarr_python_v3(tmp_path, dtype, chain):
-    options = dict(V3_CHAINS[chain])
-    if options["compressors"] == "blosc":
-        options["compressors"] = zarr.codecs.BloscCodec()
-    elif options["compressors"] is not None:
-        listed = (
-            options["compressors"] if isinstance(options["compressors"], list) else [options["compressors"]]
-        )
-        options["compressors"] = [
-            {
-                "name": each,
-                "configuration": {"level": 5, "checksum": False} if each == "zstd" else {"level": 5},
-            }
-            if each in ("gzip", "zstd")
-            else {"name": each, "configuration": {}}
-            if isinstance(each, str)
-            else each
-            for each in listed
-        ]
-        if chain.startswith("blosc"):
-            options["compressors"] = zarr.codecs.BloscCodec(cname="lz4", clevel=9, shuffle="bitshuffle")
-        if "crc32c" in chain or chain == "big endian":
-            options["compressors"] = [
-                zarr.codecs.Crc32cCodec() if c.get("name") == "crc32c" else c for c in options["compressors"]
-            ]
-    if np.dtype(dtype).itemsize == 1:
-        options.pop("serializer", None)
-    values = sample(dtype)
-    theirs = zarr.create_array(tmp_path, shape=values.shape, chunks=(3, 2), dtype=dtype, **options)
-    theirs[...] = values
-    assert same(sz.open_array(str(tmp_path))[...], values)
-
-
 V2_COMPRESSORS = {
     "none": None,
     "zstd": numcodecs.Zstd(level=3),
@@ -182,33 +111,6 @@ def test_v2_filters_both_ways(tmp_path, name, order):
     assert same(zarr.open_array(tmp_path / "ours", mode="r")[...], theirs[...])
     assert same(sz.open_array(str(tmp_path / "theirs"))[...], theirs[...])
     assert (tmp_path / "ours/0.0").read_bytes() == (tmp_path / "theirs/0.0").read_bytes()
-
-
-FILLS = [
-    ("f8", 1.5),
-    ("f4", float("nan")),
-    ("f2", float("inf")),
-    ("f8", float("-inf")),
-    ("f8", -0.0),
-    ("c8", complex(float("nan"), float("-inf"))),
-    ("i8", -(2**63)),
-    ("u8", 2**64 - 1),
-    ("?", True),
-    ("M8[s]", np.datetime64("2020-01-01")),
-    ("m8[ms]", np.timedelta64("NaT")),
-]
-
-
-@pytest.mark.parametrize("zarr_format", [2, 3])
-@pytest.mark.parametrize(("dtype", "fill"), FILLS)
-def test_fill_values_both_ways(tmp_path, dtype, fill, zarr_format):
-    options = {"shape": (5,), "chunks": (2,), "dtype": dtype, "fill_value": fill, "zarr_format": zarr_format}
-    ours = sz.create_array(str(tmp_path / "ours"), **options)
-    theirs = zarr.create_array(tmp_path / "theirs", **options)
-    expected = theirs[...]
-    assert same(ours[...], expected)
-    assert same(zarr.open_array(tmp_path / "ours", mode="r")[...], expected)
-    assert same(sz.open_array(str(tmp_path / "theirs"))[...], expected)
 
 
 METADATA = [

@@ -127,8 +127,10 @@ class V2Filters(ArrayBytes):
         return None if self.configs else spec.nbytes
 
     def encode(self, array: NDArray, spec: ChunkSpec) -> BytesLike:
-        # numcodecs knows strings and bytes of any length as objects, in writable arrays.
-        data: Any = array.astype(object) if spec.nbytes is None else np.ascontiguousarray(array, spec.dtype)
+        # numcodecs knows strings and bytes of any length as objects, in writable arrays; it takes elements in
+        # the order of memory, which order="C" makes that of the (transposed) array.
+        variable = spec.nbytes is None
+        data: Any = array.astype(object, order="C") if variable else np.ascontiguousarray(array, spec.dtype)
         for config, codec in zip(self.configs, self._filters, strict=True):
             try:
                 data = codec.encode(data)
