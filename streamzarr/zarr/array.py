@@ -84,7 +84,7 @@ class Array(ArrayDescription, Chunkwise, Exchange):
             metadata,
             self._limits,
             write_empty=self._write_empty,
-            cache=None if self._cache is None else self._cache.of(self._url),
+            cache=None if self._cache is None else self._cache.of(self._url, metadata),
         )
 
     @property

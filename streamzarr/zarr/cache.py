@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from streamzarr.errors import ConfigError
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.metadata import ArrayMetadata
 
 NODES = 1024
 """Of how many nodes the metadata are kept. Documents are small, or bounded by ``Limits``."""
 
 Index: TypeAlias = tuple[int, ...]
-_Name: TypeAlias = tuple[str, str]
-"""URL of an array, and the key of a chunk or shard in its store."""
+_Owner: TypeAlias = tuple[str, str]
+"""URL of an array, and how its chunks are laid out: one that took another's place shares nothing with it."""
+_Name: TypeAlias = tuple[_Owner, str]
+"""An array, and the key of a chunk or shard in its store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,15 @@ class ChunkCache:
         self._lock = threading.Lock()
         self._blocks: OrderedDict[tuple[_Name, Index], tuple[NDArray, int]] = OrderedDict()
         self._inner: dict[_Name, set[Index]] = {}
-        self._stamps: defaultdict[str, int] = defaultdict(int)
+        self._stamps: defaultdict[_Owner, int] = defaultdict(int)
         self._nodes: OrderedDict[Hashable, Any] = OrderedDict()
         self._bytes = self._hits = self._misses = self._evictions = 0
 
-    def of(self, url: str) -> ArrayCache:
+    def of(self, url: str, metadata: ArrayMetadata) -> ArrayCache:
         """Return the part of the cache that belongs to the array at `url`."""
-        return ArrayCache(self, url)
+        document = metadata.to_json()
+        layout = {name: value for name, value in document.items() if name not in ("shape", "attributes")}
+        return ArrayCache(self, (url, json.dumps(layout, sort_keys=True, default=str)))
 
     def stats(self) -> CacheStats:
         """Return counts since the cache was made, and what it holds now."""
@@ -100,19 +106,26 @@ class ChunkCache:
 
     def invalidate(self, prefix: str) -> None:
         """Forget the chunks of the array at URL `prefix`, or of all arrays below it; ``""`` is all."""
+        self._forget(lambda url: not prefix or f"{url}/".startswith(f"{prefix}/"))  # "a" is not above "ab"
+
+    def _forget(self, chosen: Callable[[str], bool]) -> None:
         with self._lock:
-            for url in self._stamps:
-                if _lies_below(url, prefix):
-                    self._stamps[url] += 1
-            for name in [name for name in self._inner if _lies_below(name[0], prefix)]:
+            for owner in self._stamps:
+                if chosen(owner[0]):
+                    self._stamps[owner] += 1
+            for name in [name for name in self._inner if chosen(name[0][0])]:
                 self._drop(name)
 
     def node(self, place: Hashable) -> Any:
         """Return the metadata that was kept of a node, or None."""
         return self._nodes.get(place)
 
-    def keep_node(self, place: Hashable, metadata: Any) -> None:
-        """Keep the metadata of a node, whose etag the reader compares each time."""
+    def keep_node(self, url: str, place: Hashable, metadata: Any) -> None:
+        """Keep the metadata of the node at `url`, whose etag the reader compares each time.
+
+        They are new or have changed, so the chunks may have been written anew with them.
+        """
+        self._forget(url.__eq__)
         with self._lock:
             self._nodes[place] = metadata
             if len(self._nodes) > NODES:
@@ -134,11 +147,11 @@ class ArrayCache:
     """The chunks of one array in a :class:`ChunkCache`. `inner` is the index of a chunk within a shard."""
 
     cache: ChunkCache
-    url: str
+    owner: _Owner
 
     def get(self, key: str, inner: Index = ()) -> NDArray | None:
         """Return a chunk, read-only, if it is there."""
-        cache, at = self.cache, ((self.url, key), inner)
+        cache, at = self.cache, ((self.owner, key), inner)
         with cache._lock:
             found = cache._blocks.get(at)
             if found is None:
@@ -151,7 +164,7 @@ class ArrayCache:
     def stamp(self) -> int:
         """Return a number to be asked for before a chunk is read from the store, and given to :meth:`put`."""
         with self.cache._lock:
-            return self.cache._stamps[self.url]
+            return self.cache._stamps[self.owner]
 
     def put(self, key: str, stamp: int, inner: Index, block: NDArray) -> NDArray:
         """Keep a chunk, unless any of the array was written since `stamp`, and return it, read-only.
@@ -161,9 +174,9 @@ class ArrayCache:
         kept = block if block.base is None else block.copy()  # a view would keep all that it is a view of
         kept.flags.writeable = False
         size = _nbytes(kept)
-        cache, name = self.cache, (self.url, key)
+        cache, name = self.cache, (self.owner, key)
         with cache._lock:
-            if size > cache.max_bytes or stamp != cache._stamps[self.url] or (name, inner) in cache._blocks:
+            if size > cache.max_bytes or stamp != cache._stamps[self.owner] or (name, inner) in cache._blocks:
                 return kept
             while cache._bytes + size > cache.max_bytes:
                 (old, place), (_, freed) = cache._blocks.popitem(last=False)
@@ -180,8 +193,8 @@ class ArrayCache:
     def discard(self, key: str) -> None:
         """Forget a chunk, or all chunks of a shard: it has been written."""
         with self.cache._lock:
-            self.cache._stamps[self.url] += 1
-            self.cache._drop((self.url, key))
+            self.cache._stamps[self.owner] += 1
+            self.cache._drop((self.owner, key))
 
 
 CacheLike: TypeAlias = ChunkCache | int | None
@@ -190,11 +203,6 @@ CacheLike: TypeAlias = ChunkCache | int | None
 def as_cache(cache: CacheLike) -> ChunkCache | None:
     """Return a new cache for a number of bytes, and others as they are."""
     return ChunkCache(cache) if isinstance(cache, int) else cache
-
-
-def _lies_below(url: str, prefix: str) -> bool:
-    """Tell whether `url` is `prefix` or a node below it: ``a/b`` is below ``a``, ``ab`` is not."""
-    return not prefix or f"{url}/".startswith(f"{prefix}/")
 
 
 def _nbytes(block: NDArray) -> int:

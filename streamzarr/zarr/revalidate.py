@@ -42,13 +42,14 @@ def find_node(
     """Return the metadata at `path`, from the cache while it is what the store has; see :func:`read_node`."""
     if cache is None:
         return read_node(store, path, zarr_format, limits)
-    place = (join_url(store.url, path), zarr_format, limits)
+    url = join_url(store.url, path)
+    place = (url, zarr_format, limits)
     version = node_version(store, path, zarr_format)
     kept: tuple[Version, NodeMetadata] | None = cache.node(place)
     if kept is not None and kept[0] == version:
         return kept[1]
     metadata = read_node(store, path, zarr_format, limits)
-    cache.keep_node(place, (version, metadata))
+    cache.keep_node(url, place, (version, metadata))
     return metadata
 
 

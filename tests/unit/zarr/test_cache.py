@@ -169,6 +169,19 @@ def test_one_cache_for_a_hierarchy_and_forgetting_parts_of_it():
     assert np.array_equal(group["ab"][:], VALUES - 1)
 
 
+def test_an_array_made_anew_elsewhere_shares_nothing_with_the_old_one(store):
+    cache = ChunkCache()
+    old = sz.create_array(store, data=np.arange(4, dtype="i4"), compressors=None, cache=cache)
+    assert old[:].tolist() == [0, 1, 2, 3]
+    # By somebody who does not know of the cache: the same layout, then another.
+    sz.create_array(store, data=np.arange(4, dtype="i4") * 2, compressors=None, overwrite=True)
+    assert sz.open_array(store, cache=cache)[:].tolist() == [0, 2, 4, 6]
+    sz.create_array(store, data=np.arange(4, dtype="f4") / 2, compressors=None, overwrite=True)
+    new = sz.open_array(store, cache=cache)
+    assert old[:].tolist() != new[:].tolist()  # what an old object reads of it, no other one sees
+    assert new[:].tolist() == [0, 0.5, 1, 1.5]
+
+
 def test_missing_and_corrupt_chunks_stay_what_they_are(store):
     z = sz.create_array(store, shape=(4,), chunks=(2,), dtype="i4", fill_value=7, cache=1 << 20)
     for _ in range(2):
