@@ -7,8 +7,7 @@ wanted whole is not taken apart: it is one piece, and decoded as a chunk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,8 +22,7 @@ Copy: TypeAlias = tuple[NDArray, Any, NDArray]
 """``view[target] = block``, for ``(view, target, block)``."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class Piece(NamedTuple):
     """An encoded inner chunk that is wanted, and where what is selected of it goes."""
 
     layout: ShardLayout
@@ -84,6 +82,8 @@ def chunks_of(pieces: list[Piece], fetch: Fetch) -> tuple[list[Piece], list[Copy
     streamzarr.errors.CodecError
         An index is not valid.
     """
+    if not pieces or pieces[0].layout.nested is None:  # the usual case; they are of one shard
+        return pieces, []
     whole = [piece for piece in pieces if not piece.is_split]
     copies: list[Copy] = []
     while split := [piece for piece in pieces if piece.is_split]:
