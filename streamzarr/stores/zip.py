@@ -35,10 +35,13 @@ from streamzarr.stores.base import (
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
 from streamzarr.stores.local import read_span
 from streamzarr.stores.url import StoreURL
+from streamzarr.stores.zip_directory import Directory, Member
 
 _CAPABILITIES = Capabilities(conditional_put=False, atomic_put=True, writable=False)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Of a member's local header only the signature and the lengths of name and extra field (APPNOTE 4.3.7)."""
+_PIECE_BYTES = 1 << 20
+"""How much of a compressed member is read at a time."""
 
 
 class ZipStore(Store):
@@ -60,12 +63,13 @@ class ZipStore(Store):
     Raises
     ------
     streamzarr.errors.StoreError
-        On first use: the file is no ZIP archive, or damaged.
+        On first use: the file is no ZIP archive, or damaged, or its members lie on each other.
     streamzarr.errors.UnsupportedError
         On first use: a member's name is no valid key (``../x``). On a read: the member is
         encrypted, or compressed by another method than deflate.
     streamzarr.errors.LimitExceededError
-        On a read: the member's size is over ``Limits.max_chunk_bytes``.
+        On first use: the archive's list of members is larger than ``Limits.max_metadata_bytes``. On a read:
+        the member's size is over ``Limits.max_chunk_bytes``.
 
     Examples
     --------
@@ -114,7 +118,7 @@ class ZipStore(Store):
         try:
             if byte_range is None:
                 return archive.read(member)
-            return archive.read_range(member, *resolve_range(byte_range, member.file_size))
+            return archive.read_range(member, *resolve_range(byte_range, member.size))
         except (zipfile.BadZipFile, zlib.error) as error:
             raise ChecksumError(f"{self.url}: member {key!r} is damaged: {error}") from error
         except OSError as error:
@@ -125,7 +129,7 @@ class ZipStore(Store):
 
     def head(self, key: str) -> ObjectInfo:
         member = self._member(self._open(), key)
-        return ObjectInfo(member.file_size, f"{member.CRC:x}-{member.file_size:x}-{member.header_offset:x}")
+        return ObjectInfo(member.size, f"{member.crc:x}-{member.size:x}-{member.offset:x}")
 
     def put(
         self, key: str, data: BytesLike, *, if_match: str | None = None, if_none_match: bool = False
@@ -141,7 +145,8 @@ class ZipStore(Store):
     def list(self, prefix: str = "") -> Iterator[str]:
         check_prefix(prefix)
         start, skip = self._below + below(prefix), len(self._below)
-        return iter([key[skip:] for key in self._open().members if key.startswith(start)])
+        names = self._open().members
+        return iter([name[skip:] for name in names if name.startswith(start) and not name.endswith("/")])
 
     def list_dir(self, prefix: str = "") -> DirListing:
         return DirListing.of(prefix, self.list(prefix))
@@ -156,27 +161,29 @@ class ZipStore(Store):
                 archive = self._archive = _Archive(self._path)
             except FileNotFoundError as error:
                 raise StoreError(f"{self.url}: no such file; ZipBuilder makes a new archive") from error
-            except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            except (zipfile.BadZipFile, ValueError) as error:
                 raise StoreError(f"{self.url}: not a ZIP archive, or damaged: {error}") from error
+            except LimitExceededError as error:
+                raise LimitExceededError(f"{self.url}: {error}") from None
             except OSError as error:
                 raise StoreError(f"{self.url}: cannot open: {error.strerror or error}") from error
         return archive
 
-    def _member(self, archive: _Archive, key: str) -> zipfile.ZipInfo:
+    def _member(self, archive: _Archive, key: str) -> Member:
         check_key(key)
         member = archive.members.get(self._below + key)
         if member is None:
             raise KeyNotFoundError(f"{self.url}: no value under key {key!r}")
-        if member.flag_bits & 1:
+        if member.flags & 1:
             raise UnsupportedError(f"{self.url}: member {key!r} is encrypted")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UnsupportedError(
-                f"{self.url}: member {key!r} has compression {member.compress_type}, "
+                f"{self.url}: member {key!r} has compression {member.method}, "
                 "expected 0 (none) or 8 (deflate)"
             )
-        if member.file_size > DEFAULT_LIMITS.max_chunk_bytes:
+        if member.size > DEFAULT_LIMITS.max_chunk_bytes:
             raise LimitExceededError(
-                f"{self.url}: member {key!r} has {member.file_size} bytes, "
+                f"{self.url}: member {key!r} has {member.size} bytes, "
                 f"expected at most {DEFAULT_LIMITS.max_chunk_bytes}"
             )
         return member
@@ -199,42 +206,59 @@ class _Archive:
     def __init__(self, path: str) -> None:
         with ExitStack() as stack:
             self._file = stack.enter_context(open(path, "rb", buffering=0))
-            self.members: dict[str, zipfile.ZipInfo] = {}
-            for member in zipfile.ZipFile(self._file).infolist():
-                if member.is_dir():
-                    continue
-                if not is_key(member.filename):
-                    raise UnsupportedError(
-                        f"{path}: member {member.filename!r} has a name that no key can have"
-                    )
-                self.members[member.filename] = member  # of several of one name the last counts
+            self.members = Directory(self._file.fileno())
+            for name in self.members:
+                if not is_key(name.removesuffix("/")):
+                    raise UnsupportedError(f"{path}: member {name!r} has a name that no key can have")
             stack.pop_all()  # stays open, until the last reader lets go of it
 
-    def read(self, member: zipfile.ZipInfo) -> bytes:
+    def read(self, member: Member) -> bytes:
         """Return the whole value, whose size and checksum are as the directory says."""
-        data = self._read_raw(member, 0, member.compress_size)
-        if member.compress_type == zipfile.ZIP_DEFLATED:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.file_size + 1)
-        if len(data) != member.file_size:
-            raise zipfile.BadZipFile(f"{len(data)} bytes or more, expected {member.file_size}")
-        if zlib.crc32(data) != member.CRC:
-            raise zipfile.BadZipFile(f"checksum {zlib.crc32(data):08x}, expected {member.CRC:08x}")
+        if member.method == zipfile.ZIP_DEFLATED:
+            data = self._inflate(member)
+        else:
+            data = self.read_range(member, 0, member.packed_size)
+        if len(data) != member.size:
+            raise zipfile.BadZipFile(f"{len(data)} bytes or more, expected {member.size}")
+        if zlib.crc32(data) != member.crc:
+            raise zipfile.BadZipFile(f"checksum {zlib.crc32(data):08x}, expected {member.crc:08x}")
         return data
 
-    def read_range(self, member: zipfile.ZipInfo, start: int, stop: int) -> bytes:
+    def read_range(self, member: Member, start: int, stop: int) -> bytes:
         """Return a part of the value, straight from the file where it is not compressed."""
-        if member.compress_type == zipfile.ZIP_STORED:
-            return self._read_raw(member, start, stop)
-        return self.read(member)[start:stop]
+        if member.method == zipfile.ZIP_DEFLATED:
+            return self.read(member)[start:stop]
+        if member.packed_size != member.size:
+            raise zipfile.BadZipFile(f"{member.packed_size} bytes uncompressed, expected {member.size}")
+        offset = self._data_offset(member)
+        return self._read_raw(offset + start, offset + stop)
 
-    def _read_raw(self, member: zipfile.ZipInfo, start: int, stop: int) -> bytes:
-        fd = self._file.fileno()
-        header = os.pread(fd, _LOCAL_HEADER.size, member.header_offset)
+    def _inflate(self, member: Member) -> bytes:
+        """Decompress at most one byte more than the size that the directory says."""
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        offset, room = self._data_offset(member), member.size + 1
+        parts: list[bytes] = []
+        for start in range(offset, offset + member.packed_size, _PIECE_BYTES):
+            packed = self._read_raw(start, min(start + _PIECE_BYTES, offset + member.packed_size))
+            parts.append(inflater.decompress(packed, room))
+            room -= len(parts[-1])
+            if inflater.eof or not room:
+                break
+        return b"".join(parts)
+
+    def _data_offset(self, member: Member) -> int:
+        """Return where in the file the member's data begin."""
+        header = os.pread(self._file.fileno(), _LOCAL_HEADER.size, member.offset)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-            raise zipfile.BadZipFile(f"no member at {member.header_offset}, where the directory says")
+            raise zipfile.BadZipFile(f"no member at {member.offset}, where the directory says")
         _, name_size, extra_size = _LOCAL_HEADER.unpack(header)
-        offset = member.header_offset + _LOCAL_HEADER.size + name_size + extra_size
-        data = read_span(fd, offset + start, offset + stop)
+        offset = member.offset + _LOCAL_HEADER.size + name_size + extra_size
+        if offset + member.packed_size > self.members.start:
+            raise zipfile.BadZipFile("it reaches into the directory")
+        return offset
+
+    def _read_raw(self, start: int, stop: int) -> bytes:
+        data = read_span(self._file.fileno(), start, stop)
         if len(data) != stop - start:
             raise zipfile.BadZipFile(f"the archive ends after {len(data)} of {stop - start} bytes")
         return data
