@@ -5,8 +5,8 @@
 ``key``, ``url``   what names a value; what names a store
 ``memory``         a dict
 ``local``          files (``directories``: where they lie; ``replace``: how one is replaced)
-``zip``            an archive, read (``zip_builder``: made)
-``s3``             objects of a bucket (``s3_client``, ``s3_direct``: the connection)
+``zip``            an archive, read (``zip_directory``: what is in it; ``zip_builder``: made)
+``s3``             objects of a bucket (``s3_client``: boto3; ``s3_direct``, ``_wire``, ``_sign``: past it)
 ``ranges``         many byte ranges in few requests
 ``readonly``       a store without its writing side
 ``probe``          does conditional put really work?

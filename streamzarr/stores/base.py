@@ -6,6 +6,7 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 
 =================  =====================================================================
 ``get``            whole value or a byte range of it
+``get_limited``    whole value, unless it is larger than it should be
 ``get_into``       whole value into a buffer of the caller's, without a bytes object
 ``get_ranges``     many ranges of one value, in one call
 ``fetch``          value and etag read together, for compare-and-swap loops
@@ -28,7 +29,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from streamzarr.errors import ConfigError, KeyNotFoundError
+from streamzarr.errors import ConfigError, KeyNotFoundError, LimitExceededError
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
@@ -154,6 +155,11 @@ class DirListing:
         return cls(tuple(sorted(values)), tuple(sorted(prefixes)))
 
 
+def too_large(url: str, key: str, limit: int) -> LimitExceededError:
+    """Return the error of :meth:`Store.get_limited`."""
+    return LimitExceededError(f"{url}: the value of {key!r} has over {limit} bytes, which is the limit")
+
+
 class Store(ABC):
     """Bytes by key. See the module's docstring for the contract.
 
@@ -186,6 +192,21 @@ class Store(ABC):
         streamzarr.errors.KeyNotFoundError
             The key holds no value.
         """
+
+    def get_limited(self, key: str, limit: int) -> bytes:
+        """Return the value of `key`, of which at most `limit` bytes and one are read.
+
+        Raises
+        ------
+        streamzarr.errors.KeyNotFoundError
+            The key holds no value.
+        streamzarr.errors.LimitExceededError
+            The value is larger.
+        """
+        data = self.get(key, RangeRequest(0, limit + 1))
+        if len(data) > limit:
+            raise too_large(self.url, key, limit)
+        return data
 
     def get_into(self, key: str, buffer: bytearray | memoryview) -> int | None:
         """Read the value of `key` into the writable, contiguous bytes of `buffer`; the path for chunk reads.

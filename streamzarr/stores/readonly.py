@@ -48,6 +48,9 @@ class ReadOnlyStore(Store):
     def get(self, key: str, byte_range: ByteRange | None = None) -> bytes:
         return self._inner.get(key, byte_range)
 
+    def get_limited(self, key: str, limit: int) -> bytes:
+        return self._inner.get_limited(key, limit)
+
     def get_into(self, key: str, buffer: bytearray | memoryview) -> int | None:
         return self._inner.get_into(key, buffer)
 

@@ -218,8 +218,6 @@ class S3Store(Store):
             try:
                 with client.direct.watching(self._bucket, full) if client.direct else nullcontext():
                     answer = client.boto.get_object(Bucket=self._bucket, Key=full, **request)
-                data = answer["Body"].read()
-                return DirectAnswer(data, len(data), answer["ETag"], "ContentRange" in answer)
             except self._errors as error:
                 if is_missing(error):
                     return NO_VALUE
@@ -227,9 +225,15 @@ class S3Store(Store):
                     return DirectAnswer(b"", 0, self.head(key).etag, True)
                 if status_of(error) == 412:
                     raise PreconditionFailedError(f"{self.url}: key {key!r} was replaced") from error
-                if status_of(error) or attempt == MAX_TRIES - 1:
+                raise store_error(self.url, "read", key, error) from error
+            try:
+                data = answer["Body"].read()
+            except self._errors as error:  # cut off: botocore has no retry for that
+                if attempt == MAX_TRIES - 1:
                     raise store_error(self.url, "read", key, error) from error
-                _pause(attempt)  # the answer was cut off: botocore has no retry for that
+                _pause(attempt)
+            else:
+                return DirectAnswer(data, len(data), answer["ETag"], "ContentRange" in answer)
         raise AssertionError("the last try returns or raises")
 
     def _head(self, key: str) -> dict[str, Any] | None:

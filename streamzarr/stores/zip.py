@@ -31,6 +31,7 @@ from streamzarr.stores.base import (
     Store,
     StoredObject,
     resolve_range,
+    too_large,
 )
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
 from streamzarr.stores.local import read_span
@@ -123,6 +124,11 @@ class ZipStore(Store):
             raise ChecksumError(f"{self.url}: member {key!r} is damaged: {error}") from error
         except OSError as error:
             raise StoreError(f"{self.url}: cannot read {key!r}: {error.strerror or error}") from error
+
+    def get_limited(self, key: str, limit: int) -> bytes:
+        if self._member(self._open(), key).size > limit:
+            raise too_large(self.url, key, limit)
+        return self.get(key)
 
     def fetch(self, key: str) -> StoredObject:
         return StoredObject(self.get(key), self.head(key).etag)

@@ -1,9 +1,9 @@
 """The list of members at the end of a ZIP archive, read with bounds (APPNOTE.TXT 6.3.10, 4.3.12 to 4.3.16).
 
-``zipfile`` makes an object of some 700 bytes for each member and believes what the directory says; an archive
-of 60 MB can so take a gigabyte, or a sparse one all there is. Here the directory stays as it is in the file, and
-a dict tells where in it a name is. What it says is checked: counts, sizes, and that no two members lie on each
-other (one deflated block shared by thousands of members is a bomb).
+``zipfile`` makes an object of some 700 bytes for each member and believes what the directory says; an
+archive of 60 MB can so take a gigabyte, or a sparse one all there is. Here the directory stays as it is in
+the file, and a dict tells where in it a name is. What it says is checked: counts, sizes, and that no two
+members lie on each other (one deflated block shared by thousands of members is a bomb).
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ import pytest
 from streamzarr.errors import (
     ConfigError,
     KeyNotFoundError,
+    LimitExceededError,
     PreconditionFailedError,
     UnsupportedError,
 )
@@ -143,6 +144,16 @@ class StoreReadSuite:
             assert store.get_into("missing", buffer) is None
             assert store.get_into("v/missing", buffer) is None
             assert bytes(buffer[:10]) == b"0123456789"[:room]
+
+    def test_get_limited_refuses_what_is_larger(self, stored: Stored) -> None:
+        store = stored({"v": b"0123456789", "empty": b""})
+        assert store.get_limited("v", 10) == store.get_limited("v", 1 << 40) == b"0123456789"
+        assert store.get_limited("empty", 0) == b""
+        for limit in (0, 1, 9):
+            with pytest.raises(LimitExceededError, match="'v'"):
+                store.get_limited("v", limit)
+        with pytest.raises(KeyNotFoundError):
+            store.get_limited("missing", 10)
 
     def test_fetch_and_head_agree(self, stored: Stored) -> None:
         store = stored({"v": b"0123456789"})

@@ -124,11 +124,12 @@ class ChunkIO:
 
     def _stored(self, index: tuple[int, ...]) -> NDArray | None:
         """Return chunk `index` from the store; None when it is not there."""
-        data = get_optional(self._store, self.key(index))
+        chain = self.chain(index)
+        data = get_optional(self._store, self.key(index), chain.most_stored)
         if data is None:
             return None
         try:
-            return self.chain(index).decode(data)
+            return chain.decode(data)
         except CodecError as error:
             raise self._located(error, index) from error
 

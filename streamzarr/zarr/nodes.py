@@ -58,7 +58,7 @@ def read_node(
     """
     if zarr_format in (None, 3):
         key = key_below(path, ZARR_JSON)
-        data = get_optional(store, key)
+        data = get_optional(store, key, limits.max_metadata_bytes)
         if data is not None:
             if zarr_format is None and _has_v2(store, path):
                 warnings.warn(
@@ -73,10 +73,10 @@ def read_node(
     raise NodeNotFoundError(f"no {wanted} at {join_url(store.url, path)}")
 
 
-def get_optional(store: Store, key: str) -> bytes | None:
-    """Return the value of `key`, or None when there is none."""
+def get_optional(store: Store, key: str, limit: int = DEFAULT_LIMITS.max_chunk_bytes) -> bytes | None:
+    """Return the value of `key`, or None when there is none; one of over `limit` bytes is not read."""
     try:
-        return store.get(key)
+        return store.get_limited(key, limit)
     except KeyNotFoundError:
         return None
 
@@ -88,7 +88,7 @@ def _has_v2(store: Store, path: str) -> bool:
 def _read_v2(store: Store, path: str, limits: Limits) -> NodeMetadata | None:
     def document(name: str) -> dict[str, Any] | None:
         key = key_below(path, name)
-        data = get_optional(store, key)
+        data = get_optional(store, key, limits.max_metadata_bytes)
         return None if data is None else parse_document(data, join_url(store.url, key), limits)
 
     if (array := document(ZARRAY)) is not None:
@@ -201,7 +201,7 @@ def _kind(store: Store, key: str) -> str | None:
     if not key.endswith(ZARR_JSON):
         kind = "array" if key.endswith(ZARRAY) else "group"
         return kind if store.exists(key) else None
-    data = get_optional(store, key)
+    data = get_optional(store, key, DEFAULT_LIMITS.max_metadata_bytes)
     if data is None:
         return None
     is_array = parse_document(data, join_url(store.url, key)).get("node_type") == "array"

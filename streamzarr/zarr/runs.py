@@ -93,7 +93,7 @@ def _fill_slot(store: Store, chain: CodecChain, key: str, slot: memoryview) -> b
             raise CodecError(f"bytes: got {size} bytes, expected {len(slot)}")
         return size is not None
     with Scratch(chain.encoded_room) as memory:
-        [data] = _stored(store, (key,), memory)
+        [data] = _stored(store, (key,), memory, chain.most_stored)
         if data is not None:
             chain.decode_into(data, slot)
     return data is not None
@@ -119,7 +119,7 @@ def _fill_slots(
         return [at for at, size in enumerate(sizes) if size is None]
     absent = []
     with Scratch(max(chain.encoded_room, min(chain.encoded_room * len(keys), _ROOM))) as memory:
-        for at, data in enumerate(_stored(store, keys, memory)):
+        for at, data in enumerate(_stored(store, keys, memory, chain.most_stored)):
             if data is None:
                 absent.append(at)
                 continue
@@ -130,7 +130,7 @@ def _fill_slots(
     return absent
 
 
-def _stored(store: Store, keys: Sequence[str], memory: memoryview) -> list[BytesLike | None]:
+def _stored(store: Store, keys: Sequence[str], memory: memoryview, limit: int) -> list[BytesLike | None]:
     """Return what is stored under each key, one after another in `memory` as far as it goes."""
     found: list[BytesLike | None] = []
     start = 0
@@ -143,7 +143,7 @@ def _stored(store: Store, keys: Sequence[str], memory: memoryview) -> list[Bytes
             found.append(room[:size])
             start += size
         else:
-            found.append(get_optional(store, key))
+            found.append(get_optional(store, key, limit))
     return found
 
 

@@ -38,7 +38,7 @@ class Request:
 Send: TypeAlias = Callable[[Request], bytes]
 """Carries a request out and returns the server's answer."""
 Fault: TypeAlias = Callable[[Request, Send], bytes]
-"""Returns what the client receives; then the connection is reset."""
+"""Returns what the client receives; unless that is whole, the connection is reset then."""
 
 
 def lose(request: Request, send: Send) -> bytes:
@@ -159,9 +159,13 @@ class FaultyProxy:
             if fault is None:
                 client.sendall(send(request))
                 continue
-            client.sendall(fault(request, send))
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            return
+            reply = fault(request, send)
+            if request.method == "HEAD" and reply:
+                reply = reply[: reply.index(b"\r\n\r\n") + 4]
+            client.sendall(reply)
+            if not _is_whole(reply, request.method):
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                return
 
     def _note(self, request: Request) -> Fault | None:
         with self._lock:
@@ -188,6 +192,12 @@ def _read_answer(server: socket.socket, method: str) -> bytes:
     if method == "HEAD" or head[9:12] in (b"204", b"304"):
         return head
     return head + _read_body(server, head)
+
+
+def _is_whole(reply: bytes, method: str) -> bool:
+    head, end, body = reply.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length:[ \t]*(\d+)", head, re.IGNORECASE)
+    return bool(end) and (method == "HEAD" or length is None or int(length[1]) == len(body))
 
 
 def _read_head(source: socket.socket) -> bytes:

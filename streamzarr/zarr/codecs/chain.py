@@ -24,6 +24,9 @@ from streamzarr.zarr.codecs.base import (
 )
 from streamzarr.zarr.codecs.raw import BytesCodec
 
+_AMPLE = 64 << 20
+"""Bytes that take no memory worth a refusal; decoding has bounds of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class CodecChain:
@@ -104,6 +107,11 @@ class CodecChain:
     def encoded_room(self) -> int:
         """How many bytes an encoded chunk can have."""
         return self._encoded.size
+
+    @property
+    def most_stored(self) -> int:
+        """Bytes of a stored chunk above which it is not read; ample, as other writers store otherwise."""
+        return 2 * self._encoded.size + _AMPLE if self._direct else self.limits.max_chunk_bytes
 
     def encode(self, array: NDArray) -> BytesLike:
         """Return the bytes to store for `array`, which has the full chunk's shape; may share its memory.

@@ -33,11 +33,17 @@ def server(name):
             if IN_CI:
                 pytest.fail(message, pytrace=False)
             pytest.skip(message)
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def s3_keys():
+    """The keys of all servers, where boto3 looks for them."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_ACCESS_KEY_ID", s3_servers.ACCESS_KEY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", s3_servers.SECRET_KEY)
-        yield endpoint
+        yield
 
 
 def new_bucket(endpoint):
@@ -47,16 +53,16 @@ def new_bucket(endpoint):
     return name
 
 
+def new_store(endpoint, bucket):
+    """Return a store below a prefix of its own."""
+    return S3Store(bucket, f"test/{uuid.uuid4().hex}", S3Config(endpoint))
+
+
 @pytest.fixture(scope="session", params=SERVERS)
-def s3_server(request):
-    """Name and endpoint of a running server."""
+def s3_endpoint(request, s3_keys):
+    """Each server in turn."""
     with server(request.param) as endpoint:
-        yield request.param, endpoint
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint(s3_server):
-    return s3_server[1]
+        yield endpoint
 
 
 @pytest.fixture(scope="session")
@@ -66,4 +72,16 @@ def s3_bucket(s3_endpoint):
 
 @pytest.fixture
 def s3_store(s3_endpoint, s3_bucket):
-    return S3Store(s3_bucket, f"test/{uuid.uuid4().hex}", S3Config(s3_endpoint))
+    return new_store(s3_endpoint, s3_bucket)
+
+
+@pytest.fixture(scope="session")
+def moto_bucket(s3_keys):
+    with server("moto") as endpoint:
+        yield endpoint, new_bucket(endpoint)
+
+
+@pytest.fixture
+def moto_store(moto_bucket):
+    """A store on the quick server alone, for what does not depend on the server."""
+    return new_store(*moto_bucket)

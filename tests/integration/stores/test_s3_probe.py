@@ -12,7 +12,7 @@ def test_the_probe_passes_servers_that_keep_conditions(s3_store):
     assert list(s3_store.list()) == []
 
 
-def test_the_probe_exposes_a_real_server_that_ignores_conditions():
+def test_the_probe_exposes_a_real_server_that_ignores_conditions(s3_keys):
     with server("rclone") as endpoint:
         store = open_store(f"s3://{new_bucket(endpoint)}/a?endpoint_url={endpoint}")
         store.put("beside", b"1")

@@ -31,7 +31,7 @@ def packed(inner, path):
 def places(request, tmp_path):
     """Where to write, and a function of it that says where to read."""
     if request.param == "s3":
-        return request.getfixturevalue("s3_store"), lambda inner: inner
+        return request.getfixturevalue("moto_store"), lambda inner: inner
     if request.param == "local":
         return LocalStore(tmp_path / "a"), lambda inner: inner
     if request.param == "zip":

@@ -166,7 +166,7 @@ class StoreMachine(stateful.ZarrStoreStateMachine):
 @pytest.fixture(params=["memory", "local", "s3"])
 def inner(request, tmp_path):
     if request.param == "s3":
-        return request.getfixturevalue("s3_store")
+        return request.getfixturevalue("moto_store")
     return MemoryStore() if request.param == "memory" else LocalStore(tmp_path, fsync=False)
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from streamzarr.errors import LimitExceededError
 from streamzarr.stores.zip_directory import Directory, Member
 
-names = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0/\\"), min_size=1, max_size=20)
+names = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\0/\\"), min_size=1, max_size=20
+)
 members = st.lists(st.tuples(names, st.binary(max_size=50)), max_size=8)
 
 
@@ -46,7 +48,12 @@ def test_it_is_what_zipfile_reads(members, method, comment, before, wide):
     found = directory_of(raw)
     expected = {
         info.filename: Member(
-            info.header_offset, info.file_size, info.compress_size, info.CRC, info.compress_type, info.flag_bits
+            info.header_offset,
+            info.file_size,
+            info.compress_size,
+            info.CRC,
+            info.compress_type,
+            info.flag_bits,
         )
         for info in zipfile.ZipFile(io.BytesIO(raw)).infolist()
     }

@@ -196,7 +196,7 @@ def test_nested_documents(depth, brackets):
 
 def test_limits_of_size_rank_and_chunk():
     z, _ = filled("zstd")
-    with pytest.raises(LimitExceededError, match="bytes of metadata"):
+    with pytest.raises(LimitExceededError, match="over 100 bytes"):
         sz.open_array(z.store, limits=Limits(max_metadata_bytes=100))
     with pytest.raises(LimitExceededError, match="chunk"):
         sz.open_array(z.store, limits=Limits(max_chunk_bytes=3999))
