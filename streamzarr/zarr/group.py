@@ -16,6 +16,7 @@ from streamzarr.errors import (
 )
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
+from streamzarr.zarr import parallel
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.attributes import Attributes, Change
 from streamzarr.zarr.cache import ChunkCache
@@ -75,6 +76,7 @@ class Group:
         self._cache = cache
         self._use_consolidated = use_consolidated
         self._url = join_url(store.url, path)
+        self._parsed: tuple[GroupMetadata, dict[str, NodeMetadata]] | None = None
 
     @property
     def store(self) -> Store:
@@ -188,15 +190,29 @@ class Group:
                 if max_depth is None or path.count("/") <= max_depth:
                     yield path, self._node(key_below(self._path, path), nodes[path])
             return
-        for prefix in self._store.list_dir(self._path).prefixes:
-            name = prefix.rstrip("/").rpartition("/")[2]
-            child = self.get(name)
-            if child is None:
-                continue
+        for name, child in self._children():
             yield name, child
             if isinstance(child, Group) and (max_depth is None or max_depth > 0):
                 for below, node in child.members(None if max_depth is None else max_depth - 1):
                     yield f"{name}/{below}", node
+
+    def _children(self) -> Iterator[tuple[str, Array | Group]]:
+        """Yield name and node of what the store has directly below, as many at a time as the store likes."""
+        prefixes = self._store.list_dir(self._path).prefixes
+        names = [prefix.rstrip("/").rpartition("/")[2] for prefix in prefixes]
+        step = self._store.capabilities.in_flight
+        for at in range(0, len(names), step):
+            found = self._get_together(names[at : at + step])
+            yield from ((name, node) for name, node in found.items() if node is not None)
+
+    def _get_together(self, names: list[str]) -> dict[str, Array | Group | None]:
+        found: dict[str, Array | Group | None] = dict.fromkeys(names)
+
+        def look(name: str) -> None:
+            found[name] = self.get(name)
+
+        parallel.for_each(look, names, len(names))
+        return found
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield name and array of every child array."""
@@ -431,7 +447,9 @@ class Group:
     def _consolidated_nodes(self) -> dict[str, NodeMetadata]:
         if not self._use_consolidated or self._metadata.consolidated is None:
             return {}
-        return consolidation.nodes(self._metadata, self._url, self._limits)
+        if self._parsed is None or self._parsed[0] is not self._metadata:
+            self._parsed = self._metadata, consolidation.nodes(self._metadata, self._url, self._limits)
+        return self._parsed[1]
 
     def _remember(self, path: str, metadata: NodeMetadata) -> None:
         """Keep consolidated metadata true when a child has been made."""

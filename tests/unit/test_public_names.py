@@ -143,7 +143,7 @@ def values_of_results(tmp_path):
     assert list(grid.indices()) == [(0,), (1,)]
     grid.check((1,))
     cache = sz.ChunkCache(1 << 20)
-    part = cache.of("memory://a")
+    part = cache.of("memory://a", z.metadata)
     assert part is not None
     cache.keep_node("place", 1)
     assert cache.node("place") == 1

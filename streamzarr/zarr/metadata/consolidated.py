@@ -6,6 +6,8 @@ T21.
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,17 +34,19 @@ def nodes(group: GroupMetadata, where: str, limits: Limits = DEFAULT_LIMITS) -> 
     if isinstance(group, GroupMetadataV2):
         return _v2_nodes(documents, where, limits)
     found: dict[str, NodeMetadata] = {}
-    for path in sorted(documents):
+    paths = sorted(documents)
+    for path in paths:
         metadata = parse_v3(documents[path], f"{where}: consolidated_metadata: {path}", limits)
         if isinstance(metadata, GroupMetadataV3):
-            metadata = replace(metadata, consolidated=_below(documents, path))
+            metadata = replace(metadata, consolidated=_below(documents, paths, path))
         found[path] = metadata
     return found
 
 
 def _v2_nodes(documents: dict[str, Any], where: str, limits: Limits) -> dict[str, NodeMetadata]:
     found: dict[str, NodeMetadata] = {}
-    for key in sorted(documents):
+    keys = sorted(documents)
+    for key in keys:
         path, _, name = key.rpartition("/")
         here = f"{where}: .zmetadata: {key}"
         attributes = documents.get(key_below(path, ZATTRS))
@@ -51,13 +55,17 @@ def _v2_nodes(documents: dict[str, Any], where: str, limits: Limits) -> dict[str
         elif name == ZGROUP and path:
             document = {"zarr_format": documents[key].get("zarr_format")}
             group = GroupMetadataV2.from_json(document, here, attributes)
-            found[path] = replace(group, consolidated=_below(documents, path))
+            found[path] = replace(group, consolidated=_below(documents, keys, path))
     return found
 
 
-def _below(documents: dict[str, Any], path: str) -> dict[str, Any]:
+def _below(documents: dict[str, Any], ordered: list[str], path: str) -> dict[str, Any]:
+    """Return the documents whose keys lie below `path`; in order, these are neighbours."""
     prefix = f"{path}/"
-    return {key.removeprefix(prefix): value for key, value in documents.items() if key.startswith(prefix)}
+    below = itertools.takewhile(
+        lambda key: key.startswith(prefix), itertools.islice(ordered, bisect_left(ordered, prefix), None)
+    )
+    return {key.removeprefix(prefix): documents[key] for key in below}
 
 
 def with_node(group: GroupMetadata, path: str, node: NodeMetadata) -> GroupMetadata:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from streamzarr.errors import (
     UnsupportedError,
 )
 from streamzarr.stores import MemoryStore
+from streamzarr.testing.faults import WrappedStore
 
 
 @pytest.fixture(params=[2, 3])
@@ -331,3 +334,37 @@ def test_attributes_keep_their_order_and_are_refused_before_anything_is_written(
         root.attrs[3] = 1
     assert len(puts) == 2
     assert list(root.attrs) == [*values, "last", "more"]
+
+
+def test_children_are_read_side_by_side_from_a_store_that_likes_it(root):
+    for name in "abcdef":
+        root.create_group(name)
+    meeting = threading.Barrier(3, timeout=30)
+
+    class Slow(WrappedStore):
+        @property
+        def capabilities(self):
+            return replace(self.inner.capabilities, in_flight=3)
+
+        def get(self, key, byte_range=None):
+            if key in {f"{name}/{DOCUMENT[root.zarr_format]}" for name in "abcdef"}:
+                meeting.wait()  # three readers must be here at once, or this fails
+            return self.inner.get(key, byte_range)
+
+    slow = sz.open_group(Slow(root.store))
+    assert [name for name, _ in slow.members()] == list("abcdef")
+
+
+DOCUMENT = {2: ".zgroup", 3: "zarr.json"}
+
+
+def test_a_large_hierarchy_in_consolidated_metadata(root):
+    spec = {"shape": (1,), "dtype": "i2"}
+    root.create_hierarchy({f"g{a}/h{b}/x": spec for a in range(20) for b in range(20)})
+    found = sz.consolidate_metadata(root.store)
+    names = [path for path, _ in found.members(None)]
+    assert len(names) == len(set(names)) == 20 + 400 + 400
+    assert all(found[path].path == path for path in names)
+    assert found["g3"]["h4"]["x"].path == "g3/h4/x"
+    assert [path for path, _ in found["g3"].members(None)][:3] == ["h0", "h0/x", "h1"]
+    assert found["g3"].get("h40") is None
