@@ -145,7 +145,7 @@ def values_of_results(tmp_path):
     cache = sz.ChunkCache(1 << 20)
     part = cache.of("memory://a", z.metadata)
     assert part is not None
-    cache.keep_node("place", 1)
+    cache.keep_node("memory://a", "place", 1)
     assert cache.node("place") == 1
     cache.invalidate("")
     cache.clear()
