@@ -187,20 +187,11 @@ class LocalStore(Store):
         try:
             for attempt in range(MAX_ATTEMPTS):
                 try:
-                    with ExitStack() as stack:
-                        directory = self._open_to_write(parent)
-                        stack.callback(os.close, directory)
-                        temp = TempFile(directory)
-                        stack.callback(temp.close)
-                        etag = temp.fill(view)
-                        if self._fsync:
-                            temp.sync()
-                        with locked(directory, exclusive=if_none_match or if_match is not None):
-                            self._check_condition(key, directory, name, if_match, if_none_match)
-                            temp.rename(name)
-                        if self._fsync:
-                            os.fsync(directory)
-                        return etag
+                    directory = self._open_to_write(parent)
+                    try:
+                        return self._put_in(directory, key, name, view, if_match, if_none_match)
+                    finally:
+                        os.close(directory)
                 except FileNotFoundError:  # someone pruned the directory, or took our temp file for stale
                     if attempt == MAX_ATTEMPTS - 1:
                         raise
@@ -208,6 +199,23 @@ class LocalStore(Store):
         except OSError as error:
             raise self._failed("write", key, error) from error
         raise AssertionError("the last attempt returns or raises")
+
+    def _put_in(
+        self, directory: int, key: str, name: str, data: memoryview, if_match: str | None, if_none_match: bool
+    ) -> str:
+        temp = TempFile(directory)
+        try:
+            etag = temp.fill(data)
+            if self._fsync:
+                temp.sync()
+            with locked(directory, exclusive=if_none_match or if_match is not None):
+                self._check_condition(key, directory, name, if_match, if_none_match)
+                temp.rename(name)
+        finally:
+            temp.close()
+        if self._fsync:
+            os.fsync(directory)
+        return etag
 
     def put_many(self, items: Iterable[tuple[str, BytesLike]]) -> None:
         batch: builtins.list[tuple[str, memoryview]] = []

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -41,6 +42,15 @@ def etag_of(status: os.stat_result) -> str:
     return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
+_process = os.urandom(8).hex()
+_numbers = itertools.count()
+
+
+def _new_name() -> str:
+    """Return a name that nobody else uses: forked processes differ in their id, all others by chance."""
+    return f"{TEMP_PREFIX}{_process}-{os.getpid():x}-{next(_numbers):x}"
+
+
 class NoLocksError(OSError):
     """The file system has no locks on directories: NFS, some of FUSE."""
 
@@ -51,7 +61,7 @@ class TempFile:
     def __init__(self, directory: int) -> None:
         self._directory = directory
         self._pending = True
-        self.name = TEMP_PREFIX + os.urandom(8).hex()
+        self.name = _new_name()
         self._fd = os.open(self.name, _CREATE, 0o666, dir_fd=directory)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -107,7 +117,7 @@ class TempFiles:
 
     def __init__(self, directory: int) -> None:
         self._directory = directory
-        self._prefix = f"{TEMP_PREFIX}{os.urandom(8).hex()}-"
+        self._prefix = f"{_new_name()}-"
         self._files: list[int] = []
         self._names: list[str] = []
         self._renamed = 0

@@ -74,9 +74,12 @@ class Array(ArrayDescription, Chunkwise, Exchange):
     def _set(self, metadata: ArrayMetadata) -> None:
         self._describe(metadata)
         self._version: Version | None = None
-        self._io = self._make_io(metadata)
+        self._io = self._io_for(metadata)
 
-    def _make_io(self, metadata: ArrayMetadata) -> ChunkIO:
+    def _io_for(self, metadata: ArrayMetadata) -> ChunkIO:
+        before: ChunkIO | None = getattr(self, "_io", None)
+        if before is not None and before.serves(metadata):
+            return before
         return chunk_io(
             self._store,
             self._path,
@@ -343,7 +346,7 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
         grown = self._metadata.with_shape(new)
         where = tuple(slice(old[d] if d == axis else 0, new[d]) for d in range(self.ndim))
-        self._write(indexing.parse_basic(where, new), values, grown.grid, self._make_io(grown))
+        self._write(indexing.parse_basic(where, new), values, grown.grid, self._io_for(grown))
 
         def commit(now: ArrayMetadata) -> ArrayMetadata:
             if now.shape != old:

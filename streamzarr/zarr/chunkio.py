@@ -77,6 +77,13 @@ class ChunkIO:
         self._chains: dict[tuple[int, ...], CodecChain] | None = None if regular else {}
         self._in_flight = store.capabilities.in_flight
 
+    def serves(self, metadata: ArrayMetadata) -> bool:
+        """Tell whether this would be no different for other `metadata` of the array, grown by a row, say."""
+        if self._chains is not None or type(metadata) is not type(self._metadata):
+            return False
+        before = self._metadata.with_shape(metadata.shape).with_attributes(metadata.attributes)
+        return before == metadata
+
     def shares(self, count: int) -> parallel.Shares:
         """Return how to divide work on `count` chunks."""
         if count < 2:
