@@ -26,17 +26,11 @@ def compress_gzip(data: BytesLike, level: int) -> BytesLike:
     return encoded
 
 
-def compress_zlib(data: BytesLike, level: int) -> BytesLike:
-    """Return `data` as a zlib stream."""
-    encoded: bytearray = deflate.zlib_compress(data, level)
-    return encoded
-
-
 def gzip(data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
     """Decompress one or more gzip members; the form of every function in ``bounded``."""
     if bound.exact and _is_one_member(data, bound.size):
         try:
-            return _kept(deflate.gzip_decompress(data, bound.size), bound, out)
+            return _kept("gzip", deflate.gzip_decompress(data, bound.size), bound, out)
         except deflate.DeflateError:
             pass
     return _inflate(data, bound, name="gzip", wbits=_GZIP)
@@ -46,7 +40,7 @@ def zlib_(data: BytesLike, bound: Bound, out: memoryview | None = None) -> Bytes
     """Decompress a zlib stream; the form of every function in ``bounded``."""
     if bound.exact and bound.size:
         try:
-            return _kept(deflate.zlib_decompress(data, bound.size), bound, out)
+            return _kept("zlib", deflate.zlib_decompress(data, bound.size), bound, out)
         except deflate.DeflateError:
             pass
     return _inflate(data, bound, name="zlib", wbits=_ZLIB)
@@ -65,9 +59,9 @@ def _is_one_member(data: BytesLike, size: int) -> bool:
     )
 
 
-def _kept(decoded: bytearray, bound: Bound, out: memoryview | None) -> BytesLike:
+def _kept(name: str, decoded: bytearray, bound: Bound, out: memoryview | None) -> BytesLike:
     if out is None or len(decoded) != len(out):
-        return checked("deflate", decoded, bound)
+        return checked(name, decoded, bound)
     out[:] = decoded
     return out
 

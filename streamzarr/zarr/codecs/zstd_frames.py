@@ -15,8 +15,9 @@ from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import FAILURES, Bound, checked
 
-MAX_KEPT_BYTES = 512 * 1024
-"""Up to this size a kept context saves time in compressing. Above, it would cost nothing but memory."""
+MAX_KEPT_BYTES = 128 * 1024
+"""Up to this size (one block) a kept context saves time in compressing. Above it saves nothing, and the block
+splitters of libzstd's versions can give other bytes than numcodecs has."""
 MAX_COPIED_BYTES = 64 * 1024
 """Up to this size decompressing into new memory and copying is quicker than a stream into the right place."""
 
