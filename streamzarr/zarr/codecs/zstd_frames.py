@@ -16,10 +16,8 @@ from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import FAILURES, Bound, checked
 
 MAX_KEPT_BYTES = 128 * 1024
-"""Up to this size (one block) a kept context saves time in compressing. Above it saves nothing, and the block
-splitters of libzstd's versions can give other bytes than numcodecs has."""
-MAX_COPIED_BYTES = 64 * 1024
-"""Up to this size decompressing into new memory and copying is quicker than a stream into the right place."""
+"""Up to this size (one block) a kept context saves time. Above, numcodecs decompresses as fast straight into the
+result, and when compressing, the block splitters of two versions of libzstd can give different bytes."""
 
 
 class _Contexts(threading.local):
@@ -30,7 +28,6 @@ class _Contexts(threading.local):
 
         decompressor = zstandard.ZstdDecompressor()
         self.decompress = decompressor.decompress
-        self.stream = decompressor.stream_reader
         self.content_size = zstandard.frame_content_size
         self.error = zstandard.ZstdError
         self._compressors: dict[tuple[int, bool], Any] = {}
@@ -68,7 +65,7 @@ def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> 
     """Decompress one or more frames; the form of every function in ``bounded``."""
     if not bound.exact:
         return _decompress_unknown(data, bound)
-    if out is not None and bound.size and _decompress_one(data, out):
+    if out is not None and 0 < bound.size <= MAX_KEPT_BYTES and _decompress_one(data, out):
         return out
     first = _frame_size(data)
     # With a buffer given, libzstd writes no further and fails when there is more. It does not say when there
@@ -88,19 +85,14 @@ def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> 
 
 def _decompress_one(data: BytesLike, out: memoryview) -> bool:
     """Decompress `data` if it is one frame that states the size of `out`; if not, or if corrupt, tell so."""
-    own, size = _own(), len(out)
+    own = _own()
     try:
-        if own.content_size(data) != size:
+        if own.content_size(data) != len(out):
             return False
-        if size <= MAX_COPIED_BYTES:
-            out[:] = own.decompress(data, allow_extra_data=False)
-            return True
-        if _frame_length(data) != len(data):
-            return False
-        with own.stream(data) as stream:  # in one pass, straight into `out`
-            return stream.readinto(out) == size and not stream.read(1)
+        out[:] = own.decompress(data, allow_extra_data=False)
     except own.error:
         return False
+    return True
 
 
 def _decompress_unknown(data: BytesLike, bound: Bound) -> BytesLike:
@@ -141,25 +133,13 @@ def _ceiling(data: BytesLike) -> int:
     """Return what the frames in `data` can decode to at most: their stated size, or their blocks' maximum."""
     total, view = 0, memoryview(data)
     while len(view):
-        _, size = _header(view)
-        length, blocks = _walk(view)
+        header, size = _header(view)
+        blocks, position, last = 0, header, False
+        while not last and position + 3 <= len(view):
+            block = int.from_bytes(view[position : position + 3], "little")
+            last, kind, length = bool(block & 1), (block >> 1) & 3, block >> 3
+            blocks += length if kind in (0, 1) else _BLOCK
+            position += 3 + (1 if kind == 1 else length)
         total += blocks if size is None else size
-        view = view[length:]
+        view = view[position + (4 if view[4] & 4 else 0) :]
     return total
-
-
-def _frame_length(data: BytesLike) -> int:
-    """Return the bytes of the first frame in `data`, by its blocks' headers."""
-    return _walk(memoryview(data))[0]
-
-
-def _walk(view: memoryview) -> tuple[int, int]:
-    """Return the length of the first frame, and what its blocks can decode to at most (RFC 8878, 3.1.1.2)."""
-    position, _ = _header(view)
-    most, last = 0, False
-    while not last and position + 3 <= len(view):
-        block = int.from_bytes(view[position : position + 3], "little")
-        last, kind, length = bool(block & 1), (block >> 1) & 3, block >> 3
-        most += length if kind in (0, 1) else _BLOCK
-        position += 3 + (1 if kind == 1 else length)
-    return position + (4 if view[4] & 4 else 0), most

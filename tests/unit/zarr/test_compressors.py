@@ -16,7 +16,7 @@ from streamzarr.errors import CodecError
 from streamzarr.zarr.codecs import BloscCodec, Bound, GzipCodec, ZstdCodec, bounded
 
 SIZES = [1, 100, 16 << 10, 100 << 10, 300 << 10, 1 << 20]
-"""Below and above where zstd changes from copying to streaming, and from kept contexts to others."""
+"""Below and above where zstd changes from kept contexts to others."""
 
 
 def sample(size: int) -> bytes:
