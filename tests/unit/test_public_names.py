@@ -264,6 +264,7 @@ def every_store(tmp_path):
         """Has what the contract gives to stores that do not know better."""
 
         delete_prefix = stores.Store.delete_prefix
+        get_limited = stores.Store.get_limited
 
     for store in (local, MemoryStore(), Plain(), builder):
         writes(store)
@@ -301,6 +302,7 @@ def reads(store):
     assert store.get_ranges("k/a", [stores.RangeRequest(1, 2), stores.SuffixRequest(1)]) == [b"2", b"3"]
     buffer = bytearray(3)
     assert store.get_into("k/a", buffer) == 3
+    assert store.get_limited("k/a", 3) == b"123"
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
     assert sorted(store.list()) == ["k/a", "k/b"]
