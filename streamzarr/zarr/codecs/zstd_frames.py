@@ -16,8 +16,8 @@ from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import FAILURES, Bound, checked
 
 MAX_KEPT_BYTES = 128 * 1024
-"""Up to this size (one block) a kept context saves time. Above, numcodecs decompresses as fast straight into the
-result, and when compressing, the block splitters of two versions of libzstd can give different bytes."""
+"""Up to this size (one block) a kept context saves time. Above, numcodecs decompresses as fast straight into
+the result, and when compressing, the block splitters of two versions of libzstd can give different bytes."""
 
 
 class _Contexts(threading.local):
