@@ -258,7 +258,7 @@ class _Archive:
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
             raise zipfile.BadZipFile(f"no member at {member.offset}, where the directory says")
         _, name_size, extra_size = _LOCAL_HEADER.unpack(header)
-        offset = member.offset + _LOCAL_HEADER.size + name_size + extra_size
+        offset: int = member.offset + _LOCAL_HEADER.size + name_size + extra_size
         if offset + member.packed_size > self.members.start:
             raise zipfile.BadZipFile("it reaches into the directory")
         return offset
