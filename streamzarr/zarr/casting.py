@@ -60,13 +60,14 @@ def equals_everywhere(block: NDArray, fill: Any) -> bool:
     if not block.size:
         return True
     # Most blocks differ at once; only those that begin like fill are looked at whole.
-    return bool(_equal(block[(slice(1),) * block.ndim], fill).all() and _equal(block, fill).all())
+    begin = block[(*(slice(1),) * block.ndim, ...)]
+    return bool(_equal(begin, fill).all() and _equal(block, fill).all())
 
 
 def filled(blocks: NDArray, fill: Any) -> list[int]:
     """Return which of `blocks`, along the first axis, hold nothing but the bits of `fill`."""
     if len(blocks) == 1 or not blocks.size:
-        return [at for at, block in enumerate(blocks) if equals_everywhere(np.asarray(block), fill)]
+        return [at for at in range(len(blocks)) if equals_everywhere(blocks[at, ...], fill)]
     first: Any = (slice(None), *(0,) * (blocks.ndim - 1))
     begin = _equal(blocks[first], fill)
     return [at for at in begin.nonzero()[0].tolist() if equals_everywhere(blocks[at, ...], fill)]

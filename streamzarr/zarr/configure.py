@@ -200,11 +200,12 @@ class ArrayConfig:
             raise ConfigError(
                 f"compressors: Zarr v2 takes one, got {len(compressors)}; use filters for the others"
             )
+        fill = data.fill_from_json(data.fill_to_json(self._fill(data), 2), 2)  # where NaN has no payload
         metadata = ArrayMetadataV2(
             shape,
             data,
             chunks,
-            self._fill(data),
+            fill,
             self.order,
             filters,
             compressors[0] if compressors else None,

@@ -10,7 +10,6 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from zarr.testing.strategies import arrays, basic_indices
 
 import streamzarr.zarr as sz
 from streamzarr.stores import MemoryStore
@@ -137,19 +136,6 @@ def test_all_indexing_equals_numpy(case, data):
                 assert np.array_equal(z.vindex[index], values[index])
                 z.vindex[index] = np.arange(len(points))
                 values[index] = np.arange(len(points))
-
-
-@settings(quick, max_examples=60)
-@given(st.data())
-def test_reads_arrays_of_zarr_python(data):
-    with tempfile.TemporaryDirectory() as folder:
-        store = zarr.storage.LocalStore(folder)
-        theirs = data.draw(arrays(stores=st.just(store)))
-        ours = sz.open_array(folder, path=theirs.path, zarr_format=theirs.metadata.zarr_format)
-        assert ours.shape == theirs.shape
-        np.testing.assert_array_equal(ours[...], theirs[...])
-        selection = data.draw(basic_indices(shape=theirs.shape))
-        np.testing.assert_array_equal(ours[selection], theirs[...][selection])
 
 
 class Growing(RuleBasedStateMachine):

@@ -97,6 +97,12 @@ def test_t03_a_nan_keeps_its_payload(store):
     assert sz.open_array(store)[...].view("u4").tolist() == [0x7FC00001] * 4
 
 
+def test_t03_in_v2_a_nan_has_no_payload_from_the_start(store):
+    payload = np.array(0x7FC00001, "u4").view("f4")[()]
+    z = array(store, dtype="f4", fill_value=payload, zarr_format=2)
+    assert z[...].tobytes() == sz.open_array(store)[...].tobytes()
+
+
 def test_t04_v2_null_is_undefined_reads_as_zeros_and_stays_null(store):
     array(store, zarr_format=2)
     edit(store, ".zarray", fill_value=None)
@@ -279,6 +285,15 @@ def test_t12_v2_strings_may_have_zero_as_fill(store, fill):
     array(store, dtype=str, zarr_format=2)
     edit(store, ".zarray", fill_value=fill)
     assert sz.open_array(store)[...].tolist() == [""] * 4
+
+
+@pytest.mark.parametrize("value", ["", "a", "ü€😀", "four", "a longer one"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_t12_one_string_without_dimensions(store, value, zarr_format):
+    z = array(store, shape=(), chunks=(), dtype=str, zarr_format=zarr_format)
+    z[...] = value
+    assert sz.open_array(store)[()] == value
+    assert (z.chunk_key(()) in list(store.list())) == (value != "")
 
 
 def test_t12_strings_that_can_be_missing_are_refused(store):
