@@ -60,8 +60,8 @@ def equals_everywhere(block: NDArray, fill: Any) -> bool:
     if not block.size:
         return True
     # Most blocks differ at once; only those that begin like fill are looked at whole.
-    begin = block[(*(slice(1),) * block.ndim, ...)]
-    return bool(_equal(begin, fill).all() and _equal(block, fill).all())
+    first: Any = (*(slice(1),) * block.ndim, ...)
+    return bool(_equal(block[first], fill).all() and _equal(block, fill).all())
 
 
 def filled(blocks: NDArray, fill: Any) -> list[int]:

@@ -30,7 +30,7 @@ SHARE = float(os.environ.get("STREAMZARR_FUZZ", 1 if IN_CI else 0.1))
 
 def fuzz(examples: int) -> settings:
     return settings(
-        phases=[Phase.generate],
+        phases=[Phase.explicit, Phase.generate],  # arrays are small as they are; shrinking takes minutes
         max_examples=max(1, round(examples * SHARE)),
         deadline=None,
         suppress_health_check=list(HealthCheck),
