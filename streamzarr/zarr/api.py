@@ -43,6 +43,7 @@ what is there; ``w-`` create, and fail when something is there."""
 def create_array(
     store: StoreLike,
     *,
+    name: str | None = None,
     path: str = "",
     shape: ShapeLike | None = None,
     dtype: Any = None,
@@ -69,8 +70,8 @@ def create_array(
     ----------
     store
         A URL, a local path or a store.
-    path
-        Where in the store; empty is its root.
+    path, name
+        Where in the store; empty is its root. Both mean the same: zarr-python has `name` here.
     data
         An array to store, which then gives shape and dtype.
     chunks
@@ -113,7 +114,7 @@ def create_array(
     """
     return make_array(
         open_store(store),
-        normalize_path(path),
+        _path_or_name(path, name),
         data=data,
         shape=shape,
         dtype=dtype,
@@ -305,6 +306,12 @@ def open(  # noqa: A001 - zarr-python's name
         store, path=path, mode=mode, zarr_format=zarr_format, limits=limits, cache=kept, **create
     )
     return opened_anew
+
+
+def _path_or_name(path: str, name: str | None) -> str:
+    if name is not None and path:
+        raise ConfigError(f"path {path!r} and name {name!r} mean the same; pass one of them")
+    return normalize_path(path if name is None else name)
 
 
 def _open(store: StoreLike, mode: Mode) -> Store:
