@@ -20,14 +20,14 @@ SHUFFLES = [None, "chunks", "rows"]
 shuffles = pytest.mark.parametrize("shuffle", SHUFFLES)
 
 
-@pytest.fixture
-def x(tmp_path):
-    return sz.create_array(tmp_path / "x.zarr", data=X, chunks=(20, 2))
+@pytest.fixture(scope="module")
+def x(tmp_path_factory):
+    return sz.create_array(tmp_path_factory.mktemp("x"), data=X, chunks=(20, 2))
 
 
-@pytest.fixture
-def y(tmp_path):
-    return sz.create_array(tmp_path / "y.zarr", data=Y, chunks=(50,))
+@pytest.fixture(scope="module")
+def y(tmp_path_factory):
+    return sz.create_array(tmp_path_factory.mktemp("y"), data=Y, chunks=(50,))
 
 
 def loader_threads():
@@ -121,7 +121,7 @@ def test_each_chunk_is_read_once_an_epoch_but_for_single_rows(shuffle):
 
 
 def test_memory_is_bounded_by_the_buffer(monkeypatch):
-    z = sz.create_array("memory://", data=np.arange(10_000), chunks=(10,))
+    z = sz.create_array("memory://", data=np.arange(3000), chunks=(10,))
     largest = 0
     read = type(z).read
 
@@ -133,7 +133,7 @@ def test_memory_is_bounded_by_the_buffer(monkeypatch):
 
     monkeypatch.setattr(type(z), "read", counted)
     for shuffle in SHUFFLES:
-        assert sum(len(batch) for batch in batches(z, batch_size=20, shuffle=shuffle, buffer=100)) == 10_000
+        assert sum(len(batch) for batch in batches(z, batch_size=20, shuffle=shuffle, buffer=100)) == 3000
     assert 0 < largest <= (100 + 10) * 8
 
 
@@ -147,7 +147,8 @@ def test_leaving_early_ends_the_thread(x, prefetch):
 
 
 @pytest.mark.parametrize("prefetch", [0, 3])
-def test_an_error_comes_after_the_batches_before_it(x, prefetch):
+def test_an_error_comes_after_the_batches_before_it(prefetch):
+    x = sz.create_array("memory://", data=X, chunks=(20, 2))
     x.store.put(x.chunk_key((5, 0)), b"broken")
     seen = []
     with pytest.raises(CodecError, match=r"chunk \(5, 0\)"):
