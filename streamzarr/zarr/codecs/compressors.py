@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 
 import numcodecs
 
+from streamzarr.errors import CodecError
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs import bounded, deflated, zstd_frames
@@ -143,14 +144,17 @@ class BloscCodec(BytesBytes):
 
     def encode(self, data: BytesLike) -> BytesLike:
         # Blosc's own function: the codec class would look at the buffer once more.
-        encoded: bytes = numcodecs.blosc.compress(
-            data,
-            self.cname.encode(),
-            self.clevel,
-            _SHUFFLES.index(self.shuffle or "noshuffle"),
-            self.blocksize,
-            self.typesize or 1,
-        )
+        try:
+            encoded: bytes = numcodecs.blosc.compress(
+                data,
+                self.cname.encode(),
+                self.clevel,
+                _SHUFFLES.index(self.shuffle or "noshuffle"),
+                self.blocksize,
+                self.typesize or 1,
+            )
+        except ValueError as error:  # a compressor that this build of Blosc does not have, as snappy
+            raise CodecError(f"blosc: {error}") from error
         return encoded
 
     def decode(self, data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:

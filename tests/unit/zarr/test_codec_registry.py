@@ -396,6 +396,13 @@ def test_a_codec_whose_package_is_missing_says_so():
     assert len(done) == 3
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_compressor_that_blosc_was_built_without_is_an_error_of_the_codec(zarr_format):
+    config = {"id": "blosc", "cname": "snappy", "clevel": 5, "shuffle": 1, "blocksize": 0}
+    with pytest.raises(CodecError, match="snappy"):
+        sz.create_array(MemoryStore(), data=VALUES, compressors=config, zarr_format=zarr_format)
+
+
 # Categorize in v3 -------------------------------------------------------------------------------------------
 
 
