@@ -28,6 +28,7 @@ from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
 from streamzarr.zarr.grid import Axis, Grid
 from streamzarr.zarr.indexing import Points, Selection
+from streamzarr.zarr.indexing.fields import split_fields, take_fields
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes import ZarrFormat, change_node, read_node
@@ -125,6 +126,11 @@ class Array(ArrayDescription, Chunkwise, Exchange):
     # Reading
 
     def __getitem__(self, selection: Any) -> NDArray:
+        """Return the elements that a selection names, or fields of them; see :meth:`read`."""
+        if self._metadata.dtype.names is not None:
+            names, selection = split_fields(selection, self.dtype)
+            if names:
+                return take_fields(self.read(selection), names)
         return self.read(selection)
 
     def read(self, selection: Any = ..., *, missing: Missing = "fill", out: NDArray | None = None) -> NDArray:
@@ -249,6 +255,8 @@ class Array(ArrayDescription, Chunkwise, Exchange):
     def __setitem__(self, selection: Any, value: Any) -> None:
         """Write `value`, broadcast as numpy does, to a selection; see :meth:`read`.
 
+        Where a field is named the records are read, changed and written: no other thread may write them.
+
         Raises
         ------
         IndexError
@@ -260,6 +268,14 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         streamzarr.errors.StoreError
             The store failed, or is read-only.
         """
+        if self._metadata.dtype.names is not None:
+            names, selection = split_fields(selection, self.dtype)
+            if names:
+                records = self.read(selection)
+                for name in names:
+                    part = value if len(names) == 1 else np.asarray(value)[name]
+                    records[name] = to_dtype(part, records.dtype[name], self._url)
+                value = records
         self._assign(indexing.parse(selection, self.shape), value)
 
     def set_basic_selection(self, selection: Any, value: Any) -> None:

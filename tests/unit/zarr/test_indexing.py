@@ -188,3 +188,36 @@ def test_points_are_grouped_by_chunk():
     parts = list(plan(Points(coordinates, (5,)), regular_grid((10,), (5,))))
     assert [part.chunk for part in parts] == [(0,), (1,)]
     assert parts[1].target[0].tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_fields_of_records(zarr_format):
+    dtype = [("time", "M8[s]"), ("price", "f8"), ("size", "u4")]
+    data = np.zeros((4, 3), dtype)
+    data["time"] = np.arange(12).reshape(4, 3)
+    data["price"] = np.arange(12).reshape(4, 3) / 2
+    z = sz.create_array("memory://", data=data, chunks=(2, 2), zarr_format=zarr_format)
+    assert np.array_equal(z["price"], data["price"])
+    assert np.array_equal(z[1:3, 0, "price"], data["price"][1:3, 0])
+    assert np.array_equal(z["size", -1], data[-1]["size"])
+    several = z[:2, "price", "time"]
+    assert several.dtype.names == ("price", "time")
+    assert several.dtype.itemsize == 16
+    assert np.array_equal(several["time"], data["time"][:2])
+    assert z[["time"]].dtype == np.dtype("M8[s]")
+    assert z["price"].flags.owndata
+    z[1, "price"] = 7
+    data["price"][1] = 7
+    z[2:, "price", "time"] = data[2:][::-1]
+    for name in ("price", "time"):
+        data[name][2:] = data[name][2:][::-1].copy()
+    assert np.array_equal(z[:], data)
+    for wrong in ("colour", (0, "colour"), ["price", "colour"]):
+        with pytest.raises(IndexError, match="no field 'colour'"):
+            z[wrong]
+        with pytest.raises(IndexError, match="no field 'colour'"):
+            z[wrong] = 1
+    with pytest.raises(TypeError):
+        z["price"] = 1j
+    with pytest.raises(IndexError):
+        sz.zeros((3,))["price"]

@@ -1,0 +1,46 @@
+"""Names of fields in a selection: ``array["price"]``, ``array[2:5, "bid", "ask"]``, as in zarr-python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamzarr.zarr.codecs.base import NDArray
+
+
+def split_fields(selection: Any, dtype: np.dtype[Any]) -> tuple[list[str], Any]:
+    """Return the names of fields in a selection, and what else is in it.
+
+    >>> split_fields((0, "x"), np.dtype([("x", "i4"), ("y", "f8")]))
+    (['x'], (0,))
+    >>> split_fields(["y", "x"], np.dtype([("x", "i4"), ("y", "f8")]))
+    (['y', 'x'], Ellipsis)
+
+    Raises
+    ------
+    IndexError
+        `dtype` has no such field.
+    """
+    if isinstance(selection, list) and selection and all(isinstance(each, str) for each in selection):
+        selection = tuple(selection)
+    items = selection if isinstance(selection, tuple) else (selection,)
+    names = [each for each in items if isinstance(each, str)]
+    if not names:
+        return names, selection
+    for name in names:
+        if name not in (dtype.names or ()):
+            raise IndexError(f"no field {name!r} in {dtype}; the fields are {list(dtype.names or ())}")
+    return names, tuple(each for each in items if not isinstance(each, str)) or ...
+
+
+def take_fields(records: NDArray, names: list[str]) -> NDArray:
+    """Return one field, or records of several, in memory of their own."""
+    if len(names) == 1:
+        field: NDArray = records[names[0]].copy()
+        return field
+    assert records.dtype.fields is not None
+    taken: NDArray = np.empty(records.shape, [(name, records.dtype.fields[name][0]) for name in names])
+    for name in names:
+        taken[name] = records[name]
+    return taken
