@@ -8,6 +8,7 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 ``get``            whole value or a byte range of it
 ``get_limited``    whole value, unless it is larger than it should be
 ``get_into``       whole value into a buffer of the caller's, without a bytes object
+``get_pieces``     whole value, piece by piece through a buffer of the caller's
 ``get_ranges``     many ranges of one value, in one call
 ``fetch``          value and etag read together, for compare-and-swap loops
 ``head``           size and etag without the value
@@ -24,7 +25,7 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -221,6 +222,24 @@ class Store(ABC):
             return None
         count = min(len(data), len(buffer))
         buffer[:count] = data[:count]
+        return len(data)
+
+    def get_pieces(
+        self, key: str, buffer: bytearray | memoryview, use: Callable[[int], object]
+    ) -> int | None:
+        """Read the value of `key` through `buffer`: fill it, call ``use`` with the bytes it holds, and so on.
+
+        For large values that are copied on: a small buffer stays in the cache of the processor. All pieces
+        are of one value, whoever replaces it meanwhile. Returns its size, or ``None`` if the key holds none.
+        """
+        try:
+            data = memoryview(self.get(key))
+        except KeyNotFoundError:
+            return None
+        for start in range(0, len(data), len(buffer)):
+            piece = data[start : start + len(buffer)]
+            buffer[: len(piece)] = piece
+            use(len(piece))
         return len(data)
 
     def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:

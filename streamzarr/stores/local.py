@@ -162,6 +162,27 @@ class LocalStore(Store):
         except OSError as error:
             raise self._failed("read", key, error) from error
 
+    def get_pieces(
+        self, key: str, buffer: bytearray | memoryview, use: Callable[[int], object]
+    ) -> int | None:
+        check_key(key)
+        view, size = memoryview(buffer), 0
+        try:
+            fd = self._directories.open_value(key)
+            if fd is None:
+                return None
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    return None
+                while count := _fill(fd, view):
+                    use(count)
+                    size += count
+                return size
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+
     def head(self, key: str) -> ObjectInfo:
         check_key(key)
         try:
@@ -442,6 +463,17 @@ def _read_on(fd: int, buffer: memoryview, count: int) -> int | None:
             return count
         count += more
     return status.st_size
+
+
+def _fill(fd: int, buffer: memoryview) -> int:
+    """Read what comes next into `buffer`, and return how much that is: less than it holds only at the end."""
+    done = 0
+    while done < len(buffer):
+        count = os.readv(fd, (buffer[done:],))
+        if not count:
+            break
+        done += count
+    return done
 
 
 def read_span(fd: int, start: int, stop: int) -> bytes:

@@ -155,6 +155,16 @@ class StoreReadSuite:
         with pytest.raises(KeyNotFoundError):
             store.get_limited("missing", 10)
 
+    @pytest.mark.parametrize("room", [1, 3, 5, 10, 11])
+    def test_get_pieces_goes_through_the_buffer(self, stored: Stored, room: int) -> None:
+        store = stored({"v": b"0123456789", "empty": b""})
+        buffer, found = bytearray(room), bytearray()
+        assert store.get_pieces("v", buffer, lambda count: found.extend(buffer[:count])) == 10
+        assert found == b"0123456789"
+        assert store.get_pieces("empty", memoryview(buffer), lambda count: found.extend(b"!")) == 0
+        assert store.get_pieces("missing", buffer, lambda count: found.extend(b"!")) is None
+        assert found == b"0123456789"
+
     def test_fetch_and_head_agree(self, stored: Stored) -> None:
         store = stored({"v": b"0123456789"})
         found = store.fetch("v")

@@ -15,7 +15,7 @@ import numpy as np
 from streamzarr.errors import CodecError
 from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
-from streamzarr.zarr.codecs.base import NDArray, as_buffer
+from streamzarr.zarr.codecs.base import ChunkSpec, NDArray, as_buffer
 from streamzarr.zarr.codecs.chain import CodecChain
 from streamzarr.zarr.indexing import Index, Part
 from streamzarr.zarr.nodes import get_optional
@@ -24,6 +24,8 @@ from streamzarr.zarr.scratch import Scratch
 Fail: TypeAlias = Callable[[int, CodecError], CodecError]
 """Returns the error to raise about the chunk at a position of the run."""
 
+PIECE_BYTES = 512 * 1024
+"""What is read at a time of large chunks without a compressor: it stays in the second cache of a core."""
 _ROOM = 4 << 20
 """Bytes borrowed for what is stored, unless one chunk may need more."""
 
@@ -79,11 +81,45 @@ def read_one(store: Store, chain: CodecChain, key: str, view: NDArray, source: I
     spec = chain.spec
     if view.shape == spec.shape and view.flags.c_contiguous:
         return _fill_slot(store, chain, key, as_buffer(view))
+    if chain.is_plain and (rows := rows_of_piece(spec.shape, spec.nbytes or 0, source)):
+        return _read_pieces(store, spec, key, view, source, rows)
     with Scratch(spec.nbytes or 0) as memory:
         stored = _fill_slot(store, chain, key, memory)
         if stored:
             view[...] = np.frombuffer(memory, spec.dtype).reshape(spec.shape)[source]
     return stored
+
+
+def rows_of_piece(shape: tuple[int, ...], nbytes: int, source: Index) -> int:
+    """Return in how many rows at a time to read a plain chunk that is copied on; 0 to read it in one go.
+
+    >>> rows_of_piece((1024, 1024), 4 << 20, (slice(0, 1024, 1), slice(0, 1000, 1)))
+    128
+    >>> rows_of_piece((64, 64), 16 << 10, (slice(0, 64, 1), slice(0, 64, 1)))
+    0
+    """
+    if nbytes < 2 * PIECE_BYTES or source[0].start or source[0].step != 1:
+        return 0
+    return PIECE_BYTES // (nbytes // shape[0])
+
+
+def _read_pieces(store: Store, spec: ChunkSpec, key: str, view: NDArray, source: Index, rows: int) -> bool:
+    """Copy a plain chunk to `view` piece by piece, each of which is still in the cache when it is copied."""
+    row_nbytes = (spec.nbytes or 0) // spec.shape[0]
+    done = 0
+    with Scratch(rows * row_nbytes) as memory:
+        block = np.frombuffer(memory, spec.dtype).reshape((rows, *spec.shape[1:]))
+
+        def use(count: int) -> None:
+            nonlocal done
+            into = view[done : done + count // row_nbytes]
+            into[...] = block[: len(into)][(slice(None), *source[1:])]
+            done += count // row_nbytes
+
+        size = store.get_pieces(key, memory, use)
+    if size is not None and size != spec.nbytes:
+        raise CodecError(f"bytes: got {size} bytes, expected {spec.nbytes}")
+    return size is not None
 
 
 def _fill_slot(store: Store, chain: CodecChain, key: str, slot: memoryview) -> bool:

@@ -192,3 +192,20 @@ def test_a_thread_that_writes_parts_and_one_that_writes_all_lose_nothing():
     found = z[...]
     assert (found[10:] == 199).all()
     assert (found[:8] == 199).all()
+
+
+@pytest.mark.parametrize("store", ["local", "memory"])
+def test_large_plain_chunks_are_read_in_pieces(tmp_path, store):
+    values = np.random.default_rng(3).integers(0, 1 << 30, (1100, 1500)).astype("i4")
+    url = str(tmp_path) if store == "local" else "memory://"
+    z = sz.create_array(url, shape=values.shape, chunks=(600, 1000), dtype="i4", compressors=None)
+    z[...] = values
+    np.testing.assert_array_equal(z[...], values)
+    np.testing.assert_array_equal(z[5:1000, 3:], values[5:1000, 3:])
+    np.testing.assert_array_equal(z[0:1000:7, ::3], values[0:1000:7, ::3])
+    key = z.chunk_key((1, 0))
+    whole = z.store.get(key)
+    for bad in (whole[:-1], whole[:-4000], whole + b"x", b""):
+        z.store.put(key, bad)
+        with pytest.raises(CodecError, match=rf"chunk \(1, 0\).*got {len(bad)} bytes, expected 2400000"):
+            z[...]
