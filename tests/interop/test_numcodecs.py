@@ -117,3 +117,12 @@ def test_every_name_of_numcodecs_is_known():
         "pcodec",
     } <= known
     assert "pickle" not in known
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_gzip_never_writes_the_time_of_day(zarr_format):
+    config = (
+        {"id": "gzip", "level": 5} if zarr_format == 2 else {"name": "numcodecs.gzip", "configuration": {}}
+    )
+    z = sz.create_array(MemoryStore(), data=FLOATS, compressors=config, zarr_format=zarr_format)
+    assert z.store.get("0.0" if zarr_format == 2 else "c/0/0")[4:8] == bytes(4)

@@ -31,6 +31,7 @@ from streamzarr.zarr.codecs.base import (
     as_buffer,
     worst_compression,
 )
+from streamzarr.zarr.codecs.compressors import GzipCodec
 
 PREFIX = "numcodecs."
 _FILTERS = ("astype", "bitround", "categorize", "delta", "fixedscaleoffset", "packbits", "quantize")
@@ -65,6 +66,15 @@ def decompressor(identity: str, codec: Any) -> bounded.Decompress:
     if identity == "lzma":
         return bounded.xz(codec)
     return _BOUNDED.get(identity) or partial(_unbounded, codec, identity)
+
+
+def compressor(identity: str, codec: Any) -> Callable[[Any], Any]:
+    """Return the function that encodes as `codec`, known to numcodecs as `identity`, does.
+
+    numcodecs' gzip writes the time of day; ours gives equal bytes for equal chunks.
+    """
+    encode: Callable[[Any], Any] = codec.encode
+    return GzipCodec(codec.level).encode if identity == "gzip" else encode
 
 
 def _unbounded(
@@ -188,7 +198,7 @@ class NumcodecsCompressor(_Numcodec, BytesBytes):
 
     def encode(self, data: BytesLike) -> BytesLike:
         try:
-            encoded = self._codec.encode(data)
+            encoded: BytesLike | NDArray = compressor(self.identity, self._codec)(data)
         except bounded.FAILURES as error:
             raise CodecError(f"{self.name}: {error}") from error
         return as_buffer(encoded) if isinstance(encoded, np.ndarray) else encoded

@@ -26,8 +26,7 @@ from streamzarr.zarr.codecs.base import (
     as_buffer,
     worst_compression,
 )
-from streamzarr.zarr.codecs.compressors import GzipCodec
-from streamzarr.zarr.codecs.foreign import decompressor
+from streamzarr.zarr.codecs.foreign import compressor, decompressor
 from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
 from streamzarr.zarr.codecs.snappy import Snappy
 from streamzarr.zarr.codecs.transpose import TransposeCodec
@@ -79,10 +78,7 @@ class V2Compressor(BytesBytes):
         codec = numcodecs_codec(config, "compressor")
         object.__setattr__(self, "_codec", codec)
         object.__setattr__(self, "_decode", decompressor(identity, codec))
-        # numcodecs' gzip writes the time of day; ours gives equal bytes for equal chunks.
-        object.__setattr__(
-            self, "_encode", GzipCodec(codec.level).encode if identity == "gzip" else codec.encode
-        )
+        object.__setattr__(self, "_encode", compressor(identity, codec))
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
