@@ -219,7 +219,9 @@ def test_a_part_that_fails_leaves_nothing(s3_store, small_parts):
     assert uploads(s3_store) == []
 
 
-def test_unfinished_uploads_are_collected_when_old(s3_store, monkeypatch):
+def test_unfinished_uploads_are_collected_when_old(s3_store, monkeypatch, request):
+    if request.node.callspec.params["s3_endpoint"] == "minio":
+        pytest.skip("MinIO lists the uploads of a single key only, and collects old ones itself")
     boto, bucket = s3_store._client.boto, s3_store._bucket
     boto.create_multipart_upload(Bucket=bucket, Key=f"{s3_store._prefix}/a/big")
     boto.create_multipart_upload(Bucket=bucket, Key=f"{s3_store._prefix}-beside/big")
