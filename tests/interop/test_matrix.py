@@ -1,9 +1,9 @@
 """The matrix: each peer reads what we write, and we read what each peer writes, bit for bit.
 
-Every row of the tables in `tests/interop/cases.py` is one array. Peers are zarr-python, zarr-python with the
-zarrs pipeline (Rust), and tensorstore (C++). What a peer lacks stands in `LACKS`. What it does wrong stands in
-`DIFFERENCES` with its reason, and must still go wrong in the version that was looked at: no entry outlives its
-reason.
+Every row of the tables in `tests/interop/cases.py` is one array. Peers are zarr-python, zarr-python with
+the zarrs pipeline (Rust), and tensorstore (C++). What a peer lacks stands in `LACKS`. What it does wrong
+stands in `DIFFERENCES` with its reason, and must still go wrong in the version that was looked at: no entry
+outlives its reason.
 """
 
 from __future__ import annotations
