@@ -59,7 +59,9 @@ NUMCODECS = {
 }
 SIDES = {16: 64, 256: 256, 4096: 1024}
 """Side of a square chunk of float32 by its size in KiB."""
-PEERS = ("ours", "zarr", "zarrs", "tensorstore", "ts-into", "limit")
+PEERS = ("ours", "zarr", "zarrs", "tensorstore", "ours-into", "ts-into", "limit")
+"""``-into``: reading into an array that is there; the others make one for each read, of fresh pages."""
+NOT_WRITING = ("limit", "ours-into", "ts-into")
 Cell = tuple[str, int]
 Times = dict[str, list[float]]
 
@@ -122,6 +124,7 @@ def open_tensorstore(path: str, *, durable: bool = False) -> Any:
 
 OPEN: dict[str, Callable[[str], Any]] = {
     "ours": open_ours,
+    "ours-into": open_ours,
     "zarr": open_zarr,
     "zarrs": open_zarrs,
     "tensorstore": open_tensorstore,
@@ -133,6 +136,9 @@ def reader(peer: str, path: str, selection: Any = ...) -> Callable[[], Any]:
     array = OPEN[peer](path)
     if peer == "tensorstore":
         return lambda: array[selection].read().result()
+    if peer == "ours-into":
+        into = np.empty(array.shape, array.dtype)
+        return lambda: array.read(selection, out=into)
     if peer == "ts-into":
         out = np.empty(array[selection].shape, array.dtype.numpy_dtype)
         view = tensorstore.array(out)
@@ -242,9 +248,7 @@ def writes(folder: Path, cell: Cell, options: argparse.Namespace) -> Times:
     codec, kib = cell
     side, values = SIDES[kib], options.values
     document = describe(values.shape, (side, side), [LITTLE, *CODECS[codec]])
-    paths = {
-        peer: make(folder / peer, document) for peer in options.peers if peer not in ("limit", "ts-into")
-    }
+    paths = {peer: make(folder / peer, document) for peer in options.peers if peer not in NOT_WRITING}
     actions = {peer: writer(peer, path, values) for peer, path in paths.items()}
 
     def clean(peer: str) -> None:
@@ -325,7 +329,7 @@ def _random(path: str, n: int, side: int, options: argparse.Namespace) -> Times:
         return run
 
     for peer in options.peers:
-        if peer not in ("limit", "ts-into"):
+        if peer not in NOT_WRITING:
             actions[peer] = single(peer)
     interleave(actions, options.rounds)
     return {peer: found[options.reads :] for peer, found in singles.items()}
@@ -339,7 +343,7 @@ def appends(folder: Path, cell: Cell, options: argparse.Namespace) -> Times:
     times: Times = {}
     for number in range(options.rounds + 1):
         for peer in options.peers:
-            if peer in ("limit", "ts-into"):
+            if peer in NOT_WRITING:
                 continue
             array = OPEN[peer](make(folder / peer, document))
             start = Clock.now()
@@ -409,11 +413,15 @@ def peaks(folder: Path, values: np.ndarray) -> dict[str, float]:
 def show(title: str, results: dict[str, Times], scale: Callable[[float], float], peers: list[str]) -> None:
     """Print one row per cell, by medians; ``best`` is the fastest peer; above 1 ours leads."""
     print(f"\n### {title}\n")
-    print("| cell |" + "".join(f" {peer} |" for peer in peers) + " ours/best | ours/zarr | ours/limit |")
-    print("|---|" + "---|" * (len(peers) + 3))
+    print(
+        "| cell |"
+        + "".join(f" {peer} |" for peer in peers)
+        + " ours/best | into/ts-into | ours/zarr | ours/limit |"
+    )
+    print("|---|" + "---|" * (len(peers) + 4))
     for cell, times in results.items():
         middle = {peer: Clock.of(found) for peer, found in times.items()}
-        rivals = {peer: took for peer, took in middle.items() if peer not in ("ours", "limit")}
+        rivals = {peer: took for peer, took in middle.items() if peer not in ("ours", *NOT_WRITING)}
         best = min(rivals, key=rivals.__getitem__, default=None)
         row = "".join(f" {scale(middle[p]):,.1f} |" if p in middle else " - |" for p in peers)
         ours = middle.get("ours")
@@ -421,7 +429,11 @@ def show(title: str, results: dict[str, Times], scale: Callable[[float], float],
         def ratio(peer: str | None, middle: dict[str, float] = middle, ours: float | None = ours) -> str:
             return f"{middle[peer] / ours:.2f}" if ours and peer in middle else "-"
 
-        print(f"| {cell} |{row} {ratio(best)} ({best}) | {ratio('zarr')} | {ratio('limit')} |", flush=True)
+        into = ratio("ts-into", ours=middle.get("ours-into"))
+        print(
+            f"| {cell} |{row} {ratio(best)} ({best}) | {into} | {ratio('zarr')} | {ratio('limit')} |",
+            flush=True,
+        )
 
 
 PARTS: dict[str, Any] = {

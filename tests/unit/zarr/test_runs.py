@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -209,3 +210,24 @@ def test_large_plain_chunks_are_read_in_pieces(tmp_path, store):
         z.store.put(key, bad)
         with pytest.raises(CodecError, match=rf"chunk \(1, 0\).*got {len(bad)} bytes, expected 2400000"):
             z[...]
+
+
+class WaitingStore(MemoryStore):
+    """Answers a read of a chunk only once `in_flight` of them have been asked for."""
+
+    barrier = threading.Barrier(8)
+
+    @property
+    def capabilities(self):
+        return replace(super().capabilities, in_flight=8)
+
+    def get_into(self, key, buffer):
+        self.barrier.wait(timeout=60)
+        return super().get_into(key, buffer)
+
+
+def test_a_store_that_waits_is_asked_for_many_chunks_at_a_time():
+    store = WaitingStore()
+    z = sz.create_array(store, shape=(16,), chunks=(1,), dtype="i4")
+    z[...] = np.arange(1, 17)
+    np.testing.assert_array_equal(z[...], np.arange(1, 17))
