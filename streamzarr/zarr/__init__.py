@@ -19,6 +19,7 @@
 ====================  ======================================================================
 """
 
+from streamzarr.zarr import codecs
 from streamzarr.zarr import keys as chunk_keys
 from streamzarr.zarr.api import Mode, create_array, create_group, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
@@ -91,6 +92,7 @@ __all__ = [
     "V2Keys",
     "chunk_keys",
     "codec_names",
+    "codecs",
     "consolidate_metadata",
     "convert",
     "copy",

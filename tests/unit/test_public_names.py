@@ -199,6 +199,7 @@ def keys_of_chunks(tmp_path):
     with pytest.raises(ConfigError, match="registered already"):
         zarr.register_codec(zarr.create_array("memory://", data=[1]).serializer.__class__)
     assert "zstd" in zarr.codec_names()
+    assert sz.codecs.info("zstd").available
 
 
 def groups(tmp_path):
@@ -302,6 +303,9 @@ def reads(store):
     assert store.get_ranges("k/a", [stores.RangeRequest(1, 2), stores.SuffixRequest(1)]) == [b"2", b"3"]
     buffer = bytearray(3)
     assert store.get_into("k/a", buffer) == 3
+    pieces: list[int] = []
+    assert store.get_pieces("k/a", bytearray(2), pieces.append) == 3
+    assert pieces == [2, 1]
     assert store.get_limited("k/a", 3) == b"123"
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
