@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 NEEDS = "tests with a real Kafka need"
+S3_NEEDS = "tests on S3 servers need"
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +61,7 @@ def _first_of(ways: list[Callable[[], T]]) -> T:
 def pytest_runtest_makereport() -> Iterator[None]:
     """Say once, not once a test, what is missing: pytest joins skips that have one place."""
     report = yield
-    if report.skipped and NEEDS in str(report.longrepr):
+    if report.skipped and any(needs in str(report.longrepr) for needs in (NEEDS, S3_NEEDS)):
         report.longrepr = (__file__, 1, report.longrepr[2])
     return report
 

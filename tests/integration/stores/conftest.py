@@ -11,7 +11,7 @@ import pytest
 
 from streamzarr.stores.s3 import S3Store
 from streamzarr.stores.s3_client import S3Config, client_for
-from tests.conftest import IN_CI
+from tests.conftest import IN_CI, S3_NEEDS
 from tests.support import s3_servers
 
 ALWAYS = ["versitygw", "moto"]
@@ -29,7 +29,7 @@ def server(name):
         try:
             endpoint = stack.enter_context(s3_servers.running(name))
         except s3_servers.NotInstalledError as missing:
-            message = f"tests on S3 servers need {missing}"
+            message = f"{S3_NEEDS} {missing}"
             if IN_CI:
                 pytest.fail(message, pytrace=False)
             pytest.skip(message)
