@@ -3,6 +3,7 @@
 #   make test    passes the tests (those that need Kafka use Docker, or Java and Maven, when there)
 PYTHON ?= python3
 VENV ?= .venv
+BENCH ?= jobs
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -33,7 +34,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 benchmarks: $(VENV)/.test
-	$(BIN)/python benchmarks/jobs.py $(ARGS)
+	$(BIN)/python benchmarks/$(BENCH).py $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo-output dist

@@ -12,8 +12,8 @@ from streamzarr.data.order import ByChunks, ByRows, InOrder, Order, Positions, W
 from streamzarr.errors import ConfigError
 from streamzarr.zarr import Array
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.grid import RegularAxis
-from streamzarr.zarr.inflight import ahead
+from streamzarr.zarr.grids.grid import RegularAxis
+from streamzarr.zarr.streaming.inflight import ahead
 
 Rows: TypeAlias = Array | NDArray
 Batch: TypeAlias = NDArray | tuple[NDArray, ...]

@@ -11,7 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.wire import Method
 from streamzarr.zarr import Array, create_array, create_group
-from streamzarr.zarr.grid import RegularChunks
+from streamzarr.zarr.grids.grid import RegularChunks
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,9 @@
 """
 
 from streamzarr.zarr import codecs
-from streamzarr.zarr import keys as chunk_keys
 from streamzarr.zarr.api import Mode, create_array, create_group, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
-from streamzarr.zarr.attributes import Attributes
-from streamzarr.zarr.cache import CacheStats, ChunkCache
+from streamzarr.zarr.chunks.cache import CacheStats, ChunkCache
 from streamzarr.zarr.codecs import list as codec_names
 from streamzarr.zarr.codecs import register as register_codec
 from streamzarr.zarr.convert import convert, explain_conversion
@@ -40,9 +38,21 @@ from streamzarr.zarr.creation import (
     zeros,
     zeros_like,
 )
-from streamzarr.zarr.grid import Grid, RegularChunks
+from streamzarr.zarr.grids import keys as chunk_keys
+from streamzarr.zarr.grids.grid import Grid, RegularChunks
+from streamzarr.zarr.grids.keys import ChunkKeys, DefaultKeys, V2Keys
+from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 from streamzarr.zarr.group import Group
-from streamzarr.zarr.hierarchy import (
+from streamzarr.zarr.metadata import (
+    ArrayMetadata,
+    ArrayMetadataV2,
+    ArrayMetadataV3,
+    GroupMetadata,
+    GroupMetadataV2,
+    GroupMetadataV3,
+)
+from streamzarr.zarr.nodes.attributes import Attributes
+from streamzarr.zarr.nodes.hierarchy import (
     consolidate_metadata,
     copy,
     create_hierarchy,
@@ -52,19 +62,9 @@ from streamzarr.zarr.hierarchy import (
     save_array,
     save_group,
 )
-from streamzarr.zarr.keys import ChunkKeys, DefaultKeys, V2Keys
-from streamzarr.zarr.map_chunks import ChunkMap, ChunkResult
-from streamzarr.zarr.metadata import (
-    ArrayMetadata,
-    ArrayMetadataV2,
-    ArrayMetadataV3,
-    GroupMetadata,
-    GroupMetadataV2,
-    GroupMetadataV3,
-)
-from streamzarr.zarr.rectilinear import RectilinearChunks
-from streamzarr.zarr.stream import ChunkBlock, ChunkStream
-from streamzarr.zarr.tree import Tree
+from streamzarr.zarr.nodes.tree import Tree
+from streamzarr.zarr.streaming.map_chunks import ChunkMap, ChunkResult
+from streamzarr.zarr.streaming.stream import ChunkBlock, ChunkStream
 
 __all__ = [
     "Array",

@@ -18,11 +18,11 @@ from streamzarr.errors import (
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoreLike, join_url, open_store
 from streamzarr.zarr.array import Array
-from streamzarr.zarr.cache import CacheLike, ChunkCache, as_cache
+from streamzarr.zarr.chunks.cache import CacheLike, ChunkCache, as_cache
 from streamzarr.zarr.configure import ChunksLike, CodecLike, CodecsLike, ShapeLike, ShardsLike
 from streamzarr.zarr.create import make_array
+from streamzarr.zarr.grids.keys import ChunkKeys
 from streamzarr.zarr.group import Group
-from streamzarr.zarr.keys import ChunkKeys
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
@@ -31,9 +31,9 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV3,
     NodeMetadata,
 )
-from streamzarr.zarr.nodes import ZarrFormat, create_node
-from streamzarr.zarr.paths import normalize_path
-from streamzarr.zarr.revalidate import find_node
+from streamzarr.zarr.nodes.documents import ZarrFormat, create_node
+from streamzarr.zarr.nodes.paths import normalize_path
+from streamzarr.zarr.nodes.revalidate import find_node
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 """``r`` read; ``r+`` read and write; ``a`` the same, and create when missing; ``w`` create anew, deleting

@@ -16,24 +16,25 @@ import numpy as np
 from streamzarr.errors import MetadataError, UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store
-from streamzarr.zarr import indexing, parallel
+from streamzarr.zarr import indexing
 from streamzarr.zarr.accessors import Accessor
-from streamzarr.zarr.attributes import Attributes, Change
-from streamzarr.zarr.cache import ChunkCache
 from streamzarr.zarr.casting import to_dtype
-from streamzarr.zarr.chunkio import ChunkIO, Missing
-from streamzarr.zarr.chunkwise import Chunkwise
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.chunks.cache import ChunkCache
+from streamzarr.zarr.chunks.chunkio import ChunkIO, Missing
+from streamzarr.zarr.chunks.shardio import chunk_io
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
-from streamzarr.zarr.grid import Axis, Grid
+from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing import Points, Selection
 from streamzarr.zarr.indexing.fields import split_fields, take_fields
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
-from streamzarr.zarr.nodes import ZarrFormat, change_node, read_node
-from streamzarr.zarr.revalidate import Version, node_version
-from streamzarr.zarr.shardio import chunk_io
+from streamzarr.zarr.nodes.attributes import Attributes, Change
+from streamzarr.zarr.nodes.documents import ZarrFormat, change_node, read_node
+from streamzarr.zarr.nodes.revalidate import Version, node_version
+from streamzarr.zarr.streaming.chunkwise import Chunkwise
 
 
 class Array(ArrayDescription, Chunkwise, Exchange):

@@ -19,11 +19,11 @@ from streamzarr.zarr.codecs.registry import lookup, parse_codec
 from streamzarr.zarr.codecs.sharding import ShardingCodec
 from streamzarr.zarr.codecs.v2 import numcodecs_codec
 from streamzarr.zarr.dtypes import DataType, data_type
-from streamzarr.zarr.grid import RegularChunks, guess_chunks
-from streamzarr.zarr.keys import ChunkKeys, DefaultKeys, V2Keys, parse_chunk_keys
+from streamzarr.zarr.grids.grid import RegularChunks, guess_chunks
+from streamzarr.zarr.grids.keys import ChunkKeys, DefaultKeys, V2Keys, parse_chunk_keys
+from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2, ArrayMetadataV3
 from streamzarr.zarr.metadata.checks import check_coverage, check_rank
-from streamzarr.zarr.rectilinear import RectilinearChunks
 
 CodecLike: TypeAlias = Any
 """A codec's name, a configuration, one of our codecs, or one of numcodecs' or zarr-python's."""

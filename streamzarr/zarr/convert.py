@@ -19,9 +19,9 @@ from streamzarr.zarr.array import Array
 from streamzarr.zarr.codecs.base import ArrayArray, BytesBytes, Codec
 from streamzarr.zarr.codecs.transpose import TransposeCodec
 from streamzarr.zarr.configure import ArrayConfig, as_codec, numcodecs_config
-from streamzarr.zarr.grid import RegularChunks
+from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 from streamzarr.zarr.group import Group
-from streamzarr.zarr.hierarchy import consolidate_metadata
 from streamzarr.zarr.metadata import (
     ArrayMetadata,
     ArrayMetadataV2,
@@ -30,9 +30,9 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV2,
     GroupMetadataV3,
 )
-from streamzarr.zarr.nodes import ZarrFormat, create_node
-from streamzarr.zarr.paths import key_below, normalize_path
-from streamzarr.zarr.rectilinear import RectilinearChunks
+from streamzarr.zarr.nodes.documents import ZarrFormat, create_node
+from streamzarr.zarr.nodes.hierarchy import consolidate_metadata
+from streamzarr.zarr.nodes.paths import key_below, normalize_path
 
 Codecs: TypeAlias = Literal["keep", "default"]
 

@@ -10,12 +10,12 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store
-from streamzarr.zarr import parallel
 from streamzarr.zarr.array import Array
-from streamzarr.zarr.cache import ChunkCache
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.metadata import ArrayMetadata, NodeMetadata
-from streamzarr.zarr.nodes import create_node
+from streamzarr.zarr.nodes.documents import create_node
 
 
 def make_array(

@@ -16,7 +16,7 @@ from streamzarr.zarr.array import Array
 from streamzarr.zarr.configure import ShapeLike
 from streamzarr.zarr.convert import converted
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2
-from streamzarr.zarr.nodes import ZarrFormat
+from streamzarr.zarr.nodes.documents import ZarrFormat
 
 _KEPT = ("chunks", "shards", "filters", "compressors", "serializer")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from streamzarr.stores import Store, join_url
-from streamzarr.zarr.grid import Grid, regular_grid
+from streamzarr.zarr.grids.grid import Grid, regular_grid
 from streamzarr.zarr.metadata import ArrayMetadata
 
 

@@ -16,13 +16,11 @@ from streamzarr.errors import (
 )
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
-from streamzarr.zarr import parallel
 from streamzarr.zarr.array import Array
-from streamzarr.zarr.attributes import Attributes, Change
-from streamzarr.zarr.cache import ChunkCache
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.create import make_array, write_all
-from streamzarr.zarr.create_many import NodeSpec, plan_hierarchy, write_hierarchy
 from streamzarr.zarr.info import GroupInfo
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
@@ -33,10 +31,12 @@ from streamzarr.zarr.metadata import (
     NodeMetadata,
 )
 from streamzarr.zarr.metadata import consolidated as consolidation
-from streamzarr.zarr.nodes import ZarrFormat, change_node, create_node
-from streamzarr.zarr.paths import key_below, normalize_path
-from streamzarr.zarr.revalidate import find_node
-from streamzarr.zarr.tree import Tree, TreeNode
+from streamzarr.zarr.nodes.attributes import Attributes, Change
+from streamzarr.zarr.nodes.create_many import NodeSpec, plan_hierarchy, write_hierarchy
+from streamzarr.zarr.nodes.documents import ZarrFormat, change_node, create_node
+from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.nodes.revalidate import find_node
+from streamzarr.zarr.nodes.tree import Tree, TreeNode
 
 
 class Group:

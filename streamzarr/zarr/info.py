@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from streamzarr.zarr.grid import RegularChunks
-from streamzarr.zarr.rectilinear import RectilinearChunks
+from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 
 if TYPE_CHECKING:
     from streamzarr.zarr.array import Array

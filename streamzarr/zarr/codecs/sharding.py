@@ -28,7 +28,7 @@ from streamzarr.zarr.codecs.base import ArrayBytes, ChunkSpec, Codec, NDArray
 from streamzarr.zarr.codecs.chain import CodecChain, codec_chain
 from streamzarr.zarr.codecs.crc32c import Crc32cCodec
 from streamzarr.zarr.codecs.raw import BytesCodec
-from streamzarr.zarr.grid import Grid, regular_grid
+from streamzarr.zarr.grids.grid import Grid, regular_grid
 
 Location: TypeAlias = Literal["start", "end"]
 InnerIndex: TypeAlias = tuple[int, ...]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.grids.grid import Grid
 from streamzarr.zarr.indexing.selection import AxisSelection, Indices, Points, Positions, Range, Selection
 
 _PLAIN = frozenset([slice, int])
@@ -111,7 +111,7 @@ def parse_mask(mask: Any, shape: tuple[int, ...]) -> Points:
 def parse_blocks(selection: Any, grid: Grid) -> Selection:
     """Parse integers and slices that count chunks, not elements.
 
-    >>> from streamzarr.zarr.grid import regular_grid
+    >>> from streamzarr.zarr.grids.grid import regular_grid
     >>> parse_blocks((1, slice(0, 2)), regular_grid((5, 9), (2, 3))).axes
     (Range(start=2, count=2, step=1, dropped=False), Range(start=0, count=6, step=1, dropped=False))
     """

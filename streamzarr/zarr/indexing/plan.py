@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from streamzarr.zarr.grid import Axis, Grid
+from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing.selection import AxisSelection, Indices, Points, Positions, Range, Selection
 
 Index: TypeAlias = tuple[Any, ...]
@@ -90,7 +90,7 @@ def plan(selection: Selection | Points, grid: Grid, run: int = 1) -> Iterator[Pa
 
     Examples
     --------
-    >>> from streamzarr.zarr.grid import regular_grid
+    >>> from streamzarr.zarr.grids.grid import regular_grid
     >>> from streamzarr.zarr.indexing import parse
     >>> for part in plan(parse(slice(1, 9), (9,)), regular_grid((9,), (2,)), run=8):
     ...     print(part.chunk, part.length, part.source, part.target)

@@ -1,4 +1,4 @@
-"""Metadata documents of arrays and groups, as immutable values. For I/O see ``streamzarr.zarr.nodes``."""
+"""Metadata documents of arrays and groups, as immutable values; I/O is in ``streamzarr.zarr.nodes``."""
 
 from typing import TypeAlias
 

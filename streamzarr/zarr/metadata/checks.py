@@ -9,8 +9,8 @@ from streamzarr.errors import LimitExceededError, MetadataError
 from streamzarr.limits import Limits
 from streamzarr.zarr.codecs.base import Codec
 from streamzarr.zarr.codecs.sharding import ShardingCodec
-from streamzarr.zarr.grid import RegularChunks
-from streamzarr.zarr.rectilinear import RectilinearChunks
+from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 
 
 def check_lengths(document: dict[str, Any], key: str, where: str, *, least: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from streamzarr.zarr.metadata import (
 )
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP
 from streamzarr.zarr.metadata.v3 import parse_v3
-from streamzarr.zarr.paths import ancestors, key_below
+from streamzarr.zarr.nodes.paths import ancestors, key_below
 
 
 def nodes(group: GroupMetadata, where: str, limits: Limits = DEFAULT_LIMITS) -> dict[str, NodeMetadata]:

@@ -17,8 +17,8 @@ from streamzarr.zarr.codecs.base import ChunkSpec
 from streamzarr.zarr.codecs.chain import CodecChain, codec_chain
 from streamzarr.zarr.codecs.v2 import v2_codecs
 from streamzarr.zarr.dtypes import DataType, data_type_from_v2
-from streamzarr.zarr.grid import Grid, RegularChunks
-from streamzarr.zarr.keys import Separator, V2Keys
+from streamzarr.zarr.grids.grid import Grid, RegularChunks
+from streamzarr.zarr.grids.keys import Separator, V2Keys
 from streamzarr.zarr.metadata.checks import check_attributes, check_lengths, check_rank
 
 ZARRAY, ZGROUP, ZATTRS, ZMETADATA = ".zarray", ".zgroup", ".zattrs", ".zmetadata"

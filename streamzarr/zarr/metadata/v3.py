@@ -19,8 +19,9 @@ from streamzarr.zarr.codecs.registry import lookup, parse_codecs
 from streamzarr.zarr.codecs.sharding import ShardingCodec
 from streamzarr.zarr.dtypes import DataType, data_type_from_v3
 from streamzarr.zarr.dtypes.base import JSON, named
-from streamzarr.zarr.grid import Grid, RegularChunks
-from streamzarr.zarr.keys import ChunkKeys, parse_chunk_keys
+from streamzarr.zarr.grids.grid import Grid, RegularChunks
+from streamzarr.zarr.grids.keys import ChunkKeys, parse_chunk_keys
+from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 from streamzarr.zarr.metadata.checks import (
     check_attributes,
     check_coverage,
@@ -28,7 +29,6 @@ from streamzarr.zarr.metadata.checks import (
     check_lengths_of,
     check_rank,
 )
-from streamzarr.zarr.rectilinear import RectilinearChunks
 
 ZARR_JSON = "zarr.json"
 

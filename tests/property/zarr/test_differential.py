@@ -15,8 +15,8 @@ import streamzarr.zarr as sz
 from streamzarr.stores import MemoryStore
 from streamzarr.zarr import indexing
 from streamzarr.zarr.codecs.checksum import crc32c, crc32c_numpy
-from streamzarr.zarr.grid import guess_chunks, regular_grid
-from streamzarr.zarr.keys import DefaultKeys, V2Keys
+from streamzarr.zarr.grids.grid import guess_chunks, regular_grid
+from streamzarr.zarr.grids.keys import DefaultKeys, V2Keys
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::zarr.errors.ZarrUserWarning", "ignore::zarr.errors.UnstableSpecificationWarning"

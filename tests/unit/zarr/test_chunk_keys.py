@@ -14,7 +14,8 @@ from zarr.core.chunk_key_encodings import DefaultChunkKeyEncoding
 import streamzarr as sz
 from streamzarr.errors import ConfigError, MetadataError
 from streamzarr.stores import MemoryStore
-from streamzarr.zarr import DefaultKeys, V2Keys, chunk_keys, keys
+from streamzarr.zarr import DefaultKeys, V2Keys, chunk_keys
+from streamzarr.zarr.grids import keys
 
 
 @dataclass(frozen=True)

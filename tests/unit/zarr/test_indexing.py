@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
-from streamzarr.zarr.grid import regular_grid
+from streamzarr.zarr.grids.grid import regular_grid
 from streamzarr.zarr.indexing import Points, plan
 
 

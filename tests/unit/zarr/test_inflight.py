@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from streamzarr.zarr.inflight import ahead, for_async, in_flight
+from streamzarr.zarr.streaming.inflight import ahead, for_async, in_flight
 
 
 class Desk:

@@ -14,8 +14,8 @@ import streamzarr.zarr as sz
 from streamzarr.errors import ConfigError, LimitExceededError, MetadataError, UnsupportedError
 from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
-from streamzarr.zarr.grid import regular_grid
-from streamzarr.zarr.rectilinear import RectilinearChunks, RunAxis
+from streamzarr.zarr.grids.grid import regular_grid
+from streamzarr.zarr.grids.rectilinear import RectilinearChunks, RunAxis
 
 LAYOUTS = {
     "lists": {"chunks": [[3, 4, 3], [5, 7]]},

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 import streamzarr.zarr as sz
 from streamzarr.errors import CodecError, KeyNotFoundError
 from streamzarr.stores import MemoryStore
-from streamzarr.zarr import parallel
-from streamzarr.zarr.claims import Claims
-from streamzarr.zarr.grid import regular_grid
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.chunks.claims import Claims
+from streamzarr.zarr.chunks.runs import tiles_of
+from streamzarr.zarr.chunks.scratch import Scratch
+from streamzarr.zarr.grids.grid import regular_grid
 from streamzarr.zarr.indexing import parse, plan
-from streamzarr.zarr.runs import tiles_of
-from streamzarr.zarr.scratch import Scratch
 
 
 @st.composite

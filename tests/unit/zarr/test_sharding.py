@@ -19,6 +19,7 @@ from streamzarr.errors import (
 from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
 from streamzarr.testing.faults import RecordingStore
+from streamzarr.zarr.chunks.ranges import Fetch, coalesce
 from streamzarr.zarr.codecs import (
     BytesCodec,
     Crc32cCodec,
@@ -27,7 +28,6 @@ from streamzarr.zarr.codecs import (
     TransposeCodec,
     ZstdCodec,
 )
-from streamzarr.zarr.ranges import Fetch, coalesce
 
 ABSENT = b"\xff" * 16
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamzarr.errors import ConfigError, KeyNotFoundError
-from streamzarr.zarr.chunkio import Missing
+from streamzarr.zarr.chunks.chunkio import Missing
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.grid import Grid
+from streamzarr.zarr.grids.grid import Grid
 from streamzarr.zarr.indexing import Selection, count_parts, parse_basic, plan
-from streamzarr.zarr.inflight import for_async, in_flight
-from streamzarr.zarr.progress import Progress, as_progress
+from streamzarr.zarr.streaming.inflight import for_async, in_flight
+from streamzarr.zarr.streaming.progress import Progress, as_progress
 
 if TYPE_CHECKING:
     from streamzarr.zarr.array import Array

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from streamzarr.zarr.map_chunks import ChunkFunction, ChunkMap, ExecutorLike
-from streamzarr.zarr.progress import Progress
-from streamzarr.zarr.stream import ChunkFilter, ChunkStream, MissingInStream, parse_region
+from streamzarr.zarr.streaming.map_chunks import ChunkFunction, ChunkMap, ExecutorLike
+from streamzarr.zarr.streaming.progress import Progress
+from streamzarr.zarr.streaming.stream import ChunkFilter, ChunkStream, MissingInStream, parse_region
 
 if TYPE_CHECKING:
     from streamzarr.zarr.array import Array

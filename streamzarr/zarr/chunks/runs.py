@@ -15,11 +15,11 @@ import numpy as np
 from streamzarr.errors import CodecError
 from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
+from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import ChunkSpec, NDArray, as_buffer
 from streamzarr.zarr.codecs.chain import CodecChain
 from streamzarr.zarr.indexing import Index, Part
-from streamzarr.zarr.nodes import get_optional
-from streamzarr.zarr.scratch import Scratch
+from streamzarr.zarr.nodes.documents import get_optional
 
 Fail: TypeAlias = Callable[[int, CodecError], CodecError]
 """Returns the error to raise about the chunk at a position of the run."""
@@ -34,7 +34,7 @@ def tiles_of(array: NDArray, part: Part) -> NDArray:
     """Return ``array[part.target]`` cut into the run's chunks: a view with one more axis in front.
 
     >>> import numpy as np
-    >>> from streamzarr.zarr.grid import regular_grid
+    >>> from streamzarr.zarr.grids.grid import regular_grid
     >>> from streamzarr.zarr.indexing import parse, plan
     >>> [row, _] = plan(parse(..., (2, 5)), regular_grid((2, 5), (2, 2)), run=2)
     >>> tiles_of(np.arange(10).reshape(2, 5), row).tolist()

@@ -16,14 +16,21 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamzarr.errors import ConfigError
-from streamzarr.zarr import parallel
+from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.grid import Axis, Grid
+from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing import Range, Selection
 from streamzarr.zarr.indexing.selection import AxisSelection
-from streamzarr.zarr.inflight import for_async, in_flight
-from streamzarr.zarr.progress import Progress, as_progress
-from streamzarr.zarr.stream import ChunkFilter, MissingInStream, Place, count_places, places, read_place
+from streamzarr.zarr.streaming.inflight import for_async, in_flight
+from streamzarr.zarr.streaming.progress import Progress, as_progress
+from streamzarr.zarr.streaming.stream import (
+    ChunkFilter,
+    MissingInStream,
+    Place,
+    count_places,
+    places,
+    read_place,
+)
 
 if TYPE_CHECKING:
     from streamzarr.zarr.array import Array

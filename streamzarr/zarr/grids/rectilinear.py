@@ -24,7 +24,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.zarr.grid import Axis, Grid, RegularAxis
+from streamzarr.zarr.grids.grid import Axis, Grid, RegularAxis
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]
 """Chunk lengths along one axis: pairs of a length and how often it is repeated."""

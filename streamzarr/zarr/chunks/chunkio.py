@@ -7,7 +7,7 @@ Runs of chunks, the fast path, are in ``runs``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -16,20 +16,20 @@ from streamzarr.errors import CodecError, KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
-from streamzarr.zarr import parallel
-from streamzarr.zarr.cache import ArrayCache
 from streamzarr.zarr.casting import filled
-from streamzarr.zarr.claims import claim
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.chunks.cache import ArrayCache
+from streamzarr.zarr.chunks.claims import claim
+from streamzarr.zarr.chunks.runs import gather, read_one, read_run, tiles_of
+from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.chain import CodecChain
-from streamzarr.zarr.grid import RegularChunks
+from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.keys import encode_run
 from streamzarr.zarr.indexing import Index, Part
-from streamzarr.zarr.keys import encode_run
 from streamzarr.zarr.metadata import ArrayMetadata
-from streamzarr.zarr.nodes import get_optional
-from streamzarr.zarr.paths import key_below
-from streamzarr.zarr.runs import gather, read_one, read_run, tiles_of
-from streamzarr.zarr.scratch import Scratch
+from streamzarr.zarr.nodes.documents import get_optional
+from streamzarr.zarr.nodes.paths import key_below
 
 Missing: TypeAlias = Literal["fill", "error"]
 
@@ -283,14 +283,9 @@ class ChunkIO:
 
     @contextmanager
     def _changing(self, keys: Sequence[str]) -> Iterator[None]:
-        """Keep other threads from writing the chunks of `keys`, and forget what they held."""
-        with claim(keys):
-            try:
-                yield
-            finally:
-                if self._cache is not None:
-                    for key in keys:
-                        self._cache.discard(key)
+        """Keep other threads from writing the chunks of `keys`, and the cache from keeping what they held."""
+        with claim(keys), nullcontext() if self._cache is None else self._cache.changing(keys):
+            yield
 
     # Names and errors
 

@@ -6,7 +6,8 @@ import json
 import os
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from weakref import WeakSet
@@ -84,6 +85,7 @@ class ChunkCache:
         self._blocks: OrderedDict[tuple[_Name, Index], tuple[NDArray, int]] = OrderedDict()
         self._inner: dict[_Name, set[Index]] = {}
         self._stamps: defaultdict[_Owner, int] = defaultdict(int)
+        self._changing: set[_Name] = set()
         self._nodes: OrderedDict[Hashable, Any] = OrderedDict()
         self._bytes = self._hits = self._misses = self._evictions = 0
 
@@ -176,7 +178,8 @@ class ArrayCache:
         size = _nbytes(kept)
         cache, name = self.cache, (self.owner, key)
         with cache._lock:
-            if size > cache.max_bytes or stamp != cache._stamps[self.owner] or (name, inner) in cache._blocks:
+            overtaken = stamp != cache._stamps[self.owner] or name in cache._changing
+            if size > cache.max_bytes or overtaken or (name, inner) in cache._blocks:
                 return kept
             while cache._bytes + size > cache.max_bytes:
                 (old, place), (_, freed) = cache._blocks.popitem(last=False)
@@ -190,11 +193,24 @@ class ArrayCache:
             cache._bytes += size
         return kept
 
-    def discard(self, key: str) -> None:
-        """Forget a chunk, or all chunks of a shard: it has been written."""
-        with self.cache._lock:
-            self.cache._stamps[self.owner] += 1
-            self.cache._drop((self.owner, key))
+    @contextmanager
+    def changing(self, keys: Sequence[str]) -> Iterator[None]:
+        """Forget chunks, or all chunks of shards, and keep none of them until they are written.
+
+        Meanwhile readers ask the store: one that has seen the new chunk there never sees the old one here.
+        One writer at a time may change a key.
+        """
+        cache, names = self.cache, [(self.owner, key) for key in keys]
+        with cache._lock:
+            cache._changing.update(names)
+            for name in names:
+                cache._drop(name)
+        try:
+            yield
+        finally:
+            with cache._lock:
+                cache._stamps[self.owner] += 1
+                cache._changing.difference_update(names)
 
 
 CacheLike: TypeAlias = ChunkCache | int | None

@@ -8,18 +8,18 @@ from typing import Any
 
 from streamzarr.errors import NodeExistsError, UnsupportedError
 from streamzarr.stores import StoreLike, join_url, open_store
-from streamzarr.zarr import parallel
 from streamzarr.zarr.api import create_array, create_group, open, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
+from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.create_many import NodeSpec
 from streamzarr.zarr.group import Group
 from streamzarr.zarr.metadata import GroupMetadata, NodeMetadata
 from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
-from streamzarr.zarr.nodes import ZarrFormat, change_node, create_node
-from streamzarr.zarr.paths import key_below, normalize_path
+from streamzarr.zarr.nodes.create_many import NodeSpec
+from streamzarr.zarr.nodes.documents import ZarrFormat, change_node, create_node
+from streamzarr.zarr.nodes.paths import key_below, normalize_path
 
 STREAM_ATTRIBUTE = "streamzarr"
 """Where a stream group keeps its commit record; its own ``zarr.json`` is what its readers go by."""

@@ -32,7 +32,7 @@ from streamzarr.zarr.metadata import (
 from streamzarr.zarr.metadata.document import dump_document, parse_document
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
-from streamzarr.zarr.paths import ancestors, check_new_path, key_below
+from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below
 
 ZarrFormat: TypeAlias = Literal[2, 3]
 M = TypeVar("M", bound=NodeMetadata)

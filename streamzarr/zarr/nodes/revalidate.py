@@ -7,12 +7,12 @@ from typing import TypeAlias
 from streamzarr.errors import KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store, join_url
-from streamzarr.zarr.cache import ChunkCache
+from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.metadata import NodeMetadata
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
-from streamzarr.zarr.nodes import ZarrFormat, read_node
-from streamzarr.zarr.paths import key_below
+from streamzarr.zarr.nodes.documents import ZarrFormat, read_node
+from streamzarr.zarr.nodes.paths import key_below
 
 Version: TypeAlias = tuple[str | None, ...]
 """Etags of the documents of a node; None for one that is not there."""

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from streamzarr.errors import ConfigError, ContainsArrayError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
-from streamzarr.zarr import parallel
+from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.create import new_array
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
@@ -18,14 +18,14 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV3,
     NodeMetadata,
 )
-from streamzarr.zarr.nodes import (
+from streamzarr.zarr.nodes.documents import (
     ZarrFormat,
     check_absent,
     encoded_documents,
     require_group_node,
     write_node,
 )
-from streamzarr.zarr.paths import ancestors, check_new_path, key_below, normalize_path
+from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below, normalize_path
 
 NodeSpec: TypeAlias = NodeMetadata | Mapping[str, Any] | None
 """Metadata; or the arguments of ``create_array``, if shape or data are among them; or of ``create_group``."""

@@ -11,18 +11,18 @@ import numpy as np
 from streamzarr.errors import KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import RangeRequest, Store, SuffixRequest
-from streamzarr.zarr import parallel
-from streamzarr.zarr.cache import ArrayCache
-from streamzarr.zarr.chunkio import ChunkIO, Missing, view_of
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.chunks.cache import ArrayCache
+from streamzarr.zarr.chunks.chunkio import ChunkIO, Missing, view_of
+from streamzarr.zarr.chunks.nested import Copy, Piece, chunks_of, locate
+from streamzarr.zarr.chunks.parallel import Shares
+from streamzarr.zarr.chunks.ranges import coalesce
+from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.sharding import ShardingCodec, ShardLayout
 from streamzarr.zarr.indexing import Part, Points, only_part, plan
 from streamzarr.zarr.metadata import ArrayMetadata
-from streamzarr.zarr.nested import Copy, Piece, chunks_of, locate
-from streamzarr.zarr.nodes import get_optional
-from streamzarr.zarr.parallel import Shares
-from streamzarr.zarr.ranges import coalesce
-from streamzarr.zarr.scratch import Scratch
+from streamzarr.zarr.nodes.documents import get_optional
 
 Keep: TypeAlias = Callable[[tuple[int, ...], NDArray], NDArray]
 """Keeps an inner chunk in a cache, and returns it read-only."""

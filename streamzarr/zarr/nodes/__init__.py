@@ -1,0 +1,1 @@
+"""Arrays and groups as nodes of a hierarchy: paths, metadata documents, attributes, trees."""

@@ -1,0 +1,1 @@
+"""Arrays chunk by chunk, in bounded memory: streams, maps, progress."""
