@@ -57,7 +57,9 @@ class Directories:
 
     def open_value(self, key: str) -> int | None:
         """Open the file of `key` for reading; ``None`` when there is none."""
-        path = self.path(key)
+        if key.rpartition("/")[0] not in self._inside:  # path() written out: every read comes here
+            self._check(key.rpartition("/")[0])
+        path = self._base + key
         try:
             return os.open(path, OPEN_VALUE)
         except (FileNotFoundError, NotADirectoryError):

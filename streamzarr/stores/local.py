@@ -30,6 +30,7 @@ from streamzarr.stores.base import (
     resolve_range,
 )
 from streamzarr.stores.directories import Directories
+from streamzarr.stores.files import MAX_READ_BYTES, read_next, read_on, read_span
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
 from streamzarr.stores.replace import TEMP_PREFIX, NoLocksError, TempFile, TempFiles, collect, etag_of, locked
 from streamzarr.stores.url import StoreURL, split_url
@@ -42,9 +43,6 @@ MAX_BATCH_BYTES = 64 << 20
 """Bytes that ``put_many`` gathers before it writes."""
 SMALL_DIRECTORY = 256 << 10
 """Size of a directory file, bytes (some 5,000 names), up to which its first use clears stale temp files."""
-
-MAX_READ_BYTES = 0x7FFF_F000
-"""What Linux reads in one call at most."""
 
 _SPILL = bytearray(1)  # shared and never looked at
 _CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True)
@@ -144,23 +142,35 @@ class LocalStore(Store):
         raise self._missing(key)
 
     def get_into(self, key: str, buffer: bytearray | memoryview) -> int | None:
-        check_key(key)
-        try:
-            fd = self._directories.open_value(key)
-            if fd is None:
-                return None
+        return self.get_many_into((key,), (buffer,))[0]
+
+    def get_many_into(
+        self, keys: Sequence[str], buffers: Sequence[bytearray | memoryview]
+    ) -> builtins.list[int | None]:
+        # The path of every small chunk, hence the names for what is looked up in each turn.
+        open_value, readv, close = self._directories.open_value, os.readv, os.close
+        sizes: builtins.list[int | None] = []
+        for key, buffer in zip(keys, buffers, strict=True):
+            check_key(key)
             try:
-                # The byte of room beyond the buffer tells a value that just fits from a longer one.
-                count = os.readv(fd, (buffer, _SPILL))
-                if 0 < count <= len(buffer) and count < MAX_READ_BYTES:
-                    return count  # the common case: one open, one read, one close
-                return _read_on(fd, memoryview(buffer), count)
-            finally:
-                os.close(fd)
-        except IsADirectoryError:
-            return None
-        except OSError as error:
-            raise self._failed("read", key, error) from error
+                fd = open_value(key)
+                if fd is None:
+                    sizes.append(None)
+                    continue
+                try:
+                    # The byte of room beyond the buffer tells a value that just fits from a longer one.
+                    count = readv(fd, (buffer, _SPILL))
+                    if 0 < count <= len(buffer) and count < MAX_READ_BYTES:
+                        sizes.append(count)  # the common case: one open, one read, one close
+                    else:
+                        sizes.append(read_on(fd, memoryview(buffer), count))
+                finally:
+                    close(fd)
+            except IsADirectoryError:
+                sizes.append(None)
+            except OSError as error:
+                raise self._failed("read", key, error) from error
+        return sizes
 
     def get_pieces(
         self, key: str, buffer: bytearray | memoryview, use: Callable[[int], object]
@@ -174,7 +184,7 @@ class LocalStore(Store):
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     return None
-                while count := _fill(fd, view):
+                while count := read_next(fd, view):
                     use(count)
                     size += count
                 return size
@@ -252,31 +262,40 @@ class LocalStore(Store):
 
     def _put_batch(self, items: Sequence[tuple[str, memoryview]]) -> None:
         """Write all temp files, sync all, rename all, and sync each directory once."""
+        for attempt in range(MAX_ATTEMPTS):
+            try:
+                self._try_batch(items)
+                break
+            except FileNotFoundError as error:  # as in put
+                if attempt == MAX_ATTEMPTS - 1:
+                    raise self._failed("write", items[0][0], error) from error
+                self._directories.forget()
+
+    def _try_batch(self, items: Sequence[tuple[str, memoryview]]) -> None:
         parent = name = ""
-        batches: dict[str, tuple[TempFiles, int]] = {}
+        batches: dict[str, TempFiles] = {}
         try:
             with ExitStack() as stack:
                 for key, view in items:
                     parent, name = self._split(key)
-                    if parent not in batches:
+                    files = batches.get(parent)
+                    if files is None:
                         directory = self._open_to_write(parent)
                         stack.callback(os.close, directory)
-                        batches[parent] = TempFiles(directory), directory
-                        stack.callback(batches[parent][0].close)
-                    batches[parent][0].add(name, view)
+                        files = batches[parent] = stack.enter_context(TempFiles(directory))
+                    files.add(name, view)
                 if self._fsync:
-                    for parent, (files, _) in batches.items():  # noqa: B007 - errors name parent and name
+                    for parent, files in batches.items():  # noqa: B007 - errors name parent and name
                         for name in files.sync():  # noqa: B007
                             pass
-                for parent, (files, directory) in batches.items():  # noqa: B007
-                    with locked(directory, exclusive=False):
+                for parent, files in batches.items():  # noqa: B007
+                    with locked(files.directory, exclusive=False):
                         for name in files.rename():  # noqa: B007
                             pass
                     if self._fsync:
-                        os.fsync(directory)
-        except FileNotFoundError:  # a directory was pruned meanwhile: one by one, with put's patience
-            for key, view in items:
-                self.put(key, view)
+                        os.fsync(files.directory)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise self._failed("write", below(parent) + name, error) from error
 
@@ -450,43 +469,6 @@ class LocalStore(Store):
 
     def __reduce__(self) -> tuple[Callable[[StoreURL], LocalStore], tuple[StoreURL]]:
         return LocalStore.from_url, (split_url(self.url),)
-
-
-def _read_on(fd: int, buffer: memoryview, count: int) -> int | None:
-    """Fill `buffer` from `count` on and return the value's size; ``None`` when this is no value."""
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    while count < min(status.st_size, len(buffer)):
-        more = os.preadv(fd, (buffer[count:],), count)
-        if not more:  # cut meanwhile, by someone who does not replace
-            return count
-        count += more
-    return status.st_size
-
-
-def _fill(fd: int, buffer: memoryview) -> int:
-    """Read what comes next into `buffer`, and return how much that is: less than it holds only at the end."""
-    done = 0
-    while done < len(buffer):
-        count = os.readv(fd, (buffer[done:],))
-        if not count:
-            break
-        done += count
-    return done
-
-
-def read_span(fd: int, start: int, stop: int) -> bytes:
-    """Read bytes `start` to `stop` of a file that has them, or what is left where it was cut meanwhile."""
-    data = os.pread(fd, stop - start, start)
-    if len(data) == stop - start:
-        return data
-    parts = [data]
-    while data and start + sum(map(len, parts)) < stop:  # MAX_READ_BYTES
-        done = start + sum(map(len, parts))
-        data = os.pread(fd, stop - done, done)
-        parts.append(data)
-    return b"".join(parts)
 
 
 def _collect_in(directory: int) -> int:

@@ -54,6 +54,11 @@ class ReadOnlyStore(Store):
     def get_into(self, key: str, buffer: bytearray | memoryview) -> int | None:
         return self._inner.get_into(key, buffer)
 
+    def get_many_into(
+        self, keys: Sequence[str], buffers: Sequence[bytearray | memoryview]
+    ) -> builtins.list[int | None]:
+        return self._inner.get_many_into(keys, buffers)
+
     def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> builtins.list[bytes]:
         return self._inner.get_ranges(key, ranges)
 

@@ -21,7 +21,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 TEMP_PREFIX = ".streamzarr-tmp-"
 """Names of temp files begin with this. Keys may not hold it and listings leave it out."""
@@ -116,7 +116,7 @@ class TempFiles:
     """
 
     def __init__(self, directory: int) -> None:
-        self._directory = directory
+        self.directory = directory
         self._prefix = f"{_new_name()}-"
         self._files: list[int] = []
         self._names: list[str] = []
@@ -124,7 +124,7 @@ class TempFiles:
 
     def add(self, name: str, data: memoryview) -> None:
         """Write one more file, which shall be called `name`."""
-        fd = os.open(f"{self._prefix}{len(self._files)}", _CREATE, 0o666, dir_fd=self._directory)
+        fd = os.open(f"{self._prefix}{len(self._files)}", _CREATE, 0o666, dir_fd=self.directory)
         self._names.append(name)
         self._files.append(fd)
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -145,18 +145,21 @@ class TempFiles:
 
         Raises ``FileNotFoundError`` when :func:`collect` came between creation and lock; try again.
         """
-        directory = self._directory
+        directory = self.directory
         for at, name in enumerate(self._names):
             yield name
             os.rename(f"{self._prefix}{at}", name, src_dir_fd=directory, dst_dir_fd=directory)
             self._renamed = at + 1
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Remove the files that were not renamed, and let all go."""
         for at, fd in enumerate(self._files):
             if at >= self._renamed:
                 with suppress(FileNotFoundError):
-                    os.unlink(f"{self._prefix}{at}", dir_fd=self._directory)
+                    os.unlink(f"{self._prefix}{at}", dir_fd=self.directory)
                 fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 

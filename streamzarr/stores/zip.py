@@ -33,8 +33,8 @@ from streamzarr.stores.base import (
     resolve_range,
     too_large,
 )
+from streamzarr.stores.files import read_span
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
-from streamzarr.stores.local import read_span
 from streamzarr.stores.url import StoreURL
 from streamzarr.stores.zip_directory import Directory, Member
 

@@ -145,6 +145,14 @@ class StoreReadSuite:
             assert store.get_into("v/missing", buffer) is None
             assert bytes(buffer[:10]) == b"0123456789"[:room]
 
+    def test_get_many_into_does_the_same_for_each(self, stored: Stored) -> None:
+        store = stored({"v": b"0123456789", "a/w": b"ab", "empty": b""})
+        buffers = [bytearray(b"....") for _ in range(5)]
+        keys = ["a/w", "missing", "v", "empty", "a/w"]
+        assert store.get_many_into(keys, [memoryview(buffer) for buffer in buffers]) == [2, None, 10, 0, 2]
+        assert [bytes(buffer) for buffer in buffers] == [b"ab..", b"....", b"0123", b"....", b"ab.."]
+        assert store.get_many_into([], []) == []
+
     def test_get_limited_refuses_what_is_larger(self, stored: Stored) -> None:
         store = stored({"v": b"0123456789", "empty": b""})
         assert store.get_limited("v", 10) == store.get_limited("v", 1 << 40) == b"0123456789"

@@ -303,6 +303,7 @@ def reads(store):
     assert store.get_ranges("k/a", [stores.RangeRequest(1, 2), stores.SuffixRequest(1)]) == [b"2", b"3"]
     buffer = bytearray(3)
     assert store.get_into("k/a", buffer) == 3
+    assert store.get_many_into(["k/a", "k/c"], [buffer, bytearray(1)]) == [3, None]
     pieces: list[int] = []
     assert store.get_pieces("k/a", bytearray(2), pieces.append) == 3
     assert pieces == [2, 1]

@@ -20,7 +20,7 @@ from streamzarr.zarr.casting import filled
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ArrayCache
 from streamzarr.zarr.chunks.claims import claim
-from streamzarr.zarr.chunks.runs import gather, read_one, read_run, tiles_of
+from streamzarr.zarr.chunks.runs import gather, read_one, read_run, slots_of, tiles_of
 from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.chain import CodecChain
@@ -93,6 +93,7 @@ class ChunkIO:
             self._chain.spec.nbytes or 0,
             cpus=parallel.cores() if self._chain.spec.nbytes else 1,
             in_flight=self._in_flight,
+            light=self._chain.is_light,
         )
 
     def key(self, index: tuple[int, ...]) -> str:
@@ -166,17 +167,18 @@ class ChunkIO:
             tiles_of(out, part),
             part.source,
             self._fill,
-            lambda at, error: self._located(error, [*part.chunks()][at]),
+            lambda at, error: self._located(error, part.chunk_at(at)),
         )
         if absent:
-            self._refuse_if(missing, [*part.chunks()][absent[0]])
+            self._refuse_if(missing, part.chunk_at(absent[0]))
 
     # Writing
 
     def write(self, index: tuple[int, ...], block: NDArray, *, write_empty: bool | None = None) -> None:
         """Write chunk `index` from `block`, which may be cut at the array's end, without reading it."""
         source = tuple([slice(n) for n in block.shape])
-        self._write_run([index], [self.key(index)], block[np.newaxis], source, write_empty)
+        part = Part(index, source, source, whole=True)
+        self._write_run(part, block[np.newaxis], self._write_empty if write_empty is None else write_empty)
 
     def write_part(self, part: Part, values: NDArray) -> None:
         """Set ``chunk[part.source]`` to ``values[part.target]``, for every chunk of a run.
@@ -184,23 +186,22 @@ class ChunkIO:
         Chunks of which something else is to stay are read first.
         """
         if part.whole and part.is_view:
-            self._write_run(
-                [*part.chunks()], self._keys_of(part), tiles_of(values, part), part.source, self._write_empty
-            )
+            self._write_run(part, tiles_of(values, part), self._write_empty)
             return
         for single in part.singles():
             piece = view_of(values, single.target) if part.is_view else values[single.target]
-            with self._changing([self.key(single.chunk)]):
-                self._update(single, piece)
+            key = self.key(single.chunk)
+            with self._changing([key]):
+                self._update(single, key, piece)
 
-    def _update(self, part: Part, piece: NDArray) -> None:
+    def _update(self, part: Part, key: str, piece: NDArray) -> None:
         """Set ``chunk[part.source]`` to `piece`; the caller has claimed the chunk."""
-        index, key = part.chunk, self.key(part.chunk)
+        index = part.chunk
         chain = self.chain(index)
         if not chain.is_direct:
             block = self._writable(index)
             block[part.source] = piece
-            self._put([index], [key], block[np.newaxis], self._write_empty)
+            self._put(part, [key], block[np.newaxis], self._write_empty)
             return
         spec = chain.spec
         with Scratch(spec.nbytes or 0) as memory:
@@ -211,19 +212,11 @@ class ChunkIO:
             if not stored:
                 block[...] = self._fill
             block[part.source] = piece
-            self._put([index], [key], block[np.newaxis], self._write_empty)
+            self._put(part, [key], block[np.newaxis], self._write_empty)
 
-    def _write_run(
-        self,
-        chunks: Sequence[tuple[int, ...]],
-        keys: Sequence[str],
-        tiles: NDArray,
-        source: Index,
-        write_empty: bool | None,
-    ) -> None:
-        """Write chunks of one shape from their `tiles`, which are cut at the array's end."""
-        write_empty = self._write_empty if write_empty is None else write_empty
-        spec = self.chain(chunks[0]).spec
+    def _write_run(self, part: Part, tiles: NDArray, write_empty: bool) -> None:
+        """Write the chunks of `part` from their `tiles`, which are cut at the array's end."""
+        keys, source, spec = self._keys_of(part), part.source, self.chain(part.chunk).spec
         with ExitStack() as stack:
             blocks = tiles
             if spec.nbytes is None:
@@ -233,22 +226,23 @@ class ChunkIO:
                 memory = stack.enter_context(Scratch(len(tiles) * spec.nbytes))
                 blocks = gather(tiles, spec.shape, source, self._fill, memory)
             stack.enter_context(self._changing(keys))
-            self._put(chunks, keys, blocks, write_empty)
+            self._put(part, keys, blocks, write_empty)
 
-    def _put(
-        self, chunks: Sequence[tuple[int, ...]], keys: Sequence[str], blocks: NDArray, write_empty: bool
-    ) -> None:
+    def _put(self, part: Part, keys: Sequence[str], blocks: NDArray, write_empty: bool) -> None:
         """Encode and store each of `blocks`, or remove its key; the caller has claimed the chunks."""
         empty = () if write_empty else filled(blocks, self._fill)
-        chain = self.chain(chunks[0])
+        chain = self.chain(part.chunk)
+        # What is direct has been made contiguous; all else goes through every codec as an array.
+        slots = slots_of(blocks, chain.spec.nbytes or 0) if chain.is_direct else None
         encoded: list[tuple[str, BytesLike]] = []
         for at, key in enumerate(keys):
             if at in empty:
                 continue
             try:
-                encoded.append((key, chain.encode(blocks[at, ...])))
+                data = chain.encode(blocks[at, ...]) if slots is None else chain.compress(slots[at])
             except CodecError as error:
-                raise self._located(error, chunks[at]) from error
+                raise self._located(error, part.chunk_at(at)) from error
+            encoded.append((key, data))
         if len(encoded) == 1:
             self._store.put(*encoded[0])
         elif encoded:
@@ -266,7 +260,7 @@ class ChunkIO:
             block = np.full(old.shape, self._fill, self._dtype)
             inside = tuple(map(slice, valid))
             block[inside] = old[inside]
-            self._put([index], [key], block[np.newaxis], self._write_empty)
+            self._put(Part(index, inside, inside, whole=True), [key], block[np.newaxis], self._write_empty)
 
     def delete(self, index: tuple[int, ...]) -> None:
         """Remove chunk `index`; it then reads as the fill value."""

@@ -20,6 +20,9 @@ GROUP_BYTES = 2 << 20
 """What a thread does in one go: enough to make the cost of sharing small, and it still fits in a cache."""
 LARGE_CHUNK_BYTES = 1 << 20
 """From here on one thread more than cores, so that reading and decoding overlap."""
+LIGHT_CHUNK_BYTES = 64 * 1024
+"""Chunks below this that cost little more than a copy are left to one thread: several would spend more on
+waiting for the GIL, which each of them needs again after every call, than they save."""
 MAX_THREADS = 64
 """Threads of the pool, at most, however many requests a store likes to have in flight."""
 
@@ -42,7 +45,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def divide(count: int, nbytes: int, *, cpus: int, in_flight: int = 1) -> Shares:
+def divide(count: int, nbytes: int, *, cpus: int, in_flight: int = 1, light: bool = False) -> Shares:
     """Decide how to work on `count` chunks of about `nbytes` bytes (0: unknown).
 
     Parameters
@@ -51,6 +54,8 @@ def divide(count: int, nbytes: int, *, cpus: int, in_flight: int = 1) -> Shares:
         Threads that can compute at a time.
     in_flight
         Requests that the store likes to have in flight; with more than one, threads wait rather than compute.
+    light
+        Encoding and decoding cost little more than a copy.
 
     Examples
     --------
@@ -62,7 +67,8 @@ def divide(count: int, nbytes: int, *, cpus: int, in_flight: int = 1) -> Shares:
     if in_flight > 1:
         return Shares(max(1, min(in_flight, count, MAX_THREADS)), 1)
     run = max(1, min(count, GROUP_BYTES // nbytes)) if nbytes else 1
-    if count < 2 or cpus < 2 or count * nbytes < MIN_SHARED_BYTES:
+    alone = light and nbytes < LIGHT_CHUNK_BYTES
+    if alone or count < 2 or cpus < 2 or count * nbytes < MIN_SHARED_BYTES:
         return Shares(1, run)
     threads = min(cpus + (nbytes >= LARGE_CHUNK_BYTES), count)
     return Shares(threads, max(1, min(run, count // (2 * threads))))

@@ -60,7 +60,7 @@ def read_run(
     """
     spec = chain.spec
     if tiles.shape[1:] == spec.shape and tiles[:1].flags.c_contiguous and tiles.dtype == spec.dtype:
-        slots = _slots(tiles, spec.nbytes or 0)
+        slots = slots_of(tiles, spec.nbytes or 0)
         absent = _fill_slots(store, chain, keys, slots, fail)
         for at in absent:
             tiles[at] = fill
@@ -129,13 +129,13 @@ def _fill_slot(store: Store, chain: CodecChain, key: str, slot: memoryview) -> b
             raise CodecError(f"bytes: got {size} bytes, expected {len(slot)}")
         return size is not None
     with Scratch(chain.encoded_room) as memory:
-        [data] = _stored(store, (key,), memory, chain.most_stored)
+        [data] = _stored(store, (key,), memory, chain.encoded_room, chain.most_stored)
         if data is not None:
             chain.decode_into(data, slot)
     return data is not None
 
 
-def _slots(tiles: NDArray, nbytes: int) -> list[memoryview]:
+def slots_of(tiles: NDArray, nbytes: int) -> list[memoryview]:
     """Return the memory of each tile; every one is contiguous."""
     if len(tiles) > 1 and tiles.flags.c_contiguous:
         flat = as_buffer(tiles)
@@ -148,38 +148,39 @@ def _fill_slots(
 ) -> list[int]:
     """Read and decode each key into its slot; return the positions of those that are not stored."""
     if chain.is_plain:
-        sizes = [store.get_into(key, slot) for key, slot in zip(keys, slots, strict=True)]
+        sizes = store.get_many_into(keys, slots)
         for at, size in enumerate(sizes):
             if size is not None and size != len(slots[at]):
                 raise fail(at, CodecError(f"bytes: got {size} bytes, expected {len(slots[at])}"))
         return [at for at, size in enumerate(sizes) if size is None]
-    absent = []
-    with Scratch(max(chain.encoded_room, min(chain.encoded_room * len(keys), _ROOM))) as memory:
-        for at, data in enumerate(_stored(store, keys, memory, chain.most_stored)):
-            if data is None:
-                absent.append(at)
-                continue
-            try:
-                chain.decode_into(data, slots[at])
-            except CodecError as error:
-                raise fail(at, error) from error
+    absent: list[int] = []
+    room = chain.encoded_room
+    together = max(1, min(len(keys), _ROOM // room))
+    with Scratch(room * together) as memory:
+        for start in range(0, len(keys), together):
+            found = _stored(store, keys[start : start + together], memory, room, chain.most_stored)
+            for at, data in enumerate(found, start):
+                if data is None:
+                    absent.append(at)
+                    continue
+                try:
+                    chain.decode_into(data, slots[at])
+                except CodecError as error:
+                    raise fail(at, error) from error
     return absent
 
 
-def _stored(store: Store, keys: Sequence[str], memory: memoryview, limit: int) -> list[BytesLike | None]:
-    """Return what is stored under each key, one after another in `memory` as far as it goes."""
+def _stored(
+    store: Store, keys: Sequence[str], memory: memoryview, room: int, limit: int
+) -> list[BytesLike | None]:
+    """Return what is stored under each key, in `memory` where `room` bytes do."""
+    buffers = [memory[at : at + room] for at in range(0, room * len(keys), room)]
     found: list[BytesLike | None] = []
-    start = 0
-    for key in keys:
-        room = memory[start:]
-        size = store.get_into(key, room)
+    for key, size, buffer in zip(keys, store.get_many_into(keys, buffers), buffers, strict=True):
         if size is None:
             found.append(None)
-        elif size <= len(room):
-            found.append(room[:size])
-            start += size
         else:
-            found.append(get_optional(store, key, limit))
+            found.append(buffer[:size] if size <= room else get_optional(store, key, limit))
     return found
 
 

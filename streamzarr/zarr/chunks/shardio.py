@@ -132,8 +132,10 @@ class ShardIO(ChunkIO):
         if len(pieces) == 1:
             place(pieces[0])
             return
-        nbytes = pieces[0].layout.inner.spec.nbytes or 0
-        shares = parallel.divide(len(pieces), nbytes, cpus=parallel.cores() if nbytes else 1)
+        inner = pieces[0].layout.inner
+        nbytes = inner.spec.nbytes or 0
+        cpus = parallel.cores() if nbytes else 1
+        shares = parallel.divide(len(pieces), nbytes, cpus=cpus, light=inner.is_light)
         groups = [pieces[at : at + shares.run] for at in range(0, len(pieces), shares.run)]
 
         def place_all(group: list[Piece]) -> None:
@@ -142,8 +144,8 @@ class ShardIO(ChunkIO):
 
         parallel.for_each(place_all, groups, shares.threads)
 
-    def _update(self, part: Part, piece: NDArray) -> None:
-        layout, key = self._layout(part.chunk), self.key(part.chunk)
+    def _update(self, part: Part, key: str, piece: NDArray) -> None:
+        layout = self._layout(part.chunk)
         stored = get_optional(self._store, key)
         with self._locating(part.chunk):
             encoded: dict[tuple[int, ...], bytes | bytearray | memoryview] = {}

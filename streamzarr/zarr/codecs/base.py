@@ -136,6 +136,11 @@ class ArrayBytes(Codec):
 class BytesBytes(Codec):
     """A step from bytes to bytes."""
 
+    @property
+    def is_light(self) -> bool:
+        """Whether this costs little more than a copy, so that small chunks are not worth a second thread."""
+        return False
+
     @abstractmethod
     def encoded_bound(self, bound: Bound) -> Bound:
         """Return how large the encoding of input of `bound` can be."""

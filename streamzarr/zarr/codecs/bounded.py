@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ import numpy as np
 from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import FAILURES, Bound, as_buffer, checked
+from streamzarr.zarr.codecs.blosc_buffers import decompress as blosc
 from streamzarr.zarr.codecs.deflated import gzip, zlib_
 from streamzarr.zarr.codecs.zstd_frames import decompress as zstd
 
@@ -43,31 +43,6 @@ class Decompress(Protocol):
 
     def __call__(self, data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
         """Return `data`, decompressed."""
-
-
-def blosc(data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
-    """Decompress one Blosc 1 buffer; its 16-byte header states both sizes."""
-    if len(data) < 16:
-        raise CodecError(f"blosc: got {len(data)} bytes, expected a header of 16")
-    stated, _, stored = _BLOSC_SIZES.unpack_from(data, 4)
-    if stored != len(data):
-        raise CodecError(f"blosc: got {len(data)} bytes, the header states {stored}")
-    if not bound.admits(stated):
-        raise CodecError(f"blosc: decodes to {stated} bytes, expected {bound}")
-    if not stated:
-        return b""
-    target = memoryview(bytearray(stated)) if out is None or len(out) != stated else out
-    try:
-        # As arrays: numcodecs would turn any other buffer into one, more slowly.
-        numcodecs.blosc.decompress(np.frombuffer(data, np.uint8), np.frombuffer(target, np.uint8))
-    except FAILURES as error:
-        raise CodecError(f"blosc: {error}; got {len(data)} compressed bytes") from error
-    return target
-
-
-_BLOSC_SIZES = struct.Struct("<III")
-# The global threads of C-Blosc do not survive a fork and fight with ours; zarr-python turns them off, too.
-numcodecs.blosc.use_threads = False
 
 
 def _streamed(

@@ -99,6 +99,11 @@ class CodecChain:
         return self._direct and not self.bytes_bytes
 
     @property
+    def is_light(self) -> bool:
+        """Whether encoding and decoding cost little more than a copy."""
+        return self._direct and all(codec.is_light for codec in self.bytes_bytes)
+
+    @property
     def encoded_size(self) -> int | None:
         """Bytes of every encoded chunk; None when it varies."""
         return self._encoded.size if self._encoded.exact else None
@@ -123,7 +128,10 @@ class CodecChain:
         """
         for step in self.array_array:
             array = step.encode(array)
-        data = self.array_bytes.encode(array, self._specs[-1])
+        return self.compress(self.array_bytes.encode(array, self._specs[-1]))
+
+    def compress(self, data: BytesLike) -> BytesLike:
+        """Do the steps of :meth:`encode` from bytes to bytes: all there are, if :attr:`is_direct`."""
         for codec in self.bytes_bytes:
             data = codec.encode(data)
         return data

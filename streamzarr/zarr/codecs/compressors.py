@@ -19,7 +19,7 @@ import numcodecs
 from streamzarr.errors import CodecError
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
-from streamzarr.zarr.codecs import bounded, deflated, zstd_frames
+from streamzarr.zarr.codecs import blosc_buffers, bounded, deflated, zstd_frames
 from streamzarr.zarr.codecs.base import Bound, BytesBytes, ChunkSpec, worst_compression
 
 
@@ -129,6 +129,10 @@ class BloscCodec(BytesBytes):
             "shuffle": self.shuffle,
             "blocksize": self.blocksize,
         }
+
+    @property
+    def is_light(self) -> bool:
+        return self.cname in blosc_buffers.LIGHT
 
     def adapted(self, spec: ChunkSpec, limits: Limits) -> Self:
         itemsize = 1 if spec.nbytes is None else spec.dtype.itemsize

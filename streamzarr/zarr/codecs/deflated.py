@@ -10,12 +10,14 @@ from __future__ import annotations
 import zlib
 
 import deflate
+import numpy as np
 
 from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import Bound, checked
 
-_GZIP_MAGIC = b"\x1f\x8b\x08"
+_MAGIC_PAIR = 0x8B1F
+"""Of 1f 8b 08, with which a gzip member begins, the first two bytes as a little-endian number."""
 _GZIP = 31
 _ZLIB = 15
 
@@ -55,8 +57,21 @@ def _is_one_member(data: BytesLike, size: int) -> bool:
         size > 0
         and len(data) >= 18
         and int.from_bytes(data[-4:], "little") == size & 0xFFFF_FFFF
-        and _GZIP_MAGIC not in bytes(data[3:])
+        and not _begins_again(data)
     )
+
+
+def _begins_again(data: BytesLike) -> bool:
+    """Tell whether the first bytes of a gzip member are somewhere behind those at the beginning.
+
+    ``bytes.find`` would take a fifth of the time of decompression, and the GIL for as long.
+    """
+    for start in (3, 4):
+        pairs = np.frombuffer(data, "<u2", (len(data) - start) >> 1, start)
+        for at in (pairs == _MAGIC_PAIR).nonzero()[0].tolist():
+            if data[start + 2 * at + 2 : start + 2 * at + 3] == b"\x08":
+                return True
+    return False
 
 
 def _kept(name: str, decoded: bytearray, bound: Bound, out: memoryview | None) -> BytesLike:

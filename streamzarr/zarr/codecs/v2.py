@@ -15,7 +15,7 @@ import numpy as np
 
 from streamzarr.errors import CodecError, MetadataError
 from streamzarr.stores.base import BytesLike
-from streamzarr.zarr.codecs import bounded
+from streamzarr.zarr.codecs import blosc_buffers, bounded
 from streamzarr.zarr.codecs.base import (
     ArrayBytes,
     Bound,
@@ -86,6 +86,10 @@ class V2Compressor(BytesBytes):
 
     def configuration(self) -> dict[str, Any]:
         return self.config
+
+    @property
+    def is_light(self) -> bool:
+        return self.config["id"] == "blosc" and self._codec.cname in blosc_buffers.LIGHT
 
     def encoded_bound(self, bound: Bound) -> Bound:
         return worst_compression(bound)

@@ -51,9 +51,10 @@ class Part(NamedTuple):
             tuple([Range(s.start, -(-(s.stop - s.start) // s.step), s.step) for s in self.source])
         )
 
-    def chunks(self) -> Iterator[tuple[int, ...]]:
-        """Yield the index of every chunk of a run."""
-        return (single.chunk for single in self.singles())
+    def chunk_at(self, position: int) -> tuple[int, ...]:
+        """Return the index of a run's chunk."""
+        axis = self.axis
+        return (*self.chunk[:axis], self.chunk[axis] + position, *self.chunk[axis + 1 :])
 
     def singles(self) -> Iterator[Part]:
         """Yield a run's chunks one by one."""
@@ -65,7 +66,7 @@ class Part(NamedTuple):
         for at in range(self.length):
             start = target.start + at * size
             yield self._replace(
-                chunk=(*self.chunk[:axis], self.chunk[axis] + at, *self.chunk[axis + 1 :]),
+                chunk=self.chunk_at(at),
                 target=(*self.target[:axis], slice(start, start + size), *self.target[axis + 1 :]),
                 length=1,
             )

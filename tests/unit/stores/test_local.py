@@ -342,6 +342,8 @@ def test_a_directory_that_always_vanishes_is_an_error(store, monkeypatch):
     monkeypatch.setattr(directories.Directories, "open", vanish)
     with pytest.raises(StoreError, match="'a/b'"):
         store.put("a/b", b"2")
+    with pytest.raises(StoreError, match="'a/b'"):
+        store.put_many([("a/b", b"2"), ("a/c", b"2")])
 
 
 def test_an_unwritable_place_is_a_store_error():

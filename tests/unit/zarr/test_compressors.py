@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamzarr.errors import CodecError
-from streamzarr.zarr.codecs import BloscCodec, Bound, GzipCodec, ZstdCodec, bounded
+from streamzarr.zarr.codecs import (
+    BloscCodec,
+    Bound,
+    GzipCodec,
+    ZstdCodec,
+    blosc_buffers,
+    bounded,
+    deflated,
+)
 
 SIZES = [1, 100, 16 << 10, 100 << 10, 300 << 10, 1 << 20]
 """Below and above where zstd changes from kept contexts to others."""
@@ -110,6 +118,11 @@ def test_gzip_refuses_what_is_not_one_chunk(bad):
             bounded.gzip(bad, Bound(500, True), out)
 
 
+@given(st.lists(st.sampled_from([0x1F, 0x8B, 0x08, 0]), min_size=10, max_size=40).map(bytes))
+def test_where_a_second_member_may_begin_is_found(data):
+    assert deflated._begins_again(b"\x1f\x8b\x08" + data) == (b"\x1f\x8b\x08" in data)
+
+
 @given(st.binary(max_size=2000), st.integers(1, 9))
 def test_zlib_streams_are_read(data, level):
     encoded = zlib.compress(data, level)
@@ -132,3 +145,16 @@ def test_blosc_has_the_bytes_of_numcodecs(cname, shuffle):
     out = memoryview(bytearray(data.nbytes))
     assert bounded.blosc(encoded, Bound(data.nbytes, True), out) is out
     assert bytes(out) == data.tobytes()
+    for stored in (bytearray(encoded), memoryview(encoded), memoryview(bytearray(encoded))[:]):
+        assert bytes(bounded.blosc(stored, Bound(data.nbytes, True))) == data.tobytes()
+
+
+def test_blosc_is_decompressed_without_its_c_interface_too(monkeypatch):
+    """As where a build of numcodecs does not export it."""
+    data = np.arange(5000, dtype="f8")
+    encoded = BloscCodec(8, "lz4", 5, "shuffle").encode(memoryview(data).cast("B"))
+    assert blosc_buffers._decompress is not blosc_buffers._by_numcodecs
+    monkeypatch.setattr(blosc_buffers, "_decompress", blosc_buffers._by_numcodecs)
+    assert bytes(bounded.blosc(encoded, Bound(data.nbytes, True))) == data.tobytes()
+    with pytest.raises(CodecError, match="blosc"):
+        bounded.blosc(encoded[:20] + bytes(len(encoded) - 20), Bound(data.nbytes, True))

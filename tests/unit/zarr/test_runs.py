@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import streamzarr.zarr as sz
 from streamzarr.errors import CodecError, KeyNotFoundError
+from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.claims import Claims
@@ -78,6 +79,30 @@ def test_tiles_are_views_of_each_chunks_target(case, run):
 )
 def test_how_work_is_divided(count, nbytes, cpus, in_flight, threads, run):
     assert parallel.divide(count, nbytes, cpus=cpus, in_flight=in_flight) == (threads, run)
+
+
+@pytest.mark.parametrize(("kib", "threads"), [(16, 1), (63, 1), (64, 8), (256, 8)])
+def test_small_chunks_that_are_hardly_more_than_copied_have_one_thread(kib, threads):
+    assert parallel.divide(1000, kib << 10, cpus=8, light=True).threads == threads
+    assert parallel.divide(1000, kib << 10, cpus=8, light=False).threads == 8
+    assert parallel.divide(1000, kib << 10, cpus=8, in_flight=16, light=True).threads == 16
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "compressors", "is_light"),
+    [
+        (3, None, True),
+        (3, [{"name": "blosc", "configuration": {"cname": "lz4", "clevel": 5}}], True),
+        (3, [{"name": "blosc", "configuration": {"cname": "zstd", "clevel": 5}}], False),
+        (3, "zstd", False),
+        (2, {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}, True),
+        (2, {"id": "blosc", "cname": "zlib", "clevel": 5, "shuffle": 1}, False),
+        (2, None, True),
+    ],
+)
+def test_which_chains_are_light(zarr_format, compressors, is_light):
+    z = sz.create_array("memory://", shape=(4,), dtype="i4", zarr_format=zarr_format, compressors=compressors)
+    assert z.metadata.chain(Limits()).is_light == is_light
 
 
 @pytest.mark.parametrize("compressors", [None, "zstd", "gzip", "blosc"])
