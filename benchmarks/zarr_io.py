@@ -411,7 +411,11 @@ def peaks(folder: Path, values: np.ndarray) -> dict[str, float]:
 
 
 def show(title: str, results: dict[str, Times], scale: Callable[[float], float], peers: list[str]) -> None:
-    """Print one row per cell, by medians; ``best`` is the fastest peer; above 1 ours leads."""
+    """Print one row per cell; ``best`` is the fastest peer; above 1 ours leads.
+
+    Rates are medians over the rounds, ratios medians of each round's ratio: what a machine is busy with
+    changes from round to round, and meets all who take part in one.
+    """
     print(f"\n### {title}\n")
     print(
         "| cell |"
@@ -424,14 +428,16 @@ def show(title: str, results: dict[str, Times], scale: Callable[[float], float],
         rivals = {peer: took for peer, took in middle.items() if peer not in ("ours", *NOT_WRITING)}
         best = min(rivals, key=rivals.__getitem__, default=None)
         row = "".join(f" {scale(middle[p]):,.1f} |" if p in middle else " - |" for p in peers)
-        ours = middle.get("ours")
 
-        def ratio(peer: str | None, middle: dict[str, float] = middle, ours: float | None = ours) -> str:
-            return f"{middle[peer] / ours:.2f}" if ours and peer in middle else "-"
+        def ratio(peer: str | None, ours: str = "ours", times: Times = times) -> str:
+            if ours not in times or peer not in times:
+                return "-"
+            pairs = zip(times[ours], times[peer], strict=True)
+            return f"{statistics.median(theirs / mine for mine, theirs in pairs):.2f}"
 
-        into = ratio("ts-into", ours=middle.get("ours-into"))
         print(
-            f"| {cell} |{row} {ratio(best)} ({best}) | {into} | {ratio('zarr')} | {ratio('limit')} |",
+            f"| {cell} |{row} {ratio(best)} ({best}) | {ratio('ts-into', 'ours-into')} "
+            f"| {ratio('zarr')} | {ratio('limit')} |",
             flush=True,
         )
 
