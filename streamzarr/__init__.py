@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from streamzarr import data, flow, jobs, queue, stores, zarr
+    from streamzarr import data, flow, jobs, queue, stores, testing, zarr
     from streamzarr.fleet import Fleet
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Group,
         chunk_keys,
         codecs,
+        config,
         consolidate_metadata,
         convert,
         copy,
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
         from_array,
         full,
         load,
+        load_array,
+        locks,
         ones,
         open,  # noqa: A004
         open_array,
         open_group,
         save,
+        save_array,
+        save_group,
         zeros,
     )
 
@@ -52,6 +57,7 @@ _HOMES = {
     "LagDemand": "flow",
     "chunk_keys": "zarr",
     "codecs": "zarr",
+    "config": "zarr",
     "consolidate_metadata": "zarr",
     "convert": "zarr",
     "copy": "zarr",
@@ -63,6 +69,8 @@ _HOMES = {
     "from_array": "zarr",
     "full": "zarr",
     "load": "zarr",
+    "load_array": "zarr",
+    "locks": "zarr",
     "ones": "zarr",
     "open": "zarr",
     "open_array": "zarr",
@@ -70,10 +78,12 @@ _HOMES = {
     "open_group": "zarr",
     "open_store": "stores",
     "save": "zarr",
+    "save_array": "zarr",
+    "save_group": "zarr",
     "transform": "jobs",
     "zeros": "zarr",
 }
-_LAYERS = ("data", "flow", "jobs", "queue", "stores", "zarr")
+_LAYERS = ("data", "flow", "jobs", "queue", "stores", "testing", "zarr")
 
 __all__ = [
     "Array",
@@ -85,6 +95,7 @@ __all__ = [
     "__version__",
     "chunk_keys",
     "codecs",
+    "config",
     "consolidate_metadata",
     "convert",
     "copy",
@@ -99,6 +110,8 @@ __all__ = [
     "full",
     "jobs",
     "load",
+    "load_array",
+    "locks",
     "ones",
     "open",
     "open_array",
@@ -107,7 +120,10 @@ __all__ = [
     "open_store",
     "queue",
     "save",
+    "save_array",
+    "save_group",
     "stores",
+    "testing",
     "transform",
     "zarr",
     "zeros",

@@ -16,10 +16,12 @@
 ``convert``           between v2 and v3
 ``stream``            chunk by chunk, in bounded memory
 ``map_chunks``        a function on every chunk, on threads or in processes
+``settings``          of the process
+``locks``             of chunks, among threads
 ====================  ======================================================================
 """
 
-from streamzarr.zarr import codecs
+from streamzarr.zarr import codecs, locks
 from streamzarr.zarr.api import Mode, create_array, create_group, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.chunks.cache import CacheStats, ChunkCache
@@ -57,12 +59,14 @@ from streamzarr.zarr.nodes.hierarchy import (
     copy,
     create_hierarchy,
     load,
+    load_array,
     open_consolidated,
     save,
     save_array,
     save_group,
 )
 from streamzarr.zarr.nodes.tree import Tree
+from streamzarr.zarr.settings import Config, config
 from streamzarr.zarr.streaming.map_chunks import ChunkMap, ChunkResult
 from streamzarr.zarr.streaming.stream import ChunkBlock, ChunkStream
 
@@ -79,6 +83,7 @@ __all__ = [
     "ChunkMap",
     "ChunkResult",
     "ChunkStream",
+    "Config",
     "DefaultKeys",
     "Grid",
     "Group",
@@ -93,6 +98,7 @@ __all__ = [
     "chunk_keys",
     "codec_names",
     "codecs",
+    "config",
     "consolidate_metadata",
     "convert",
     "copy",
@@ -106,6 +112,8 @@ __all__ = [
     "full",
     "full_like",
     "load",
+    "load_array",
+    "locks",
     "ones",
     "ones_like",
     "open",

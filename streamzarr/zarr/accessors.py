@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol
+
+import numpy as np
 
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.indexing.fields import Fields, split_fields
 
-Get: TypeAlias = Callable[[Any], NDArray]
-Set: TypeAlias = Callable[[Any, Any], None]
+
+class Get(Protocol):
+    """Reads a selection."""
+
+    def __call__(self, selection: Any, /, *, fields: Fields) -> NDArray:
+        """Return what is selected."""
+
+
+class Set(Protocol):
+    """Writes a selection."""
+
+    def __call__(self, selection: Any, value: Any, /, *, fields: Fields) -> None:
+        """Write `value` to what is selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +40,14 @@ class Accessor:
     array([[7, 8]])
     """
 
+    dtype: np.dtype[Any]
     get: Get
     set: Set
 
     def __getitem__(self, selection: Any) -> NDArray:
-        return self.get(selection)
+        names, selection = split_fields(selection, self.dtype)
+        return self.get(selection, fields=names)
 
     def __setitem__(self, selection: Any, value: Any) -> None:
-        self.set(selection, value)
+        names, selection = split_fields(selection, self.dtype)
+        self.set(selection, value, fields=names)

@@ -31,9 +31,10 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV3,
     NodeMetadata,
 )
-from streamzarr.zarr.nodes.documents import ZarrFormat, create_node
+from streamzarr.zarr.nodes.documents import create_node
 from streamzarr.zarr.nodes.paths import normalize_path
 from streamzarr.zarr.nodes.revalidate import find_node
+from streamzarr.zarr.settings import ZarrFormat, format_of_new
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 """``r`` read; ``r+`` read and write; ``a`` the same, and create when missing; ``w`` create anew, deleting
@@ -55,7 +56,7 @@ def create_array(
     serializer: CodecLike = "auto",
     fill_value: Any = None,
     order: Literal["C", "F"] = "C",
-    zarr_format: ZarrFormat = 3,
+    zarr_format: ZarrFormat | None = None,
     attributes: Mapping[str, Any] | None = None,
     dimension_names: Iterable[str | None] | None = None,
     chunk_key_encoding: ChunkKeys | Mapping[str, Any] | str | None = None,
@@ -79,7 +80,8 @@ def create_array(
         gives each chunk along that axis its own length, ``[[3, 4, 3], 5]``: the v3 grid ``rectilinear``.
     shards
         Shape of the shards, in multiples of chunks, or lists as in `chunks`; or both a shape and where the
-        index is: ``{"shape": ..., "index_location": "start"}``.
+        index is: ``{"shape": ..., "index_location": "start"}``; or ``"auto"``: two chunks along each axis
+        that has more than eight.
     filters, serializer, compressors
         Codecs before, from array to bytes, and after: names (``"zstd"``, ``"blosc"``, ``"gzip"``),
         configurations, codecs of ours, of numcodecs or of zarr-python; lists of these; None for none. In v2
@@ -129,7 +131,7 @@ def create_array(
         serializer=serializer,
         fill_value=fill_value,
         order=order,
-        zarr_format=zarr_format,
+        zarr_format=format_of_new(zarr_format),
         attributes=attributes,
         dimension_names=dimension_names,
         chunk_key_encoding=chunk_key_encoding,
@@ -141,7 +143,7 @@ def create_group(
     *,
     path: str = "",
     attributes: Mapping[str, Any] | None = None,
-    zarr_format: ZarrFormat = 3,
+    zarr_format: ZarrFormat | None = None,
     overwrite: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     cache: CacheLike = None,
@@ -156,6 +158,7 @@ def create_group(
     streamzarr.errors.NodeExistsError
         Something is at `path`, or a node above it is an array.
     """
+    zarr_format = format_of_new(zarr_format)
     if zarr_format not in (2, 3):
         raise ConfigError(f"zarr_format: expected 2 or 3, got {zarr_format!r}")
     opened, path = open_store(store), normalize_path(path)
@@ -211,7 +214,7 @@ def open_array(
     return create_array(
         opened,
         path=path,
-        zarr_format=zarr_format or 3,
+        zarr_format=zarr_format,
         overwrite=mode == "w",
         write_empty_chunks=write_empty_chunks,
         limits=limits,
@@ -262,7 +265,7 @@ def open_group(
         opened,
         path=path,
         attributes=attributes,
-        zarr_format=zarr_format or 3,
+        zarr_format=zarr_format,
         overwrite=mode == "w",
         limits=limits,
         cache=kept,

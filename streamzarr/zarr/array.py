@@ -17,7 +17,6 @@ from streamzarr.errors import MetadataError, UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store
 from streamzarr.zarr import indexing
-from streamzarr.zarr.accessors import Accessor
 from streamzarr.zarr.casting import to_dtype
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
@@ -28,16 +27,18 @@ from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
 from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing import Points, Selection
-from streamzarr.zarr.indexing.fields import split_fields, take_fields
+from streamzarr.zarr.indexing.fields import Fields, field_names, split_fields, take_fields
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes.attributes import Attributes, Change
-from streamzarr.zarr.nodes.documents import ZarrFormat, change_node, read_node
+from streamzarr.zarr.nodes.documents import change_node, read_node
 from streamzarr.zarr.nodes.revalidate import Version, node_version
+from streamzarr.zarr.selections import Selections
+from streamzarr.zarr.settings import ZarrFormat
 from streamzarr.zarr.streaming.chunkwise import Chunkwise
 
 
-class Array(ArrayDescription, Chunkwise, Exchange):
+class Array(ArrayDescription, Selections, Chunkwise, Exchange):
     """A Zarr array. Made by :func:`streamzarr.zarr.open_array` and :func:`streamzarr.zarr.create_array`.
 
     Reads may run on any number of threads at once. So may writes to it, except that changes of shape and
@@ -128,11 +129,10 @@ class Array(ArrayDescription, Chunkwise, Exchange):
 
     def __getitem__(self, selection: Any) -> NDArray:
         """Return the elements that a selection names, or fields of them; see :meth:`read`."""
-        if self._metadata.dtype.names is not None:
-            names, selection = split_fields(selection, self.dtype)
-            if names:
-                return take_fields(self.read(selection), names)
-        return self.read(selection)
+        if self._metadata.dtype.names is None:
+            return self.read(selection)
+        names, selection = split_fields(selection, self.dtype)
+        return self._get(indexing.parse(selection, self.shape), fields=names)
 
     def read(self, selection: Any = ..., *, missing: Missing = "fill", out: NDArray | None = None) -> NDArray:
         """Return the elements that a selection names.
@@ -165,16 +165,30 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         """
         return self._read(indexing.parse(selection, self.shape), missing, out)
 
+    def _get(self, chosen: Selection | Points, out: NDArray | None = None, fields: Fields = None) -> NDArray:
+        names = field_names(fields, self.dtype)
+        if not names:
+            return self._read(chosen, out=out)
+        taken = take_fields(self._read(chosen), names)
+        if out is None:
+            return taken
+        self._check_out(out, taken.shape, taken.dtype)
+        out[...] = taken
+        return out
+
+    def _check_out(self, out: NDArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if out.shape != shape or out.dtype != dtype:
+            raise ValueError(
+                f"{self._url}: out has shape {out.shape} and dtype {out.dtype}, expected {shape} and {dtype}"
+            )
+
     def _read(
         self, chosen: Selection | Points, missing: Missing = "fill", out: NDArray | None = None
     ) -> NDArray:
         if out is None:
             out = np.empty(chosen.shape, self.dtype)
-        elif out.shape != chosen.shape or out.dtype != self.dtype:
-            raise ValueError(
-                f"{self._url}: out has shape {out.shape} and dtype {out.dtype}, "
-                f"expected {chosen.shape} and {self.dtype}"
-            )
+        else:
+            self._check_out(out, chosen.shape, self.dtype)
         io = self._io
         part = indexing.only_part(chosen, self._grid)
         if part is not None:
@@ -188,58 +202,6 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         if isinstance(chosen, Points):
             out[...] = into.reshape(chosen.shape)
         return out
-
-    @property
-    def oindex(self) -> Accessor:
-        """Indexing along each axis on its own: lists and masks of several axes give their outer product."""
-        return Accessor(self.get_orthogonal_selection, self.set_orthogonal_selection)
-
-    @property
-    def vindex(self) -> Accessor:
-        """Indexing of single elements: integer arrays for all axes, or a mask of the array's shape."""
-        return Accessor(self.get_coordinate_selection, self.set_coordinate_selection)
-
-    @property
-    def blocks(self) -> Accessor:
-        """Indexing by units of :attr:`grid`: integers and slices count chunks."""
-        return Accessor(self.get_block_selection, self.set_block_selection)
-
-    def get_basic_selection(self, selection: Any = ..., *, out: NDArray | None = None) -> NDArray:
-        """Return what integers, slices and an ellipsis select."""
-        return self._read(indexing.parse_basic(selection, self.shape), out=out)
-
-    def get_orthogonal_selection(self, selection: Any, *, out: NDArray | None = None) -> NDArray:
-        """Return the outer product of what is selected along each axis."""
-        return self._read(indexing.parse_orthogonal(selection, self.shape), out=out)
-
-    def get_coordinate_selection(self, selection: Any, *, out: NDArray | None = None) -> NDArray:
-        """Return single elements, given by their coordinates or by a mask."""
-        return self._read(self._points(selection), out=out)
-
-    def get_mask_selection(self, mask: Any, *, out: NDArray | None = None) -> NDArray:
-        """Return the elements for which a mask of the array's shape is true, in C order."""
-        return self._read(indexing.parse_mask(mask, self.shape), out=out)
-
-    def get_block_selection(self, selection: Any, *, out: NDArray | None = None) -> NDArray:
-        """Return whole units of :attr:`grid`, cut at the array's end."""
-        return self._read(indexing.parse_blocks(selection, self._grid), out=out)
-
-    def isel(self, **named: Any) -> NDArray:
-        """Return what is selected by dimension name: integers, slices, lists and masks.
-
-        Examples
-        --------
-        >>> import streamzarr.zarr as zarr
-        >>> z = zarr.create_array("memory://", data=[[1, 2, 3], [4, 5, 6]], dimension_names=["y", "x"])
-        >>> z.isel(x=slice(0, 2), y=1)
-        array([4, 5])
-        """
-        return self.get_orthogonal_selection(indexing.name_axes(named, self.dimension_names))
-
-    def _points(self, selection: Any) -> Points:
-        if isinstance(selection, list | np.ndarray) and np.asarray(selection).dtype == bool:
-            return indexing.parse_mask(selection, self.shape)
-        return indexing.parse_coordinates(selection, self.shape)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -269,38 +231,17 @@ class Array(ArrayDescription, Chunkwise, Exchange):
         streamzarr.errors.StoreError
             The store failed, or is read-only.
         """
-        if self._metadata.dtype.names is not None:
-            names, selection = split_fields(selection, self.dtype)
-            if names:
-                records = self.read(selection)
-                for name in names:
-                    part = value if len(names) == 1 else np.asarray(value)[name]
-                    records[name] = to_dtype(part, records.dtype[name], self._url)
-                value = records
-        self._assign(indexing.parse(selection, self.shape), value)
+        names, selection = split_fields(selection, self.dtype)
+        self._put(indexing.parse(selection, self.shape), value, names)
 
-    def set_basic_selection(self, selection: Any, value: Any) -> None:
-        """Write to what integers, slices and an ellipsis select."""
-        self._assign(indexing.parse_basic(selection, self.shape), value)
-
-    def set_orthogonal_selection(self, selection: Any, value: Any) -> None:
-        """Write to the outer product of what is selected along each axis."""
-        self._assign(indexing.parse_orthogonal(selection, self.shape), value)
-
-    def set_coordinate_selection(self, selection: Any, value: Any) -> None:
-        """Write single elements; where one is named twice, the last value counts."""
-        self._assign(self._points(selection), value)
-
-    def set_mask_selection(self, mask: Any, value: Any) -> None:
-        """Write the elements for which a mask of the array's shape is true, in C order."""
-        self._assign(indexing.parse_mask(mask, self.shape), value)
-
-    def set_block_selection(self, selection: Any, value: Any) -> None:
-        """Write whole units of :attr:`grid`, cut at the array's end."""
-        self._assign(indexing.parse_blocks(selection, self._grid), value)
-
-    def _assign(self, chosen: Selection | Points, value: Any) -> None:
+    def _put(self, chosen: Selection | Points, value: Any, fields: Fields = None) -> None:
         self._require_writable()
+        if names := field_names(fields, self.dtype):
+            records = self._read(chosen)
+            for name in names:
+                part = value if len(names) == 1 else np.asarray(value)[name]
+                records[name] = to_dtype(part, records.dtype[name], self._url)
+            value = records
         values = np.broadcast_to(to_dtype(value, self.dtype, self._url), chosen.shape)
         full = values.reshape(-1) if isinstance(chosen, Points) else values[chosen.expand]
         self._write(chosen, full, self._grid, self._io)

@@ -19,7 +19,7 @@ from streamzarr.zarr.codecs.registry import lookup, parse_codec
 from streamzarr.zarr.codecs.sharding import ShardingCodec
 from streamzarr.zarr.codecs.v2 import numcodecs_codec
 from streamzarr.zarr.dtypes import DataType, data_type
-from streamzarr.zarr.grids.grid import RegularChunks, guess_chunks
+from streamzarr.zarr.grids.grid import RegularChunks, guess_chunks, guess_inner_chunks, guess_shards
 from streamzarr.zarr.grids.keys import ChunkKeys, DefaultKeys, V2Keys, parse_chunk_keys
 from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2, ArrayMetadataV3
@@ -31,7 +31,7 @@ CodecsLike: TypeAlias = CodecLike | Sequence[CodecLike] | None
 ShapeLike: TypeAlias = int | Sequence[int]
 ChunksLike: TypeAlias = ShapeLike | Sequence[int | Sequence[Any]] | RegularChunks | RectilinearChunks
 """One length, a length for each axis, or lists of lengths for axes whose chunks differ; or a grid."""
-ShardsLike: TypeAlias = ChunksLike | Mapping[str, Any]
+ShardsLike: TypeAlias = ChunksLike | Mapping[str, Any] | Literal["auto"]
 """A shape as for chunks, or with it where the index is: ``{"shape": ..., "index_location": "start"}``."""
 
 
@@ -77,7 +77,7 @@ class ArrayConfig:
 
     def _chunk_grid(self, shape: tuple[int, ...], data: DataType) -> RegularChunks | RectilinearChunks:
         if self.chunks is None or isinstance(self.chunks, str):
-            return RegularChunks(guess_chunks(shape, data.itemsize or 16))
+            return RegularChunks(self._guess(shape, data.itemsize or 16))
         if isinstance(self.chunks, RegularChunks | RectilinearChunks):
             return self.chunks
         one = isinstance(self.chunks, int | np.integer)
@@ -99,9 +99,23 @@ class ArrayConfig:
                 )
         return chunks
 
+    def _guess(self, shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+        """Choose the chunks, within the shards if there are any of one shape."""
+        given = None if self.shards is None else _shards(self.shards)[0]
+        if given is None or given == "auto":
+            return guess_chunks(shape, itemsize)
+        shards = self._shard_grid(shape, (1,) * len(shape), given)
+        if isinstance(shards, RegularChunks):
+            return guess_inner_chunks(shards.chunk_shape, itemsize)
+        return guess_chunks(shape, itemsize)
+
     def _shard_grid(
         self, shape: tuple[int, ...], chunks: tuple[int, ...], given: Any
     ) -> RegularChunks | RectilinearChunks:
+        if isinstance(given, str):
+            if given != "auto":
+                raise ConfigError(f"shards: expected a shape or 'auto', got {given!r}")
+            given = guess_shards(shape, chunks)
         if isinstance(given, RegularChunks | RectilinearChunks):
             given = given.chunk_shape if isinstance(given, RegularChunks) else given.lists
         given = (given,) * len(shape) if isinstance(given, int | np.integer) else given

@@ -30,9 +30,10 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV2,
     GroupMetadataV3,
 )
-from streamzarr.zarr.nodes.documents import ZarrFormat, create_node
+from streamzarr.zarr.nodes.documents import create_node
 from streamzarr.zarr.nodes.hierarchy import consolidate_metadata
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.settings import ZarrFormat
 
 Codecs: TypeAlias = Literal["keep", "default"]
 

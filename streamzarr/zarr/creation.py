@@ -16,7 +16,7 @@ from streamzarr.zarr.array import Array
 from streamzarr.zarr.configure import ShapeLike
 from streamzarr.zarr.convert import converted
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2
-from streamzarr.zarr.nodes.documents import ZarrFormat
+from streamzarr.zarr.settings import ZarrFormat, format_of_new
 
 _KEPT = ("chunks", "shards", "filters", "compressors", "serializer")
 
@@ -143,7 +143,7 @@ def _like(a: Any, zarr_format: ZarrFormat | None) -> dict[str, Any]:
         metadata = a.metadata if zarr_format is None else converted(a.metadata, zarr_format)
         return _options(metadata)
     values = a if hasattr(a, "shape") and hasattr(a, "dtype") else np.asarray(a)
-    return {"shape": tuple(values.shape), "dtype": values.dtype, "zarr_format": zarr_format or 3}
+    return {"shape": tuple(values.shape), "dtype": values.dtype, "zarr_format": format_of_new(zarr_format)}
 
 
 def _options(metadata: ArrayMetadata) -> dict[str, Any]:

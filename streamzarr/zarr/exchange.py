@@ -34,6 +34,10 @@ class Exchange:
         data = array.read()
         return data if dtype is None else data.astype(dtype, copy=False)
 
+    def tobytes(self) -> bytes:
+        """Return all values as bytes in C order, as numpy's ``tobytes``."""
+        return cast("Array", self).read().tobytes()
+
     def __dlpack__(
         self,
         *,

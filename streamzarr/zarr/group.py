@@ -33,10 +33,11 @@ from streamzarr.zarr.metadata import (
 from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.nodes.attributes import Attributes, Change
 from streamzarr.zarr.nodes.create_many import NodeSpec, plan_hierarchy, write_hierarchy
-from streamzarr.zarr.nodes.documents import ZarrFormat, change_node, create_node
+from streamzarr.zarr.nodes.documents import change_node, create_node
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
 from streamzarr.zarr.nodes.revalidate import find_node
 from streamzarr.zarr.nodes.tree import Tree, TreeNode
+from streamzarr.zarr.settings import ZarrFormat
 
 
 class Group:

@@ -16,7 +16,6 @@ NOT_HERE = {
         "AsyncArray": "the core is synchronous; streams have `async for`",
         "AsyncGroup": "as AsyncArray",
         "array": "sz.create_array('memory://', data=...)",
-        "config": "options are arguments",
         "copy_all": "zarr-python 3 has not implemented it; sz.copy",
         "copy_store": "zarr-python 3 has not implemented it; sz.copy",
         "create": "sz.create_array",

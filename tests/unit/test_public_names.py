@@ -342,6 +342,16 @@ def batches_of_rows(tmp_path):
         loader.to_torch()
 
 
+def settings_and_locks(tmp_path):
+    with sz.config.set(threads=1, default_zarr_format=2):
+        assert (sz.config.threads, sz.config.default_zarr_format) == (1, 2)
+    sz.save_array("memory://settings", [1])
+    assert sz.load_array("memory://settings").tobytes() == sz.open_array("memory://settings").tobytes()
+    locks = sz.locks.ChunkLocks()
+    with locks.hold((0, 1)):
+        assert locks.held() == {(0, 1)}
+
+
 SCENARIOS: list[Callable[..., None]] = [
     array_says,
     array_reads_and_writes,
@@ -354,6 +364,7 @@ SCENARIOS: list[Callable[..., None]] = [
     every_store,
     names_of_stores,
     batches_of_rows,
+    settings_and_locks,
 ]
 
 

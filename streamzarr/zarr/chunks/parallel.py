@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
+from streamzarr.zarr.settings import config
+
 T = TypeVar("T")
 
 MIN_SHARED_BYTES = 512 * 1024
@@ -41,7 +43,9 @@ ALONE = Shares(1, 1)
 
 
 def cores() -> int:
-    """Return how many CPUs this process may use."""
+    """Return how many CPUs one call may use: as ``config.threads`` says, or all that this process may."""
+    if config.threads is not None:
+        return config.threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -165,6 +165,28 @@ def guess_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(chunks)
 
 
+def guess_inner_chunks(shard: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Return a chunk shape that divides `shard`, of at most 1 MiB: the longest axis is divided first.
+
+    >>> guess_inner_chunks((4000, 300), 8), guess_inner_chunks((7,), 8)
+    ((250, 300), (7,))
+    """
+    chunks = list(shard)
+    while math.prod(chunks) * itemsize > 1 << 20 and max(chunks) > 1:
+        axis = max(range(len(chunks)), key=chunks.__getitem__)
+        chunks[axis] //= next(n for n in itertools.count(2) if chunks[axis] % n == 0)
+    return tuple(chunks)
+
+
+def guess_shards(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shard shape as zarr-python chooses it: two chunks along each axis that has more than eight.
+
+    >>> guess_shards((1000, 20), (10, 10))
+    (20, 10)
+    """
+    return tuple([2 * c if n // c > 8 else c for n, c in zip(shape, chunks, strict=True)])
+
+
 @dataclass(frozen=True, slots=True)
 class RegularChunks:
     """The ``regular`` chunk grid of v3 metadata, and the ``chunks`` of v2."""

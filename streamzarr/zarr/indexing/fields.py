@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from streamzarr.zarr.codecs.base import NDArray
+
+Fields: TypeAlias = str | Sequence[str] | None
+"""Fields of records, by name; None for whole records."""
+
+
+def field_names(fields: Fields, dtype: np.dtype[Any]) -> list[str]:
+    """Return the names in `fields`, all of which `dtype` has.
+
+    >>> field_names("x", np.dtype([("x", "i4"), ("y", "f8")]))
+    ['x']
+
+    Raises
+    ------
+    IndexError
+        `dtype` has no such field.
+    """
+    names = [fields] if isinstance(fields, str) else list(fields or ())
+    for name in names:
+        if name not in (dtype.names or ()):
+            raise IndexError(f"no field {name!r} in {dtype}; the fields are {list(dtype.names or ())}")
+    return names
 
 
 def split_fields(selection: Any, dtype: np.dtype[Any]) -> tuple[list[str], Any]:
@@ -22,16 +44,15 @@ def split_fields(selection: Any, dtype: np.dtype[Any]) -> tuple[list[str], Any]:
     IndexError
         `dtype` has no such field.
     """
+    if dtype.names is None:
+        return [], selection
     if isinstance(selection, list) and selection and all(isinstance(each, str) for each in selection):
         selection = tuple(selection)
     items = selection if isinstance(selection, tuple) else (selection,)
     names = [each for each in items if isinstance(each, str)]
     if not names:
-        return names, selection
-    for name in names:
-        if name not in (dtype.names or ()):
-            raise IndexError(f"no field {name!r} in {dtype}; the fields are {list(dtype.names or ())}")
-    return names, tuple(each for each in items if not isinstance(each, str)) or ...
+        return [], selection
+    return field_names(names, dtype), tuple(each for each in items if not isinstance(each, str)) or ...
 
 
 def take_fields(records: NDArray, names: list[str]) -> NDArray:

@@ -19,13 +19,13 @@ from streamzarr.zarr.metadata import (
     NodeMetadata,
 )
 from streamzarr.zarr.nodes.documents import (
-    ZarrFormat,
     check_absent,
     encoded_documents,
     require_group_node,
     write_node,
 )
 from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below, normalize_path
+from streamzarr.zarr.settings import ZarrFormat
 
 NodeSpec: TypeAlias = NodeMetadata | Mapping[str, Any] | None
 """Metadata; or the arguments of ``create_array``, if shape or data are among them; or of ``create_group``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from streamzarr.errors import (
     ContainsArrayError,
@@ -33,8 +33,8 @@ from streamzarr.zarr.metadata.document import dump_document, parse_document
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
 from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below
+from streamzarr.zarr.settings import ZarrFormat
 
-ZarrFormat: TypeAlias = Literal[2, 3]
 M = TypeVar("M", bound=NodeMetadata)
 
 _VISIBLE = (ZARR_JSON, ZARRAY, ZGROUP)

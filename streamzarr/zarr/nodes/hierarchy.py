@@ -8,7 +8,7 @@ from typing import Any
 
 from streamzarr.errors import NodeExistsError, UnsupportedError
 from streamzarr.stores import StoreLike, join_url, open_store
-from streamzarr.zarr.api import create_array, create_group, open, open_group  # noqa: A004
+from streamzarr.zarr.api import create_array, create_group, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.codecs.base import NDArray
@@ -18,8 +18,9 @@ from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.create_many import NodeSpec
-from streamzarr.zarr.nodes.documents import ZarrFormat, change_node, create_node
+from streamzarr.zarr.nodes.documents import change_node, create_node
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.settings import ZarrFormat
 
 STREAM_ATTRIBUTE = "streamzarr"
 """Where a stream group keeps its commit record; its own ``zarr.json`` is what its readers go by."""
@@ -123,7 +124,9 @@ def _without_documents(keys: Iterator[str], documents: list[str]) -> Iterator[st
             yield key
 
 
-def save(store: StoreLike, *arrays: Any, path: str = "", zarr_format: ZarrFormat = 3, **named: Any) -> None:
+def save(
+    store: StoreLike, *arrays: Any, path: str = "", zarr_format: ZarrFormat | None = None, **named: Any
+) -> None:
     """Save one array as an array, or several as a group: ``arr_0``, ``arr_1``, … and by name.
 
     >>> import streamzarr.zarr as zarr
@@ -154,7 +157,7 @@ def save_array(store: StoreLike, array: Any, *, path: str = "", **options: Any) 
 
 
 def save_group(
-    store: StoreLike, *arrays: Any, path: str = "", zarr_format: ZarrFormat = 3, **named: Any
+    store: StoreLike, *arrays: Any, path: str = "", zarr_format: ZarrFormat | None = None, **named: Any
 ) -> None:
     """Save arrays as a group: ``arr_0``, ``arr_1``, … and by name; see :func:`save`."""
     data = {f"arr_{n}": array for n, array in enumerate(arrays)} | named
@@ -174,6 +177,17 @@ def load(
     return {name: array.read() for name, array in node.arrays()}
 
 
+def load_array(store: StoreLike, path: str = "", *, zarr_format: ZarrFormat | None = None) -> NDArray:
+    """Return the values of the array at `path`.
+
+    >>> import streamzarr.zarr as zarr
+    >>> zarr.save_array("memory://loaded", [1.5, 2])
+    >>> zarr.load_array("memory://loaded")
+    array([1.5, 2. ])
+    """
+    return open_array(store, path=path, mode="r", zarr_format=zarr_format).read()
+
+
 def open_consolidated(store: StoreLike, **options: Any) -> Group:
     """Open a group that must have consolidated metadata; options as in ``open_group``.
 
@@ -190,7 +204,7 @@ def create_hierarchy(
     nodes: Mapping[str, NodeSpec],
     *,
     path: str = "",
-    zarr_format: ZarrFormat = 3,
+    zarr_format: ZarrFormat | None = None,
     overwrite: bool = False,
     concurrency: int = 10,
 ) -> dict[str, Array | Group]:

@@ -11,8 +11,9 @@ from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.metadata import NodeMetadata
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
-from streamzarr.zarr.nodes.documents import ZarrFormat, read_node
+from streamzarr.zarr.nodes.documents import read_node
 from streamzarr.zarr.nodes.paths import key_below
+from streamzarr.zarr.settings import ZarrFormat
 
 Version: TypeAlias = tuple[str | None, ...]
 """Etags of the documents of a node; None for one that is not there."""

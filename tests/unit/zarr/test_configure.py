@@ -207,3 +207,31 @@ def test_a_third_party_codec(request):
     z[...] = 1
     assert z.store.get("c/0/0") == bytes([254] * 6)
     assert sz.open_array(z.store)[...].tolist() == [[1] * 6] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "chunks", "shards"),
+    [
+        ({"shards": "auto"}, (2, 3), (2, 3)),  # no axis has more than eight chunks
+        ({"shape": (100, 6), "shards": "auto"}, (2, 3), (4, 3)),
+        ({"shape": (100, 6), "shards": {"shape": "auto", "index_location": "start"}}, (2, 3), (4, 3)),
+        ({"shape": (8000, 6), "chunks": "auto", "shards": (6000, 6)}, (6000, 6), (6000, 6)),
+        ({"shape": (8000, 600), "chunks": "auto", "shards": (3000, 600)}, (375, 600), (3000, 600)),
+        ({"shape": (5,), "dtype": "V2000000", "chunks": "auto", "shards": (5,)}, (1,), (5,)),
+    ],
+)
+def test_chunks_and_shards_are_chosen_to_go_together(options, chunks, shards):
+    z = make(**options)
+    assert (z.chunks, z.shards) == (chunks, shards)
+
+
+@pytest.mark.filterwarnings("ignore:Automatic shard shape")
+@pytest.mark.parametrize("shape", [(100, 60), (1000,), (3, 5000)])
+def test_shards_are_chosen_as_zarr_python_does(shape):
+    options = {"shape": shape, "dtype": "i2", "chunks": (2,) * len(shape), "shards": "auto"}
+    assert make(**options).shards == zarr.create_array({}, **options).shards
+
+
+def test_shards_of_another_word_are_refused():
+    with pytest.raises(ConfigError, match="'auto', got 'big'"):
+        make(shards="big")

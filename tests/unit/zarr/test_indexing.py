@@ -217,7 +217,31 @@ def test_fields_of_records(zarr_format):
             z[wrong]
         with pytest.raises(IndexError, match="no field 'colour'"):
             z[wrong] = 1
+    assert np.array_equal(z.get_basic_selection((1, 0), fields="size"), data["size"][1, 0])
+    assert np.array_equal(z.oindex[[0, 2], 1, "price"], data["price"][[0, 2], 1])
+    assert np.array_equal(z.vindex[[0, 2], [1, 0], "size"], data["size"][[0, 2], [1, 0]])
+    assert np.array_equal(z.blocks[0, 0, "size"], data["size"][:2, :2])
+    mask = data["price"] > 3
+    assert np.array_equal(z.get_mask_selection(mask, fields=["price"]), data["price"][mask])
+    out = np.empty((4,), "f8")
+    assert z.get_orthogonal_selection((slice(None), 2), fields="price", out=out) is out
+    assert np.array_equal(out, data["price"][:, 2])
+    with pytest.raises(ValueError, match="out has"):
+        z.get_orthogonal_selection((slice(None), 2), fields="size", out=out)
+    z.set_coordinate_selection(([0, 3], [0, 2]), [11, 12], fields="size")
+    data["size"][[0, 3], [0, 2]] = [11, 12]
+    z.vindex[[1], [1], "price"] = -1
+    data["price"][1, 1] = -1
+    z.set_mask_selection(mask, 5, fields="size")
+    data["size"][mask] = 5
+    z.blocks[1, 0, "price"] = 8
+    data["price"][2:, :2] = 8
+    assert np.array_equal(z[:], data)
+    with pytest.raises(IndexError, match="no field 'colour'"):
+        z.get_basic_selection(0, fields="colour")
     with pytest.raises(TypeError):
         z["price"] = 1j
     with pytest.raises(IndexError):
         sz.zeros((3,))["price"]
+    with pytest.raises(IndexError, match="no field"):
+        sz.zeros((3,)).get_basic_selection(0, fields="price")

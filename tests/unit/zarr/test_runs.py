@@ -15,11 +15,11 @@ from streamzarr.errors import CodecError, KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
 from streamzarr.zarr.chunks import parallel
-from streamzarr.zarr.chunks.claims import Claims
 from streamzarr.zarr.chunks.runs import tiles_of
 from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.grids.grid import regular_grid
 from streamzarr.zarr.indexing import parse, plan
+from streamzarr.zarr.locks import ChunkLocks
 
 
 @st.composite
@@ -181,16 +181,16 @@ def test_a_borrowed_buffer_is_not_lent_twice():
 
 
 def test_claims_wait_for_shared_keys_only():
-    claims, order = Claims(), []
-    with claims.of(["a", "b"]):
+    claims, order = ChunkLocks(), []
+    with claims.hold("a", "b"):
 
         def other():
-            with claims.of(["b", "c"]):
+            with claims.hold("b", "c"):
                 order.append("other")
 
         thread = threading.Thread(target=other)
         thread.start()
-        with claims.of(["c"]):
+        with claims.hold("c"):
             order.append("free")
         thread.join(0.05)
         order.append("first")
