@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from streamzarr import data, flow, jobs, queue, stores, testing, zarr
+    from streamzarr import data, errors, flow, interop, jobs, limits, queue, stores, testing, zarr
     from streamzarr.fleet import Fleet
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
+    from streamzarr.limits import Limits
     from streamzarr.queue import open_broker
     from streamzarr.stores import open_store
     from streamzarr.zarr import (
@@ -55,6 +56,7 @@ _HOMES = {
     "Fleet": "fleet",
     "Group": "zarr",
     "LagDemand": "flow",
+    "Limits": "limits",
     "chunk_keys": "zarr",
     "codecs": "zarr",
     "config": "zarr",
@@ -83,7 +85,18 @@ _HOMES = {
     "transform": "jobs",
     "zeros": "zarr",
 }
-_LAYERS = ("data", "flow", "jobs", "queue", "stores", "testing", "zarr")
+_LAYERS = (
+    "data",
+    "errors",
+    "flow",
+    "interop",
+    "jobs",
+    "limits",
+    "queue",
+    "stores",
+    "testing",
+    "zarr",
+)
 
 __all__ = [
     "Array",
@@ -92,6 +105,7 @@ __all__ = [
     "Fleet",
     "Group",
     "LagDemand",
+    "Limits",
     "__version__",
     "chunk_keys",
     "codecs",
@@ -104,11 +118,14 @@ __all__ = [
     "create_hierarchy",
     "data",
     "empty",
+    "errors",
     "explain_conversion",
     "flow",
     "from_array",
     "full",
+    "interop",
     "jobs",
+    "limits",
     "load",
     "load_array",
     "locks",

@@ -29,7 +29,7 @@ MODULES: dict[str, ModuleType] = {
     "stores": stores,
     "data": data,
 }
-ELSEWHERE = {"Demand", "Fleet", "LagDemand", "open_broker", "transform"}
+ELSEWHERE = {"Demand", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
 """Names of the top level that belong to other layers."""
 
 
