@@ -19,6 +19,7 @@ import numpy as np
 
 from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
+from streamzarr.zarr.codecs import streamed
 from streamzarr.zarr.codecs.base import FAILURES, Bound, as_buffer, checked
 from streamzarr.zarr.codecs.blosc_buffers import decompress as blosc
 from streamzarr.zarr.codecs.deflated import gzip, zlib_
@@ -48,21 +49,7 @@ class Decompress(Protocol):
 def _streamed(
     data: BytesLike, bound: Bound, out: memoryview | None = None, *, name: str, start: Callable[[], Any]
 ) -> BytesLike:
-    parts: list[bytes] = []
-    room, rest = bound.size, bytes(data)
-    try:
-        while rest:
-            stream = start()
-            parts.append(stream.decompress(rest, max_length=room + 1))
-            room -= len(parts[-1])
-            if room < 0:
-                raise CodecError(f"{name}: decodes to more than {bound.size} bytes, expected {bound}")
-            if not stream.eof:
-                raise CodecError(f"{name}: input of {len(data)} bytes ends in the middle of a stream")
-            rest = stream.unused_data
-    except (*FAILURES, lzma.LZMAError) as error:
-        raise CodecError(f"{name}: {error}; got {len(data)} compressed bytes") from error
-    return checked(name, b"".join(parts), bound)
+    return streamed.decompress(name, start, bool, data, bound, (*FAILURES, lzma.LZMAError))
 
 
 bzip2: Decompress = partial(_streamed, name="bz2", start=bz2.BZ2Decompressor)

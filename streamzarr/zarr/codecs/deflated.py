@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
+from functools import partial
 
 import deflate
 import numpy as np
 
-from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
+from streamzarr.zarr.codecs import streamed
 from streamzarr.zarr.codecs.base import Bound, checked
 
 _MAGIC = re.compile(rb"\x1f\x8b\x08")
@@ -39,7 +41,7 @@ def gzip(data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesL
             return _kept("gzip", deflate.gzip_decompress(data, bound.size), bound, out)
         except deflate.DeflateError:
             pass
-    return _inflate(data, bound, name="gzip", wbits=_GZIP)
+    return _inflate("gzip", _GZIP, _another_member, data, bound)
 
 
 def zlib_(data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
@@ -49,7 +51,7 @@ def zlib_(data: BytesLike, bound: Bound, out: memoryview | None = None) -> Bytes
             return _kept("zlib", deflate.zlib_decompress(data, bound.size), bound, out)
         except deflate.DeflateError:
             pass
-    return _inflate(data, bound, name="zlib", wbits=_ZLIB)
+    return _inflate("zlib", _ZLIB, lambda rest: False, data, bound)
 
 
 def _is_one_member(data: BytesLike, size: int) -> bool:
@@ -87,21 +89,11 @@ def _kept(name: str, decoded: bytearray, bound: Bound, out: memoryview | None) -
     return out
 
 
-def _inflate(data: BytesLike, bound: Bound, *, name: str, wbits: int) -> BytesLike:
-    parts: list[bytes] = []
-    room, rest = bound.size, data
-    try:
-        while True:  # gzip allows several members
-            stream = zlib.decompressobj(wbits)
-            parts.append(stream.decompress(rest, room + 1))
-            room -= len(parts[-1])
-            if room < 0:
-                raise CodecError(f"{name}: decodes to more than {bound.size} bytes, expected {bound}")
-            if not stream.eof:
-                raise CodecError(f"{name}: input of {len(data)} bytes ends in the middle of a stream")
-            rest = stream.unused_data
-            if not rest or wbits != _GZIP or not rest.strip(b"\0"):
-                break
-    except zlib.error as error:
-        raise CodecError(f"{name}: {error}; got {len(data)} compressed bytes") from error
-    return checked(name, parts[0] if len(parts) == 1 else b"".join(parts), bound)
+def _another_member(rest: bytes) -> bool:
+    return bool(rest.strip(b"\0"))  # zeros pad a file
+
+
+def _inflate(
+    name: str, wbits: int, more: Callable[[bytes], bool], data: BytesLike, bound: Bound
+) -> BytesLike:
+    return streamed.decompress(name, partial(zlib.decompressobj, wbits), more, data, bound, (zlib.error,))
