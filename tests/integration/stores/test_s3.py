@@ -220,8 +220,6 @@ def test_a_part_that_fails_leaves_nothing(s3_store, small_parts):
 
 
 def test_unfinished_uploads_are_collected_when_old(s3_store, monkeypatch, request):
-    if request.node.callspec.params["s3_endpoint"] == "minio":
-        pytest.skip("MinIO lists the uploads of a single key only, and collects old ones itself")
     boto, bucket = s3_store._client.boto, s3_store._bucket
     boto.create_multipart_upload(Bucket=bucket, Key=f"{s3_store._prefix}/a/big")
     boto.create_multipart_upload(Bucket=bucket, Key=f"{s3_store._prefix}-beside/big")
@@ -229,6 +227,10 @@ def test_unfinished_uploads_are_collected_when_old(s3_store, monkeypatch, reques
     assert s3_store.collect_stale() == 0
     monkeypatch.setattr(s3, "STALE_UPLOAD", timedelta(days=-1))
     assert s3_store.collect_stale("b") == 0
+    if request.node.callspec.params["s3_endpoint"] == "minio":
+        # MinIO lists the uploads of a single key only, and collects old ones itself.
+        assert s3_store.collect_stale() == 0
+        return
     assert s3_store.collect_stale() == 1
     assert uploads(s3_store) == []
     assert uploads(S3Store(bucket, f"{s3_store._prefix}-beside", s3_store._config))
