@@ -256,6 +256,12 @@ class Store(ABC):
     def fetch(self, key: str) -> StoredObject:
         """Return value and etag of `key`, read together; raises ``KeyNotFoundError``."""
 
+    def fetch_limited(self, key: str, limit: int) -> StoredObject:
+        """Return value and etag of `key` if there are at most `limit` bytes; raises as `get_limited`."""
+        if self.head(key).size > limit:
+            raise too_large(self.url, key, limit)
+        return self.fetch(key)
+
     @abstractmethod
     def head(self, key: str) -> ObjectInfo:
         """Return size and etag of `key`; raises ``KeyNotFoundError``."""

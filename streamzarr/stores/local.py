@@ -24,10 +24,12 @@ from streamzarr.stores.base import (
     Capabilities,
     DirListing,
     ObjectInfo,
+    RangeRequest,
     Store,
     StoredObject,
     as_bytes_view,
     resolve_range,
+    too_large,
 )
 from streamzarr.stores.directories import Directories
 from streamzarr.stores.files import MAX_READ_BYTES, read_next, read_on, read_span
@@ -119,6 +121,12 @@ class LocalStore(Store):
 
     def fetch(self, key: str) -> StoredObject:
         [data], status = self._read(key, None)
+        return StoredObject(data, etag_of(status))
+
+    def fetch_limited(self, key: str, limit: int) -> StoredObject:
+        [data], status = self._read(key, (RangeRequest(0, limit + 1),))
+        if len(data) > limit:
+            raise too_large(self.url, key, limit)
         return StoredObject(data, etag_of(status))
 
     def _read(

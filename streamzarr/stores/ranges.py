@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamzarr.stores.base import ByteRange, RangeRequest
+from streamzarr.stores.base import ByteRange, RangeRequest, SuffixRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +62,11 @@ def cut(data: bytes, read: ByteRange, wanted: ByteRange) -> bytes:
     assert isinstance(wanted, RangeRequest)
     assert wanted.stop is not None
     return data[wanted.start - read.start : max(wanted.start, wanted.stop) - read.start]
+
+
+def http_range(byte_range: ByteRange) -> str:
+    """Return the HTTP form of a range that is not empty; its last byte is inclusive."""
+    if isinstance(byte_range, SuffixRequest):
+        return f"bytes=-{byte_range.length}"
+    last = "" if byte_range.stop is None else byte_range.stop - 1
+    return f"bytes={byte_range.start}-{last}"

@@ -65,6 +65,9 @@ class ReadOnlyStore(Store):
     def fetch(self, key: str) -> StoredObject:
         return self._inner.fetch(key)
 
+    def fetch_limited(self, key: str, limit: int) -> StoredObject:
+        return self._inner.fetch_limited(key, limit)
+
     def head(self, key: str) -> ObjectInfo:
         return self._inner.head(key)
 

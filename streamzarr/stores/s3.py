@@ -10,7 +10,6 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,14 +22,15 @@ from streamzarr.stores.base import (
     Capabilities,
     DirListing,
     ObjectInfo,
+    RangeRequest,
     Store,
     StoredObject,
-    SuffixRequest,
     as_bytes_view,
     resolve_range,
+    too_large,
 )
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
-from streamzarr.stores.ranges import coalesce, cut
+from streamzarr.stores.ranges import coalesce, cut, http_range
 from streamzarr.stores.s3_client import (
     S3Client,
     S3Config,
@@ -41,6 +41,7 @@ from streamzarr.stores.s3_client import (
     store_error,
 )
 from streamzarr.stores.s3_direct import NO_VALUE, DirectAnswer
+from streamzarr.stores.s3_parallel import PARALLEL_REQUESTS, in_parallel
 from streamzarr.stores.url import StoreURL
 
 T = TypeVar("T")
@@ -51,8 +52,6 @@ PART_BYTES = 16 << 20
 """Size of a part; S3 takes 5 MiB to 5 GiB."""
 MAX_PARTS = 10_000
 MAX_SINGLE_PUT_BYTES = 5 << 30
-PARALLEL_REQUESTS = 8
-"""Requests under way at once within one ``put_many``, ``get_ranges`` or multipart put."""
 MAX_TRIES = 6
 """Tries where botocore has none of its own: conflicts, an answer cut off while its body is read."""
 MAX_GAP_BYTES = 64 << 10
@@ -145,6 +144,12 @@ class S3Store(Store):
     def fetch(self, key: str) -> StoredObject:
         return self._get(key, None)
 
+    def fetch_limited(self, key: str, limit: int) -> StoredObject:
+        found = self._get(key, RangeRequest(0, limit + 1))
+        if len(found.data) > limit:
+            raise too_large(self.url, key, limit)
+        return found
+
     def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> builtins.list[bytes]:
         """Return several ranges of one value: near ones in one request, all of the same version."""
         if not ranges:
@@ -156,7 +161,7 @@ class S3Store(Store):
             try:
                 first = self._get(key, spans[0].read)
                 read = partial(self._get, key, if_match=first.etag)
-                rest = _parallel(read, [span.read for span in spans[1:]])
+                rest = in_parallel(read, [span.read for span in spans[1:]])
             except PreconditionFailedError:  # replaced meanwhile
                 continue
             for span, found in zip(spans, [first, *rest], strict=True):
@@ -194,7 +199,7 @@ class S3Store(Store):
             start, stop = resolve_range(byte_range, 1 << 62)
             if start == stop:
                 return StoredObject(b"", self.head(key).etag)  # HTTP has no empty ranges
-            headers["Range"] = _range_header(byte_range)
+            headers["Range"] = http_range(byte_range)
         client = self._client
         answer = client.direct.get(self._bucket, self._below + key, headers) if client.direct else None
         if answer is None:
@@ -266,9 +271,9 @@ class S3Store(Store):
             check_key(key)
             pending[key] = data
             if len(pending) == 4 * PARALLEL_REQUESTS:
-                _parallel(lambda item: self.put(*item), [*pending.items()])
+                in_parallel(lambda item: self.put(*item), [*pending.items()])
                 pending.clear()
-        _parallel(lambda item: self.put(*item), [*pending.items()])
+        in_parallel(lambda item: self.put(*item), [*pending.items()])
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         check_key(key)
@@ -384,7 +389,7 @@ class S3Store(Store):
             return {"PartNumber": number, "ETag": answer["ETag"]}
 
         try:
-            parts = _parallel(send, range(1, -(-len(view) // size) + 1))
+            parts = in_parallel(send, range(1, -(-len(view) // size) + 1))
             answer = boto.complete_multipart_upload(
                 Bucket=self._bucket, Key=full, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
             )
@@ -484,27 +489,6 @@ class S3Store(Store):
 
 def _bare(etag: str) -> str:
     return etag.strip('"')
-
-
-def _range_header(byte_range: ByteRange) -> str:
-    """Return the HTTP form of a range that is not empty; its last byte is inclusive."""
-    if isinstance(byte_range, SuffixRequest):
-        return f"bytes=-{byte_range.length}"
-    last = "" if byte_range.stop is None else byte_range.stop - 1
-    return f"bytes={byte_range.start}-{last}"
-
-
-def _parallel(action: Callable[[Any], Any], items: Sequence[Any]) -> builtins.list[Any]:
-    """Carry out `action` on each item, a few at once; on an error start no further ones and raise it."""
-    if len(items) < 2:
-        return [action(item) for item in items]
-    with ThreadPoolExecutor(min(PARALLEL_REQUESTS, len(items)), "streamzarr-s3") as pool:
-        futures = [pool.submit(action, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _pause(attempt: int) -> None:

@@ -74,6 +74,9 @@ class WrappedStore(Store):
     def fetch(self, key: str) -> StoredObject:
         return self.around(Call("fetch", key), lambda: self.inner.fetch(key))
 
+    def fetch_limited(self, key: str, limit: int) -> StoredObject:
+        return self.around(Call("fetch", key), lambda: self.inner.fetch_limited(key, limit))
+
     def head(self, key: str) -> ObjectInfo:
         return self.around(Call("head", key), lambda: self.inner.head(key))
 

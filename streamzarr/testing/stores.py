@@ -163,6 +163,16 @@ class StoreReadSuite:
         with pytest.raises(KeyNotFoundError):
             store.get_limited("missing", 10)
 
+    def test_fetch_limited_refuses_what_is_larger(self, stored: Stored) -> None:
+        store = stored({"v": b"0123456789", "empty": b""})
+        assert store.fetch_limited("v", 10) == store.fetch_limited("v", 1 << 40) == store.fetch("v")
+        assert store.fetch_limited("empty", 0) == store.fetch("empty")
+        for limit in (0, 9):
+            with pytest.raises(LimitExceededError, match="'v'"):
+                store.fetch_limited("v", limit)
+        with pytest.raises(KeyNotFoundError):
+            store.fetch_limited("missing", 10)
+
     @pytest.mark.parametrize("room", [1, 3, 5, 10, 11])
     def test_get_pieces_goes_through_the_buffer(self, stored: Stored, room: int) -> None:
         store = stored({"v": b"0123456789", "empty": b""})

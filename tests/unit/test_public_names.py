@@ -308,6 +308,7 @@ def reads(store):
     assert store.get_pieces("k/a", bytearray(2), pieces.append) == 3
     assert pieces == [2, 1]
     assert store.get_limited("k/a", 3) == b"123"
+    assert store.fetch_limited("k/a", 3).data == b"123"
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
     assert sorted(store.list()) == ["k/a", "k/b"]

@@ -256,7 +256,7 @@ def _read_for_change(
     for name in names:
         key = key_below(path, name)
         try:
-            stored[key] = store.fetch(key)
+            stored[key] = store.fetch_limited(key, limits.max_metadata_bytes)
         except KeyNotFoundError:
             stored[key] = None
             continue
