@@ -49,6 +49,10 @@ class ChecksumError(CodecError):
     """Stored bytes do not match the checksum stored beside them."""
 
 
+class DecompressionLimitError(CodecError, LimitExceededError):
+    """A chunk decompresses to more, for its stored size, than the limits allow: it may be made to do harm."""
+
+
 class StoreError(StreamzarrError):
     """A store failed to read or write; names store and key.
 

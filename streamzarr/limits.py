@@ -29,6 +29,9 @@ class Limits:
     """Number of dimensions of an array; numpy's own bound."""
     max_chunk_bytes: int = 2 << 30
     """Size of one decoded chunk, bytes."""
+    max_decompression_ratio: int = 1 << 24
+    """Decoded bytes of a compressed chunk for each stored one. A constant chunk is compressed 30,000-fold by
+    zstd and a million-fold by bz2; the default stops what is compressed several times over."""
     max_task_bytes: int = 512 << 10
     """Size of one chunk task message, bytes; with its reason as a dead letter it fits a broker's 1 MB."""
     max_tasks: int = 1 << 28

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from streamzarr.errors import CodecError, LimitExceededError, MetadataError
+from streamzarr.errors import CodecError, DecompressionLimitError, LimitExceededError, MetadataError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import (
@@ -53,6 +53,8 @@ class CodecChain:
     """What each bytes to bytes codec must decode to."""
     _encoded: Bound = field(init=False, repr=False)
     """How large an encoded chunk can be."""
+    _least: int = field(init=False, repr=False)
+    """Stored bytes below which a chunk is refused: it would decompress by more than the limits allow."""
     _direct: bool = field(init=False, repr=False)
     """Whether stored bytes, once decompressed, are the array as it lies in memory."""
 
@@ -73,6 +75,9 @@ class CodecChain:
             and isinstance(serializer, BytesCodec)
             and serializer.stored_dtype(self.spec.dtype) == self.spec.dtype
         )
+        compressed = bool(self.bytes_bytes) and not serializer.splits  # of a shard, most may be missing
+        least = (size or 0) // self.limits.max_decompression_ratio if compressed else 0
+        object.__setattr__(self, "_least", least)
         object.__setattr__(self, "_specs", tuple(specs))
         object.__setattr__(self, "_bounds", tuple(bounds[:-1]))
         object.__setattr__(self, "_encoded", bounds[-1])
@@ -145,13 +150,20 @@ class CodecChain:
         Raises
         ------
         streamzarr.errors.CodecError
-            `data` is corrupt, or does not decode to exactly one chunk (trap T2).
+            `data` is corrupt, or does not decode to exactly one chunk (trap T2); as
+            :class:`~streamzarr.errors.DecompressionLimitError` when it is far too small for that.
         """
         if out is not None and self.decodes_in_place:
             self.decode_into(data, as_buffer(out))
             return out
+        if len(data) < self._least:
+            raise self._bomb(len(data))
+        most = len(data) * self.limits.max_decompression_ratio
         for position in range(len(self.bytes_bytes) - 1, -1, -1):
-            data = self.bytes_bytes[position].decode(data, self._bounds[position])
+            bound = self._bounds[position]
+            if not bound.exact and bound.size > most:
+                bound = Bound(most, exact=False)
+            data = self.bytes_bytes[position].decode(data, bound)
         array = self.array_bytes.decode(data, self._specs[-1])
         for position in range(len(self.array_array) - 1, -1, -1):
             array = self.array_array[position].decode(array, self._specs[position])
@@ -159,11 +171,19 @@ class CodecChain:
 
     def decode_into(self, data: BytesLike, out: memoryview) -> None:
         """Decode `data` into the bytes of one chunk; if :attr:`decodes_in_place`. Raises as `decode`."""
+        if len(data) < self._least:
+            raise self._bomb(len(data))
         for position in range(len(self.bytes_bytes) - 1, 0, -1):
             data = self.bytes_bytes[position].decode(data, self._bounds[position])
         data = self.bytes_bytes[0].decode(data, self._bounds[0], out)
         if data is not out:
             out[:] = data
+
+    def _bomb(self, stored: int) -> DecompressionLimitError:
+        return DecompressionLimitError(
+            f"{stored} stored bytes for a chunk of {self._bounds[0].size}: more than "
+            f"{self.limits.max_decompression_ratio} for each, which is the limit; see max_decompression_ratio"
+        )
 
 
 def codec_chain(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
-from streamzarr.errors import CodecError, LimitExceededError, MetadataError
+from streamzarr.errors import CodecError, DecompressionLimitError, LimitExceededError, MetadataError
 from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
 
@@ -119,6 +119,51 @@ def test_a_decompression_bomb_costs_no_memory(compressors, zarr_format, bomb):
         assert tracemalloc.get_traced_memory()[1] < 2 * len(bomb) + (1 << 20) + dictionary
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("compressors", "zarr_format"), [each for each in ALL if each[0] != "crc32c"])
+def test_chunks_that_decompress_too_well_are_refused_by_who_wants_that(compressors, zarr_format):
+    z = sz.create_array(
+        "memory://",
+        shape=(4, 100_000),
+        chunks=(1, 100_000),
+        write_empty_chunks=True,
+        dtype="i4",
+        compressors={"id": compressors} if zarr_format == 2 else compressors,
+        zarr_format=zarr_format,
+    )
+    z[0] = np.random.default_rng(0).integers(0, 1000, 100_000)
+    z[1:] = 0
+    assert z[...].shape == z.shape
+    strict = sz.open_array(z.store, limits=Limits(max_decompression_ratio=50))
+    np.testing.assert_array_equal(strict[0], z[0])
+    for read in (
+        lambda: strict[...],
+        lambda: strict[2],
+        lambda: strict[2, ::2],
+        lambda: strict.read_chunk((2, 0)),
+    ):
+        with pytest.raises(DecompressionLimitError, match=r"chunk \([12], 0\).*max_decompression_ratio"):
+            read()
+    assert issubclass(DecompressionLimitError, CodecError)
+    assert issubclass(DecompressionLimitError, LimitExceededError)
+
+
+def test_a_shard_of_which_most_is_missing_is_no_bomb():
+    z = sz.create_array("memory://", shape=10**6, chunks=1000, shards=10**6, dtype="i8")
+    z[:1000] = np.random.default_rng(0).integers(0, 2**62, 1000)
+    strict = sz.open_array(z.store, limits=Limits(max_decompression_ratio=2))
+    np.testing.assert_array_equal(strict[:2000], z[:2000])
+    z[5000:6000] = 1
+    with pytest.raises(DecompressionLimitError):
+        strict[5000:6000]
+
+
+def test_strings_that_decompress_too_well_are_refused():
+    z = sz.create_array("memory://", data=np.array(["a" * 10**6] * 4, dtype=np.dtypes.StringDType()))
+    assert len(z[0][()]) == 10**6
+    with pytest.raises(CodecError, match="expected at most"):
+        sz.open_array(z.store, limits=Limits(max_decompression_ratio=100))[...]
 
 
 def test_a_zstd_frame_without_content_size_is_read():

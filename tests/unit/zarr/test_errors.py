@@ -80,6 +80,14 @@ RAISED = {
         r"/a: chunk \(1,\) \(key 'a/c/1'\): .*crc32c",
         errors.CodecError,
     ),
+    "DecompressionLimitError": (
+        lambda url: (
+            sz.create_array(url, path="b", data=np.ones(100_000))
+            and sz.open_array(url, path="b", limits=Limits(max_decompression_ratio=10))[:]
+        ),
+        r"/b: chunk \(0,\) \(key 'b/c/0'\): .* see max_decompression_ratio",
+        errors.LimitExceededError,
+    ),
     "StoreError": (
         lambda url: FaultyStore(MemoryStore(), [Fault("get")]).get("k"),
         "k",
