@@ -247,7 +247,7 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         self._write(chosen, full, self._grid, self._io)
 
     def _write(self, chosen: Selection | Points, values: NDArray, grid: Grid, io: ChunkIO) -> None:
-        shares = io.shares(indexing.count_parts(chosen, grid))
+        shares = io.shares(indexing.count_parts(chosen, grid), writing=True)
         parts = indexing.plan(chosen, grid, shares.run)
         parallel.for_each(lambda part: io.write_part(part, values), parts, shares.threads)
 

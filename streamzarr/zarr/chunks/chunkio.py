@@ -84,8 +84,8 @@ class ChunkIO:
         before = self._metadata.with_shape(metadata.shape).with_attributes(metadata.attributes)
         return before == metadata
 
-    def shares(self, count: int) -> parallel.Shares:
-        """Return how to divide work on `count` chunks."""
+    def shares(self, count: int, *, writing: bool = False) -> parallel.Shares:
+        """Return how to divide work on `count` chunks; encoding is never light, nor is making files."""
         if count < 2:
             return parallel.ALONE
         return parallel.divide(
@@ -93,7 +93,7 @@ class ChunkIO:
             self._chain.spec.nbytes or 0,
             cpus=parallel.cores() if self._chain.spec.nbytes else 1,
             in_flight=self._in_flight,
-            light=self._chain.is_light,
+            light=self._chain.is_light and not writing,
         )
 
     def key(self, index: tuple[int, ...]) -> str:

@@ -59,7 +59,7 @@ def divide(count: int, nbytes: int, *, cpus: int, in_flight: int = 1, light: boo
     in_flight
         Requests that the store likes to have in flight; with more than one, threads wait rather than compute.
     light
-        Encoding and decoding cost little more than a copy.
+        The work on a chunk costs little more than a copy.
 
     Examples
     --------

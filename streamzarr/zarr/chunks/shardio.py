@@ -46,9 +46,9 @@ class ShardIO(ChunkIO):
         assert isinstance(codec, ShardingCodec)
         return codec.layout
 
-    def shares(self, count: int) -> Shares:
+    def shares(self, count: int, *, writing: bool = False) -> Shares:
         """Return how to divide work on `count` shards, each of which divides its own."""
-        return super().shares(count)._replace(run=1)
+        return super().shares(count, writing=writing)._replace(run=1)
 
     def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
         """Set ``out[part.target]`` to ``shard[part.source]``. Only a shard is missing, no inner chunk."""

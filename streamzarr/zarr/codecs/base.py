@@ -138,7 +138,7 @@ class BytesBytes(Codec):
 
     @property
     def is_light(self) -> bool:
-        """Whether this costs little more than a copy, so that small chunks are not worth a second thread."""
+        """Whether decoding costs little more than a copy: a second thread is not worth its while then."""
         return False
 
     @abstractmethod

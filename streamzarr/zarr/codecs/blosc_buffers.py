@@ -25,7 +25,7 @@ from streamzarr.zarr.codecs.base import FAILURES, Bound
 numcodecs.blosc.use_threads = False
 
 LIGHT = frozenset(["lz4", "blosclz"])
-"""Compressors that work at nearly the speed of a copy."""
+"""Compressors that decode at nearly the speed of a copy."""
 
 _SIZES = struct.Struct("<III")
 """In the header from byte 4 on: bytes decompressed, bytes of a block, bytes of this buffer."""

@@ -105,7 +105,7 @@ class CodecChain:
 
     @property
     def is_light(self) -> bool:
-        """Whether encoding and decoding cost little more than a copy."""
+        """Whether decoding costs little more than a copy."""
         return self._direct and all(codec.is_light for codec in self.bytes_bytes)
 
     @property
