@@ -23,8 +23,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.default_zarr_format not in (2, 3):
             raise ConfigError(f"default_zarr_format: expected 2 or 3, got {self.default_zarr_format!r}")
-        if self.threads is not None and (isinstance(self.threads, bool) or self.threads < 1):
-            raise ConfigError(f"threads: expected None or at least 1, got {self.threads!r}")
+        if self.threads is None:
+            return
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
+            raise ConfigError(f"threads: expected None or an integer from 1 on, got {self.threads!r}")
 
 
 class Config:

@@ -12,6 +12,12 @@ from streamzarr.errors import ConfigError
 from streamzarr.zarr.chunks import parallel
 
 
+@pytest.fixture(autouse=True)
+def _restored():
+    with sz.config.set(threads=None, default_zarr_format=3):
+        yield
+
+
 def test_what_is_created_has_the_default_format_unless_one_is_given():
     with sz.config.set(default_zarr_format=2):
         assert sz.create_array("memory://", shape=1, dtype="i4").zarr_format == 2
@@ -59,7 +65,16 @@ def test_settings_last_or_end_with_a_block():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"threads": 0}, {"threads": True}, {"default_zarr_format": 4}, {"thread": 1}], ids=str
+    "bad",
+    [
+        {"threads": 0},
+        {"threads": True},
+        {"threads": 2.5},
+        {"threads": "4"},
+        {"default_zarr_format": 4},
+        {"thread": 1},
+    ],
+    ids=str,
 )
 def test_settings_that_cannot_be_change_nothing(bad):
     with pytest.raises(ConfigError):
