@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
-from streamzarr.jobs.topics import DEFAULT_PREFIX, JobTopics
+from streamzarr.jobs.options import WorkerOptions
+from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
-from streamzarr.jobs.worker import Supervision, WorkerOptions, run_worker
+from streamzarr.jobs.worker import Supervision, run_worker
+from streamzarr.options import takes_options
 from streamzarr.queue import open_broker
 from streamzarr.stores import split_url
-from streamzarr.supervisor import Supervisor, WorkerSpec
+from streamzarr.supervisor import SupervisionOptions, Supervisor, WorkerSpec
 
 WORKER_TARGET = "streamzarr.fleet:work"
+_SUPERVISION = {each.name for each in fields(SupervisionOptions)}
 
 
 def work(supervision: Supervision, **options: Any) -> None:
@@ -25,6 +29,7 @@ def work(supervision: Supervision, **options: Any) -> None:
     run_worker(msgspec.convert(options, WorkerOptions), supervision)
 
 
+@takes_options(WorkerOptions, SupervisionOptions)
 class Fleet(Supervisor):
     """Supervised worker processes that carry out the tasks of chunk jobs.
 
@@ -37,30 +42,16 @@ class Fleet(Supervisor):
         URL of the broker.
     workers
         Number of processes.
-    roots
-        URLs or paths below which tasks may read and write; everything else is refused.
-    transforms
-        Modules that register transforms, importable by the workers.
-    threads
-        Threads in each process that read, transform and write chunks.
-    max_demand
-        Tasks in flight in each process.
-    prefix
-        First part of the names of the topics and of the group; jobs must use the same.
-    attempts, retry_base
-        Attempts at a task that fails for a transient reason, and seconds before the second one.
-    max_crashes
-        Deaths of workers, with one task in flight each time, after which it is a dead letter.
-    session_timeout
-        Seconds after which the broker gives a silent worker's partitions to others.
-    supervision
-        ``max_restarts``, ``within``, ``hang_timeout``, ``drain``, ``env`` and ``stderr`` of
-        :class:`streamzarr.supervisor.Supervisor`.
+    env
+        Environment variables to add to this process's for the workers.
+    stderr
+        Where the workers' output goes, line by line after the worker's name; by default ``sys.stderr``.
+    {options}
 
     Raises
     ------
     streamzarr.errors.ConfigError
-        No root, or a transforms module that cannot be imported.
+        An option that cannot be used, or a transforms module that cannot be imported.
     streamzarr.errors.QueueError
         The broker cannot be reached.
 
@@ -78,36 +69,20 @@ class Fleet(Supervisor):
         broker: str,
         workers: int = 2,
         *,
-        roots: Sequence[str] = (".",),
-        transforms: Sequence[str] = (),
-        prefix: str = DEFAULT_PREFIX,
-        threads: int = 1,
-        max_demand: int = 64,
-        attempts: int = 5,
-        retry_base: float = 0.1,
-        max_crashes: int = 3,
-        session_timeout: float = 10.0,
-        **supervision: Any,
+        env: Mapping[str, str] | None = None,
+        stderr: TextIO | None = None,
+        **options: Any,
     ) -> None:
+        supervision = {name: options.pop(name) for name in _SUPERVISION & options.keys()}
+        wanted = WorkerOptions(broker=broker, **options)
         # Everything that all workers would stumble over is found here, once, in the caller's thread.
-        load_transforms(transforms)
+        load_transforms(wanted.transforms)
         with open_broker(broker) as opened:
-            JobTopics(prefix).ensure(opened)
+            JobTopics(wanted.prefix).ensure(opened)
             url = opened.url
-        options = WorkerOptions(
-            broker=url,
-            roots=tuple(map(_absolute, roots)),
-            transforms=tuple(transforms),
-            prefix=prefix,
-            threads=threads,
-            max_demand=max_demand,
-            attempts=attempts,
-            retry_base=retry_base,
-            max_crashes=max_crashes,
-            session_timeout=session_timeout,
-        )
-        spec = WorkerSpec(target=WORKER_TARGET, config=msgspec.to_builtins(options), name="worker")
-        super().__init__(spec, workers, **supervision)
+        wanted = replace(wanted, broker=url, roots=tuple(map(_absolute, wanted.roots)))
+        spec = WorkerSpec(target=WORKER_TARGET, config=msgspec.to_builtins(wanted), name="worker")
+        super().__init__(spec, workers, env=env, stderr=stderr, **supervision)
 
 
 def _absolute(root: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import Field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import unquote
 
 import click
 
-from streamzarr.errors import QueueError
+from streamzarr.errors import ConfigError, QueueError
+from streamzarr.options import Option, number
 
 if TYPE_CHECKING:
     from streamzarr.queue import Broker
@@ -43,9 +45,45 @@ max_lag_option = click.option(
 )
 
 
+def option_of(field: Field[Any], known: Option, kind: Any) -> click.Option:
+    """Return the command-line option of a number among a dataclass's options."""
+    whole = int in (kind, *get_args(kind))
+    least = known.minimum if known.above is None else known.above
+    bounds: dict[str, Any] = {"min": least if least is None or not whole else int(least)}
+    return click.Option(
+        [f"--{field.name.replace('_', '-')}"],
+        type=click.IntRange(**bounds) if whole else Number(known),
+        default=field.default,
+        show_default=field.default is not None,
+        envvar=f"STREAMZARR_{field.name.upper()}",
+        show_envvar=True,
+        metavar=known.metavar,
+        help=known.help,
+    )
+
+
 def examples(*lines: str) -> str:
     """Return the epilog of a command's help that shows how to call it."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Number(click.ParamType[float]):
+    """A number within the bounds of an option."""
+
+    name = "NUMBER"
+
+    def __init__(self, known: Option) -> None:
+        self.known = known
+
+    def convert(  # noqa: D102
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return number("it", float(value), self.known)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        except ValueError:
+            self.fail(f"got {value!r}, expected a number", param, ctx)
 
 
 class Integers(click.ParamType[tuple[int, ...]]):

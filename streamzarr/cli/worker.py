@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamzarr.cli.failures import Failure
-from streamzarr.cli.options import broker_option, examples, prefix_option
+from streamzarr.cli.options import broker_option, examples, option_of, prefix_option
 from streamzarr.cli.output import counted
 from streamzarr.errors import StreamzarrError
+from streamzarr.options import options_of
 
 if TYPE_CHECKING:
     from streamzarr.fleet import Fleet
@@ -25,11 +26,36 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class WorkerCommand(click.Command):
+    """A command with an option for each number of the worker's and the supervisor's options.
+
+    They are looked up when they are first needed: the layers that define them are slow to import.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:  # noqa: D102
+        known = {each.name for each in self.params}
+        self.params += [each for each in _numbers() if each.name not in known]
+        return super().get_params(ctx)
+
+
+def _numbers() -> list[click.Option]:
+    from streamzarr.jobs.options import WorkerOptions
+    from streamzarr.supervisor import SupervisionOptions
+
+    return [
+        option_of(field, known, kind)
+        for owner in (WorkerOptions, SupervisionOptions)
+        for field, known, kind in options_of(owner)
+        if kind in (int, float, int | None, float | None)
+    ]
+
+
 @click.command(
+    cls=WorkerCommand,
     epilog=examples(
         "streamzarr worker --root /data --transforms my_transforms",
         "streamzarr worker --broker kafka://broker:9092 --root /data --root /scratch --processes 4",
-    )
+    ),
 )
 @broker_option
 @prefix_option
@@ -60,39 +86,6 @@ def cores() -> int:
     envvar="STREAMZARR_PROCESSES",
     show_envvar=True,
     help="Worker processes.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    envvar="STREAMZARR_THREADS",
-    show_envvar=True,
-    help="Threads of each process that read, transform and write chunks; more help where stores are slow.",
-)
-@click.option(
-    "--max-demand",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    envvar="STREAMZARR_MAX_DEMAND",
-    show_envvar=True,
-    help="Tasks that each process takes at once.",
-)
-@click.option(
-    "--attempts",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Attempts at a task that fails for a reason that may pass; then it is a dead letter.",
-)
-@click.option(
-    "--drain",
-    type=click.FloatRange(min=0),
-    default=30.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time to finish what is in flight after SIGTERM or Ctrl-C.",
 )
 def worker(broker: str, processes: int, transforms: tuple[str, ...], **options: Any) -> None:
     """Carry out the tasks of chunk jobs until told to stop.

@@ -24,9 +24,10 @@ from typing import Protocol
 from streamzarr.errors import QueueError, StreamzarrError, TransformError
 from streamzarr.flow import Demand, Message, Stop, from_topic, ops, run
 from streamzarr.jobs.execute import TargetChangedError, TaskExecutor
+from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.register import Register, read_register
 from streamzarr.jobs.settle import Outcome, Settler
-from streamzarr.jobs.topics import DEFAULT_PREFIX, JobTopics
+from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
 from streamzarr.jobs.wire import Task, decode_task
 from streamzarr.queue import open_broker
@@ -109,28 +110,6 @@ def decode(message: Message) -> Message:
     # By its offset: a dead letter that is replayed is tried again, however often it killed a worker before.
     token = blake2b(f"{record.topic}/{record.partition}/{record.offset}".encode(), digest_size=16).digest()
     return message.with_data(Work(decode_task(record.value), token))
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """How a chunk worker works; ``streamzarr worker --help`` explains each for operators."""
-
-    broker: str
-    roots: tuple[str, ...]
-    transforms: tuple[str, ...] = ()
-    prefix: str = DEFAULT_PREFIX
-    threads: int = 1
-    """Threads that read, transform and write chunks."""
-    max_demand: int = 64
-    """Tasks in flight in this worker."""
-    attempts: int = 5
-    """Attempts at a task that fails for a transient reason."""
-    retry_base: float = 0.1
-    """Delay before the second attempt, seconds; it doubles from there."""
-    max_crashes: int = 3
-    """Deaths of worker processes after which a task is a dead letter."""
-    session_timeout: float = 10.0
-    """Seconds after which the group gives up a worker that has died without a word."""
 
 
 def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | None = None) -> None:

@@ -17,6 +17,7 @@ Pure decisions are in :mod:`budget`.
 """
 
 from streamzarr.supervisor.budget import RestartBudget, RestartPolicy
+from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerReport, WorkerStatus
 from streamzarr.supervisor.spec import WorkerSpec
 from streamzarr.supervisor.supervision import Supervision
@@ -27,6 +28,7 @@ __all__ = [
     "RestartBudget",
     "RestartPolicy",
     "Supervision",
+    "SupervisionOptions",
     "Supervisor",
     "WorkerReport",
     "WorkerSpec",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import signal
 import socket
 import sys
@@ -11,15 +10,18 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from streamzarr.errors import ConfigError, StreamzarrError
+from streamzarr.options import integer, takes_options
 from streamzarr.supervisor.budget import RestartPolicy
 from streamzarr.supervisor.monitor import STOP_SIGNALS, Monitor
+from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerStatus
 from streamzarr.supervisor.spec import WorkerSpec
 
 
+@takes_options(SupervisionOptions)
 class Supervisor:
     """Keeps N worker processes running; restarts those that die or hang; ends them all in one deadline.
 
@@ -39,18 +41,11 @@ class Supervisor:
         What each worker runs.
     workers
         Number of processes.
-    max_restarts, within
-        The restart budget of each worker: so many restarts in so many seconds
-        (:class:`~streamzarr.supervisor.budget.RestartPolicy`).
-    hang_timeout
-        Seconds without a heartbeat after which a worker is killed and replaced; ``math.inf`` for never. Up to
-        its first heartbeat a worker has at least 60 s.
-    drain
-        Seconds that workers get to come to their end, and the default of :meth:`stop`.
     env
         Environment variables to add to this process's for the workers.
     stderr
         Where the workers' output goes, line by line after the worker's name; by default ``sys.stderr``.
+    {options}
 
     Raises
     ------
@@ -72,33 +67,26 @@ class Supervisor:
         spec: WorkerSpec,
         workers: int = 2,
         *,
-        max_restarts: int = 10,
-        within: float = 60.0,
-        hang_timeout: float = 60.0,
-        drain: float = 30.0,
         env: Mapping[str, str] | None = None,
         stderr: TextIO | None = None,
+        **options: Any,
     ) -> None:
-        if workers < 1:
-            raise ConfigError(f"workers is {workers}, expected 1 or more")
-        if not hang_timeout > 0:
-            raise ConfigError(f"hang_timeout is {hang_timeout} seconds, expected more than 0")
-        if not 0 <= drain < math.inf:
-            raise ConfigError(f"drain is {drain} seconds, expected a finite number, 0 or more")
+        workers = integer("workers", workers, minimum=1)
+        how = SupervisionOptions(**options)
         if not sys.executable:
             raise ConfigError("sys.executable is not set: no interpreter to run workers with")
-        self._drain = drain
+        self._drain = how.drain
         self._monitor = Monitor(
             spec,
             workers,
-            policy=RestartPolicy(max_restarts, within),
-            hang_timeout=hang_timeout,
-            drain=drain,
+            policy=RestartPolicy(how.max_restarts, how.within),
+            hang_timeout=how.hang_timeout,
+            drain=how.drain,
             env=env,
             stderr=stderr,
         )
         # A dropped pool drains in the background. At exit the monitor's own hook waits for it.
-        weakref.finalize(self, self._monitor.request_stop, drain).atexit = False
+        weakref.finalize(self, self._monitor.request_stop, how.drain).atexit = False
 
     def start(self) -> Self:
         """Start the workers; return when each has been spawned, ready or not.
