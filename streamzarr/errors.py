@@ -6,6 +6,15 @@ A message says what was got, what was expected, and where. Index errors stay
 
 from __future__ import annotations
 
+import signal
+import threading
+from typing import Final
+
+MAX_TEXT: Final = 4000
+"""Characters of an error's message, at most, in a line of text."""
+MAX_NAME: Final = 100
+"""Likewise of its class's name."""
+
 
 class StreamzarrError(Exception):
     """Base of all errors raised by streamzarr."""
@@ -96,3 +105,62 @@ class TransformError(StreamzarrError):
 
 class WorkerError(StreamzarrError):
     """A worker process died more often than its restart budget allows; names worker, exit and last words."""
+
+
+def describe(error: BaseException) -> str:
+    r"""Return any exception whatever as ``Class: message``, in one line of bounded length.
+
+    Exceptions are foreign code: their ``__str__`` may raise, return a gigabyte, or what has no bytes.
+
+    Examples
+    --------
+    >>> describe(ValueError("not a\nnumber")), describe(TimeoutError())
+    ('ValueError: not a number', 'TimeoutError')
+    """
+    message = " ".join(message_of(error, MAX_TEXT).split())
+    return f"{name_of(error)}: {message}" if message else name_of(error)
+
+
+def name_of(error: BaseException) -> str:
+    """Return the name of an exception's class, cut to `MAX_NAME` characters."""
+    # Not `type(error).__name__`: a metaclass may answer to that.
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    return _cut(name, MAX_NAME)
+
+
+def message_of(error: BaseException, limit: int) -> str:
+    """Return what an exception says, cut to `limit` characters, each of which can be encoded.
+
+    Examples
+    --------
+    >>> class Broken(Exception):
+    ...     def __str__(self):
+    ...         raise RuntimeError
+    >>> message_of(Broken(), 100)
+    '(its text cannot be had: str() raised RuntimeError)'
+    """
+    try:
+        text = str.__str__(str(error))  # a plain string, where `__str__` returned one of a class of its own
+    except BaseException as second:
+        if is_interrupt(second):
+            raise
+        text = f"(its text cannot be had: str() raised {name_of(second)})"
+    return _cut(text, limit)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether this is Ctrl-C as Python itself delivers it, which ends the program and not one message.
+
+    That is a ``KeyboardInterrupt`` on the main thread while SIGINT has Python's own handler. Whatever else a
+    user's function throws, ``SystemExit`` and ``CancelledError`` included, says that it failed.
+    """
+    return (
+        issubclass(type(error), KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return cut.encode(errors="backslashreplace").decode()

@@ -15,6 +15,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
+from streamzarr.errors import describe, is_interrupt
 from streamzarr.flow.clock import Clock
 from streamzarr.flow.demand import Credits, Room
 from streamzarr.flow.lane import Lane
@@ -81,7 +82,7 @@ def observe(
 
 def drive(lane: Lane, make: Callable[[Lane], Source], observer: ObserverBase[Batch]) -> None:
     """Run a chain to its end, then release everything, then tell the observer how it ended."""
-    failure: Exception | None = None
+    failure: BaseException | None = None
     source: Source | None = None
     with lane:
         try:
@@ -89,7 +90,9 @@ def drive(lane: Lane, make: Callable[[Lane], Source], observer: ObserverBase[Bat
             source.open()
             _pump(lane, source, observer)
             _finish(lane, source)
-        except Exception as error:  # noqa: BLE001 - handed on below, after everything is released
+        except BaseException as error:  # handed on below, after everything is released
+            if is_interrupt(error):
+                raise
             failure = error
         finally:
             lane.close()  # first: nothing may be settled any more while the source stores positions
@@ -99,8 +102,8 @@ def drive(lane: Lane, make: Callable[[Lane], Source], observer: ObserverBase[Bat
         observer.on_completed()
         return
     if lane.cancelled:
-        _log.warning("a chain that nobody watches any more failed at its end: %s", failure)
-    observer.on_error(failure)
+        _log.warning("a chain that nobody watches any more failed at its end: %s", describe(failure))
+    observer.on_error(failure)  # type: ignore[arg-type]  # Rx hands on whatever it is given
 
 
 def _pump(lane: Lane, source: Source, observer: ObserverBase[Batch]) -> None:
@@ -140,12 +143,14 @@ def _finish(lane: Lane, source: Source) -> None:
         lane.drain(None, lane.remaining, each_turn=source.turn)
 
 
-def _close(source: Source, failure: Exception | None) -> Exception | None:
+def _close(source: Source, failure: BaseException | None) -> BaseException | None:
     try:
         source.close()
-    except Exception as error:  # noqa: BLE001 - handed on by the caller
+    except BaseException as error:  # handed on by the caller
+        if is_interrupt(error):
+            raise
         if failure is None:
             return error
-        _log.warning("closing the source of a chain that failed: %s", error)
-        failure.add_note(f"closing the source failed as well: {error}")
+        _log.warning("closing the source of a chain that failed: %s", describe(error))
+        failure.add_note(f"closing the source failed as well: {describe(error)}")
     return failure

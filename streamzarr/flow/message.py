@@ -18,7 +18,7 @@ class Failure:
     """Why a message failed for good."""
 
     stage: str
-    error: Exception
+    error: BaseException
     attempts: int
     """How often `stage` tried it."""
 
@@ -71,7 +71,7 @@ class Message:
             self.claim,
         )
 
-    def fail(self, error: Exception, stage: str, attempts: int = 1) -> Message:
+    def fail(self, error: BaseException, stage: str, attempts: int = 1) -> Message:
         """Return a copy that has failed for good: later operators pass it on untouched."""
         return replace(self, failure=Failure(stage, error, attempts))
 

@@ -77,11 +77,11 @@ def run(
     if not CurrentThreadScheduler.singleton().schedule_required():
         raise ConfigError("run() was called from within a running chain; it would wait for itself")
     scope = Scope(stop or Stop())
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     ended = threading.Event()
     begun = time.monotonic()
 
-    def on_error(error: Exception) -> None:
+    def on_error(error: BaseException) -> None:
         errors.append(error)
         ended.set()
 

@@ -132,7 +132,7 @@ class _TopicSource:
         self._commit_at = self._keepalive_at = self._poll_at = 0.0
         self._poll_failures = 0
         self._typical_bytes: float | None = None
-        self._listener_error: Exception | None = None
+        self._listener_error: BaseException | None = None
 
     def open(self) -> None:
         self._consumer = self._broker.consumer(
@@ -289,7 +289,7 @@ class _TopicSource:
         """Keep an error of the chain until the poll is over: the consumer is not to blame for it."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - raised by _raise_from_listener
+        except BaseException as error:  # noqa: BLE001 - raised by _raise_from_listener
             self._listener_error = self._listener_error or error
 
     def _raise_from_listener(self) -> None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from streamzarr.errors import name_of
 from streamzarr.flow import Message
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Dead, Results, Task, Written, encode, task_of
@@ -77,7 +78,7 @@ class Settler:
                 letters.append(self._letter(message))
                 # By its headers, because a message that cannot be decoded may be a task all the same.
                 if (found := task_of(message.record.headers)) is not None:
-                    error = type(message.failure.error).__name__
+                    error = name_of(message.failure.error)
                     jobs[found[0]].dead.append(Dead(found[1], message.failure.attempts, error))
                 continue
             outcome: Outcome = message.data

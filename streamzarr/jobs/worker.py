@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
-from streamzarr.errors import QueueError, StreamzarrError, TransformError
+from streamzarr.errors import QueueError, StreamzarrError
 from streamzarr.flow import Demand, Message, Stop, from_topic, ops, run
 from streamzarr.jobs.execute import TargetChangedError, TaskExecutor
 from streamzarr.jobs.options import WorkerOptions
@@ -140,8 +140,6 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
                 if entry is not None and entry.cancelled:
                     return Outcome(task, None)
                 raise
-            except SystemExit as error:
-                raise TransformError(f"the transform ended the process, with code {error.code}") from error
 
         refreshed = 0.0
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple, Self, TypeAlias
 
-from streamzarr.errors import MessageError, QueueError
+from streamzarr.errors import MessageError, QueueError, message_of, name_of
 from streamzarr.queue.base import Broker, Headers, NewRecord, Record
 from streamzarr.queue.scan import scan
 
@@ -115,8 +115,8 @@ class DeadLetter:
             record.topic,
             record.partition,
             record.offset,
-            error_class=_cut(type(error).__name__, MAX_WORD_BYTES),
-            message=_cut(str(error), MAX_MESSAGE_BYTES),
+            error_class=_cut(name_of(error), MAX_WORD_BYTES),
+            message=_cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
             stage=_cut(stage, MAX_WORD_BYTES),
             attempts=attempts,
             first_seen=time.time_ns() // 1_000_000 if first_seen is None else first_seen,

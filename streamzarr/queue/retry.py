@@ -15,6 +15,7 @@ from streamzarr.errors import (
     StoreError,
     TopicNotFoundError,
     UnsupportedError,
+    is_interrupt,
 )
 
 
@@ -135,11 +136,16 @@ def is_transient(error: BaseException) -> bool:
     >>> is_transient(OSError(errno.ENOSPC, "disk full")), is_transient(ValueError("bad block"))
     (True, False)
     """
-    own_word = getattr(error, "transient", None)
-    if isinstance(own_word, bool):
-        return own_word
-    if isinstance(error, _PERMANENT):
+    try:
+        own_word = getattr(error, "transient", None)
+        if isinstance(own_word, bool):
+            return own_word
+        if isinstance(error, _PERMANENT):
+            return False
+        if isinstance(error, _TRANSIENT):
+            return True
+        return isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS
+    except BaseException as second:  # an exception is foreign code: looking at it may raise one more
+        if is_interrupt(second):
+            raise
         return False
-    if isinstance(error, _TRANSIENT):
-        return True
-    return isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, describe
 from streamzarr.supervisor.protocol import EXIT_CONFIG, EXIT_ERROR, one_line
 from streamzarr.supervisor.supervision import Supervision
 
@@ -35,7 +35,7 @@ def load_target(target: str, config: Mapping[str, Any]) -> Callable[..., object]
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module may raise anything while it is imported
-        reason = str(error) if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, ModuleNotFoundError) else describe(error)
         raise ConfigError(f"worker target {target!r} cannot be imported: {reason}") from error
     try:
         function = getattr(module, name)
@@ -69,7 +69,7 @@ def run_target(
         return _last_words(EXIT_CONFIG, one_line(str(error)), supervision, say)
     except Exception as error:
         _logger.exception("%s: worker ended by an error", supervision.name)
-        words = one_line(f"{type(error).__name__}: {error}")
+        words = one_line(describe(error))
         return _last_words(EXIT_ERROR, words, supervision, say)
     return 0
 

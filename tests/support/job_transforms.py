@@ -1,5 +1,6 @@
 """Transforms that tests submit; imported by name in test and worker processes."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -36,6 +37,52 @@ def deadly(block, *, value=0):
     """Kill the worker process, as a segmentation fault would, for the chunk that begins with `value`."""
     if int(block.flat[0]) == value:
         os.kill(os.getpid(), signal.SIGKILL)
+    return block + 1
+
+
+class Foreign(BaseException):
+    """An error of one's own, outside of ``Exception``, as some libraries have them."""
+
+
+class Mute(Exception):
+    """Cannot be shown, nor asked anything."""
+
+    def __str__(self):
+        raise KeyboardInterrupt
+
+    __repr__ = __str__
+
+    @property
+    def transient(self):
+        raise GeneratorExit
+
+
+def _cyclic():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    return first
+
+
+ERRORS = (
+    lambda: asyncio.CancelledError(),
+    lambda: KeyboardInterrupt(),
+    lambda: GeneratorExit(),
+    lambda: SystemExit(3),
+    lambda: Foreign("mine"),
+    lambda: Mute(),
+    lambda: ValueError("x" * 100_000_000),
+    lambda: ValueError("lone \ud800 surrogate"),
+    lambda: type("N" * 100_000, (Exception,), {})("a long name"),
+    lambda: _cyclic(),
+)
+"""All that a function can throw. Chunk number `n` of ``throw`` gets error number `n`."""
+
+
+@sz.transform
+def throw(block, *, size=1):
+    number = int(block.flat[0]) // size
+    if number < len(ERRORS):
+        raise ERRORS[number]()
     return block + 1
 
 

@@ -1,9 +1,10 @@
 """Operators on batches of messages, for ``.pipe()``, beside those of RxPY.
 
 Functions of the user see a message's `data`; hooks and sinks, which belong to the program around them, see
-the :class:`~streamzarr.flow.Message`. A function that raises fails its message; failed messages pass all
-later operators untouched and end in ``settle``. The chain breaks (``on_error``) only when the program around
-is at fault.
+the :class:`~streamzarr.flow.Message`. A function that raises fails its message, whatever the exception's
+class; failed messages pass all later operators untouched and end in ``settle``. The chain breaks
+(``on_error``) only when the program around is at fault. Ctrl-C alone ends a program: a ``KeyboardInterrupt``
+on the main thread while SIGINT has Python's own handler goes up through the chain.
 """
 
 from streamzarr.flow.ops.batching import batch

@@ -21,7 +21,7 @@ from typing import Any
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import ConfigError, StreamzarrError
+from streamzarr.errors import ConfigError, StreamzarrError, describe
 from streamzarr.flow.lane import Lane
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.ops.schedule import Job, Schedule
@@ -52,7 +52,8 @@ def dispatch(
     Parameters
     ----------
     fn
-        Runs in a worker thread. An exception fails this message only, or has it tried again.
+        Runs in a worker thread. An exception, of whatever class, fails this message only, or has it tried
+        again.
     workers
         Threads; they live from the chain's first message to its end.
     stage
@@ -114,19 +115,21 @@ class _Work:
             self.on_start(message)
         try:
             return message.with_data(self.fn(message.data), attempts), None
-        except Exception as error:  # noqa: BLE001 - bad data is a value (design §7 rule 5)
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class (design §7 rule 6)
             return self._judge(message.with_data(message.data, attempts), error)
         finally:
             if self.on_end is not None:
                 self.on_end(message)
 
-    def _judge(self, message: Message, error: Exception) -> tuple[Message, float | None]:
+    def _judge(self, message: Message, error: BaseException) -> tuple[Message, float | None]:
         delay = None
         if self.retry is not None and self.is_transient(error):
             delay = self.retry.delay(message.attempts, random.random())
         if delay is None:
             return message.fail(error, self.stage, message.attempts), None
-        _log.info("%s: attempt %d failed, again in %.1f s: %s", self.stage, message.attempts, delay, error)
+        _log.info(
+            "%s: attempt %d failed, again in %.1f s: %s", self.stage, message.attempts, delay, describe(error)
+        )
         return message, delay
 
 
@@ -181,7 +184,7 @@ class _Dispatch(Stage):
 
     def turn(self) -> None:
         if self._broken is not None:
-            what = f"{type(self._broken).__name__}: {self._broken}"
+            what = describe(self._broken)
             raise StreamzarrError(f"{self._work.stage}: a worker thread ended with {what}") from self._broken
         done = [self._done.popleft() for _ in range(len(self._done))]
         self.working -= len(done)

@@ -8,7 +8,7 @@ from typing import Any
 import reactivex.operators as rx
 from reactivex import Observable
 
-from streamzarr.errors import TransformError
+from streamzarr.errors import TransformError, is_interrupt
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Operator
 
@@ -31,8 +31,8 @@ def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Ope
             return message
         try:
             return fn(message)
-        except Exception as error:  # noqa: BLE001 - bad data is a value (design §7 rule 5)
-            return message.fail(error, stage)
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+            return _failed(message, error, stage)
 
     return rx.map(lambda batch: batch.with_messages([apply(message) for message in batch.messages]))
 
@@ -76,13 +76,13 @@ def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_bat
         if not live:
             return batch
         try:
-            values = fn([message.data for message in live])
+            values = list(fn([message.data for message in live]))
             if len(values) != len(live):
                 raise TransformError(
                     f"{stage} returned {len(values)} values for {len(live)} messages, expected as many"
                 )
-        except Exception as error:  # noqa: BLE001 - bad data is a value
-            changed = iter([message.fail(error, stage) for message in live])
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+            changed = iter([_failed(message, error, stage) for message in live])
         else:
             changed = iter([message.with_data(value) for message, value in zip(live, values, strict=True)])
         return batch.with_messages(
@@ -119,11 +119,18 @@ def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Oper
                     if predicate(message.data):
                         dropped.append(message)
                         continue
-                except Exception as error:  # noqa: BLE001 - bad data is a value
-                    message = message.fail(error, stage)
+                except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                    message = _failed(message, error, stage)
             kept.append(message)
         if dropped:
             batch.the_lane.settle(dropped, skipped=True)
         return batch.with_messages(kept)
 
     return operator
+
+
+def _failed(message: Message, error: BaseException, stage: str) -> Message:
+    """Return `message` failed by `error`: bad data is a value (design §7 rule 6), only Ctrl-C is not."""
+    if is_interrupt(error):
+        raise error
+    return message.fail(error, stage)

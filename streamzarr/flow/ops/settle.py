@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.errors import describe, is_interrupt
 from streamzarr.flow.lane import Lane
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Operator, Stage, staged
@@ -113,12 +114,14 @@ class _Sinking(Stage):
         if owned:
             try:
                 self._sink(owned)
-            except Exception as error:
+            except BaseException as error:
                 self._failures += 1
                 delay = self._retry.delay(self._failures, random.random())
-                if delay is None or not self._is_transient(error):
+                if delay is None or is_interrupt(error) or not self._is_transient(error):
                     raise
-                _log.warning("storing %d results failed, again in %.1f s: %s", len(owned), delay, error)
+                _log.warning(
+                    "storing %d results failed, again in %.1f s: %s", len(owned), delay, describe(error)
+                )
                 self._retry_at = self.lane.clock.now() + delay
                 return False
         self._failures, self._retry_at = 0, None

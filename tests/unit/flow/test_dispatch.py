@@ -179,14 +179,6 @@ def test_a_hook_that_raises_breaks_the_chain(hook):
     assert not alive("hook")
 
 
-def test_system_exit_in_a_worker_breaks_the_chain():
-    def fn(n):
-        raise SystemExit(3)
-
-    with pytest.raises(StreamzarrError, match="SystemExit: 3"):
-        go([1], ops.dispatch(fn))
-
-
 def test_alone_runs_while_nothing_else_does():
     running, overlaps, lock = set(), [], threading.Lock()
 

@@ -477,7 +477,7 @@ def test_a_commit_that_fails_after_the_subscriber_has_gone_is_logged(bench, capl
     bench.broker.faults["commit"] = lambda: (_ for _ in ()).throw(QueueError("broker is away"))
     chain = from_topic(bench.broker, "jobs", group="g", demand=Demand(1), clock=bench.clock)
     run(chain.pipe(ops.settle(), rx.take(1)))
-    assert "nobody watches any more failed at its end: broker is away" in caplog.text
+    assert "nobody watches any more failed at its end: QueueError: broker is away" in caplog.text
     assert bench.consumer.closed
 
 
