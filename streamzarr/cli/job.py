@@ -18,6 +18,7 @@ from streamzarr.cli.options import (
 from streamzarr.cli.output import age, duration, print_facts, print_json, print_line, print_table, size
 from streamzarr.cli.submit import follow, submit
 from streamzarr.errors import ConfigError
+from streamzarr.redact import redacted
 
 if TYPE_CHECKING:
     from streamzarr.jobs import JobReport
@@ -46,7 +47,7 @@ def status(id: str | None, broker: str, prefix: str, as_json: bool) -> None:  # 
             if as_json:
                 print_json(reports)
             else:
-                _print_jobs(reports, empty=f"no jobs on {broker}")
+                _print_jobs(reports, empty=f"no jobs on {redacted(broker)}")
             return
         with open_job(id, broker=opened, prefix=prefix) as handle:
             report = handle.progress()
@@ -72,7 +73,7 @@ def wait(id: str | None, broker: str, prefix: str, as_json: bool) -> None:  # no
         if id is None:
             jobs = list(read_register(opened, JobTopics(prefix)))
             if not jobs:
-                raise ConfigError(f"no jobs on {broker}")
+                raise ConfigError(f"no jobs on {redacted(broker)}")
             id = jobs[-1]  # noqa: A001
         follow(open_job(id, broker=opened, prefix=prefix), as_json=as_json)
 

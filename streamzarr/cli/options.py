@@ -12,6 +12,7 @@ import click
 
 from streamzarr.errors import ConfigError, QueueError
 from streamzarr.options import Option, number
+from streamzarr.redact import redacted
 
 if TYPE_CHECKING:
     from streamzarr.queue import Broker
@@ -173,7 +174,7 @@ def open_existing(url: str) -> Broker:
         path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
         if not path.exists():
             raise QueueError(
-                f"no broker at {url}: the file {path.absolute()} does not exist; "
+                f"no broker at {redacted(url)}: the file {path.absolute()} does not exist; "
                 "give --broker or STREAMZARR_BROKER, or start a worker or submit a job to make it"
             )
     return open_broker(url)

@@ -15,6 +15,7 @@ from streamzarr.cli.options import broker_option, examples, option_of, prefix_op
 from streamzarr.cli.output import counted
 from streamzarr.errors import StreamzarrError
 from streamzarr.options import options_of
+from streamzarr.redact import redacted
 
 if TYPE_CHECKING:
     from streamzarr.fleet import Fleet
@@ -112,7 +113,7 @@ def _announce(fleet: Fleet, broker: str, processes: int) -> None:
         return
     if fleet.ready:
         pids = ", ".join(str(each.pid) for each in fleet.status())
-        click.echo(f"ready: {counted(processes, 'worker')} ({pids}) on {without_secrets(broker)}", err=True)
+        click.echo(f"ready: {counted(processes, 'worker')} ({pids}) on {redacted(broker)}", err=True)
 
 
 def _tell(report: Report) -> None:
@@ -126,13 +127,3 @@ def _tell(report: Report) -> None:
     if not report.clean:
         raise Failure(f"{summary}; what was left is done again by the next workers")
     click.echo(summary, err=True)
-
-
-def without_secrets(url: str) -> str:
-    """Return a broker's URL as it may be shown: no user, no options.
-
-    >>> without_secrets("kafka://me:secret@broker:9092?sasl.password=x")
-    'kafka://broker:9092'
-    """
-    scheme, mark, rest = url.partition("?")[0].partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

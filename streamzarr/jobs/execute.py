@@ -25,6 +25,7 @@ from streamzarr.jobs.plan import Region, chunk_region, grid_shape, source_region
 from streamzarr.jobs.transforms import apply_transform
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.redact import redacted
 from streamzarr.stores import Store, is_below, open_store
 from streamzarr.zarr import Array, open_array
 
@@ -147,7 +148,8 @@ class TaskExecutor:
         for url in (stage.source, stage.target):
             if not any(is_below(url, root) for root in self.roots):
                 raise ConfigError(
-                    f"{url} is outside the roots of this worker ({', '.join(self.roots)}); "
+                    f"{redacted(url)} is outside the roots of this worker "
+                    f"({', '.join(map(redacted, self.roots))}); "
                     "start the worker with --root for it"
                 )
         source = open_array(stage.source, mode="r")

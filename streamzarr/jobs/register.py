@@ -95,6 +95,6 @@ def find_job(broker: Broker, topics: JobTopics, job: str) -> JobEntry:
         latest = ", ".join(list(jobs)[-3:]) or "none"
         found = "no job" if not matches else f"{len(matches)} jobs"
         raise ConfigError(
-            f"{found} with id {job!r} on {broker.url} (topic {topics.jobs}); the latest are: {latest}"
+            f"{found} with id {job!r} on {broker} (topic {topics.jobs}); the latest are: {latest}"
         )
     return jobs[matches[0]]

@@ -91,7 +91,7 @@ class Tracker:
             raise self.failure
         if self._position < end or self._heard < heard:
             raise self.error or QueueError(
-                f"{self._broker.url}: read {results} to offset {self._position}, {events} to {self._heard} "
+                f"{self._broker}: read {results} to offset {self._position}, {events} to {self._heard} "
                 f"in {timeout} s, expected {end} and {heard}"
             )
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
+from streamzarr.redact import redacted
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
@@ -202,12 +204,18 @@ class Consumer(Reader):
 
 
 class Broker(ABC):
-    """A connection to topics. Thread-safe, picklable by URL, opened with ``streamzarr.queue.open_broker``."""
+    """A connection to topics. Thread-safe, picklable by URL, opened with ``streamzarr.queue.open_broker``.
+
+    ``str()`` of a broker is its URL as it may be shown, for errors, logs and people.
+    """
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """The URL that opens this broker again."""
+        """The URL that opens this broker again; it may hold a password, so it is never shown."""
+
+    def __str__(self) -> str:
+        return redacted(self.url)
 
     @abstractmethod
     def create_topic(self, name: str, partitions: int = 1, *, exist_ok: bool = False) -> None:

@@ -249,7 +249,7 @@ class DeadLetterQueue:
                     entry = _entry(record)
                     if entry is not None and entry[0] == (partition, offset):
                         return entry[1]
-        raise QueueError(f"{self._broker.url}: {self._topic}[{partition}] has no letter at offset {offset}")
+        raise QueueError(f"{self._broker}: {self._topic}[{partition}] has no letter at offset {offset}")
 
     def replay(self, letters: Iterable[Entry]) -> int:
         """Send the originals to their topics again, mark them as replayed, and return how many.

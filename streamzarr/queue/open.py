@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from streamzarr.errors import ConfigError
 from streamzarr.queue.base import Broker
+from streamzarr.redact import redacted
+
+__all__ = ["open_broker", "redacted"]
 
 
 def open_broker(url: str) -> Broker:
@@ -39,10 +42,12 @@ def open_broker(url: str) -> Broker:
         try:
             import confluent_kafka  # noqa: F401
         except ImportError as error:
-            raise ConfigError(f"{url}: install Kafka's client: pip install 'streamzarr[kafka]'") from error
+            raise ConfigError(
+                f"{redacted(url)}: install Kafka's client: pip install 'streamzarr[kafka]'"
+            ) from error
         from streamzarr.queue.kafka import KafkaBroker
 
         return KafkaBroker(url)
     raise ConfigError(
-        f"broker {url!r}: unknown scheme {scheme!r}, expected sqlite:///path or kafka://host:port"
+        f"broker {redacted(url)!r}: unknown scheme {scheme!r}, expected sqlite:///path or kafka://host:port"
     )

@@ -49,7 +49,7 @@ def scan(
             elif time.monotonic() > deadline:
                 where = {number: last[number] for number in sorted(left)}
                 raise QueueError(
-                    f"{broker.url}: {topic} gave no record for {_PATIENCE:g} s, expected to reach {where}"
+                    f"{broker}: {topic} gave no record for {_PATIENCE:g} s, expected to reach {where}"
                 )
             yield from (record for record in records if record.offset < last[record.partition])
             # Positions, not records, tell the end: the last offsets may hold no record (transaction markers).

@@ -175,7 +175,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """The URL that opens this store again: ``file:///data/a.zarr``."""
+        """The URL that opens this store again: ``file:///data/a.zarr``. It stands in errors: no secrets."""
 
     @property
     @abstractmethod

@@ -93,7 +93,7 @@ class LocalStore(Store):
         url.reject_options(("fsync",))
         fsync = url.options.get("fsync", "true")
         if fsync not in ("true", "false"):
-            raise ConfigError(f"store URL {url}: option fsync is {fsync!r}, expected true or false")
+            raise ConfigError(f"store URL {url.shown}: option fsync is {fsync!r}, expected true or false")
         return cls(url.path, fsync=fsync == "true")
 
     @property

@@ -95,7 +95,7 @@ def _open(url: StoreURL) -> Store:
     factory = _registered.get(url.scheme) or _load_built_in(url.scheme) or _from_entry_point(url.scheme)
     if factory is None:
         raise ConfigError(
-            f"store URL {str(url)!r}: unknown scheme {url.scheme!r}, expected a path or one of "
+            f"store URL {url.shown!r}: unknown scheme {url.scheme!r}, expected a path or one of "
             + ", ".join(f"{scheme}://" for scheme in known_schemes())
         )
     return factory(url)

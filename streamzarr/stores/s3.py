@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, PreconditionFailedError, StoreError
+from streamzarr.redact import redacted
 from streamzarr.stores.base import (
     ByteRange,
     BytesLike,
@@ -101,6 +102,11 @@ class S3Store(Store):
     def __init__(self, bucket: str, prefix: str = "", config: S3Config | None = None) -> None:
         if not bucket or "/" in bucket:
             raise ConfigError(f"s3 bucket {bucket!r}: expected a name, as in s3://bucket/path")
+        if "@" in bucket:
+            raise ConfigError(
+                f"s3 bucket {redacted(f's3://{bucket}')!r}: expected a name without user information, "
+                "credentials are found by boto3"
+            )
         check_prefix(prefix)
         self._bucket = bucket
         self._prefix = prefix
@@ -113,7 +119,9 @@ class S3Store(Store):
         url.reject_options(("endpoint_url", "region", "profile", "anonymous"))
         anonymous = url.options.get("anonymous", "false")
         if anonymous not in ("true", "false"):
-            raise ConfigError(f"store URL {url}: option anonymous is {anonymous!r}, expected true or false")
+            raise ConfigError(
+                f"store URL {url.shown}: option anonymous is {anonymous!r}, expected true or false"
+            )
         config = S3Config(
             endpoint_url=url.options.get("endpoint_url"),
             region=url.options.get("region"),

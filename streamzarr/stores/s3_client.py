@@ -7,7 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from streamzarr.errors import StoreError, UnsupportedError
+from streamzarr.errors import ConfigError, StoreError, UnsupportedError
+from streamzarr.redact import redacted
 from streamzarr.stores.s3_direct import DirectReader
 
 MAX_CONNECTIONS = 64
@@ -30,6 +31,13 @@ class S3Config:
     """Profile of the AWS configuration files."""
     anonymous: bool = False
     """Sign nothing: public buckets."""
+
+    def __post_init__(self) -> None:
+        if self.endpoint_url and redacted(self.endpoint_url) != self.endpoint_url:
+            raise ConfigError(
+                f"s3 endpoint {redacted(self.endpoint_url)!r}: expected no user information and no secrets, "
+                "credentials are found by boto3"
+            )
 
 
 class S3Client:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from streamzarr.errors import ConfigError
+from streamzarr.redact import redacted
 from streamzarr.stores.key import check_prefix
 
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~"
@@ -31,6 +32,11 @@ class StoreURL:
     options: Mapping[str, str] = field(default_factory=dict)
     """What follows ``?``."""
 
+    @property
+    def shown(self) -> str:
+        """The URL for errors and people: what may be a secret is hidden."""
+        return redacted(str(self))
+
     def __str__(self) -> str:
         path = str(Path(self.path).absolute()) if self.scheme == "file" else self.path
         path = quote(path, safe=_SAFE_IN_PATH, errors="surrogateescape")
@@ -45,7 +51,7 @@ class StoreURL:
         for name in self.options:
             if name not in known:
                 expected = f"one of {', '.join(known)}" if known else "none"
-                raise ConfigError(f"store URL {self}: unknown option {name!r}, expected {expected}")
+                raise ConfigError(f"store URL {self.shown}: unknown option {name!r}, expected {expected}")
 
 
 def split_url(url: str | os.PathLike[str]) -> StoreURL:
@@ -67,28 +73,30 @@ def split_url(url: str | os.PathLike[str]) -> StoreURL:
     if not isinstance(text, str):
         raise TypeError(f"store URL: expected str, got {type(text).__name__}")
     if not text or "\0" in text:
-        raise ConfigError(f"store URL {text!r}: expected a path or scheme://...")
+        raise ConfigError(f"store URL {redacted(text)!r}: expected a path or scheme://...")
     scheme, mark, rest = text.partition("://")
     if not mark:
         return StoreURL("file", path=text)
     scheme = scheme.lower()
     if not scheme or not scheme.replace("+", "").replace("-", "").replace(".", "").isalnum():
-        raise ConfigError(f"store URL {text!r}: {scheme!r} is no scheme")
+        raise ConfigError(f"store URL {redacted(text)!r}: {scheme!r} is no scheme")
     rest, _, query = rest.partition("?")
     if "#" in rest or "#" in query:
-        raise ConfigError(f"store URL {text!r}: '#' must be written %23")
+        raise ConfigError(f"store URL {redacted(text)!r}: '#' must be written %23")
     authority, slash, path = rest.partition("/")
     path = unquote(path, errors="surrogateescape")
     if "\0" in path:
-        raise ConfigError(f"store URL {text!r}: the path holds NUL")
+        raise ConfigError(f"store URL {redacted(text)!r}: the path holds NUL")
     try:
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
-    except ValueError as error:
-        raise ConfigError(f"store URL {text!r}: expected ?name=value&name=value, got {query!r}") from error
+    except ValueError:  # which quotes what may be a secret
+        raise ConfigError(f"store URL {redacted(text)!r}: expected ?name=value&name=value") from None
     if scheme != "file":
         return StoreURL(scheme, authority, path.strip("/"), options)
     if authority not in ("", "localhost") or not slash:
-        raise ConfigError(f"store URL {text!r}: expected an absolute path, as in file:///data/a.zarr")
+        raise ConfigError(
+            f"store URL {redacted(text)!r}: expected an absolute path, as in file:///data/a.zarr"
+        )
     return StoreURL("file", path=f"/{path}", options=options)
 
 

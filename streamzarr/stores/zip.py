@@ -95,7 +95,7 @@ class ZipStore(Store):
         """Open ``zip:///path/a.zip``, or what lies in it: ``zip:///path/a.zip/level/0``."""
         url.reject_options()
         if url.authority:
-            raise ConfigError(f"store URL {url}: expected an absolute path, as in zip:///data/a.zip")
+            raise ConfigError(f"store URL {url.shown}: expected an absolute path, as in zip:///data/a.zip")
         path, inner = os.path.realpath(f"/{url.path}"), ""
         whole = path
         while path != "/" and not Path(path).exists():

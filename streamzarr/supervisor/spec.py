@@ -47,7 +47,7 @@ class WorkerSpec:
     """
 
     target: str
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     name: str = "worker"
 
     def __post_init__(self) -> None:

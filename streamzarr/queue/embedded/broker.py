@@ -25,6 +25,7 @@ from streamzarr.queue.embedded import log, presence
 from streamzarr.queue.embedded.consumer import EmbeddedConsumer, EmbeddedReader
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.embedded.producer import EmbeddedProducer
+from streamzarr.redact import redacted
 
 MAX_RECORD_BYTES: Final = 16 << 20
 BUSY_TIMEOUT: Final = 30.0
@@ -74,7 +75,7 @@ class EmbeddedBroker(Broker):
         self._busy_timeout = _number(url, options, "busy_timeout", float, BUSY_TIMEOUT)
         if options:
             raise ConfigError(
-                f"{url}: unknown option {min(options)!r}, expected max_record_bytes or busy_timeout"
+                f"{redacted(url)}: unknown option {min(options)!r}, expected max_record_bytes or busy_timeout"
             )
         self._database = self._open()
         self._database.version()  # a wrong path or file should be told now
@@ -107,7 +108,7 @@ class EmbeddedBroker(Broker):
                 log.create_topic(db, name, partitions)
                 groups_.replan_all(db)
         if existing and not (exist_ok and existing == partitions):
-            raise QueueError(f"{self.url}: topic {name!r} exists already, with {existing} partitions")
+            raise QueueError(f"{self}: topic {name!r} exists already, with {existing} partitions")
         presence.ring(self._database.live)
 
     def delete_topic(self, name: str) -> None:  # noqa: D102
@@ -147,11 +148,11 @@ class EmbeddedBroker(Broker):
                 state = partitions.get(number)
                 if state is None:
                     raise QueueError(
-                        f"{self.url}: topic {topic!r} has {len(partitions)} partitions, got {number}"
+                        f"{self}: topic {topic!r} has {len(partitions)} partitions, got {number}"
                     )
                 if not 0 <= offset <= state.next:
                     raise QueueError(
-                        f"{self.url}: {topic}[{number}] ends at {state.next}, cannot be cut at {offset}"
+                        f"{self}: {topic}[{number}] ends at {state.next}, cannot be cut at {offset}"
                     )
                 if offset > state.first:
                     log.trim(db, state, offset)
@@ -164,7 +165,7 @@ class EmbeddedBroker(Broker):
         return partitions
 
     def _no_topic(self, name: str) -> TopicNotFoundError:
-        return TopicNotFoundError(f"{self.url}: no topic {name!r}")
+        return TopicNotFoundError(f"{self}: no topic {name!r}")
 
     # ------------------------------------------------------------ groups
 
@@ -192,7 +193,7 @@ class EmbeddedBroker(Broker):
     # ------------------------------------------------------------ reading and writing
 
     def producer(self) -> Producer:  # noqa: D102
-        return EmbeddedProducer(self.url, self._open(), self._max_record_bytes)
+        return EmbeddedProducer(str(self), self._open(), self._max_record_bytes)
 
     def consumer(  # noqa: D102
         self,
@@ -209,11 +210,11 @@ class EmbeddedBroker(Broker):
                 "expected seconds above 0"
             )
         return EmbeddedConsumer(
-            self.url, self._open(), topics, group, listener, session_timeout, max_poll_interval
+            str(self), self._open(), topics, group, listener, session_timeout, max_poll_interval
         )
 
     def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:  # noqa: D102
-        return EmbeddedReader(self.url, self._open(), topic, start or {})
+        return EmbeddedReader(str(self), self._open(), topic, start or {})
 
     def close(self) -> None:  # noqa: D102
         self._database.close()
@@ -225,10 +226,10 @@ def _parse(url: str) -> tuple[str, dict[str, str]]:
     path = unquote(parts.path.removeprefix("/"))
     if parts.scheme != "sqlite" or parts.netloc or parts.fragment or not path or path == ":memory:":
         raise ConfigError(
-            f"{url!r}: expected sqlite:///relative.db or sqlite:////absolute.db, a file to share"
+            f"{redacted(url)!r}: expected sqlite:///relative.db or sqlite:////absolute.db, a file to share"
         )
     if Path(path).is_dir():
-        raise ConfigError(f"{url!r}: {path} is a directory, expected a file")
+        raise ConfigError(f"{redacted(url)!r}: {path} is a directory, expected a file")
     # Absolute, so that another process that opens the URL finds the same file from wherever it runs.
     # Resolved, because a symbolic link to the file has no bells beside it.
     return str(Path(path).resolve()), dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -244,5 +245,5 @@ def _number(url: str, options: dict[str, str], name: str, kind: type[_Number], d
     except ValueError:
         value = kind(0)
     if not value > 0:
-        raise ConfigError(f"{url}: {name}={text!r}, expected a number above 0")
+        raise ConfigError(f"{redacted(url)}: {name}={text!r}, expected a number above 0")
     return value

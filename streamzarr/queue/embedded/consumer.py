@@ -18,19 +18,19 @@ from streamzarr.queue.embedded.fetch import Fetcher
 class EmbeddedReader(Reader):
     """Reads all partitions of a topic. Owned by one thread; `poll` waits in the kernel, not in a loop."""
 
-    def __init__(self, url: str, database: Database, topic: str, start: Mapping[int, int]) -> None:
-        self._fetcher = Fetcher(url, database)
+    def __init__(self, where: str, database: Database, topic: str, start: Mapping[int, int]) -> None:
+        self._fetcher = Fetcher(where, database)
         self._database = database
-        self._process = _Process(url, "reader")
+        self._process = _Process(where, "reader")
         self._bell: presence.Doorbell | None = None
         self._version: tuple[int, int] | None = None
         with database.read() as db:
             partitions = log.partitions_of(db, topic)
         if not partitions:
-            raise TopicNotFoundError(f"{url}: no topic {topic!r}")
+            raise TopicNotFoundError(f"{where}: no topic {topic!r}")
         if unknown := sorted(start.keys() - partitions.keys()):
             raise QueueError(
-                f"{url}: topic {topic!r} has {len(partitions)} partitions, got start for {unknown}"
+                f"{where}: topic {topic!r} has {len(partitions)} partitions, got start for {unknown}"
             )
         self._fetcher.add(
             {
@@ -75,7 +75,7 @@ class EmbeddedConsumer(Consumer):
 
     def __init__(
         self,
-        url: str,
+        where: str,
         database: Database,
         topics: Sequence[str],
         group_name: str,
@@ -83,15 +83,15 @@ class EmbeddedConsumer(Consumer):
         session_timeout: float,
         max_poll_interval: float,
     ) -> None:
-        self._url = url
+        self._where = where
         self._database = database
         self._topics = tuple(dict.fromkeys(topics))
         self._group_name = group_name
         self._listener = listener
         self._session_timeout = session_timeout
         self._max_poll_interval = max_poll_interval
-        self._process = _Process(url, "consumer")
-        self._fetcher = Fetcher(url, database)
+        self._process = _Process(where, "consumer")
+        self._fetcher = Fetcher(where, database)
         self._version: tuple[int, int] | None = None
         self._next_check = 0.0
         self._closed = False
@@ -127,7 +127,7 @@ class EmbeddedConsumer(Consumer):
         if fenced:
             names = ", ".join(f"{topic}[{number}]" for topic, number in fenced)
             raise FencedError(
-                f"{self._url}: group {self._group_name!r}: {names} no longer belong to this consumer, "
+                f"{self._where}: group {self._group_name!r}: {names} no longer belong to this consumer, "
                 "nothing was committed for them"
             )
 
@@ -156,16 +156,14 @@ class EmbeddedConsumer(Consumer):
 
     def _ensure_usable(self) -> None:
         if self._closed:
-            raise QueueError(f"{self._url}: the consumer is closed")
+            raise QueueError(f"{self._where}: the consumer is closed")
         self._process.check()
 
     def _check_assigned(self, partitions: Sequence[TopicPartition] | Offsets) -> None:
         owned = self._fetcher.ids()
-        for partition in partitions:
-            if partition not in owned:
-                raise QueueError(
-                    f"{self._url}: {partition.topic}[{partition.partition}] is not assigned to this consumer"
-                )
+        for topic, number in partitions:
+            if (topic, number) not in owned:
+                raise QueueError(f"{self._where}: {topic}[{number}] is not assigned to this consumer")
 
     # ------------------------------------------------------------ membership
 
@@ -271,14 +269,14 @@ class EmbeddedConsumer(Consumer):
         with self._database.read() as db:
             missing = set(self._topics).difference(log.topic_names(db))
         if missing:
-            raise TopicNotFoundError(f"{self._url}: no topic {', '.join(map(repr, sorted(missing)))}")
+            raise TopicNotFoundError(f"{self._where}: no topic {', '.join(map(repr, sorted(missing)))}")
 
 
 class _Process:
     """Refuses use in a forked child: descriptors, membership and heartbeat are the parent's."""
 
-    def __init__(self, url: str, what: str) -> None:
-        self._url, self._what = url, what
+    def __init__(self, where: str, what: str) -> None:
+        self._where, self._what = where, what
         self._pid = os.getpid()
 
     def is_this(self) -> bool:
@@ -287,5 +285,5 @@ class _Process:
     def check(self) -> None:
         if not self.is_this():
             raise QueueError(
-                f"{self._url}: this {self._what} belongs to process {self._pid}, not to {os.getpid()}"
+                f"{self._where}: this {self._what} belongs to process {self._pid}, not to {os.getpid()}"
             )

@@ -35,7 +35,7 @@ class Fetcher:
     `refresh` must be called after the database has changed, or new records stay unseen.
     """
 
-    url: str
+    where: str
     database: Database
     paused: set[TopicPartition] = field(default_factory=set)
     _cursors: dict[TopicPartition, _Cursor] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Fetcher:
             ranges = log.ranges(db, [cursor.id for cursor in self._cursors.values()])
         for partition, cursor in self._cursors.items():
             if cursor.id not in ranges:
-                raise TopicNotFoundError(f"{self.url}: topic {partition.topic!r} was deleted")
+                raise TopicNotFoundError(f"{self.where}: topic {partition.topic!r} was deleted")
             cursor.first, cursor.end = ranges[cursor.id]
 
     def fetch(self, max_records: int) -> list[Record]:
@@ -134,13 +134,13 @@ class Fetcher:
         with self.database.read() as db:
             found = log.ranges(db, [cursor.id])
         if cursor.id not in found:
-            raise TopicNotFoundError(f"{self.url}: topic {partition.topic!r} was deleted")
+            raise TopicNotFoundError(f"{self.where}: topic {partition.topic!r} was deleted")
         cursor.first, cursor.end = found[cursor.id]
         if not cursor.first <= cursor.position <= cursor.end:
             raise self._out_of_range(partition, cursor)
 
     def _out_of_range(self, partition: TopicPartition, cursor: _Cursor) -> QueueError:
         return QueueError(
-            f"{self.url}: {partition.topic}[{partition.partition}] holds the offsets {cursor.first} to "
+            f"{self.where}: {partition.topic}[{partition.partition}] holds the offsets {cursor.first} to "
             f"{cursor.end}, position {cursor.position} is out of range: seek to where reading should go on"
         )

@@ -32,8 +32,8 @@ class EmbeddedProducer(Producer):
     After a fork the child starts empty: what was queued is the parent's to write.
     """
 
-    def __init__(self, url: str, database: Database, max_record_bytes: int) -> None:
-        self._url = url
+    def __init__(self, where: str, database: Database, max_record_bytes: int) -> None:
+        self._where = where
         self._database = database
         self._max_record_bytes = max_record_bytes
         self._turn = itertools.count(random.randrange(1 << 16))  # several producers spread keyless records
@@ -81,7 +81,7 @@ class EmbeddedProducer(Producer):
                 self._settled += waiting
                 self._buffered_bytes -= size
                 self._changed.notify_all()
-                raise QueueError(f"{self._url}: {unsettled} records not written within {timeout:g} s")
+                raise QueueError(f"{self._where}: {unsettled} records not written within {timeout:g} s")
             self._raise_refused()
 
     def close(self) -> None:  # noqa: D102
@@ -99,7 +99,7 @@ class EmbeddedProducer(Producer):
 
     def _ensure_open(self) -> None:
         if self._closed:
-            raise QueueError(f"{self._url}: the producer is closed")
+            raise QueueError(f"{self._where}: the producer is closed")
 
     # ------------------------------------------------------------ the sender's side
 
@@ -114,7 +114,7 @@ class EmbeddedProducer(Producer):
             if record.partition is not None:
                 number = record.partition
                 if not 0 <= number < count:
-                    raise QueueError(f"{self._url}: topic {topic!r} has {count} partitions, got {number}")
+                    raise QueueError(f"{self._where}: topic {topic!r} has {count} partitions, got {number}")
             elif key:
                 number = zlib.crc32(key) % count  # librdkafka's "consistent_random": both brokers agree
             else:
@@ -123,7 +123,7 @@ class EmbeddedProducer(Producer):
             data = log.encode_record(key, value, record.headers, timestamp)
             if len(data) > self._max_record_bytes:
                 raise MessageError(
-                    f"{self._url}: a record of {len(data)} bytes for topic {topic!r}, "
+                    f"{self._where}: a record of {len(data)} bytes for topic {topic!r}, "
                     f"expected at most {self._max_record_bytes} (max_record_bytes)"
                 )
             encoded.append((partitions[number], data, timestamp))
@@ -133,7 +133,7 @@ class EmbeddedProducer(Producer):
         with self._database.read() as db:
             partitions = [state.id for state in log.partitions_of(db, topic).values()]
         if not partitions:
-            raise TopicNotFoundError(f"{self._url}: no topic {topic!r}")
+            raise TopicNotFoundError(f"{self._where}: no topic {topic!r}")
         self._topics[topic] = partitions
         return partitions
 
@@ -182,14 +182,14 @@ class EmbeddedProducer(Producer):
         except StreamzarrError as error:
             return [(count, error)]
         except Exception as error:  # noqa: BLE001 - the sender must learn of it, and this thread must live
-            return [(count, QueueError(f"{self._url}: {type(error).__name__}: {error}"))]
+            return [(count, QueueError(f"{self._where}: {type(error).__name__}: {error}"))]
         presence.ring(self._database.live)
         return [self._refuse_missing(partition, pending[partition]) for partition in missing]
 
     def _refuse_missing(self, partition: int, pending: log.Pending) -> tuple[int, StreamzarrError]:
         name = next((topic for topic, ids in self._topics.items() if partition in ids), "?")
         self._topics.pop(name, None)  # it may be made again, with other partitions
-        return len(pending.records), TopicNotFoundError(f"{self._url}: topic {name!r} was deleted")
+        return len(pending.records), TopicNotFoundError(f"{self._where}: topic {name!r} was deleted")
 
 
 # The writer thread does not survive a fork, and what was queued is the parent's to write.

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streamzarr.errors import ConfigError
+from streamzarr.redact import redacted
 
 GroupProtocol: TypeAlias = Literal["classic", "consumer"]
 
@@ -108,14 +109,14 @@ class KafkaConfig:
             No host, a wrong port, an option that cannot be set by a URL.
         """
         parts = urlsplit(url)
-        where = f"kafka://{parts.netloc.rpartition('@')[2]}"
-        if parts.scheme != "kafka" or not parts.netloc or parts.path.strip("/") or parts.fragment:
-            raise ConfigError(f"{where}: expected kafka://host:9092[,host:9092][?option=value]")
-        if "@" in parts.netloc:
+        where = redacted(url).partition("?")[0]
+        if "@" in where:
             raise ConfigError(
                 f"{where}: user and password go into options, expected ?security.protocol=SASL_SSL"
                 "&sasl.mechanism=...&sasl.username=...&sasl.password=..."
             )
+        if parts.scheme != "kafka" or not parts.netloc or parts.path.strip("/") or parts.fragment:
+            raise ConfigError(f"{where}: expected kafka://host:9092[,host:9092][?option=value]")
         servers = ",".join(_server(where, each) for each in unquote(parts.netloc).split(","))
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         timeout = _seconds(where, "request_timeout", options.pop("request_timeout", None))
