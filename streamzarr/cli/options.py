@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import Field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from streamzarr.queue import Broker
 
 DEFAULT_BROKER = "sqlite:///streamzarr.db"
+MAX_DIGITS = 20
+"""Of an integer of 64 bits, with its sign."""
 
 broker_option = click.option(
     "--broker",
@@ -106,7 +110,11 @@ class Integers(click.ParamType[tuple[int, ...]]):
 
 
 class Assignment(click.ParamType[tuple[str, Any]]):
-    """``name=value``; the value is a number, true, false or null where it reads as one, else text."""
+    """``name=value``; the value is JSON where it reads as JSON, else text.
+
+    So ``1`` is an integer, ``1.0`` a float (as ``NaN``, ``Infinity`` and ``-Infinity`` are), ``true`` a bool,
+    ``null`` None, ``[3,3]`` a list, and ``"1"``, with its quotes, text.
+    """
 
     name = "NAME=VALUE"
 
@@ -119,10 +127,33 @@ class Assignment(click.ParamType[tuple[str, Any]]):
         if not mark or not name.isidentifier():
             self.fail(f"got {value!r}, expected name=value, as in offset=-273.15", param, ctx)
         try:
-            parsed = json.loads(text)
-        except ValueError:
+            parsed = json.loads(text, parse_float=_finite, parse_int=_digits)
+        except OverflowError:
+            self.fail(f"got {value!r}, a number that 64 bits do not hold", param, ctx)
+        except (ValueError, RecursionError):
             parsed = text
-        return name, parsed if isinstance(parsed, str | int | float | bool | None) else text
+        return name, parsed
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise OverflowError(text)
+    return value
+
+
+def _digits(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise OverflowError(text)
+    return int(text)
+
+
+def assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return assignments as a mapping; a name that is given twice is a mistake."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise click.UsageError(f"--param {twice[0]} is given {names.count(twice[0])} times")
+    return dict(pairs)
 
 
 class DType(click.ParamType[str]):

@@ -19,6 +19,7 @@ from streamzarr.cli.options import (
     Compressor,
     DType,
     Integers,
+    assigned,
     broker_option,
     examples,
     json_option,
@@ -105,11 +106,16 @@ def copy(**options: Any) -> None:
 @_job_options
 @click.option("--transform", required=True, metavar="NAME", help="Name of a transform that the workers know.")
 @click.option(
-    "--param", "params", type=Assignment(), multiple=True, help="A keyword for the transform; repeatable."
+    "--param",
+    "params",
+    type=Assignment(),
+    multiple=True,
+    help="A keyword for the transform; repeatable. What reads as JSON is that, in quotes it is text: "
+    "n=1, low=0.5, on=true, none=null, window=[3,3], high=Infinity, year='\"2020\"'; else text.",
 )
 def map_(params: tuple[tuple[str, Any], ...], **options: Any) -> None:
     """Apply a transform to every chunk of SOURCE and store the result as TARGET."""
-    _submit("map", params=dict(params), **options)
+    _submit("map", params=assigned(params), **options)
 
 
 @submit.command(

@@ -14,6 +14,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.jobs.downsample import check_method, downsampled_shape
 from streamzarr.jobs.execute import check_region, layout_of
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
+from streamzarr.jobs.params import encode_params
 from streamzarr.jobs.plan import chunk_region, source_region
 from streamzarr.jobs.register import JobEntry, append_event, find_job, new_job_id, read_register
 from streamzarr.jobs.target import TargetOptions, create_pyramid, create_target
@@ -134,7 +135,11 @@ def submit(
             stages = _pyramid(origin, target, factors, levels, method, missing, options)
         else:
             array = create_target(target, origin, options)
-            stages = [_stage(kind, origin, array, transform=transform, params=params or {}, missing=missing)]
+            stages = [
+                _stage(
+                    kind, origin, array, transform=transform, params=encode_params(params), missing=missing
+                )
+            ]
         submitted = Submitted(
             job=new_job_id(),
             kind=kind,

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.errors import ConfigError, TransformError
+from streamzarr.jobs.params import decode_params
+from streamzarr.jobs.wire import Params
 
 Transform = Callable[..., npt.NDArray[Any]]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,11 +86,14 @@ def known_transforms() -> list[str]:
 
 
 def apply_transform(
-    name: str, block: npt.NDArray[Any], params: dict[str, Any], dtype: np.dtype[Any]
+    name: str, block: npt.NDArray[Any], params: Params, dtype: np.dtype[Any]
 ) -> npt.NDArray[Any]:
-    """Return the transformed `block` as `dtype`; raises ``TransformError`` when the result does not fit."""
+    """Return the transformed `block` as `dtype`; raises ``TransformError`` when the result does not fit.
+
+    `params` are as a task carries them.
+    """
     function = find_transform(name)
-    result = np.asarray(function(block, **params))
+    result = np.asarray(function(block, **decode_params(params)))
     if result.shape != block.shape:
         raise TransformError(f"transform {name!r} returned shape {result.shape}, expected {block.shape}")
     if not np.can_cast(result.dtype, dtype, "same_kind"):

@@ -7,7 +7,7 @@ is untrusted when read back, so decoding is typed, bounded and runs no code.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -20,7 +20,8 @@ JobKind: TypeAlias = Literal["copy", "map", "downsample"]
 Operation: TypeAlias = Literal["copy", "map", "downsample"]
 Method: TypeAlias = Literal["mean", "nearest", "max"]
 Missing: TypeAlias = Literal["fill", "error"]
-Params: TypeAlias = dict[str, str | int | float | bool | None]
+Params: TypeAlias = dict[str, Any]
+"""Of a transform, as :mod:`streamzarr.jobs.params` encodes them."""
 
 JobId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -1,5 +1,7 @@
 """Parameter types, and what tables print."""
 
+import math
+
 import click
 import pytest
 
@@ -28,7 +30,16 @@ def test_what_are_no_integers(text):
         ("text=kelvin", "kelvin"),
         ('number_as_text="3"', "3"),
         ("equation=a=b", "a=b"),
-        ("list=[1]", "[1]"),
+        ("list=[1,2.5]", [1, 2.5]),
+        ("whole=1.0", 1.0),
+        ("exponent=1e3", 1000.0),
+        ("largest=18446744073709551615", 2**64 - 1),
+        ("least=-9223372036854775808", -(2**63)),
+        ("high=Infinity", math.inf),
+        ("low=-Infinity", -math.inf),
+        ("python=True", "True"),
+        ("words=nan", "nan"),
+        ("half=[1", "[1"),
         ("empty=", ""),
     ],
 )
@@ -36,6 +47,26 @@ def test_an_assignment(text, value):
     got = Assignment().convert(text, None, None)[1]
     assert got == value
     assert type(got) is type(value)
+
+
+def test_an_assignment_of_not_a_number():
+    assert math.isnan(Assignment().convert("x=NaN", None, None)[1])
+
+
+@pytest.mark.parametrize("text", ["x=1e999", "x=-1e999", f"x={10**30}", "x=" + "1" * 5000, f"x=[{10**30}]"])
+def test_a_number_that_would_become_another_one_is_refused(text):
+    with pytest.raises(click.BadParameter, match="64 bits"):
+        Assignment().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["x", "=1", "a b=1", "1a=1", ""])
+def test_what_is_no_assignment(text):
+    with pytest.raises(click.BadParameter, match="expected name=value"):
+        Assignment().convert(text, None, None)
+
+
+def test_deep_nesting_is_text():
+    assert Assignment().convert("x=" + "[" * 100_000, None, None)[1] == "[" * 100_000
 
 
 def test_a_dtype_is_told_in_numpys_short_form():
