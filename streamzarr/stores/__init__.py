@@ -32,7 +32,7 @@ from streamzarr.stores.memory import MemoryStore
 from streamzarr.stores.probe import probe_conditional_put
 from streamzarr.stores.readonly import ReadOnlyStore
 from streamzarr.stores.registry import StoreLike, known_schemes, open_store, register_store
-from streamzarr.stores.url import StoreURL, is_below, join_url, split_url
+from streamzarr.stores.url import StoreURL, is_below, join_url, overlaps, split_url
 from streamzarr.stores.zip import ZipStore
 from streamzarr.stores.zip_builder import ZipBuilder
 
@@ -59,6 +59,7 @@ __all__ = [
     "join_url",
     "known_schemes",
     "open_store",
+    "overlaps",
     "probe_conditional_put",
     "register_store",
     "resolve_range",

@@ -7,6 +7,7 @@ a text without ``://`` is a local path as it stands, with nothing decoded.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,6 +159,65 @@ def is_below(url: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
     except ConfigError:
         return False
     return _segments(inner.path, outer.path)
+
+
+def overlaps(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
+    """Tell whether one of two places contains the other, or may: what writes to one then changes the other.
+
+    Made for refusing, so that doubt is a yes. Local places are compared as the file system knows them, by
+    device and inode: through symbolic links, bind mounts and ``..``; what is not there yet by its name below
+    what is. What lies in a local file, as an archive does, is that file. Elsewhere scheme, authority and path
+    alone count: one server has several addresses, so the options tell nothing apart.
+
+    Examples
+    --------
+    >>> overlaps("/base/a.zarr", "file:///base"), overlaps("/base/a.zarr", "/base/../base/b.zarr")
+    (True, False)
+    >>> overlaps("zip:///base/a.zip/level/0", "/base/a.zip"), overlaps("s3://lab/a?region=eu", "s3://lab/a/b")
+    (True, True)
+    """
+    first, second = split_url(a), split_url(b)
+    if _is_local(first) and _is_local(second):
+        one, other = (os.path.realpath(_local_path(url)) for url in (first, second))
+        return _holds(one, other) or _holds(other, one)
+    if first.scheme != second.scheme or _host(first) != _host(second):
+        return False
+    one, other = (posixpath.normpath(f"/{url.path.strip('/')}") for url in (first, second))
+    return _segments(one, other) or _segments(other, one)
+
+
+def _is_local(url: StoreURL) -> bool:
+    """Tell whether `url` is a path of this machine; other schemes than ``file`` say so by naming no host."""
+    return not url.authority and url.scheme != "memory"
+
+
+def _local_path(url: StoreURL) -> str:
+    return url.path if url.scheme == "file" else f"/{url.path}"
+
+
+def _host(url: StoreURL) -> str:
+    """Return the authority as far as it names a place: not the user, and host names in one case."""
+    return url.authority if url.scheme == "memory" else url.authority.rpartition("@")[2].lower()
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Tell whether the absolute path `outer` is `inner` or a directory above it."""
+    wanted = _identity(outer)
+    return any(_identity(str(path)) == wanted for path in (Path(inner), *Path(inner).parents))
+
+
+def _identity(path: str) -> tuple[int, int, tuple[str, ...]]:
+    """Return device and inode of the nearest part of `path` that is there, and the names below it."""
+    here, names = Path(path), tuple[str, ...]()
+    while True:
+        try:
+            status = here.stat()
+        except OSError:
+            if here == here.parent:
+                raise
+            here, names = here.parent, (here.name, *names)
+        else:
+            return status.st_dev, status.st_ino, names
 
 
 def _segments(inner: str, outer: str) -> bool:

@@ -118,6 +118,7 @@ def array_reads_and_writes(tmp_path):
     z.resize((4, 6))
     assert z.chunk_key((0, 1)) == "c/0/1"
     z.write_chunk((0, 1), np.ones((2, 3), int))
+    assert z.chunk_etag((0, 1)) == z.store.head(z.chunk_key((0, 1))).etag
     assert z.has_chunk((0, 1))
     assert z.read_chunk((0, 1)).all()
     z.delete_chunk((0, 1))
@@ -319,6 +320,7 @@ def names_of_stores(tmp_path):
     assert stores.open_store("memory://x").url == "memory://x"
     assert stores.join_url("memory://x", "a") == "memory://x/a"
     assert stores.is_below("memory://x/a", "memory://x")
+    assert stores.overlaps("memory://x", "memory://x/a")
     stores.check_key("a/b")
     stores.check_prefix("")
     assert stores.resolve_range(stores.SuffixRequest(2), 5) == (3, 5)

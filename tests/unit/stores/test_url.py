@@ -3,7 +3,7 @@ import os
 import pytest
 
 from streamzarr.errors import ConfigError
-from streamzarr.stores import LocalStore, MemoryStore, is_below, join_url, open_store, split_url
+from streamzarr.stores import LocalStore, MemoryStore, is_below, join_url, open_store, overlaps, split_url
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,64 @@ def test_is_below_local(tmp_path, monkeypatch):
     assert not is_below("base/../x", base)
     assert not is_below("memory://base", base)
     assert os.path.exists(base)
+
+
+OVERLAPS_ELSEWHERE = [
+    ("s3://lab/a", "s3://lab/a", True),
+    ("s3://lab/a", "s3://lab/a/b", True),
+    ("s3://lab", "s3://lab/a/b", True),
+    ("s3://lab/ab", "s3://lab/a", False),
+    ("s3://lab/a/c", "s3://lab/a/b", False),
+    ("s3://laboratory/a", "s3://lab/a", False),
+    ("gs://lab/a", "s3://lab/a", False),
+    ("S3://lab/a/", "s3://lab//a", True),
+    ("s3://lab/%61", "s3://lab/a", True),
+    ("s3://lab/x/../a", "s3://lab/./a", True),
+    ("s3://lab/a?region=x&endpoint_url=http://h", "s3://lab/a?endpoint_url=http://h&region=x", True),
+    ("s3://lab/a?endpoint_url=http://localhost:9000", "s3://lab/a?endpoint_url=http://127.0.0.1:9000/", True),
+    ("redis://user:word@HOST:6379/0", "redis://host:6379/0", True),
+    ("memory://m", "memory://m/a", True),
+    ("memory://m", "memory://M", False),
+    ("memory://m", "/m", False),
+    ("s3://lab/a", "/lab/a", False),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "expected"), OVERLAPS_ELSEWHERE)
+def test_overlaps_elsewhere(a, b, expected):
+    assert overlaps(a, b) is expected
+    assert overlaps(b, a) is expected
+
+
+def test_overlaps_through_links_and_file_systems_names(tmp_path, monkeypatch):
+    base = tmp_path / "base"
+    (base / "sub").mkdir(parents=True)
+    (base / "in").symlink_to(base / "sub")
+    (tmp_path / "alias").symlink_to(base)
+    (tmp_path / "dangling").symlink_to(base / "new")
+    (base / "a.zip").write_bytes(b"")
+    (tmp_path / "other.zip").hardlink_to(base / "a.zip")
+    monkeypatch.chdir(tmp_path)
+    for a, b in (
+        (tmp_path / "alias" / "new", base / "new" / "deep"),
+        (tmp_path / "dangling", base / "new"),
+        (base / "in" / "a", base / "sub"),
+        (base / "in" / ".." / "x", f"file://{base}/x"),
+        ("base/new", f"FILE://localhost{tmp_path}/alias/%6eew/"),
+        (f"zip://{base}/a.zip", base),
+        (f"zip://{base}/a.zip/level/0", base / "a.zip"),
+        (f"zip://{tmp_path}/alias/a.zip", f"ZIP://{base}/a.zip/level"),
+        (tmp_path / "other.zip", base / "a.zip"),
+        (f"sqlite://{base}/queue.db", tmp_path / "alias"),
+        ("/", base),
+    ):
+        assert overlaps(a, b), (a, b)
+        assert overlaps(b, a), (a, b)
+    for a, b in (
+        (base / "in" / "a", base / "sub" / "b"),
+        (tmp_path / "base-evil", base),
+        (f"zip://{base}/a.zip/0", f"zip://{base}/a.zip/1"),
+        (f"zip://{base}/a.zip", base / "sub"),
+    ):
+        assert not overlaps(a, b), (a, b)
+        assert not overlaps(b, a), (a, b)
