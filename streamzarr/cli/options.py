@@ -6,9 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import Field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.parse import unquote
 
 import click
 
@@ -199,13 +197,11 @@ def open_existing(url: str) -> Broker:
     streamzarr.errors.QueueError
         The embedded broker's file does not exist, or the broker cannot be reached.
     """
-    from streamzarr.queue import open_broker
+    from streamzarr.queue.open import local_file, open_broker
 
-    if url.startswith("sqlite:///"):
-        path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
-        if not path.exists():
-            raise QueueError(
-                f"no broker at {redacted(url)}: the file {path.absolute()} does not exist; "
-                "give --broker or STREAMZARR_BROKER, or start a worker or submit a job to make it"
-            )
+    if (path := local_file(url)) is not None and not path.exists():
+        raise QueueError(
+            f"no broker at {redacted(url)}: the file {path.absolute()} does not exist; "
+            "give --broker or STREAMZARR_BROKER, or start a worker or submit a job to make it"
+        )
     return open_broker(url)

@@ -158,24 +158,22 @@ def _submit(
     **options: Any,
 ) -> None:
     from streamzarr.jobs import submit as submit_job
-    from streamzarr.queue import open_broker
 
-    with open_broker(broker) as opened:
-        handle = submit_job(
-            kind,  # type: ignore[arg-type]
-            source,
-            target,
-            broker=opened,
-            prefix=prefix,
-            chunks=None if chunks is None else _one_or_all(chunks),
-            zarr_format=None if zarr_format is None else int(zarr_format),  # type: ignore[arg-type]
-            max_lag=max_lag,
-            **options,
-        )
-        if not detach:
-            follow(handle, as_json=as_json)
-            return
-        handle.close()
+    handle = submit_job(
+        kind,  # type: ignore[arg-type]
+        source,
+        target,
+        broker=broker,
+        prefix=prefix,
+        chunks=None if chunks is None else _one_or_all(chunks),
+        zarr_format=None if zarr_format is None else int(zarr_format),  # type: ignore[arg-type]
+        max_lag=max_lag,
+        **options,
+    )
+    if not detach:
+        follow(handle, as_json=as_json)
+        return
+    handle.close()
     _detach(handle.id, broker=broker, prefix=prefix, max_lag=max_lag, as_json=as_json)
 
 

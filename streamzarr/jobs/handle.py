@@ -18,6 +18,7 @@ from streamzarr.jobs.report import JobReport, JobState, state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
 from streamzarr.jobs.wire import Cancelled, Resumed
+from streamzarr.options import Option, number
 from streamzarr.queue.base import Broker
 
 DEFAULT_MAX_LAG = 2000
@@ -102,9 +103,13 @@ class JobHandle:
 
         Raises
         ------
+        streamzarr.errors.ConfigError
+            `timeout` is no number of seconds.
         streamzarr.errors.StreamzarrError
             Emission failed for good, e.g. the broker is gone; :meth:`resume` goes on from there.
         """
+        if timeout is not None:
+            timeout = number("timeout", timeout, Option("", minimum=0, infinite=True))
         deadline = None if timeout is None else time.monotonic() + timeout
         with progress_sink(progress) as show:
             while True:

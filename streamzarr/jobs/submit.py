@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
-
-from streamzarr.errors import ConfigError
-from streamzarr.jobs.downsample import check_method, downsampled_shape
-from streamzarr.jobs.execute import check_region, layout_of
+from streamzarr.jobs.check import check_request
+from streamzarr.jobs.claim import check_target, claim, settle_rivals
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
-from streamzarr.jobs.params import encode_params
-from streamzarr.jobs.plan import chunk_region, source_region
-from streamzarr.jobs.register import JobEntry, append_event, find_job, new_job_id, read_register
-from streamzarr.jobs.target import TargetOptions, create_pyramid, create_target
+from streamzarr.jobs.places import check_places
+from streamzarr.jobs.register import JobEntry, append_event, find_job
+from streamzarr.jobs.stages import Rehearsal, make_stages, registration
 from streamzarr.jobs.topics import DEFAULT_PREFIX, JobTopics
-from streamzarr.jobs.wire import (
-    Cancelled,
-    JobKind,
-    Method,
-    Missing,
-    Operation,
-    Params,
-    Stage,
-    Submitted,
-    encode,
-)
-from streamzarr.limits import DEFAULT_LIMITS
+from streamzarr.jobs.wire import JobKind, Method, Missing
+from streamzarr.options import integer, text
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import Broker
-from streamzarr.stores import is_below
-from streamzarr.zarr import Array, open_array
-
-TASK_OVERHEAD = 4096
-"""Bytes of a task message and its headers beside the stage, at most."""
+from streamzarr.stores import open_store
+from streamzarr.zarr import open_array
 
 
 def submit(
@@ -47,10 +28,10 @@ def submit(
     *,
     broker: str | Broker,
     transform: str | None = None,
-    params: Params | None = None,
-    factor: int | Sequence[int] = 2,
-    levels: int = 2,
-    method: Method = "mean",
+    params: Mapping[str, Any] | None = None,
+    factor: int | Sequence[int] | None = None,
+    levels: int | None = None,
+    method: Method | None = None,
     chunks: int | Sequence[int] | None = None,
     dtype: Any = None,
     shards: int | Sequence[int] | None = None,
@@ -64,6 +45,9 @@ def submit(
 ) -> JobHandle:
     """Create the target of a chunk job and begin to send its tasks to the workers.
 
+    All that can be checked is checked first: a call that fails has changed nothing. One that was killed has
+    registered the job, which :func:`resume` carries on, or it has not, and the same call again begins anew.
+
     Parameters
     ----------
     kind
@@ -76,10 +60,12 @@ def submit(
     broker
         URL such as ``sqlite:///queue.db`` or ``kafka://host:9092``, or an open broker.
     transform, params
-        For ``map``: a registered name, and the keywords to call it with.
+        For ``map``: a registered name, and the keywords to call it with: text, numbers, booleans, None and
+        lists of these. They arrive exactly as given, NaN and infinities too.
     factor, levels, method
-        For ``downsample``: factor for each axis (or one for all), number of arrays in the group with the full
-        size one, and ``mean``, ``nearest`` or ``max``; see :func:`streamzarr.jobs.downsample.downsample`.
+        For ``downsample``: factor for each axis (or one for all; 2), number of arrays in the group with the
+        full size one (2), and ``mean``, ``nearest`` or ``max`` (``mean``); see
+        :func:`streamzarr.jobs.downsample.downsample`.
     chunks, dtype, shards, compressors, zarr_format, attributes
         How the target is stored; what is not given is taken from the source, shards only together with
         chunks. ``compressors`` takes what :func:`streamzarr.create_array` takes. In a sharded target each
@@ -102,7 +88,7 @@ def submit(
     Raises
     ------
     streamzarr.errors.ConfigError
-        The options do not fit together or the source.
+        The options do not fit together or the source; or source and target overlap.
     streamzarr.errors.NodeNotFoundError, streamzarr.errors.NodeExistsError
         There is no source, or there is a target.
     streamzarr.errors.LimitExceededError
@@ -123,31 +109,45 @@ def submit(
     2
     """
     topics = JobTopics(prefix)
-    origin = open_array(source, mode="r")
-    _check(kind, origin, transform, factor, levels, method)
-    options = TargetOptions(chunks, shards, dtype, compressors, zarr_format, attributes, overwrite)
+    max_lag = integer("max_lag", max_lag, minimum=1)
+    queue = broker.url if isinstance(broker, Broker) else text("broker", broker)
+    request = check_request(
+        kind,
+        source,
+        target,
+        missing=missing,
+        options={
+            "chunks": chunks,
+            "shards": shards,
+            "dtype": dtype,
+            "compressors": compressors,
+            "zarr_format": zarr_format,
+            "attributes": attributes,
+            "overwrite": overwrite,
+        },
+        transform=transform,
+        params=params,
+        factor=factor,
+        levels=levels,
+        method=method,
+    )
+    check_places(request.source, request.target, queue)
+    origin = open_array(request.source, mode="r")
+    store = open_store(request.target)
+    # In memory first: what cannot be made fails here, and what will be made is known.
+    rehearsal = Rehearsal(store.url)
+    registration(request, make_stages(request, origin, rehearsal), results_from=0)
+    documents = {key: rehearsal.get(key) for key in rehearsal.list()}
+    replaces = check_target(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
         topics.ensure(opened)
-        if overwrite:
-            _cancel_earlier(opened, topics, target)
-        if kind == "downsample":
-            factors = _factors(factor, origin.ndim)
-            stages = _pyramid(origin, target, factors, levels, method, missing, options)
-        else:
-            array = create_target(target, origin, options)
-            stages = [
-                _stage(
-                    kind, origin, array, transform=transform, params=encode_params(params), missing=missing
-                )
-            ]
-        submitted = Submitted(
-            job=new_job_id(),
-            kind=kind,
-            stages=tuple(stages),
-            created=time.time_ns() // 1_000_000,
-            results_from=opened.describe(topics.results).end[0],
-        )
+        since = opened.describe(topics.jobs).end
+        if replaces:
+            claim(request, opened, topics)
+        stages = make_stages(request, origin, store, overwrite=replaces)
+        submitted = registration(request, stages, opened.describe(topics.results).end[0])
         append_event(opened, topics, submitted)
+        settle_rivals(opened, topics, since, submitted, request)
         handle = JobHandle(
             opened, topics, JobEntry(submitted), max_lag=max_lag, owns_broker=isinstance(broker, str)
         )
@@ -175,7 +175,9 @@ def open_job(job: str, *, broker: str | Broker, prefix: str = DEFAULT_PREFIX) ->
     """
     topics = JobTopics(prefix)
     with _opened(broker) as (opened, keep):
-        handle = JobHandle(opened, topics, find_job(opened, topics, job), owns_broker=isinstance(broker, str))
+        handle = JobHandle(
+            opened, topics, find_job(opened, topics, text("job", job)), owns_broker=isinstance(broker, str)
+        )
         try:
             handle.catch_up()
         except BaseException:
@@ -205,11 +207,12 @@ def resume(
         The broker cannot be reached.
     """
     topics = JobTopics(prefix)
+    max_lag = integer("max_lag", max_lag, minimum=1)
     with _opened(broker) as (opened, keep):
         handle = JobHandle(
             opened,
             topics,
-            find_job(opened, topics, job),
+            find_job(opened, topics, text("job", job)),
             max_lag=max_lag,
             owns_broker=isinstance(broker, str),
         )
@@ -226,76 +229,6 @@ def resume(
 def _opened(broker: str | Broker) -> Iterator[tuple[Broker, Callable[[], object]]]:
     """Yield the broker, and what to call when somebody else will close it; else one opened here is closed."""
     with ExitStack() as stack:
-        if isinstance(broker, str):
+        if not isinstance(broker, Broker):
             broker = stack.enter_context(open_broker(broker))
         yield broker, stack.pop_all
-
-
-def _cancel_earlier(broker: Broker, topics: JobTopics, target: str) -> None:
-    """Cancel the jobs that write to `target`: their queued tasks must not touch what takes its place."""
-    for entry in read_register(broker, topics).values():
-        job = entry.submitted
-        if not entry.cancelled and any(is_below(stage.target, target) for stage in job.stages):
-            append_event(broker, topics, Cancelled(job.job))
-
-
-def _pyramid(
-    source: Array,
-    target: str,
-    factors: tuple[int, ...],
-    levels: int,
-    method: Method,
-    missing: Missing,
-    options: TargetOptions,
-) -> list[Stage]:
-    """Create the arrays of a multiscale group; return a stage for each, every one from the one before."""
-    shapes = [tuple(source.shape)]
-    for _ in range(levels - 1):
-        shapes.append(downsampled_shape(shapes[-1], factors))
-    arrays = create_pyramid(target, source, shapes, factors, method, options)
-    stages = [_stage("copy", source, arrays[0], missing=missing)]
-    for above, level in pairwise(arrays):
-        stage = _stage("downsample", above, level, factor=factors, method=method)
-        first = chunk_region(stage.layout, (0,) * level.ndim)
-        check_region(above, source_region(first, factors, above.shape), DEFAULT_LIMITS)
-        stages.append(stage)
-    return stages
-
-
-def _check(
-    kind: str, source: Array, transform: str | None, factor: int | Sequence[int], levels: int, method: Method
-) -> None:
-    if kind not in ("copy", "map", "downsample"):
-        raise ConfigError(f"unknown kind of job {kind!r}, expected copy, map or downsample")
-    if (transform is not None) != (kind == "map"):
-        raise ConfigError(
-            f"a {kind} job {'needs' if kind == 'map' else 'takes no'} transform=, got {transform!r}"
-        )
-    if kind == "downsample":
-        if levels < 1:
-            raise ConfigError(f"levels must be at least 1, got {levels}")
-        if method not in ("mean", "nearest", "max"):
-            raise ConfigError(f"unknown method {method!r}, expected mean, nearest or max")
-        _factors(factor, source.ndim)
-        check_method(method, source.dtype)
-
-
-def _factors(factor: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    factors = (
-        (int(factor),) * ndim if isinstance(factor, (int, np.integer)) else tuple(int(f) for f in factor)
-    )
-    if len(factors) != ndim or any(f < 1 for f in factors):
-        raise ConfigError(
-            f"factor must be one positive integer, or one for each of {ndim} axes, got {factor!r}"
-        )
-    return factors
-
-
-def _stage(operation: Operation, source: Array, target: Array, **how: Any) -> Stage:
-    stage = Stage(operation=operation, source=source.url, target=target.url, layout=layout_of(target), **how)
-    if (size := len(encode(stage))) > DEFAULT_LIMITS.max_task_bytes - TASK_OVERHEAD:
-        raise ConfigError(
-            f"each task would be a message of {size} bytes, "
-            f"expected at most {DEFAULT_LIMITS.max_task_bytes}; give the transform smaller params"
-        )
-    return stage

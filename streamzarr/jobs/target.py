@@ -10,6 +10,7 @@ import numpy as np
 
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.wire import Method
+from streamzarr.stores import StoreLike
 from streamzarr.zarr import Array, create_array, create_group
 from streamzarr.zarr.grids.grid import RegularChunks
 
@@ -27,7 +28,7 @@ class TargetOptions:
     overwrite: bool = False
 
 
-def create_target(target: str, source: Array, options: TargetOptions) -> Array:
+def create_target(target: StoreLike, source: Array, options: TargetOptions) -> Array:
     """Create the array of a copy or map job; raises ``NodeExistsError`` unless ``overwrite``."""
     return create_array(
         target,
@@ -39,7 +40,7 @@ def create_target(target: str, source: Array, options: TargetOptions) -> Array:
 
 
 def create_pyramid(
-    target: str,
+    target: StoreLike,
     source: Array,
     shapes: Sequence[tuple[int, ...]],
     factor: Sequence[int],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from streamzarr.errors import ConfigError
 from streamzarr.queue.base import Broker
 from streamzarr.queue.deadletter import dead_letter_topic
 
 DEFAULT_PREFIX = "streamzarr"
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,200}")
 DEFAULT_PARTITIONS = 16
 """Partitions of a new tasks topic: the most worker processes that can share it."""
 
@@ -16,6 +19,11 @@ DEFAULT_PARTITIONS = 16
 class JobTopics:
     """Names of the topics and the consumer group of one set of workers.
 
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The prefix can begin no topic's name.
+
     Examples
     --------
     >>> JobTopics("lab").tasks
@@ -23,6 +31,12 @@ class JobTopics:
     """
 
     prefix: str = DEFAULT_PREFIX
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
+            raise ConfigError(
+                f"prefix is {self.prefix!r:.80}, expected 1 to 200 letters, digits, '.', '_' or '-'"
+            )
 
     @property
     def tasks(self) -> str:

@@ -29,6 +29,9 @@ Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Axes: TypeAlias = Annotated[tuple[Count, ...], Meta(max_length=DEFAULT_LIMITS.max_ndim)]
 PositiveAxes: TypeAlias = Annotated[tuple[Positive, ...], Meta(max_length=DEFAULT_LIMITS.max_ndim)]
 
+MAX_STAGES = 64
+"""Of one job."""
+
 JOB_HEADER = "streamzarr.job"
 TASK_HEADER = "streamzarr.task"
 
@@ -112,7 +115,7 @@ class Submitted(msgspec.Struct, frozen=True, tag="submitted"):
 
     job: JobId
     kind: JobKind
-    stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=64)]
+    stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=MAX_STAGES)]
     created: Count
     """Milliseconds since the epoch."""
     results_from: Count

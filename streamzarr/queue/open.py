@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import unquote
+
 from streamzarr.errors import ConfigError
 from streamzarr.queue.base import Broker
 from streamzarr.redact import redacted
@@ -51,3 +54,14 @@ def open_broker(url: str) -> Broker:
     raise ConfigError(
         f"broker {redacted(url)!r}: unknown scheme {scheme!r}, expected sqlite:///path or kafka://host:port"
     )
+
+
+def local_file(url: str) -> Path | None:
+    """Return the file that holds the broker of `url`, there or not; None where a server does.
+
+    >>> local_file("sqlite:///queue%201.db?busy_timeout=5"), local_file("kafka://host:9092")
+    (PosixPath('queue 1.db'), None)
+    """
+    if not url.startswith("sqlite:///"):
+        return None
+    return Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))

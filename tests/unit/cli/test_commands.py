@@ -76,7 +76,19 @@ def assert_one_sentence(result, code=2):
         (["tree", "a.zarr"], "a.zarr is an array, expected a group"),
         (["job", "submit", "copy", "a.zarr"], "missing argument 'TARGET'"),
         (["job", "submit", "copy", "missing.zarr", "b.zarr"], "missing.zarr"),
-        (["job", "submit", "copy", "a.zarr", "a.zarr"], "a.zarr"),
+        (["job", "submit", "copy", "a.zarr", "a.zarr"], "are the same place, or one lies in the other"),
+        (["job", "submit", "copy", "a.zarr", "./x/../a.zarr", "--overwrite"], "are the same place"),
+        (["job", "submit", "downsample", "a.zarr", ".", "--overwrite"], "one lies in the other"),
+        (["job", "submit", "copy", "a.zarr", "in.zarr/x"], "lies in the array"),
+        (["job", "submit", "copy", "a.zarr", "queue.db", "--broker", "sqlite:///queue.db"], "of the queue"),
+        (["job", "submit", "copy", "a.zarr", ""], "target is '', expected text"),
+        (["job", "submit", "copy", "", "b.zarr"], "source is '', expected text"),
+        (["job", "submit", "copy", "memory://a", "b.zarr"], "which only this process can see"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--max-lag", "0"], "0 is not in the range"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--missing", "fil"], "'fil' is not one of"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--prefix", ""], "prefix is ''"),
+        (["job", "submit", "downsample", "a.zarr", "b.zarr", "--levels", "65"], "levels is 65"),
+        (["job", "submit", "map", "a.zarr", "b.zarr", "--transform", ""], "transform is ''"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--broker", "amqp://x"], "unknown scheme 'amqp'"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--chunks", "4,x"], "positive integers"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--chunks", "0"], "positive integers"),
@@ -89,6 +101,14 @@ def assert_one_sentence(result, code=2):
         (
             ["job", "submit", "map", "a.zarr", "b.zarr", "--transform", "t", "--param", "x"],
             "expected name=value",
+        ),
+        (
+            ["job", "submit", "map", "a.zarr", "b.zarr", "--transform", "t", "--param", 'x={"a":1}'],
+            "'x' is of type dict",
+        ),
+        (
+            ["job", "submit", "map", "a.zarr", "b.zarr", "--transform", "t", *["--param", "x=1"] * 2],
+            "--param x is given 2 times",
         ),
         (["job", "submit", "downsample", "a.zarr", "b.zarr", "--factor", "2,2"], "factor"),
         (["job", "submit", "downsample", "a.zarr", "b.zarr", "--levels", "0"], "0 is not in the range"),
@@ -118,6 +138,7 @@ def assert_one_sentence(result, code=2):
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(folder, arguments, says):
     sz.create_array("a.zarr", data=np.arange(8), chunks=(4,))
+    sz.create_array("in.zarr", data=np.arange(8), chunks=(4,))
     open_broker("sqlite:///queue.db").close()
     assert says in assert_one_sentence(run(*arguments))
 

@@ -1,0 +1,90 @@
+"""Whose the target is: of earlier jobs, of one that was begun only, of one submitted at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streamzarr.errors import MessageError, NodeExistsError
+from streamzarr.jobs.check import Request
+from streamzarr.jobs.places import writes_to
+from streamzarr.jobs.register import append_event, read_register
+from streamzarr.jobs.topics import JobTopics
+from streamzarr.jobs.wire import Cancelled, Submitted, decode_event
+from streamzarr.queue.base import Broker
+from streamzarr.queue.scan import scan
+from streamzarr.redact import redacted
+from streamzarr.stores import Store
+from streamzarr.zarr.nodes.documents import check_absent
+
+
+def check_target(store: Store, documents: Mapping[str, bytes], *, overwrite: bool) -> bool:
+    """Tell whether the target is to be replaced: on demand, or because a submitter left it unfinished.
+
+    Parameters
+    ----------
+    documents
+        What will be made. A target that holds some of it, and nothing else, is what a submitter leaves that
+        ends before the job is registered.
+
+    Raises
+    ------
+    streamzarr.errors.NodeExistsError
+        Something is there, and is not to be replaced.
+    """
+    if overwrite or _holds_only(store, documents):
+        return True
+    check_absent(store, "")
+    return False
+
+
+def claim(request: Request, broker: Broker, topics: JobTopics) -> None:
+    """End the earlier jobs on a target that is to be replaced, so that their tasks do not touch the new one.
+
+    Raises
+    ------
+    streamzarr.errors.NodeExistsError
+        Such a job is there, and the target was to be replaced only as the unfinished work of none.
+    """
+    there = [
+        job for job in read_register(broker, topics).values() if writes_to(job.submitted, request.target)
+    ]
+    if there and not request.options.overwrite:
+        raise NodeExistsError(
+            f"job {there[-1].submitted.job} writes to {redacted(request.target)}; resume it, or overwrite"
+        )
+    for job in there:
+        if not job.cancelled:
+            append_event(broker, topics, Cancelled(job.submitted.job))
+
+
+def settle_rivals(
+    broker: Broker, topics: JobTopics, since: Mapping[int, int], submitted: Submitted, request: Request
+) -> None:
+    """Leave one of the jobs that were submitted for one target at the same time; the register says which.
+
+    Whoever overwrites ends those that were registered before, and otherwise gives way to them.
+    """
+    for record in scan(broker, topics.jobs, since, broker.describe(topics.jobs).end):
+        try:
+            event = decode_event(record.value)
+        except MessageError:
+            continue  # tells of no job
+        if event.job == submitted.job:
+            return
+        if not (isinstance(event, Submitted) and writes_to(event, request.target)):
+            continue
+        if request.options.overwrite:
+            append_event(broker, topics, Cancelled(event.job))
+        else:
+            append_event(broker, topics, Cancelled(submitted.job))
+            raise NodeExistsError(
+                f"job {event.job}, which writes to {redacted(request.target)}, was submitted meanwhile"
+            )
+
+
+def _holds_only(store: Store, documents: Mapping[str, bytes]) -> bool:
+    """Tell whether a store holds some of these documents, as they are here, and nothing else."""
+    keys = iter(store.list())
+    if (first := next(keys, None)) is None:
+        return False
+    return all(key in documents and store.get(key) == documents[key] for key in (first, *keys))

@@ -1,0 +1,79 @@
+"""Where a job may write: what is looked at, and who else writes there, before anything is changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from streamzarr.errors import ConfigError, ContainsArrayError, NodeNotFoundError, StoreError, UnsupportedError
+from streamzarr.jobs.wire import Submitted
+from streamzarr.queue.open import local_file
+from streamzarr.redact import redacted
+from streamzarr.stores import StoreURL, open_store, overlaps, split_url
+from streamzarr.zarr import Array
+from streamzarr.zarr import open as open_node
+
+QUEUE_FILES = ("", "-wal", "-shm", "-journal", "-live")
+"""What an embedded broker keeps beside each other: the names' ends."""
+
+
+def check_places(source: str, target: str, broker: str) -> None:
+    """Refuse a target that writing to would destroy something that is no target of this job.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The target holds the source, or lies in it, or holds the file of the queue.
+    streamzarr.errors.ContainsArrayError
+        The target lies in an array.
+    streamzarr.errors.UnsupportedError
+        The target's store cannot be written.
+    """
+    if overlaps(source, target):
+        raise ConfigError(
+            f"source {redacted(source)} and target {redacted(target)} are the same place, or one lies in the "
+            "other: a job would write over what it reads"
+        )
+    queue = local_file(broker)
+    if queue is not None and any(overlaps(f"{queue}{end}", target) for end in QUEUE_FILES):
+        raise ConfigError(
+            f"target {redacted(target)} is, or holds, the file of the queue {redacted(broker)}; "
+            "expected a folder for the target alone"
+        )
+    if not open_store(target).capabilities.writable:
+        raise UnsupportedError(f"target {redacted(target)} can only be read")
+    for place in _above(split_url(target)):
+        if _is_array(place):
+            raise ContainsArrayError(
+                f"target {redacted(target)} lies in the array {redacted(place)}, where nothing can be created"
+            )
+
+
+def writes_to(job: Submitted, target: str) -> bool:
+    """Tell whether a job of the register writes to `target`, or to what lies in it or holds it."""
+    for stage in job.stages:
+        with suppress(ConfigError):  # the register is open to others: what is no URL is no place
+            if overlaps(stage.target, target):
+                return True
+    return False
+
+
+def _is_array(place: str) -> bool:
+    try:
+        return isinstance(open_node(place, mode="r"), Array)
+    except NodeNotFoundError:
+        return False
+    except StoreError:
+        return False  # what we may not look at: access to a bucket can begin at a folder
+
+
+def _above(url: StoreURL) -> Iterator[str]:
+    """Yield the places above `url`, nearest first."""
+    if url.scheme == "file":
+        yield from map(str, Path(os.path.realpath(url.path)).parents)
+    elif url.path:
+        for above in PurePosixPath(url.path).parents:
+            path = "" if str(above) == "." else str(above)
+            yield str(StoreURL(url.scheme, url.authority, path, url.options))

@@ -1,0 +1,103 @@
+"""From what is asked for to the stages of a job, whose target arrays are made on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from streamzarr.errors import ConfigError
+from streamzarr.jobs.check import Request
+from streamzarr.jobs.downsample import downsampled_shape
+from streamzarr.jobs.execute import check_region, layout_of
+from streamzarr.jobs.plan import chunk_region, source_region
+from streamzarr.jobs.register import new_job_id
+from streamzarr.jobs.target import TargetOptions, create_pyramid, create_target
+from streamzarr.jobs.wire import Operation, Stage, Submitted, encode
+from streamzarr.limits import DEFAULT_LIMITS
+from streamzarr.stores import MemoryStore, Store
+from streamzarr.zarr import Array
+
+TASK_OVERHEAD = 4096
+"""Bytes of a task message and its headers beside the stage, at most."""
+
+
+def registration(request: Request, stages: Sequence[Stage], results_from: int) -> Submitted:
+    """Return the registration of a new job; raises where it, or its tasks, would be more than is allowed."""
+    if (tasks := sum(stage.layout.tasks for stage in stages)) > DEFAULT_LIMITS.max_tasks:
+        raise ConfigError(f"{tasks} tasks, expected at most {DEFAULT_LIMITS.max_tasks}; use larger chunks")
+    submitted = Submitted(
+        job=new_job_id(),
+        kind=request.kind,
+        stages=tuple(stages),
+        created=time.time_ns() // 1_000_000,
+        results_from=results_from,
+    )
+    if (size := len(encode(submitted))) > DEFAULT_LIMITS.max_task_bytes:
+        raise ConfigError(f"the job takes {size} bytes, expected at most {DEFAULT_LIMITS.max_task_bytes}")
+    return submitted
+
+
+class Rehearsal(MemoryStore):
+    """A store in memory that goes by another's URL: what could not be made there is told as it would be."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        """Of the store that it stands for."""
+        return self._url
+
+
+def make_stages(request: Request, source: Array, store: Store, *, overwrite: bool = False) -> list[Stage]:
+    """Create the target's arrays in `store`; return a stage for each.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError, streamzarr.errors.MetadataError, streamzarr.errors.LimitExceededError
+        They cannot be made of this source, or their chunks not by tasks.
+    """
+    options = replace(request.options, overwrite=overwrite)
+    if options.shards is not None and (options.zarr_format or source.zarr_format) == 2:
+        raise ConfigError(
+            f"shards is {options.shards}, but Zarr v2 has none; expected zarr_format=3, or no shards"
+        )
+    if request.kind == "downsample":
+        return _pyramid(request, source, store, options)
+    array = create_target(store, source, options)
+    how = {"transform": request.transform, "params": request.params or {}}
+    return [_stage(request.kind, source, array, missing=request.missing, **how)]
+
+
+def _pyramid(request: Request, source: Array, store: Store, options: TargetOptions) -> list[Stage]:
+    """Create the arrays of a multiscale group; return a stage for each, every one from the one before."""
+    factors = request.factors(source)
+    shapes = [tuple(source.shape)]
+    for _ in range(request.levels - 1):
+        shapes.append(downsampled_shape(shapes[-1], factors))
+    arrays = create_pyramid(store, source, shapes, factors, request.method, options)
+    return [
+        _stage("copy", source, arrays[0], missing=request.missing),
+        *(
+            _stage("downsample", above, level, factor=factors, method=request.method)
+            for above, level in pairwise(arrays)
+        ),
+    ]
+
+
+def _stage(operation: Operation, source: Array, target: Array, **how: Any) -> Stage:
+    stage = Stage(operation=operation, source=source.url, target=target.url, layout=layout_of(target), **how)
+    first = chunk_region(stage.layout, (0,) * target.ndim)
+    check_region(
+        source, source_region(first, stage.factor or (1,) * target.ndim, source.shape), DEFAULT_LIMITS
+    )
+    if (size := len(encode(stage))) > DEFAULT_LIMITS.max_task_bytes - TASK_OVERHEAD:
+        raise ConfigError(
+            f"each task would be a message of {size} bytes, "
+            f"expected at most {DEFAULT_LIMITS.max_task_bytes}; give the transform smaller params"
+        )
+    return stage
