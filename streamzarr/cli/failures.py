@@ -19,7 +19,7 @@ from typing import Any, Final
 import click
 
 from streamzarr.cli.output import printable
-from streamzarr.errors import StreamzarrError
+from streamzarr.errors import MAX_TEXT, StreamzarrError, describe, message_of, name_of
 
 EXIT_ERROR: Final = 2
 EXIT_DEAD_LETTERS: Final = 3
@@ -43,9 +43,9 @@ class RootCommand(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: D102
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # a user's module may raise anything
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # `streamzarr ... | head` is no error; click ends quietly
             if ctx.params.get("debug"):
@@ -86,12 +86,12 @@ def sentence_of(error: BaseException) -> str:
     'a.zarr: No such file or directory'
     """
     if isinstance(error, StreamzarrError):
-        return str(error) or type(error).__name__
+        return message_of(error, MAX_TEXT) or name_of(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
-        return where + (error.strerror or str(error) or type(error).__name__)
+        return where + (error.strerror or message_of(error, MAX_TEXT) or name_of(error))
     return (
-        f"{type(error).__name__}: {error}; this is a mistake in streamzarr, "
+        f"{describe(error)}; this is a mistake in streamzarr, "
         "please report it with what `streamzarr --debug` shows"
     )
 

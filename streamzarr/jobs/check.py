@@ -85,8 +85,7 @@ def check_request(
     if kind == "map":
         if "transform" not in taken:
             raise ConfigError("a map job needs transform=, the name of a transform; got None")
-        taken["params"] = encode_params(own["params"])
-        _check_call(taken["transform"], taken["params"])
+        _check_call(taken["transform"], taken.get("params", {}))
     return Request(
         kind,  # type: ignore[arg-type]  # checked above
         _place("source", source),

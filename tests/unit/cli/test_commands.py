@@ -1,5 +1,6 @@
 """Every command: its help, its mistakes, and its JSON."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -130,6 +131,10 @@ def assert_one_sentence(result, code=2):
         (["worker", "--drain", "soon"], "got 'soon', expected a number"),
         (["worker", "--max-restarts", "-1"], "-1 is not in the range"),
         (["worker", "--prefix", ""], "prefix is '', expected text"),
+        (["worker", "--transforms", "./one"], "'./one' is no module's name, expected one as in `import one`"),
+        (["worker", "--transforms", "one.py"], "'one.py' is no module's name"),
+        (["worker", "--transforms", ""], "an entry of transforms is '', expected text"),
+        (["worker", "--transforms", "leaves"], "'leaves' cannot be imported: SystemExit: 7"),
         (["worker", "--transforms", "no_such_module"], "no_such_module"),
         (["demo", "--size", "0"], "0 is not in the range"),
         (["demo", "--output", "."], "which is not the demo's"),
@@ -139,6 +144,7 @@ def assert_one_sentence(result, code=2):
 def test_a_mistake_is_one_sentence_and_exit_code_2(folder, arguments, says):
     sz.create_array("a.zarr", data=np.arange(8), chunks=(4,))
     sz.create_array("in.zarr", data=np.arange(8), chunks=(4,))
+    (folder / "leaves.py").write_text("import sys; sys.exit(7)")
     open_broker("sqlite:///queue.db").close()
     assert says in assert_one_sentence(run(*arguments))
 
@@ -159,6 +165,21 @@ def test_debug_shows_the_traceback_too(folder):
     assert result.exit_code == 2
     assert "Traceback" in result.stderr
     assert result.stderr.splitlines()[-1].startswith("streamzarr: ")
+
+
+class UnspeakableError(BaseException):
+    def __str__(self):
+        raise self
+
+
+@pytest.mark.parametrize("error", [UnspeakableError, asyncio.CancelledError, SystemError, GeneratorExit])
+def test_any_error_whatever_is_one_sentence(folder, monkeypatch, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr("streamzarr.zarr.open", broken)
+    assert error.__name__ in assert_one_sentence(run("info", "a.zarr"))
+    assert run("--debug", "info", "a.zarr").exit_code == 2
 
 
 def test_a_mistake_of_ours_is_one_sentence_that_says_so(folder, monkeypatch):
