@@ -9,6 +9,7 @@ import click
 from streamzarr.cli.options import examples, json_option
 from streamzarr.cli.output import print_facts, print_json, print_line, printable, size
 from streamzarr.errors import ConfigError
+from streamzarr.hints import hint
 from streamzarr.redact import redacted
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def tree(url: str, level: int | None, as_json: bool) -> None:
 
     node = open(url)
     if isinstance(node, Array):
-        raise ConfigError(f"{redacted(url)} is an array, expected a group; see `streamzarr info`")
+        raise ConfigError(f"{redacted(url)} is an array, expected a group; see {hint('info', redacted(url))}")
     if as_json:
         members = node.members(max_depth=None if level is None else level - 1)
         print_json(

@@ -9,6 +9,7 @@ import click
 
 from streamzarr.cli.options import examples, json_option
 from streamzarr.cli.output import duration, print_json, print_table, size
+from streamzarr.hints import hint
 
 if TYPE_CHECKING:
     from streamzarr.demo.run import DemoResult
@@ -91,6 +92,6 @@ def _print_summary(result: DemoResult, *, own_broker: bool) -> None:
         ],
         empty="",
     )
-    click.echo(f"\nlook at it: streamzarr info {result.target}")
+    click.echo(f"\nlook at it: {hint('info', result.target)}")
     if own_broker:
-        click.echo(f"            streamzarr job status --broker {result.broker}")
+        click.echo(f"            {hint('job', 'status', broker=result.broker)}")

@@ -12,6 +12,7 @@ import click
 from streamzarr.cli.options import broker_option, examples, json_option, open_existing, prefix_option
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line, print_table
 from streamzarr.errors import ConfigError, StreamzarrError
+from streamzarr.hints import hint
 
 if TYPE_CHECKING:
     from streamzarr.queue import DeadLetter, DeadLetterQueue
@@ -43,7 +44,7 @@ def dlq() -> None:
 def ls(job: str | None, broker: str, prefix: str, as_json: bool) -> None:
     """List the dead letters that were not replayed or dropped."""
     with _queue(broker, prefix) as queue:
-        entries = _select(queue, (), job)
+        entries = _select(queue, (), job, see="")
     if as_json:
         print_json([_facts(entry) for entry in entries])
         return
@@ -106,9 +107,13 @@ def replay(
     _check_choice(numbers, job, everything)
     topics = JobTopics(prefix)
     with open_existing(broker) as opened:
-        entries = _select(DeadLetterQueue(opened, topics.dead), numbers, job)
+        see = hint("dlq", "ls", broker=broker, prefix=prefix)
+        entries = _select(DeadLetterQueue(opened, topics.dead), numbers, job, see)
         count = replay_letters(opened, topics, entries)
-    _tell("replayed", count, entries, as_json)
+    jobs = _tell("replayed", count, entries, as_json)
+    if not as_json:
+        for each in jobs:
+            print_line(f"see {hint('job', 'status', each, broker=broker, prefix=prefix)}")
 
 
 @dlq.command(epilog=examples("streamzarr dlq drop 3", "streamzarr dlq drop --all"))
@@ -124,7 +129,7 @@ def drop(
     """Give dead letters up: they are listed no more, and their chunks stay unwritten."""
     _check_choice(numbers, job, everything)
     with _queue(broker, prefix) as queue:
-        entries = _select(queue, numbers, job)
+        entries = _select(queue, numbers, job, hint("dlq", "ls", broker=broker, prefix=prefix))
         count = queue.drop(entries)
     _tell("dropped", count, entries, as_json)
 
@@ -138,15 +143,15 @@ def _queue(broker: str, prefix: str) -> Iterator[DeadLetterQueue]:
         yield DeadLetterQueue(opened, JobTopics(prefix).dead)
 
 
-def _select(queue: DeadLetterQueue, numbers: tuple[int, ...], job: str | None) -> list[Entry]:
-    """Return the open letters with these numbers (none given: all) and of this job."""
+def _select(queue: DeadLetterQueue, numbers: tuple[int, ...], job: str | None, see: str) -> list[Entry]:
+    """Return the open letters with these numbers (none given: all) and of this job; `see` lists them."""
     wanted = (job or "").upper().encode()
     entries = queue.ls(lambda letter: job is None or _header(letter, "streamzarr.job").startswith(wanted))
     if not numbers:
         return entries
     chosen = [entry for entry in entries if entry[0][1] in numbers]
     if missing := sorted(set(numbers) - {id_[1] for id_, _ in chosen}):
-        raise ConfigError(f"no open dead letter has the number {missing[0]}; see `streamzarr dlq ls`")
+        raise ConfigError(f"no open dead letter has the number {missing[0]}; see {see}")
     return chosen
 
 
@@ -197,17 +202,16 @@ def _header(letter: DeadLetter, name: str) -> bytes:
     return dict(letter.headers).get(name, b"")
 
 
-def _tell(done: str, count: int, entries: list[Entry], as_json: bool) -> None:
+def _tell(done: str, count: int, entries: list[Entry], as_json: bool) -> list[str]:
+    """Say what was done to how many letters; return the jobs that they are of."""
     jobs = sorted(
         {_header(letter, "streamzarr.job").decode("utf-8", "replace") for _, letter in entries} - {""}
     )
     if as_json:
         print_json({done: count, "jobs": jobs})
-        return
-    print_line(f"{done} {counted(count, 'dead letter')}")
-    if done == "replayed":
-        for job in jobs:
-            print_line(f"see `streamzarr job status {job}`")
+    else:
+        print_line(f"{done} {counted(count, 'dead letter')}")
+    return jobs
 
 
 def _first_line(text: str) -> str:

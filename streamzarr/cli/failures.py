@@ -92,7 +92,7 @@ def sentence_of(error: BaseException) -> str:
         return where + (error.strerror or message_of(error, MAX_TEXT) or name_of(error))
     return (
         f"{describe(error)}; this is a mistake in streamzarr, "
-        "please report it with what `streamzarr --debug` shows"
+        "please report it with what the same command shows after STREAMZARR_DEBUG=1"
     )
 
 

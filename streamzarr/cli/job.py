@@ -75,7 +75,7 @@ def wait(id: str | None, broker: str, prefix: str, as_json: bool) -> None:  # no
             if not jobs:
                 raise ConfigError(f"no jobs on {redacted(broker)}")
             id = jobs[-1]  # noqa: A001
-        follow(open_job(id, broker=opened, prefix=prefix), as_json=as_json)
+        follow(open_job(id, broker=opened, prefix=prefix), broker=broker, prefix=prefix, as_json=as_json)
 
 
 @job.command(epilog=examples("streamzarr job resume 01M7XZ"))
@@ -93,7 +93,8 @@ def resume(id: str, broker: str, prefix: str, max_lag: int, as_json: bool) -> No
     from streamzarr.jobs import resume as resume_job
 
     with open_existing(broker) as opened:
-        follow(resume_job(id, broker=opened, prefix=prefix, max_lag=max_lag), as_json=as_json)
+        handle = resume_job(id, broker=opened, prefix=prefix, max_lag=max_lag)
+        follow(handle, broker=broker, prefix=prefix, as_json=as_json)
 
 
 @job.command(epilog=examples("streamzarr job cancel 01M7XZ"))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from streamzarr.errors import ConfigError, QueueError
+from streamzarr.hints import DEFAULT_BROKER, DEFAULT_PREFIX
 from streamzarr.options import Option, number
 from streamzarr.redact import redacted
 
 if TYPE_CHECKING:
     from streamzarr.queue import Broker
 
-DEFAULT_BROKER = "sqlite:///streamzarr.db"
 MAX_DIGITS = 20
 """Of an integer of 64 bits, with its sign."""
 
@@ -33,7 +33,7 @@ broker_option = click.option(
 prefix_option = click.option(
     "--prefix",
     envvar="STREAMZARR_PREFIX",
-    default="streamzarr",
+    default=DEFAULT_PREFIX,
     show_default=True,
     show_envvar=True,
     help="First part of the topics' names; the same for workers and jobs that belong together.",

@@ -28,6 +28,8 @@ from streamzarr.cli.options import (
 )
 from streamzarr.cli.output import counted, duration, print_json, print_line, size
 from streamzarr.errors import StreamzarrError
+from streamzarr.hints import hint
+from streamzarr.redact import redacted
 
 if TYPE_CHECKING:
     from streamzarr.jobs import JobHandle, JobReport
@@ -171,17 +173,21 @@ def _submit(
         **options,
     )
     if not detach:
-        follow(handle, as_json=as_json)
+        follow(handle, broker=broker, prefix=prefix, as_json=as_json)
         return
     handle.close()
     _detach(handle.id, broker=broker, prefix=prefix, max_lag=max_lag, as_json=as_json)
 
 
-def follow(handle: JobHandle, *, as_json: bool) -> None:
+def follow(handle: JobHandle, *, broker: str, prefix: str, as_json: bool) -> None:
     """Show a job's progress on stderr until it is over, then its report on stdout; sets the exit code."""
     from streamzarr.jobs.progress import progress_sink
 
-    with handle, interrupt_at_a_safe_moment() as check, progress_sink(True) as show:
+    worker, resume, letters = (
+        hint(*words, broker=broker, prefix=prefix)
+        for words in (["worker"], ["job", "resume", handle.id], ["dlq", "ls", "--job", handle.id])
+    )
+    with handle, interrupt_at_a_safe_moment() as check, progress_sink(True, worker) as show:
 
         def step(report: JobReport) -> None:
             if show is not None:
@@ -192,34 +198,39 @@ def follow(handle: JobHandle, *, as_json: bool) -> None:
             report = handle.wait(progress=step)
         except KeyboardInterrupt:
             raise Failure(
-                f"job {handle.id} stays where it is; go on with `streamzarr job resume {handle.id}`",
-                EXIT_INTERRUPTED,
+                f"job {handle.id} stays where it is; go on with {resume}", EXIT_INTERRUPTED
             ) from None
         except StreamzarrError as error:
-            raise Failure(f"{sentence_of(error)}; go on with `streamzarr job resume {handle.id}`") from error
+            raise Failure(f"{sentence_of(error)}; go on with {resume}") from error
     if as_json:
         print_json(report)
     elif report.state == "done":
         figures = f"{report.written} chunks, {size(report.bytes)} in {duration(report.seconds)}"
         print_line(f"job {report.job} done: {figures}")
     if report.state == "cancelled":
-        raise Failure(f"job {report.job} was cancelled; go on with `streamzarr job resume {report.job}`")
+        raise Failure(f"job {report.job} was cancelled; go on with {resume}")
     if report.state != "done":
         raise Failure(
             f"job {report.job}: {report.written} of {report.tasks} chunks are written, "
-            f"{counted(report.dead, 'dead letter')}; see `streamzarr dlq ls --job {report.job}`",
+            f"{counted(report.dead, 'dead letter')}; see {letters}",
             EXIT_DEAD_LETTERS,
         )
 
 
 def _detach(job: str, *, broker: str, prefix: str, max_lag: int, as_json: bool) -> None:
     """Have a process of its own go on with a job that this one submitted."""
+    command = [sys.executable, "-m", "streamzarr", "job", "resume", job, "--max-lag", str(max_lag)]
+    command += ["--prefix", prefix]
+    environment = dict(os.environ)
+    if redacted(broker) == broker:
+        command += ["--broker", broker]
+    else:
+        environment["STREAMZARR_BROKER"] = broker  # where the password does not show in `ps`
     log = Path(tempfile.gettempdir()) / f"streamzarr-job-{job}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "streamzarr", "job", "resume", job, "--max-lag", str(max_lag)],
-            # In the environment, where a password in the URL does not show in `ps`.
-            env={**os.environ, "STREAMZARR_BROKER": broker, "STREAMZARR_PREFIX": prefix},
+            command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -228,9 +239,8 @@ def _detach(job: str, *, broker: str, prefix: str, max_lag: int, as_json: bool) 
     if as_json:
         print_json({"job": job, "pid": process.pid, "log": str(log)})
     else:
-        click.echo(
-            f"job {job} goes on in process {process.pid}, log {log}; see `streamzarr job status {job}`"
-        )
+        see = hint("job", "status", job, broker=broker, prefix=prefix)
+        print_line(f"job {job} goes on in process {process.pid}, log {log}; see {see}")
 
 
 def _one_or_all(numbers: tuple[int, ...]) -> int | tuple[int, ...]:

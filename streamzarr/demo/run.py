@@ -21,8 +21,8 @@ from streamzarr.demo.picture import check_installed, draw
 from streamzarr.demo.transforms import kelvin_to_celsius
 from streamzarr.errors import ConfigError, StreamzarrError
 from streamzarr.fleet import Fleet
+from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.jobs import JobReport, JobTopics
-from streamzarr.jobs.topics import DEFAULT_PREFIX
 from streamzarr.queue import open_broker
 from streamzarr.zarr import Array, create_array, open_array
 

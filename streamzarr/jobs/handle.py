@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Self
 
 from streamzarr.errors import QueueError
+from streamzarr.hints import hint
 from streamzarr.jobs.drive import JobDriver
 from streamzarr.jobs.emit import pending_tasks
 from streamzarr.jobs.ledger import Ledger
@@ -111,7 +112,8 @@ class JobHandle:
         if timeout is not None:
             timeout = number("timeout", timeout, Option("", minimum=0, infinite=True))
         deadline = None if timeout is None else time.monotonic() + timeout
-        with progress_sink(progress) as show:
+        worker = hint("worker", broker=self._broker.url, prefix=self._topics.prefix)
+        with progress_sink(progress, worker) as show:
             while True:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 step = 0.25 if left is None else min(0.25, left)

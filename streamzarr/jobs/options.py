@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamzarr.jobs.topics import DEFAULT_PREFIX
+from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.options import check_options, option
 
 

@@ -19,17 +19,20 @@ RATE_SECONDS = 5.0
 
 
 @contextmanager
-def progress_sink(progress: bool | ProgressSink) -> Iterator[ProgressSink | None]:
-    """Yield what shows each report, or None; `progress` as in :meth:`JobHandle.wait`."""
+def progress_sink(progress: bool | ProgressSink, worker: str) -> Iterator[ProgressSink | None]:
+    """Yield what shows each report, or None; `progress` as in :meth:`JobHandle.wait`.
+
+    `worker` is the command that starts a worker, which is shown while there is none.
+    """
     if not progress:
         yield None
     elif callable(progress):
         yield progress
     elif sys.stderr.isatty():
-        with _bar() as sink:
+        with _bar(worker) as sink:
             yield sink
     else:
-        yield _lines()
+        yield _lines(worker)
 
 
 class Rate:
@@ -51,7 +54,7 @@ class Rate:
         return (report.written - chunks) / (now - then), (report.bytes - size) / (now - then)
 
 
-def describe(report: JobReport, chunks_per_second: float, bytes_per_second: float) -> str:
+def describe(report: JobReport, chunks_per_second: float, bytes_per_second: float, worker: str) -> str:
     """Return the figures of a report in one line."""
     line = (
         f"{report.written}/{report.tasks} chunks  {chunks_per_second:,.0f} chunks/s  "
@@ -59,11 +62,11 @@ def describe(report: JobReport, chunks_per_second: float, bytes_per_second: floa
         f"retried {report.retried}  dead {report.dead}"
     )
     if report.workers == 0 and report.state in ("running", "open"):
-        line += "  (no worker has joined the group: start one with `streamzarr worker`)"
+        line += f"  (no worker has joined the group: start one with {worker})"
     return line
 
 
-def _lines() -> ProgressSink:
+def _lines(worker: str) -> ProgressSink:
     rate = Rate()
     due = time.monotonic() + LINE_SECONDS
 
@@ -75,13 +78,13 @@ def _lines() -> ProgressSink:
             due = time.monotonic() + LINE_SECONDS
             if over and report.seconds > 0:
                 figures = (report.written / report.seconds, report.bytes / report.seconds)
-            print(f"job {report.job}  {describe(report, *figures)}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"job {report.job}  {describe(report, *figures, worker)}", file=sys.stderr, flush=True)  # noqa: T201
 
     return show
 
 
 @contextmanager
-def _bar() -> Iterator[ProgressSink]:
+def _bar(worker: str) -> Iterator[ProgressSink]:
     """Show two lines, a bar and the figures: together they are too long for 80 columns."""
     from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -102,7 +105,7 @@ def _bar() -> Iterator[ProgressSink]:
         row = bar.add_task("job", total=None, figures="")
 
         def show(report: JobReport) -> None:
-            figures = describe(report, *rate.update(report))
+            figures = describe(report, *rate.update(report), worker)
             bar.update(
                 row,
                 description=f"job {report.job[:10]}…",

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
+from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.jobs.check import check_request
 from streamzarr.jobs.claim import check_target, claim, settle_rivals
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
 from streamzarr.jobs.places import check_places
 from streamzarr.jobs.register import JobEntry, append_event, find_job
 from streamzarr.jobs.stages import Rehearsal, make_stages, registration
-from streamzarr.jobs.topics import DEFAULT_PREFIX, JobTopics
+from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import JobKind, Method, Missing
 from streamzarr.options import integer, text
 from streamzarr.queue import open_broker

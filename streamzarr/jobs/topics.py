@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from streamzarr.errors import ConfigError
+from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.queue.base import Broker
 from streamzarr.queue.deadletter import dead_letter_topic
 
-DEFAULT_PREFIX = "streamzarr"
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,200}")
 DEFAULT_PARTITIONS = 16
 """Partitions of a new tasks topic: the most worker processes that can share it."""
