@@ -10,14 +10,18 @@ from typing import Any, TextIO
 
 import msgspec
 
+from streamzarr.errors import ConfigError
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
 from streamzarr.jobs.worker import Supervision, run_worker
-from streamzarr.options import takes_options
+from streamzarr.options import integer, takes_options
 from streamzarr.queue import open_broker
+from streamzarr.redact import redacted
 from streamzarr.stores import split_url
 from streamzarr.supervisor import SupervisionOptions, Supervisor, WorkerSpec
+
+_log = logging.getLogger(__name__)
 
 WORKER_TARGET = "streamzarr.fleet:work"
 _SUPERVISION = {each.name for each in fields(SupervisionOptions)}
@@ -74,22 +78,58 @@ class Fleet(Supervisor):
         **options: Any,
     ) -> None:
         supervision = {name: options.pop(name) for name in _SUPERVISION & options.keys()}
-        wanted = WorkerOptions(broker=broker, **options)
         # Everything that all workers would stumble over is found here, once, in the caller's thread.
+        wanted = WorkerOptions(broker=broker, **options)
+        SupervisionOptions(**supervision)
+        workers = integer("workers", workers, minimum=1)
+        topics = JobTopics(wanted.prefix)
+        wanted = replace(wanted, roots=tuple(map(_absolute, wanted.roots)))
         load_transforms(wanted.transforms)
         with open_broker(broker) as opened:
-            JobTopics(wanted.prefix).ensure(opened)
-            url = opened.url
-        wanted = replace(wanted, broker=url, roots=tuple(map(_absolute, wanted.roots)))
+            topics.ensure(opened)
+            self._partitions = opened.describe(topics.tasks).partitions
+            wanted = replace(wanted, broker=opened.url)
+        self._topic = topics.tasks
+        self._tell_idle(workers)
         spec = WorkerSpec(target=WORKER_TARGET, config=msgspec.to_builtins(wanted), name="worker")
         super().__init__(spec, workers, env=env, stderr=stderr, **supervision)
 
+    def resize(self, workers: int) -> None:
+        """Change the number of workers while they run; surplus ones drain in the background.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            Negative number, or the fleet is not running.
+        """
+        super().resize(workers)
+        self._tell_idle(workers)
+
+    def _tell_idle(self, workers: int) -> None:
+        if (idle := workers - self._partitions) > 0:
+            _log.warning(
+                "topic %s has %d partitions, so %d of %d worker processes will have nothing to do",
+                self._topic,
+                self._partitions,
+                idle,
+                workers,
+            )
+
 
 def _absolute(root: str) -> str:
-    """Return a root that means the same place whatever the folder a worker runs in.
+    """Return a root that means the same place whatever the folder a worker runs in; say if it is not there.
 
-    >>> _absolute("/data/../data/runs"), _absolute("s3://lab/runs")
-    ('/data/runs', 's3://lab/runs')
+    >>> _absolute("/tmp/../tmp"), _absolute("s3://lab/runs")
+    ('/tmp', 's3://lab/runs')
     """
     url = split_url(root)
-    return str(Path(url.path).absolute().resolve()) if url.scheme == "file" else root
+    if url.scheme == "memory":
+        raise ConfigError(
+            f"root {redacted(root)}: only this process can see it, expected what workers can open"
+        )
+    if url.scheme != "file":
+        return root
+    path = Path(url.path).absolute().resolve()
+    if not path.exists():
+        _log.warning("root %s does not exist: until it does, tasks below it fail", path)
+    return str(path)
