@@ -108,7 +108,7 @@ class Fleet(Supervisor):
     def _tell_idle(self, workers: int) -> None:
         if (idle := workers - self._partitions) > 0:
             _log.warning(
-                "topic %s has %d partitions, so %d of %d worker processes will have nothing to do",
+                "partitions of topic %s: %d, so %d of %d worker processes will have nothing to do",
                 self._topic,
                 self._partitions,
                 idle,

@@ -17,6 +17,7 @@ ON_KAFKA = [page for page in PAGES if any(s.runs and s.needs_kafka for s in snip
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("streamzarr.jobs.transforms._registered", {})  # pages share names
     modules = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - modules:

@@ -29,8 +29,8 @@ def test_more_processes_than_partitions(broker, tmp_path, caplog):
         opened.create_topic("maps.tasks", partitions=1)
     sz.Fleet(broker, 2, roots=[str(tmp_path)], prefix="maps")
     assert said(caplog) == [
-        "topic streamzarr.tasks has 16 partitions, so 4 of 20 worker processes will have nothing to do",
-        "topic maps.tasks has 1 partitions, so 1 of 2 worker processes will have nothing to do",
+        "partitions of topic streamzarr.tasks: 16, so 4 of 20 worker processes will have nothing to do",
+        "partitions of topic maps.tasks: 1, so 1 of 2 worker processes will have nothing to do",
     ]
 
 
