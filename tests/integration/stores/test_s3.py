@@ -8,9 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+import streamzarr.zarr as sz
 from streamzarr.errors import (
     ConfigError,
     KeyNotFoundError,
+    NodeExistsError,
     PreconditionFailedError,
     StoreError,
     UnsupportedError,
@@ -83,6 +85,51 @@ class Answers:
 
     def __call__(self, request, **_):
         return answer(request, *self.answers.pop(0)) if self.answers else None
+
+
+# Arrays -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_array_that_replaces_its_like_has_another_etag(s3_store, zarr_format):
+    name = "a/.zarray" if zarr_format == 2 else "a/zarr.json"
+    etags = []
+    for _ in range(3):
+        made = sz.create_array(
+            s3_store, path="a", data=range(1, 7), chunks=2, zarr_format=zarr_format, overwrite=True
+        )
+        etags.append(s3_store.head(name).etag)
+        assert made[:].tolist() == [1, 2, 3, 4, 5, 6]
+    assert len(set(etags)) == 3
+    recorder = Recorder()
+    with hooked(s3_store, "before-send.s3", recorder):
+        sz.create_array(s3_store, path="a", shape=6, dtype="i4", zarr_format=zarr_format, overwrite=True)
+    assert recorder.operations.count("ListObjectsV2") == 1
+    assert recorder.operations.count("DeleteObject") == 0
+    assert sz.open_array(s3_store, path="a")[:].tolist() == [0] * 6
+    assert not any(key[2:3].isdigit() or key.startswith("a/c") for key in s3_store.list("a"))
+
+
+def test_overwriting_refuses_foreign_objects(s3_store):
+    sz.create_array(s3_store, path="a", data=range(1, 7), chunks=2)
+    s3_store.put("a/c/notes.txt", b"mine")
+    with pytest.raises(NodeExistsError, match=r"'a/c/notes\.txt'"):
+        sz.create_group(s3_store, path="a", overwrite=True)
+    assert sz.open_array(s3_store, path="a")[:].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_chunk_is_written_on_a_condition(s3_store):
+    z = sz.create_array(s3_store, path="a", shape=4, chunks=2, dtype="i4")
+    z.write_chunk((0,), [1, 2], if_none_match=True)
+    with pytest.raises(PreconditionFailedError):
+        z.write_chunk((0,), [3, 4], if_none_match=True)
+    etag = z.chunk_etag((0,))
+    z.write_chunk((0,), [0, 0], if_match=etag)
+    assert z.has_chunk((0,))
+    with pytest.raises(PreconditionFailedError):
+        z.write_chunk((0,), [5, 6], if_match=etag)
+    assert z[:].tolist() == [0, 0, 0, 0]
+    assert z.chunk_etag((1,)) is None
 
 
 # Conditional puts ---------------------------------------------------------------------------------------
