@@ -6,7 +6,7 @@
 ``memory``         a dict
 ``local``          files (``directories``: where they lie; ``replace``: how one is replaced)
 ``zip``            an archive, read (``zip_directory``: what is in it; ``zip_builder``: made)
-``s3``             objects of a bucket (``s3_client``: boto3; ``s3_direct``, ``_wire``, ``_sign``: past it)
+``s3``             objects of a bucket (``s3_client``, ``_retry``; short: ``_direct``, ``_wire``, ``_sign``)
 ``ranges``         many byte ranges in few requests
 ``readonly``       a store without its writing side
 ``probe``          does conditional put really work?

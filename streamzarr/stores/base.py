@@ -15,8 +15,10 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 ``put``            write one value, atomically; optionally only if the old one is as expected
 ``put_many``       write several values, each atomically, for less than their puts would cost
 ``delete``         remove one value; a missing one is no error
+``delete_many``    remove several values, for less than their deletes would cost
 ``delete_prefix``  remove everything below a prefix
 ``list``           every key below a prefix
+``list_strange``   what lies below a prefix and is no value
 ``list_dir``       keys and prefixes directly below a prefix
 ``collect_stale``  remove what killed writers left behind
 =================  =====================================================================
@@ -300,10 +302,14 @@ class Store(ABC):
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """Remove `key`; a missing key is no error unless `if_match` is given."""
 
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove several values; missing ones are no error. When it raises, any of them may be gone."""
+        for key in keys:
+            self.delete(key)
+
     def delete_prefix(self, prefix: str) -> None:
         """Remove every key below `prefix` (a directory path without trailing slash; ``""`` is all)."""
-        for key in list(self.list(prefix)):
-            self.delete(key)
+        self.delete_many([*self.list(prefix)])
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -311,6 +317,14 @@ class Store(ABC):
 
         ``list("foo")`` yields ``foo/...`` and never ``foobar``.
         """
+
+    def list_strange(self, prefix: str = "") -> Iterator[str]:
+        """Yield what lies below `prefix` and is no value of a valid key, so that :meth:`list` leaves it out.
+
+        On a disk: links to directories or out of the store, pipes, names that no key has; not the temp files
+        of writers. Who removes only what is his looks here, too.
+        """
+        return iter(())
 
     @abstractmethod
     def list_dir(self, prefix: str = "") -> DirListing:

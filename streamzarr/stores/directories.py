@@ -8,8 +8,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from streamzarr.errors import UnsupportedError
+from streamzarr.stores.key import is_key
+from streamzarr.stores.replace import TEMP_PREFIX
+
+Kind: TypeAlias = Literal["value", "directory", "temporary", "strange"]
+"""What an entry of a directory is to the store; a link is what it leads to, if that is inside."""
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NOFOLLOW: a link is looked at before it is followed. O_NONBLOCK: a pipe in the tree hangs no reader.
@@ -132,6 +138,20 @@ class Directories:
                 return list(found)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def kind(self, start: str, entry: os.DirEntry[str]) -> Kind:
+        """Return what `entry` is, which lies in the directory whose keys begin with `start`."""
+        if entry.name.startswith(TEMP_PREFIX):
+            return "temporary"
+        if not is_key(start + entry.name):
+            return "strange"
+        if entry.is_symlink():
+            target = Path(entry.path)
+            inside = self.is_inside(entry.path)
+            is_file, is_directory = inside and target.is_file(), inside and target.is_dir()
+        else:  # what the directory itself says, without a stat
+            is_file, is_directory = entry.is_file(follow_symlinks=False), entry.is_dir(follow_symlinks=False)
+        return "value" if is_file else "directory" if is_directory else "strange"
 
     def _directory_path(self, directory: str) -> str:
         if directory not in self._inside:

@@ -6,10 +6,9 @@ from __future__ import annotations
 import builtins
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Literal
 
 from streamzarr.errors import (
     ConfigError,
@@ -31,9 +30,9 @@ from streamzarr.stores.base import (
     resolve_range,
     too_large,
 )
-from streamzarr.stores.directories import Directories
+from streamzarr.stores.directories import Directories, Kind
 from streamzarr.stores.files import MAX_READ_BYTES, read_next, read_on, read_span
-from streamzarr.stores.key import below, check_key, check_prefix, is_key
+from streamzarr.stores.key import below, check_key, check_prefix
 from streamzarr.stores.replace import TEMP_PREFIX, NoLocksError, TempFile, TempFiles, collect, etag_of, locked
 from streamzarr.stores.url import StoreURL, split_url
 
@@ -329,16 +328,24 @@ class LocalStore(Store):
         except OSError as error:
             raise self._failed("delete", key, error) from error
 
+    def delete_many(self, keys: Iterable[str]) -> None:
+        names: dict[str, builtins.list[str]] = {}
+        for key in keys:
+            parent, name = self._split(key)
+            names.setdefault(parent, []).append(name)
+        self._clear(names)
+
     def delete_prefix(self, prefix: str) -> None:
         check_prefix(prefix)
         try:
-            for path, entries in reversed(list(self._directories.walk(prefix))):  # children before parents
-                self._clear(
-                    path, [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
-                )
-                self._directories.prune(path)
+            found = self._directories.walk(prefix)
+            names = {
+                path: [e.name for e in entries if not e.is_dir(follow_symlinks=False)]
+                for path, entries in found
+            }
         except OSError as error:
             raise self._failed("delete", below(prefix), error) from error
+        self._clear(names)
 
     def collect_stale(self, prefix: str = "") -> int:
         check_prefix(prefix)
@@ -375,19 +382,26 @@ class LocalStore(Store):
         finally:
             os.close(directory)
 
-    def _clear(self, path: str, names: Sequence[str]) -> None:
+    def _clear(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Remove the files `names` of each directory, and the directories as far as they are empty then."""
+        path = ""
         try:
-            directory = self._directories.open(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
+            for path in sorted(names, reverse=True):  # children before parents
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    self._clear_one(path, names[path])
+                self._directories.prune(path)
+        except OSError as error:
+            raise self._failed("delete", below(path), error) from error
+
+    def _clear_one(self, path: str, names: Sequence[str]) -> None:
+        directory = self._directories.open(path)
         try:
             with locked(directory, exclusive=False):
                 for name in names:
-                    if name.startswith(TEMP_PREFIX):
-                        collect(directory, name)
-                    else:
-                        with suppress(FileNotFoundError):
+                    if not name.startswith(TEMP_PREFIX):
+                        with suppress(FileNotFoundError, IsADirectoryError):
                             os.unlink(name, dir_fd=directory)
+                _collect_in(directory)
             if self._fsync:
                 os.fsync(directory)
         finally:
@@ -417,12 +431,20 @@ class LocalStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield every key below `prefix`; symbolic links to directories are not descended into."""
+        return self._walk(prefix, lambda entry, kind: kind == "value")
+
+    def list_strange(self, prefix: str = "") -> Iterator[str]:
+        return self._walk(
+            prefix, lambda entry, kind: kind == "strange" or (kind == "directory" and entry.is_symlink())
+        )
+
+    def _walk(self, prefix: str, wanted: Callable[[os.DirEntry[str], Kind], bool]) -> Iterator[str]:
         check_prefix(prefix)
         try:
             for path, entries in self._directories.walk(prefix):
                 start = below(path)
                 for entry in entries:
-                    if self._kind(start, entry) == "value":
+                    if wanted(entry, self._directories.kind(start, entry)):
                         yield start + entry.name
         except OSError as error:
             raise self._failed("list", below(prefix), error) from error
@@ -433,7 +455,7 @@ class LocalStore(Store):
         keys, prefixes = [], []
         try:
             for entry in self._directories.entries(prefix):
-                kind = self._kind(start, entry)
+                kind = self._directories.kind(start, entry)
                 if kind == "value":
                     keys.append(start + entry.name)
                 elif kind == "directory":
@@ -441,17 +463,6 @@ class LocalStore(Store):
         except OSError as error:
             raise self._failed("list", start, error) from error
         return DirListing(tuple(sorted(keys)), tuple(sorted(prefixes)))
-
-    def _kind(self, start: str, entry: os.DirEntry[str]) -> Literal["value", "directory", "hidden"]:
-        if entry.name.startswith(TEMP_PREFIX) or not is_key(start + entry.name):
-            return "hidden"
-        if entry.is_symlink():
-            target = Path(entry.path)
-            inside = self._directories.is_inside(entry.path)
-            is_file, is_directory = inside and target.is_file(), inside and target.is_dir()
-        else:  # what the directory itself says, without a stat
-            is_file, is_directory = entry.is_file(follow_symlinks=False), entry.is_dir(follow_symlinks=False)
-        return "value" if is_file else "directory" if is_directory else "hidden"
 
     # Errors and pickling ------------------------------------------------------------------------------------
 

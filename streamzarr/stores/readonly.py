@@ -85,6 +85,9 @@ class ReadOnlyStore(Store):
     def list(self, prefix: str = "") -> Iterator[str]:
         return self._inner.list(prefix)
 
+    def list_strange(self, prefix: str = "") -> Iterator[str]:
+        return self._inner.list_strange(prefix)
+
     def list_dir(self, prefix: str = "") -> DirListing:
         return self._inner.list_dir(prefix)
 

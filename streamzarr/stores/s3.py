@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import builtins
-import random
+import itertools
 import re
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, PreconditionFailedError, StoreError
 from streamzarr.redact import redacted
+from streamzarr.stores import s3_retry
 from streamzarr.stores.base import (
     ByteRange,
     BytesLike,
@@ -43,6 +43,7 @@ from streamzarr.stores.s3_client import (
 )
 from streamzarr.stores.s3_direct import NO_VALUE, DirectAnswer
 from streamzarr.stores.s3_parallel import PARALLEL_REQUESTS, in_parallel
+from streamzarr.stores.s3_retry import MAX_TRIES, until_judged
 from streamzarr.stores.url import StoreURL
 
 T = TypeVar("T")
@@ -53,8 +54,6 @@ PART_BYTES = 16 << 20
 """Size of a part; S3 takes 5 MiB to 5 GiB."""
 MAX_PARTS = 10_000
 MAX_SINGLE_PUT_BYTES = 5 << 30
-MAX_TRIES = 6
-"""Tries where botocore has none of its own: conflicts, an answer cut off while its body is read."""
 MAX_GAP_BYTES = 64 << 10
 """Two ranges nearer than this are read in one request: reading the gap takes less time than asking again."""
 MAX_SPAN_BYTES = 16 << 20
@@ -244,7 +243,7 @@ class S3Store(Store):
             except self._errors as error:  # cut off: botocore has no retry for that
                 if attempt == MAX_TRIES - 1:
                     raise store_error(self.url, "read", key, error) from error
-                _pause(attempt)
+                s3_retry.pause(attempt)
             else:
                 return DirectAnswer(data, len(data), answer["ETag"], "ContentRange" in answer)
         raise AssertionError("the last try returns or raises")
@@ -304,17 +303,18 @@ class S3Store(Store):
                 raise self._unexpected(key, self._head(key), if_match) from error
             raise store_error(self.url, "delete", key, error) from error
 
-    def delete_prefix(self, prefix: str) -> None:
-        check_prefix(prefix)
-        keys = [{"Key": self._below + key} for key in self.list(prefix)]
-        for start in range(0, len(keys), DELETE_BATCH):
-            batch = keys[start : start + DELETE_BATCH]
+    def delete_many(self, keys: Iterable[str]) -> None:
+        pending = iter(keys)
+        while batch := [*itertools.islice(pending, DELETE_BATCH)]:
+            for key in batch:
+                check_key(key)
+            objects = [{"Key": self._below + key} for key in batch]
             try:
                 answer = self._client.boto.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True}
+                    Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
                 )
             except self._errors as error:
-                raise store_error(self.url, "delete", below(prefix), error) from error
+                raise store_error(self.url, "delete", f"{batch[0]} and others", error) from error
             for failed in answer.get("Errors", ()):
                 raise StoreError(f"{self.url}: cannot delete {failed.get('Key')!r}: {failed.get('Message')}")
 
@@ -361,19 +361,7 @@ class S3Store(Store):
         raise AssertionError("the second try returns or raises")
 
     def _until_judged(self, request: Callable[[], T]) -> T:
-        """Carry out a request that changes a value, again while the server says 409.
-
-        AWS does when another request for the key was under way (``ConditionalRequestConflict``,
-        ``OperationAborted``), versitygw when a directory that it was about to use has been pruned.
-        """
-        for attempt in range(MAX_TRIES - 1):
-            try:
-                return request()
-            except self._errors as error:
-                if status_of(error) != 409:
-                    raise
-                _pause(attempt)
-        return request()
+        return until_judged(self._client, self._errors, request)
 
     def _put_object(self, key: str, view: memoryview, **request: Any) -> str:
         answer = self._client.boto.put_object(
@@ -497,8 +485,3 @@ class S3Store(Store):
 
 def _bare(etag: str) -> str:
     return etag.strip('"')
-
-
-def _pause(attempt: int) -> None:
-    """Wait before try `attempt` + 1: up to 0.1 s, doubling, at random so that rivals come apart."""
-    threading.Event().wait(random.uniform(0, 0.1 * 2**attempt))

@@ -70,6 +70,8 @@ class S3Client:
         )
         self.direct: DirectReader | None = DirectReader(session, self.boto)
         """The short way for reads; ``None`` sends them all through boto3."""
+        self.is_aws = ".amazonaws.com" in str(self.boto.meta.endpoint_url)
+        """Whether the server is AWS itself, not one that speaks its protocol."""
         self.quotes_etags = True
         """Whether ``If-Match`` takes the etag in quotes, as HTTP says; Ceph wants it bare."""
 

@@ -97,6 +97,9 @@ class WrappedStore(Store):
     def list(self, prefix: str = "") -> Iterator[str]:
         return self.around(Call("list", prefix), lambda: iter([*self.inner.list(prefix)]))
 
+    def list_strange(self, prefix: str = "") -> Iterator[str]:
+        return self.around(Call("list_strange", prefix), lambda: iter([*self.inner.list_strange(prefix)]))
+
     def list_dir(self, prefix: str = "") -> DirListing:
         return self.around(Call("list_dir", prefix), lambda: self.inner.list_dir(prefix))
 

@@ -485,6 +485,19 @@ class StoreSuite(StoreReadSuite):
             list(pool.map(work, range(4)))
         assert list(store.list()) == []
 
+    def test_delete_many(self, store: Store) -> None:
+        kept = ["a/b/c", "ab", "a/x"]
+        gone = [f"a/b/{number}" for number in range(self.many_keys)] + ["a/d/e/f", "b"]
+        store.put_many((key, b"1") for key in [*kept, *gone])
+        store.delete_many(key for key in [*gone, "never/was"])
+        assert sorted(store.list()) == sorted(kept)
+        assert store.list_dir("a").prefixes == ("a/b/",)
+        store.delete_many([])
+        with pytest.raises(ConfigError):
+            store.delete_many(["a/../b"])
+        store.delete_many(kept)
+        assert list(store.list()) == list(store.list_strange()) == []
+
     def test_collect_stale_leaves_values_alone(self, store: Store) -> None:
         store.put("a/b", b"1")
         assert store.collect_stale() == 0
@@ -500,6 +513,7 @@ class StoreSuite(StoreReadSuite):
             lambda: reader.put("a", b"2"),
             lambda: reader.put_many([("a", b"2")]),
             lambda: reader.delete("a"),
+            lambda: reader.delete_many(["a"]),
             lambda: reader.delete_prefix(""),
         ):
             with pytest.raises(UnsupportedError, match="read-only"):

@@ -37,8 +37,8 @@ from streamzarr.zarr.nodes.revalidate import find_node
 from streamzarr.zarr.settings import ZarrFormat, format_of_new
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
-"""``r`` read; ``r+`` read and write; ``a`` the same, and create when missing; ``w`` create anew, deleting
-what is there; ``w-`` create, and fail when something is there."""
+"""``r`` read; ``r+`` read and write; ``a`` the same, and create when missing; ``w`` create anew, replacing
+the node that is there; ``w-`` create, and fail when something is there."""
 
 
 def create_array(
@@ -94,7 +94,8 @@ def create_array(
         ``"/"``, ``"."``, or a v3 configuration; its name may be one that
         :func:`streamzarr.zarr.chunk_keys.register` has made known.
     overwrite
-        Delete what is at `path` first.
+        Replace the node that is at `path`, with all that is below it. Nothing but Zarr arrays and groups is
+        ever removed.
     write_empty_chunks
         Store chunks that hold nothing but the fill value; else their keys are removed.
     cache
@@ -104,7 +105,8 @@ def create_array(
     Raises
     ------
     streamzarr.errors.NodeExistsError
-        Something is at `path`, or a node above it is an array.
+        Something is at `path`, or a node above it is an array; with `overwrite`, foreign files are there, or
+        `data` is an array that lies there. Nothing has been changed.
     streamzarr.errors.ConfigError, streamzarr.errors.MetadataError
         The arguments describe no Zarr array.
 
@@ -156,7 +158,7 @@ def create_group(
     Raises
     ------
     streamzarr.errors.NodeExistsError
-        Something is at `path`, or a node above it is an array.
+        Something is at `path`, or a node above it is an array; with `overwrite`, foreign files are there.
     """
     zarr_format = format_of_new(zarr_format)
     if zarr_format not in (2, 3):

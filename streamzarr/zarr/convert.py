@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from streamzarr.errors import ConfigError, MetadataError, NodeExistsError
+from streamzarr.errors import ConfigError, MetadataError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import StoreLike, join_url, open_store
 from streamzarr.zarr.api import open  # noqa: A004
@@ -32,6 +32,7 @@ from streamzarr.zarr.metadata import (
 )
 from streamzarr.zarr.nodes.documents import create_node
 from streamzarr.zarr.nodes.hierarchy import consolidate_metadata
+from streamzarr.zarr.nodes.overwrite import refuse_itself
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
 from streamzarr.zarr.settings import ZarrFormat
 
@@ -233,7 +234,8 @@ def convert(
     streamzarr.errors.MetadataError
         Something cannot be carried, and `lossy` is false. Nothing has been written then.
     streamzarr.errors.NodeExistsError
-        Something is at the target and `overwrite` is false.
+        Something is at the target and `overwrite` is false, or foreign files are; or source and target
+        overlap.
 
     Examples
     --------
@@ -244,8 +246,7 @@ def convert(
     """
     node = source if isinstance(source, Array | Group) else open(source)
     store, path = open_store(target), normalize_path(path)
-    if join_url(store.url, path) == node.url:
-        raise NodeExistsError(f"{node.url} cannot be converted onto itself")
+    refuse_itself(node.url, join_url(store.url, path), "converted", overwrite=overwrite)
     if codecs not in ("keep", "default"):
         raise ConfigError(f"codecs: expected 'keep' or 'default', got {codecs!r}")
     if not lossy and (lost := explain_conversion(node, zarr_format, codecs=codecs)):

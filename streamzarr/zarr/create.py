@@ -9,13 +9,14 @@ import numpy as np
 
 from streamzarr.errors import ConfigError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
-from streamzarr.stores import Store
+from streamzarr.stores import Store, join_url
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.metadata import ArrayMetadata, NodeMetadata
 from streamzarr.zarr.nodes.documents import create_node
+from streamzarr.zarr.nodes.overwrite import refuse_itself
 
 
 def make_array(
@@ -40,6 +41,8 @@ def make_array(
         Told path and metadata once they are written, before any data is.
     """
     metadata, values = new_array(data=data, shape=shape, dtype=dtype, limits=limits, **options)
+    if overwrite and isinstance(values, Array):
+        refuse_itself(values.url, join_url(store.url, path), "written", overwrite=True)
     create_node(store, path, metadata, overwrite=overwrite)
     if created is not None:
         created(path, metadata)

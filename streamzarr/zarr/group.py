@@ -313,7 +313,7 @@ class Group:
             What to make at each path: metadata; the arguments of ``create_array``, with shape or data among
             them; or those of ``create_group``, as a mapping that may be empty.
         overwrite
-            Delete what is at the paths, and below, first.
+            Replace the nodes at the paths, with all that is below them.
         concurrency
             How many requests are sent to the store at a time.
 
@@ -325,7 +325,8 @@ class Group:
         Raises
         ------
         streamzarr.errors.NodeExistsError
-            Something is at one of the paths and `overwrite` is false, or an array above one.
+            Something is at one of the paths and `overwrite` is false, or an array above one; with
+            `overwrite`, foreign files are there.
         streamzarr.errors.ConfigError, streamzarr.errors.MetadataError
             What is to be made makes no sense; names the path.
 
@@ -379,7 +380,7 @@ class Group:
         attributes
             Of a group that is made.
         overwrite
-            Delete what is there, and make it anew.
+            Replace the node that is there.
 
         Raises
         ------
@@ -422,7 +423,7 @@ class Group:
         return array
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Store a numpy array under `name`, replacing what is there."""
+        """Store a numpy array under `name`, replacing the node that is there."""
         self.create_array(name, data=value, overwrite=True)
 
     # Inside

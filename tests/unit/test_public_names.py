@@ -265,6 +265,7 @@ def every_store(tmp_path):
     class Plain(MemoryStore):
         """Has what the contract gives to stores that do not know better."""
 
+        delete_many = stores.Store.delete_many
         delete_prefix = stores.Store.delete_prefix
         get_limited = stores.Store.get_limited
 
@@ -280,6 +281,7 @@ def every_store(tmp_path):
             lambda store=store: store.put("k", b"1"),
             lambda store=store: store.put_many([("k", b"1")]),
             lambda store=store: store.delete("k"),
+            lambda store=store: store.delete_many(["k"]),
             lambda store=store: store.delete_prefix("k"),
         ):
             with pytest.raises(UnsupportedError):
@@ -292,6 +294,8 @@ def writes(store):
     assert store.put("k/a", b"123")
     store.put_many([("k/b", b"45"), ("k/c", b"6"), ("l/d", b"7")])
     store.delete("k/c")
+    store.put("k/c", b"6")
+    store.delete_many(["k/c"])
     store.delete_prefix("l")
     assert store.collect_stale() >= 0
     assert not store.exists("l/d")
@@ -313,6 +317,7 @@ def reads(store):
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
     assert sorted(store.list()) == ["k/a", "k/b"]
+    assert not list(store.list_strange())
     assert store.list_dir().prefixes == ("k/",) or list(store.list_dir().prefixes) == ["k/"]
 
 

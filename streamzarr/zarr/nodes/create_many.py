@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from streamzarr.errors import ConfigError, ContainsArrayError
 from streamzarr.limits import Limits
-from streamzarr.stores import Store
+from streamzarr.stores import Store, join_url
+from streamzarr.zarr.array import Array
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.create import new_array
 from streamzarr.zarr.metadata import (
@@ -21,9 +22,11 @@ from streamzarr.zarr.metadata import (
 from streamzarr.zarr.nodes.documents import (
     check_absent,
     encoded_documents,
-    require_group_node,
+    lacks_group,
+    make_group,
     write_node,
 )
+from streamzarr.zarr.nodes.overwrite import OldNode, clear, find_old, refuse_itself, remove_documents
 from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below, normalize_path
 from streamzarr.zarr.settings import ZarrFormat
 
@@ -101,7 +104,8 @@ def write_hierarchy(
     Raises
     ------
     streamzarr.errors.NodeExistsError
-        Something is there already, and `overwrite` is false; nothing has been written then.
+        Something is there already, and `overwrite` is false, or what belongs to no node; or the data lie in
+        what is to be removed. Nothing has been written then.
     streamzarr.errors.MetadataError
         Metadata cannot be written; nothing has been then.
     """
@@ -111,30 +115,39 @@ def write_hierarchy(
     documents = {
         path: encoded_documents(store, places[path], each.metadata) for path, each in planned.items()
     }
-    if not overwrite:
-        parallel.for_each(lambda path: check_absent(store, places[path]), planned, concurrency)
     taken = set(places.values())
     between = {above for place in taken for above in ancestors(place)} - taken
+    outside = {place for place in between if taken.isdisjoint(ancestors(place))}
+    old: dict[str, OldNode] = {}
     made: set[str] = set()
 
-    def require(place: str) -> None:
-        if require_group_node(store, place, zarr_format):
+    def look(place: str) -> None:
+        if lacks_group(store, place, zarr_format):
             made.add(place)
 
-    outside = {place for place in between if taken.isdisjoint(ancestors(place))}
-    parallel.for_each(
-        require, outside, concurrency
-    )  # before anything is deleted: an array above is a mistake
+    def find(place: str) -> None:
+        old[place] = find_old(store, place)
+
+    parallel.for_each(look, outside, concurrency)
     if overwrite:
-        for place in taken:
-            if taken.isdisjoint(ancestors(place)):
-                store.delete_prefix(place)
-    parallel.for_each(require, between - outside, concurrency)
+        tops = [place for place in taken if taken.isdisjoint(ancestors(place))]
+        for each in planned.values():
+            for place in tops if isinstance(each.data, Array) else ():
+                refuse_itself(each.data.url, join_url(store.url, place), "written", overwrite=True)
+        parallel.for_each(find, tops, concurrency)
+    else:
+        parallel.for_each(lambda place: check_absent(store, place), taken, concurrency)
+
+    etags: dict[str, str] = {}
+    parallel.for_each(lambda place: make_group(store, place, zarr_format), [*made], concurrency)
+    parallel.for_each(lambda place: etags.update(clear(store, old[place])), old, concurrency)
+    parallel.for_each(look, between - outside, concurrency)
+    parallel.for_each(lambda place: make_group(store, place, zarr_format), made - outside, concurrency)
     parallel.for_each(
-        lambda path: write_node(store, places[path], documents[path], overwrite=overwrite),
-        planned,
-        concurrency,
+        lambda path: write_node(store, places[path], documents[path], replaced=etags), planned, concurrency
     )
+    new = {key for each in documents.values() for key in each}
+    parallel.for_each(lambda place: remove_documents(store, old[place], new), old, concurrency)
     inside = f"{root}/" if root else ""
     return sorted(place[len(inside) :] for place in made if place.startswith(inside) and place != root)
 

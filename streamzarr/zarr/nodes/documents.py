@@ -7,7 +7,7 @@ processes that change different attributes of one array lose nothing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from streamzarr.errors import (
@@ -32,13 +32,11 @@ from streamzarr.zarr.metadata import (
 from streamzarr.zarr.metadata.document import dump_document, parse_document
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
-from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below
+from streamzarr.zarr.nodes.overwrite import clear, find_old, mark_of, marked, remove_documents
+from streamzarr.zarr.nodes.paths import VISIBLE, ancestors, check_new_path, key_below
 from streamzarr.zarr.settings import ZarrFormat
 
 M = TypeVar("M", bound=NodeMetadata)
-
-_VISIBLE = (ZARR_JSON, ZARRAY, ZGROUP)
-"""The documents that make a node exist."""
 
 _ATTEMPTS = 1000
 """How often a change is tried again when another writer was faster; each time one of them has advanced."""
@@ -103,10 +101,13 @@ def _read_v2(store: Store, path: str, limits: Limits) -> NodeMetadata | None:
 def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: bool) -> None:
     """Write the documents of a new node, and of the groups above it that do not exist yet.
 
+    With `overwrite` what belongs to the node that is there is removed, as ``nodes.overwrite`` says.
+
     Raises
     ------
     streamzarr.errors.NodeExistsError
-        A node is there already and `overwrite` is false, or a node above is an array.
+        A node is there already and `overwrite` is false, or what belongs to no node; or a node above is an
+        array. Nothing has been changed then.
     streamzarr.errors.ConfigError
         A name in `path` is reserved.
     streamzarr.errors.MetadataError
@@ -114,14 +115,17 @@ def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: b
     """
     check_new_path(path)
     documents = encoded_documents(store, path, metadata)
-    # Before anything is deleted: an array above makes this a mistake.
-    for above in ancestors(path):
-        require_group_node(store, above, metadata.zarr_format)
-    if overwrite:
-        store.delete_prefix(path)
-    else:
+    missing = [above for above in ancestors(path) if lacks_group(store, above, metadata.zarr_format)]
+    old = find_old(store, path) if overwrite else None
+    if old is None:
         check_absent(store, path)
-    write_node(store, path, documents, overwrite=overwrite)
+    for above in missing:
+        make_group(store, above, metadata.zarr_format)
+    if old is None:
+        write_node(store, path, documents)
+    else:
+        write_node(store, path, documents, replaced=clear(store, old))
+        remove_documents(store, old, documents)
 
 
 def encoded_documents(store: Store, path: str, metadata: NodeMetadata) -> dict[str, bytes]:
@@ -132,12 +136,23 @@ def encoded_documents(store: Store, path: str, metadata: NodeMetadata) -> dict[s
     }
 
 
-def write_node(store: Store, path: str, documents: dict[str, bytes], *, overwrite: bool) -> None:
-    """Write the documents of a node, the one that makes it visible last; of several creators one succeeds."""
-    once = store.capabilities.conditional_put and not overwrite
-    for key, data in sorted(documents.items(), key=lambda item: item[0].endswith(_VISIBLE)):
+def write_node(
+    store: Store, path: str, documents: dict[str, bytes], *, replaced: Mapping[str, str] | None = None
+) -> None:
+    """Write the documents of a node, the one that makes it visible last; of several creators one succeeds.
+
+    Parameters
+    ----------
+    replaced
+        Etags of the documents whose place they take, by key.
+    """
+    etags, conditional = replaced or {}, store.capabilities.conditional_put
+    for key, data in sorted(documents.items(), key=lambda item: item[0].endswith(VISIBLE)):
+        condition: dict[str, Any] = {}
+        if conditional and key.endswith(VISIBLE):
+            condition = {"if_match": etags[key]} if key in etags else {"if_none_match": True}
         try:
-            store.put(key, data, if_none_match=once and key.endswith(_VISIBLE))
+            store.put(key, marked(data) if key in etags else data, **condition)
         except PreconditionFailedError as error:
             place = join_url(store.url, path)
             raise NodeExistsError(f"another process has just created {place}") from error
@@ -159,8 +174,8 @@ def check_absent(store: Store, path: str) -> None:
         raise error(f"{article} {kind} is already at {place}; pass overwrite=True")
 
 
-def require_group_node(store: Store, path: str, zarr_format: int) -> bool:
-    """Make a group at `path` unless there is one of this format, and tell whether one was made.
+def lacks_group(store: Store, path: str, zarr_format: int) -> bool:
+    """Tell whether no group of this format is at `path`.
 
     Raises
     ------
@@ -170,22 +185,24 @@ def require_group_node(store: Store, path: str, zarr_format: int) -> bool:
     found = _node_at(store, path, zarr_format)
     if found is not None and found[0] == "array":
         raise ContainsArrayError(f"{join_url(store.url, path)} is an array; nothing can be created below it")
-    if found is not None and found[1] == zarr_format:
-        return False
+    return found is None or found[1] != zarr_format
+
+
+def make_group(store: Store, path: str, zarr_format: int) -> None:
+    """Make a group at `path`, unless another process has just done so."""
     metadata: GroupMetadata = GroupMetadataV3() if zarr_format == 3 else GroupMetadataV2()
     condition: dict[str, Any] = {"if_none_match": True} if store.capabilities.conditional_put else {}
     for key, data in encoded_documents(store, path, metadata).items():
         try:
             store.put(key, data, **condition)
         except PreconditionFailedError:
-            continue  # another process has just made it
-    return True
+            continue
 
 
 def _node_at(store: Store, path: str, zarr_format: int | None = None) -> tuple[str, int] | None:
     """Return what is at `path`, array or group, and its format; of several the array, or `zarr_format`."""
     found: tuple[str, int] | None = None
-    for name in _VISIBLE:
+    for name in VISIBLE:
         kind = _kind(store, key_below(path, name))
         if kind is None:
             continue
@@ -238,7 +255,8 @@ def change_node(
                 condition: dict[str, Any] = {}
                 if conditional:
                     condition = {"if_match": found.etag} if found else {"if_none_match": True}
-                store.put(key, dump_document(document, join_url(store.url, key)), **condition)
+                data = dump_document(document, join_url(store.url, key))
+                store.put(key, data + mark_of(found.data) if found else data, **condition)
         except PreconditionFailedError:
             continue
         return after

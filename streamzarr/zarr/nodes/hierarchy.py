@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from streamzarr.errors import NodeExistsError, UnsupportedError
+from streamzarr.errors import UnsupportedError
 from streamzarr.stores import StoreLike, join_url, open_store
 from streamzarr.zarr.api import create_array, create_group, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
@@ -15,11 +16,13 @@ from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.group import Group
 from streamzarr.zarr.metadata import GroupMetadata, NodeMetadata
 from streamzarr.zarr.metadata import consolidated as consolidation
-from streamzarr.zarr.metadata.v2 import ZARRAY, ZGROUP, ZMETADATA
-from streamzarr.zarr.metadata.v3 import ZARR_JSON
+from streamzarr.zarr.metadata.document import parse_document
+from streamzarr.zarr.metadata.v2 import ZMETADATA
 from streamzarr.zarr.nodes.create_many import NodeSpec
 from streamzarr.zarr.nodes.documents import change_node, create_node
-from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.nodes.overwrite import marked, refuse_itself
+from streamzarr.zarr.nodes.ownership import chunk_names, without_elements
+from streamzarr.zarr.nodes.paths import VISIBLE, key_below, name_of, normalize_path, parent_of
 from streamzarr.zarr.settings import ZarrFormat
 
 STREAM_ATTRIBUTE = "streamzarr"
@@ -76,7 +79,8 @@ def copy(
     """Copy an array or a group with all that is below it, byte by byte, and return the copy.
 
     Chunks are written before the metadata that shows them, a child's metadata before its parent's, so a copy
-    that was cut short is not taken for a whole one. For another format, chunk shape or codec see ``convert``
+    that was cut short is not taken for a whole one: an array is empty, and of a group nothing is seen. For
+    another format, chunk shape or codec see ``convert``
     and the chunk jobs.
 
     Parameters
@@ -91,37 +95,45 @@ def copy(
     streamzarr.errors.NodeNotFoundError
         There is no source.
     streamzarr.errors.NodeExistsError
-        Something is at the target and `overwrite` is false.
+        Something is at the target and `overwrite` is false, or foreign files are; or source and target
+        overlap.
     """
     node = source if isinstance(source, Array | Group) else open(source)
     store, path = open_store(target), normalize_path(path)
-    if join_url(store.url, path) == node.url:
-        raise NodeExistsError(f"{node.url} cannot be copied onto itself")
-    # Also checks the names, the nodes above and what is there; then the node is hidden until all of it is
-    # there.
-    create_node(store, path, node.metadata, overwrite=overwrite)
-    for name in (ZARR_JSON, ZARRAY, ZGROUP):
-        store.delete(key_below(path, name))
+    refuse_itself(node.url, join_url(store.url, path), "copied", overwrite=overwrite)
+    # Also checks the names, the nodes above and what is there.
+    empty = node.metadata.with_shape((0,) * node.ndim) if isinstance(node, Array) else node.metadata
+    create_node(store, path, empty, overwrite=overwrite)
 
-    def carry(key: str) -> None:
-        below = key[len(node.path) :].lstrip("/")
-        store.put(key_below(path, below), node.store.get(key))
+    def place_of(key: str) -> str:
+        return key_below(path, key[len(node.path) :].lstrip("/"))
 
-    documents: list[str] = []
-    parallel.for_each(carry, _without_documents(node.store.list(node.path), documents), concurrency)
-    # From the deepest to the shallowest.
-    for key in sorted(documents, key=lambda key: (-key.count("/"), key)):
-        carry(key)
+    # Until all of it is there a group is hidden, and an array empty; a chunk without an array would belong to
+    # nothing.
+    documents = [key for key in node.store.list(node.path) if _is_document(key)]
+    if isinstance(node, Group):
+        store.delete_many(key_below(path, name) for name in VISIBLE)
+    for key in documents:
+        content = parse_document(node.store.get(key), join_url(node.store.url, key))
+        if chunk_names(key, content) is not None:
+            store.put(place_of(key), json.dumps(without_elements(key, content)).encode())
+
+    parallel.for_each(
+        lambda key: store.put(place_of(key), node.store.get(key)),
+        (key for key in node.store.list(node.path) if not _is_document(key)),
+        concurrency,
+    )
+    for key in sorted(
+        documents, key=lambda key: (-key.count("/"), key)
+    ):  # from the deepest to the shallowest
+        data = node.store.get(key)
+        store.put(place_of(key), marked(data) if overwrite and parent_of(key) == node.path else data)
     return open(store, path=path, mode="r+")
 
 
-def _without_documents(keys: Iterator[str], documents: list[str]) -> Iterator[str]:
-    """Yield the keys of chunks, and put those of documents that make nodes visible into `documents`."""
-    for key in keys:
-        if key.rpartition("/")[2] in (ZARR_JSON, ZARRAY, ZGROUP, ZMETADATA):
-            documents.append(key)
-        else:
-            yield key
+def _is_document(key: str) -> bool:
+    """Tell whether `key` is of a document that makes a node visible."""
+    return name_of(key) in (*VISIBLE, ZMETADATA)
 
 
 def save(

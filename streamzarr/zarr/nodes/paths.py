@@ -8,7 +8,10 @@ from __future__ import annotations
 from streamzarr.errors import ConfigError
 from streamzarr.stores import check_prefix
 
-_RESERVED = frozenset(["zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"])
+VISIBLE = ("zarr.json", ".zarray", ".zgroup")
+"""Names of the documents that make a node exist."""
+DOCUMENTS = frozenset([*VISIBLE, ".zattrs", ".zmetadata"])
+"""Names of all documents."""
 
 
 def normalize_path(path: str) -> str:
@@ -32,10 +35,10 @@ def normalize_path(path: str) -> str:
 def check_new_path(path: str) -> None:
     """Raise :class:`streamzarr.errors.ConfigError` unless every name in `path` may be given to a new node."""
     for name in path.split("/") if path else ():
-        if name.startswith("__") or not name.strip(".") or name in _RESERVED:
+        if name.startswith("__") or not name.strip(".") or name in DOCUMENTS:
             raise ConfigError(
                 f"path {path!r}: a node cannot be named {name!r}: dots alone, a leading '__' "
-                f"and {sorted(_RESERVED)} are reserved"
+                f"and {sorted(DOCUMENTS)} are reserved"
             )
 
 
@@ -46,6 +49,20 @@ def key_below(path: str, name: str) -> str:
     ('zarr.json', 'a/zarr.json')
     """
     return f"{path}/{name}" if path else name
+
+
+def name_of(key: str) -> str:
+    """Return what follows the last slash of `key`.
+
+    >>> name_of("a/zarr.json"), parent_of("a/zarr.json"), parent_of("zarr.json")
+    ('zarr.json', 'a', '')
+    """
+    return key.rpartition("/")[2]
+
+
+def parent_of(key: str) -> str:
+    """Return the path that `key` lies directly below; see :func:`name_of`."""
+    return key.rpartition("/")[0]
 
 
 def ancestors(path: str) -> list[str]:

@@ -8,9 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+import streamzarr.zarr as sz
 from streamzarr.errors import (
     ConfigError,
     KeyNotFoundError,
+    NodeExistsError,
     PreconditionFailedError,
     StoreError,
     UnsupportedError,
@@ -23,6 +25,7 @@ from streamzarr.stores import (
     probe_conditional_put,
     s3,
     s3_client,
+    s3_retry,
 )
 from streamzarr.stores.s3 import S3Store
 from streamzarr.stores.s3_client import S3Config, client_for
@@ -84,6 +87,51 @@ class Answers:
         return answer(request, *self.answers.pop(0)) if self.answers else None
 
 
+# Arrays -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_array_that_replaces_its_like_has_another_etag(s3_store, zarr_format):
+    name = "a/.zarray" if zarr_format == 2 else "a/zarr.json"
+    etags = []
+    for _ in range(3):
+        made = sz.create_array(
+            s3_store, path="a", data=range(1, 7), chunks=2, zarr_format=zarr_format, overwrite=True
+        )
+        etags.append(s3_store.head(name).etag)
+        assert made[:].tolist() == [1, 2, 3, 4, 5, 6]
+    assert len(set(etags)) == 3
+    recorder = Recorder()
+    with hooked(s3_store, "before-send.s3", recorder):
+        sz.create_array(s3_store, path="a", shape=6, dtype="i4", zarr_format=zarr_format, overwrite=True)
+    assert recorder.operations.count("ListObjectsV2") == 1
+    assert recorder.operations.count("DeleteObject") == 0
+    assert sz.open_array(s3_store, path="a")[:].tolist() == [0] * 6
+    assert not any(key[2:3].isdigit() or key.startswith("a/c") for key in s3_store.list("a"))
+
+
+def test_overwriting_refuses_foreign_objects(s3_store):
+    sz.create_array(s3_store, path="a", data=range(1, 7), chunks=2)
+    s3_store.put("a/c/notes.txt", b"mine")
+    with pytest.raises(NodeExistsError, match=r"'a/c/notes\.txt'"):
+        sz.create_group(s3_store, path="a", overwrite=True)
+    assert sz.open_array(s3_store, path="a")[:].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_chunk_is_written_on_a_condition(s3_store):
+    z = sz.create_array(s3_store, path="a", shape=4, chunks=2, dtype="i4")
+    z.write_chunk((0,), [1, 2], if_none_match=True)
+    with pytest.raises(PreconditionFailedError):
+        z.write_chunk((0,), [3, 4], if_none_match=True)
+    etag = z.chunk_etag((0,))
+    z.write_chunk((0,), [0, 0], if_match=etag)
+    assert z.has_chunk((0,))
+    with pytest.raises(PreconditionFailedError):
+        z.write_chunk((0,), [5, 6], if_match=etag)
+    assert z[:].tolist() == [0, 0, 0, 0]
+    assert z.chunk_etag((1,)) is None
+
+
 # Conditional puts ---------------------------------------------------------------------------------------
 
 
@@ -105,12 +153,46 @@ def test_a_conflict_is_tried_again(s3_store):
 
 
 def test_conflict_for_ever_is_an_error(s3_store, monkeypatch):
-    monkeypatch.setattr(s3, "_pause", lambda attempt: None)
+    monkeypatch.setattr(s3_retry, "pause", lambda attempt: None)
     with (
         hooked(s3_store, "before-send.s3.PutObject", Answers(*[(409, CONFLICT)] * 50)),
         pytest.raises(StoreError),
     ):
         s3_store.put("a", b"1", if_none_match=True)
+
+
+DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
+INCOMPLETE = b"<Error><Code>IncompleteBody</Code><Message>too short</Message></Error>"
+
+
+@pytest.mark.parametrize("condition", [{}, {"if_none_match": True}])
+def test_what_minio_says_when_it_has_pruned_a_directory_is_tried_again(s3_store, condition):
+    answers = Answers((403, DENIED), (400, INCOMPLETE), (403, DENIED))
+    with hooked(s3_store, "before-send.s3.PutObject", answers):
+        etag = s3_store.put("a", b"1", **condition)
+    assert not answers.answers
+    assert s3_store.head("a").etag == etag
+
+
+@pytest.mark.parametrize(("is_aws", "tries"), [(True, 1), (False, 4)])
+def test_access_denied_for_good_is_reported_after_few_tries(s3_store, monkeypatch, is_aws, tries):
+    monkeypatch.setattr(s3_store._client, "is_aws", is_aws)
+    pauses = []
+    monkeypatch.setattr(s3_retry, "pause", pauses.append)
+    answers = Answers()
+    for write in (
+        lambda: s3_store.put("a", b"1"),
+        lambda: s3_store.put("a", b"1", if_none_match=True),
+        lambda: s3_store.put("a", b"1", if_match="0"),
+    ):
+        answers.answers = [(403, DENIED)] * 50
+        with (
+            hooked(s3_store, "before-send.s3.PutObject", answers),
+            pytest.raises(StoreError, match="Access Denied"),
+        ):
+            write()
+        assert len(answers.answers) == 50 - tries
+    assert pauses == [*range(tries - 1)] * 3
 
 
 def test_a_server_that_compares_the_quotes_too(s3_store, monkeypatch):
@@ -302,7 +384,7 @@ def test_a_server_that_sends_too_much_is_an_error(s3_store):
 
 
 def test_an_answer_cut_off_is_asked_for_again(s3_store, monkeypatch):
-    monkeypatch.setattr(s3, "_pause", lambda attempt: None)
+    monkeypatch.setattr(s3_retry, "pause", lambda attempt: None)
     s3_store.put("a", b"0123456789")
     cut = (200, b"01234", {"content-length": "10", "etag": '"x"'})
     with hooked(s3_store, "before-send.s3.GetObject", Answers(cut, cut)):
@@ -393,7 +475,7 @@ def test_a_missing_bucket_is_no_missing_key(s3_endpoint):
 
 def test_an_unreachable_server_is_a_store_error(monkeypatch):
     monkeypatch.setattr(s3_client, "MAX_ATTEMPTS", 1)
-    monkeypatch.setattr(s3, "_pause", lambda attempt: None)
+    monkeypatch.setattr(s3_retry, "pause", lambda attempt: None)
     monkeypatch.setattr(s3_client, "_clients", {})
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

@@ -8,7 +8,7 @@ import pytest
 from botocore.retries.standard import ExponentialBackoff
 
 from streamzarr.errors import KeyNotFoundError, PreconditionFailedError, StoreError
-from streamzarr.stores import RangeRequest, s3, s3_client
+from streamzarr.stores import RangeRequest, s3, s3_client, s3_retry
 from streamzarr.stores.s3 import S3Store
 from streamzarr.stores.s3_client import S3Config
 from tests.support.s3_proxy import FaultyProxy, answer, cut, drop, lose
@@ -36,7 +36,7 @@ def store(proxy, s3_bucket):
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr(s3, "_pause", lambda attempt: None)
+    monkeypatch.setattr(s3_retry, "pause", lambda attempt: None)
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
 
 
