@@ -64,7 +64,7 @@ class TopicInfo:
     begin: Mapping[int, int]
     """First offset still there, by partition."""
     end: Mapping[int, int]
-    """Offset that the next record will get, by partition."""
+    """Offset behind the last record that can be read, by partition: the next record's, as a rule."""
 
     @property
     def partitions(self) -> int:
@@ -148,11 +148,18 @@ class Reader(ABC):
         """Return up to `max_records`, waiting at most `timeout` seconds for the first one.
 
         ``poll(0, 0.0)`` reads nothing and does the rest: a consumer stays in its group and its callbacks run.
+
+        Raises
+        ------
+        streamzarr.errors.OffsetOutOfRangeError
+            A position is outside of what its partition holds: trimmed, expired, or never written.
+        streamzarr.errors.DamagedRecordError
+            The next records of a partition cannot be read.
         """
 
     @abstractmethod
     def positions(self) -> dict[TopicPartition, int]:
-        """Next offset to be read, by partition."""
+        """Next offset to be read, by partition; behind offsets without a record, once they were passed."""
 
     @abstractmethod
     def close(self) -> None:
@@ -276,7 +283,8 @@ class Broker(ABC):
         """Join `group`; partitions without a committed position are read from their beginning.
 
         Offsets are never committed but by ``Consumer.commit``. A position that is out of range raises
-        ``QueueError`` from ``poll``; it is never reset in silence.
+        ``OffsetOutOfRangeError`` from ``poll`` until it is sought; it is never reset in silence. Likewise
+        ``DamagedRecordError``: what lies behind the damage is returned only after a ``seek``.
         """
 
     @abstractmethod

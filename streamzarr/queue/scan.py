@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from streamzarr.errors import QueueError
+from streamzarr.errors import OffsetOutOfRangeError, QueueError
 from streamzarr.queue.base import Broker, Record
 
 _BATCH: Final = 1000
 _PATIENCE: Final = 10.0
 """Seconds without any record before reading is given up."""
+_LOOK: Final = 0.05
+"""Seconds between looks at the positions: they pass offsets without a record while `poll` waits for one."""
 
 
 def scan(
@@ -31,19 +33,27 @@ def scan(
     ------
     streamzarr.errors.TopicNotFoundError
         There is no such topic.
+    streamzarr.errors.OffsetOutOfRangeError
+        `start` or `end` lies outside of what the topic holds: trimmed, or the topic was made anew.
+    streamzarr.errors.DamagedRecordError
+        Records cannot be read.
     streamzarr.errors.QueueError
         The topic gave nothing for 10 seconds and its end was not reached.
     """
     info = broker.describe(topic)
     first = {number: (start or info.begin).get(number, info.begin[number]) for number in info.end}
     last = {number: (end or info.end).get(number, info.end[number]) for number in info.end}
+    for number, position in [*first.items(), *last.items()]:
+        if not info.begin[number] <= position <= info.end[number]:
+            begin, behind = info.begin[number], info.end[number]
+            raise OffsetOutOfRangeError(str(broker), topic, number, position, begin, behind)
     left = {number for number in last if first[number] < last[number]}
     if not left:
         return
     with broker.reader(topic, first) as reader:
         deadline = time.monotonic() + _PATIENCE
         while left:
-            records = reader.poll(_BATCH, 1.0)
+            records = reader.poll(_BATCH, _LOOK)
             if records:
                 deadline = time.monotonic() + _PATIENCE
             elif time.monotonic() > deadline:

@@ -150,6 +150,7 @@ def consumer(listener, monkeypatch):
         config=KafkaConfig.parse("kafka://h?request_timeout=0.2"),
         committed=lambda group, partitions, member: {A: 10},
         begin=lambda partitions: dict.fromkeys(partitions, 3),
+        end=lambda partitions: dict.fromkeys(partitions, 5),
     )
     return module.KafkaConsumer(admin, {}, ["t"], "g", listener)
 

@@ -135,7 +135,9 @@ class EmbeddedBroker(Broker):
         partitions = self._partitions(topic)
         with self._database.read() as db:
             return {
-                number: log.offset_at(db, state, TopicPartition(topic, number), timestamp)
+                number: log.offset_at(
+                    db, log.Place(state.id, TopicPartition(topic, number), str(self)), state, timestamp
+                )
                 for number, state in partitions.items()
             }
 
