@@ -14,8 +14,8 @@ Reason = TypeVar("Reason")
 class Failures(Generic[Reason]):
     """What a producer that threads share could not write.
 
-    Each thread that sends is told of every failure since it first did, whoever's record it was: nobody else
-    knows whose it was. A thread that only flushes is told of those that nobody was told of before.
+    A thread that sends is told of every failure from then until its flush has ended, whoever's record it was:
+    nobody knows whose. A thread that only flushes is told of those that nobody was told of before.
     Thread-safe.
     """
 
@@ -38,6 +38,10 @@ class Failures(Generic[Reason]):
             with self._lock:
                 self._told.counts = self._counts.copy()
 
+    def expect_none(self) -> None:
+        """Say that this thread's records are all durable, or it was told."""
+        self._told.counts = None
+
     def take(self) -> tuple[Counter[TopicPartition], Reason | None]:
         """Return what this thread has not been told of, by partition, and the reason of the last one."""
         if not self._counts:
@@ -59,6 +63,6 @@ def named(counts: Counter[TopicPartition]) -> str:
 
 
 class _ToldHere(threading.local):
-    """What a thread that sends was told of; None in the others."""
+    """What a thread with records on their way was told of; None in the others."""
 
     counts: Counter[TopicPartition] | None = None

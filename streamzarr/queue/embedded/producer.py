@@ -97,7 +97,10 @@ class EmbeddedProducer(Producer):
             if not self._changed.wait_for(lambda: self._done >= last, timeout):
                 self._give_up(timeout)
                 when = f" within {timeout:g} s"
-            self._raise_failures(when)
+            try:
+                self._raise_failures(when)
+            finally:
+                self._failures.expect_none()
 
     def close(self) -> None:  # noqa: D102
         if not self._closed:

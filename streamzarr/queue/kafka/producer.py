@@ -92,10 +92,14 @@ class KafkaProducer(Producer):
     def flush(self, timeout: float = 30.0) -> None:  # noqa: D102
         self._ensure_usable()
         client = self._handle.client
+        when = ""
         if client.flush(timeout):
             self._abandon(client)
-            self._raise_failures(f" within {timeout:g} s")
-        self._raise_failures()
+            when = f" within {timeout:g} s"
+        try:
+            self._raise_failures(when)
+        finally:
+            self._failures.expect_none()
 
     def _abandon(self, client: Any) -> None:
         """Give up on what `client` has queued, tell `_failures` of it, and go on with a new client.
