@@ -146,6 +146,11 @@ class OffsetOutOfRangeError(QueueError):
         First offset still there, and the one that the next record will get.
     """
 
+    @property
+    def resume(self) -> int:
+        """Where whoever accepts the loss goes on: at the first offset still there."""
+        return self.begin
+
     def __init__(self, broker: str, topic: str, partition: int, position: int, begin: int, end: int) -> None:
         super().__init__(broker, topic, partition, position, begin, end)
         self.broker, self.topic, self.partition = broker, topic, partition

@@ -25,12 +25,11 @@ from streamzarr.flow.drive import observe
 from streamzarr.flow.lane import Claim, Lane
 from streamzarr.flow.message import Batch, Message, new_message
 from streamzarr.flow.stop import Stop
-from streamzarr.queue.base import Broker, Consumer, Record, TopicPartition
+from streamzarr.queue.base import Broker, Consumer, OnGap, Record, TopicPartition
 from streamzarr.queue.retry import RetryPolicy, is_transient
 
 _log = logging.getLogger(__name__)
 
-OnGap: TypeAlias = Literal["fail", "skip"]
 Rebalance: TypeAlias = Callable[[Literal["assigned", "revoked", "lost"], Sequence[TopicPartition]], None]
 
 POLL_RETRY = RetryPolicy(attempts=12, base=0.1, factor=2.0, max_delay=5.0)
@@ -209,7 +208,7 @@ class _TopicSource:
         """Go on behind records that cannot be read, if that was asked for and it is known where."""
         assert self._consumer is not None
         partition = TopicPartition(error.topic, error.partition)
-        position = error.resume if isinstance(error, DamagedRecordError) else error.begin
+        position = error.resume
         if self._options.on_gap == "fail" or position is None:
             raise error
         _log.error("%s; group %r goes on at offset %d", error, self._options.group, position)

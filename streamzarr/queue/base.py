@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, TypeAlias
+from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from streamzarr.redact import redacted
 
@@ -25,6 +25,9 @@ class TopicPartition(NamedTuple):
     topic: str
     partition: int
 
+
+OnGap: TypeAlias = Literal["fail", "skip"]
+"""What to do when records that were to be read are gone or damaged."""
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 Offsets: TypeAlias = Mapping[TopicPartition, int]
