@@ -113,23 +113,22 @@ class DamagedRecordError(DamagedError):
     offset
         First offset that cannot be read.
     resume
-        First offset after the damage; ``None`` when that is not known.
+        First offset behind the damage.
     reason
         What is wrong with them.
     """
 
     def __init__(
-        self, broker: str, topic: str, partition: int, offset: int, resume: int | None, reason: str
+        self, broker: str, topic: str, partition: int, offset: int, resume: int, reason: str
     ) -> None:
         super().__init__(broker, topic, partition, offset, resume, reason)
         self.broker, self.topic, self.partition = broker, topic, partition
         self.offset, self.resume, self.reason = offset, resume, reason
 
     def __str__(self) -> str:
-        until = "on" if self.resume is None else f"to {self.resume - 1}"
         return (
-            f"{self.broker}: {self.topic}[{self.partition}]: the records from offset {self.offset} {until} "
-            f"are damaged ({self.reason})"
+            f"{self.broker}: {self.topic}[{self.partition}]: the records from offset {self.offset} to "
+            f"{self.resume - 1} are damaged ({self.reason})"
         )
 
 

@@ -205,11 +205,11 @@ class _TopicSource:
         return self._read_again(records) if self._fenced else records
 
     def _skip(self, error: OffsetOutOfRangeError | DamagedRecordError) -> None:
-        """Go on behind records that cannot be read, if that was asked for and it is known where."""
+        """Go on behind records that cannot be read, if that was asked for."""
         assert self._consumer is not None
         partition = TopicPartition(error.topic, error.partition)
         position = error.resume
-        if self._options.on_gap == "fail" or position is None:
+        if self._options.on_gap == "fail":
             raise error
         _log.error("%s; group %r goes on at offset %d", error, self._options.group, position)
         self._consumer.seek({partition: position})

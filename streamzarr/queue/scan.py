@@ -94,7 +94,7 @@ def _read(
 
 def _behind(error: OffsetOutOfRangeError | DamagedRecordError, on_gap: OnGap) -> int:
     """Return where to go on, or raise `error`."""
-    if on_gap == "fail" or error.resume is None:
+    if on_gap == "fail":
         raise error
     _log.error("%s; reading goes on at offset %d", error, error.resume)
     return error.resume

@@ -115,6 +115,10 @@ class KafkaProcess:
     def url(self) -> str:
         return f"kafka://{self.bootstrap}"
 
+    def segment(self, topic: str, partition: int) -> Path:
+        """Return the file with a partition's first records."""
+        return self._folder / "data" / f"{topic}-{partition}" / f"{0:020d}.log"
+
     @property
     def pid(self) -> int:
         assert self._process is not None, "the broker is not running"

@@ -15,28 +15,18 @@ from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueEr
 from streamzarr.queue.base import Headers, Record, TopicPartition
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.config import logger
+from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
 from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, translate
 
 _MAX_BATCH: Final = 10_000
 """Messages taken from librdkafka at once: beyond 100 the size makes no difference."""
-
-_LOOK_BEHIND_SECONDS: Final = 1.0
-
-_BAD_DATA: Final = frozenset(
-    {
-        KafkaError._BAD_MSG,
-        KafkaError._BAD_COMPRESSION,
-        KafkaError.INVALID_MSG,
-    }  # of one batch in one partition
-)
-
 
 _OUT_OF_RANGE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 
 
 @dataclass(slots=True)
 class _Damage:
-    """Records that cannot be read, and the first one behind them that can, when it is known."""
+    """Records that cannot be read, and the first offset behind them, once it was looked for."""
 
     offset: int
     reason: str
@@ -173,7 +163,8 @@ class Fetcher:
             )
         for partition in self._damaged.keys() - waiting:
             damage = self._damaged[partition]
-            self._look_behind(damage)
+            if damage.resume is None:
+                damage.resume = first_behind(self._admin, partition, damage.offset)
             raise DamagedRecordError(self._where, *partition, damage.offset, damage.resume, damage.reason)
 
     def _accept(self, messages: Sequence[Any]) -> None:
@@ -193,22 +184,14 @@ class Fetcher:
             error, self._error = self._error, None
             raise error
 
-    def _look_behind(self, damage: _Damage) -> None:
-        """Wait a moment for the first record behind `damage`: the next batch of the same answer."""
-        deadline = time.monotonic() + _LOOK_BEHIND_SECONDS
-        while damage.resume is None and time.monotonic() < deadline:
-            self._accept(self._client.consume(_MAX_BATCH, 0.05))
-
     def _readable(self, records: Iterable[Record]) -> list[Record]:
         """Leave out what lies behind damaged records: librdkafka goes on as if nothing were missing."""
-        readable = []
-        for record in records:
-            damage = self._damaged.get(TopicPartition(record.topic, record.partition))
-            if damage is None or record.offset < damage.offset:
-                readable.append(record)
-            elif damage.resume is None:
-                damage.resume = record.offset
-        return readable
+        damaged = self._damaged
+        return [
+            record
+            for record in records
+            if record[:2] not in damaged or record.offset < damaged[record[:2]].offset  # type: ignore[index]
+        ]
 
     def _note(self, message: Any) -> None:
         error, topic, number = message.error(), message.topic(), message.partition()
@@ -218,7 +201,7 @@ class Fetcher:
         elif code in _OUT_OF_RANGE:
             if partition in self.positions:
                 self._out_of_range.add(partition)
-        elif code in _BAD_DATA:
+        elif code in BAD_DATA:
             if partition in self.positions and partition not in self._damaged:
                 offset = max(message.offset(), self.positions[partition])
                 self._damaged[partition] = _Damage(offset, error.str())

@@ -205,7 +205,7 @@ def test_each_failure_of_sqlite_is_transient_or_not(broker, code, kind, transien
 def test_errors_with_facts_survive_pickling():
     for error in (
         OffsetOutOfRangeError("kafka://h", "t", 0, 2, 5, 9),
-        DamagedRecordError("kafka://h", "t", 0, 2, None, "crc"),
+        DamagedRecordError("kafka://h", "t", 0, 2, 5, "crc"),
     ):
         again = pickle.loads(pickle.dumps(error))
         assert (str(again), vars(again)) == (str(error), vars(error))
