@@ -148,7 +148,7 @@ class OffsetOutOfRangeError(QueueError):
     @property
     def resume(self) -> int:
         """Where whoever accepts the loss goes on: at the first offset still there."""
-        return self.begin
+        return self.position if self.begin <= self.position <= self.end else self.begin
 
     def __init__(self, broker: str, topic: str, partition: int, position: int, begin: int, end: int) -> None:
         super().__init__(broker, topic, partition, position, begin, end)
@@ -159,8 +159,10 @@ class OffsetOutOfRangeError(QueueError):
         if self.position < self.begin:
             gone = f"{self.position} to {self.begin - 1}"
             why = f"{self.begin - self.position} records, {gone}, were trimmed or have expired"
-        else:
+        elif self.position > self.end:
             why = "never written, or the topic was made anew"
+        else:
+            why = "it was, a moment ago"  # the cluster has chosen another leader
         return (
             f"{self.broker}: position {self.position} of {self.topic}[{self.partition}] is out of range, "
             f"it holds the offsets {self.begin} to {self.end}: {why}"

@@ -30,25 +30,8 @@ def group_lag(info: TopicInfo, committed: Mapping[int, int]) -> int:
     >>> group_lag(TopicInfo("jobs", begin={0: 10, 1: 0}, end={0: 50, 1: 30}), committed={1: 25})
     45
     """
-    positions = positions_of(info, committed)
+    positions = info.reading_from(committed)
     return sum(end - positions[partition] for partition, end in info.end.items())
-
-
-def positions_of(info: TopicInfo, committed: Mapping[int, int]) -> dict[int, int]:
-    """Return where a group goes on reading: at the beginning where it has no position that is in range.
-
-    Examples
-    --------
-    >>> info = TopicInfo("jobs", begin={0: 10, 1: 0, 2: 0}, end={0: 50, 1: 30, 2: 5})
-    >>> positions_of(info, committed={0: 7, 1: 25, 2: 99})
-    {0: 10, 1: 25, 2: 0}
-    """
-    found = {}
-    for partition, end in info.end.items():
-        begin = info.begin.get(partition, 0)
-        position = committed.get(partition, begin)
-        found[partition] = position if begin <= position <= end else begin
-    return found
 
 
 class LagDemand(Credits):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from streamzarr.flow import LagDemand, Message, Stop, from_iterable, ops, run
-from streamzarr.flow.lag import positions_of
 from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import JOB_HEADER, TASK_HEADER, Task, encode, task_of
@@ -70,7 +69,7 @@ def pending_tasks(broker: Broker, topics: JobTopics, job: str) -> frozenset[int]
     info = broker.describe(topics.tasks)
     pending = set()
     # What is trimmed meanwhile is not pending: a worker is through with it, or nobody will ever see it.
-    for record in scan(broker, topics.tasks, positions_of(info, committed), info.end, on_gap="skip"):
+    for record in scan(broker, topics.tasks, info.reading_from(committed), info.end, on_gap="skip"):
         found = task_of(record.headers)
         if found is not None and found[0] == job:
             pending.add(found[1])

@@ -74,6 +74,22 @@ class TopicInfo:
         """Number of partitions."""
         return len(self.end)
 
+    def reading_from(self, committed: Mapping[int, int]) -> dict[int, int]:
+        """Return where a group goes on: at the beginning where it has no position that is in range.
+
+        Examples
+        --------
+        >>> info = TopicInfo("jobs", begin={0: 10, 1: 0, 2: 0}, end={0: 50, 1: 30, 2: 5})
+        >>> info.reading_from(committed={0: 7, 1: 25, 2: 99})
+        {0: 10, 1: 25, 2: 0}
+        """
+        found = {}
+        for partition, end in self.end.items():
+            begin = self.begin.get(partition, 0)
+            position = committed.get(partition, begin)
+            found[partition] = position if begin <= position <= end else begin
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class GroupInfo:

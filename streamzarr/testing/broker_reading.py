@@ -107,6 +107,20 @@ class ReadingCases(BrokerBench):
         consumer.seek({partition: 5})
         assert [record.offset for record in self.take(consumer, 5)] == [5, 6, 7, 8, 9]
 
+    def test_a_commit_beyond_the_end_is_an_error_until_sought(
+        self, broker: Broker, single: str, group: str, opened: contextlib.ExitStack
+    ) -> None:
+        partition = TopicPartition(single, 0)
+        self.fill(broker, single, 3)
+        with broker.consumer([single], group) as consumer:
+            self.take(consumer, 3)
+            consumer.commit({partition: 1000})  # as of a topic that was made anew
+        assert broker.describe(single).reading_from(broker.committed(group, single)) == {0: 0}
+        consumer = opened.enter_context(broker.consumer([single], group))
+        assert (self._error_of(consumer).position, self._error_of(consumer).end) == (1000, 3)
+        consumer.seek({partition: 0})
+        assert [record.offset for record in self.take(consumer, 3)] == [0, 1, 2]
+
     def test_other_partitions_are_read_and_the_error_is_told_however_busy_they_are(
         self, broker: Broker, topic: str, group: str, opened: contextlib.ExitStack
     ) -> None:

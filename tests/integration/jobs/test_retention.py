@@ -5,7 +5,6 @@ import time
 import numpy as np
 
 import streamzarr as sz
-from streamzarr.flow.lag import positions_of
 from streamzarr.jobs.emit import pending_tasks
 
 
@@ -22,7 +21,7 @@ def queued(bench, broker, job):
 def trim_half(bench, broker):
     """Trim half of the tasks that wait, in each partition."""
     info = broker.describe(bench.topics.tasks)
-    positions = positions_of(info, broker.committed(bench.topics.group, bench.topics.tasks))
+    positions = info.reading_from(broker.committed(bench.topics.group, bench.topics.tasks))
     broker.trim(
         bench.topics.tasks, {number: (positions[number] + end + 1) // 2 for number, end in info.end.items()}
     )

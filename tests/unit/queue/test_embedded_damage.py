@@ -209,3 +209,8 @@ def test_errors_with_facts_survive_pickling():
     ):
         again = pickle.loads(pickle.dumps(error))
         assert (str(again), vars(again)) == (str(error), vars(error))
+
+
+@pytest.mark.parametrize(("position", "resume"), [(2, 5), (99, 5), (7, 7)])
+def test_where_whoever_accepts_a_loss_goes_on(position, resume):
+    assert OffsetOutOfRangeError("kafka://h", "t", 0, position, 5, 9).resume == resume
