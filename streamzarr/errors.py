@@ -95,6 +95,80 @@ class TopicNotFoundError(QueueError):
     """The topic does not exist; streamzarr never creates one by mistyping."""
 
 
+class AccessDeniedError(QueueError):
+    """The broker does not let us: credentials or permissions are missing. Asking again will not help."""
+
+
+class DamagedError(QueueError):
+    """What a broker keeps cannot be read as it was written; asking again will not help."""
+
+
+class DamagedRecordError(DamagedError):
+    """Stored records of one partition are damaged.
+
+    Parameters
+    ----------
+    broker, topic, partition
+        Where.
+    offset
+        First offset that cannot be read.
+    resume
+        First offset behind the damage.
+    reason
+        What is wrong with them.
+    """
+
+    def __init__(
+        self, broker: str, topic: str, partition: int, offset: int, resume: int, reason: str
+    ) -> None:
+        super().__init__(broker, topic, partition, offset, resume, reason)
+        self.broker, self.topic, self.partition = broker, topic, partition
+        self.offset, self.resume, self.reason = offset, resume, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.broker}: {self.topic}[{self.partition}]: the records from offset {self.offset} to "
+            f"{self.resume - 1} are damaged ({self.reason})"
+        )
+
+
+class OffsetOutOfRangeError(QueueError):
+    """A position is outside of what its partition holds; it stays so until somebody seeks.
+
+    Parameters
+    ----------
+    broker, topic, partition
+        Where.
+    position
+        The offset that was to be read.
+    begin, end
+        First offset still there, and the one that the next record will get.
+    """
+
+    @property
+    def resume(self) -> int:
+        """Where whoever accepts the loss goes on: at the first offset still there."""
+        return self.position if self.begin <= self.position <= self.end else self.begin
+
+    def __init__(self, broker: str, topic: str, partition: int, position: int, begin: int, end: int) -> None:
+        super().__init__(broker, topic, partition, position, begin, end)
+        self.broker, self.topic, self.partition = broker, topic, partition
+        self.position, self.begin, self.end = position, begin, end
+
+    def __str__(self) -> str:
+        if self.position < self.begin:
+            gone = f"{self.position} to {self.begin - 1}"
+            why = f"{self.begin - self.position} records, {gone}, were trimmed or have expired"
+        elif self.position > self.end:
+            why = "never written, or the topic was made anew"
+        else:
+            why = "it was, a moment ago"  # the cluster has chosen another leader
+        return (
+            f"{self.broker}: position {self.position} of {self.topic}[{self.partition}] is out of range, "
+            f"it holds the offsets {self.begin} to {self.end}: {why}"
+        )
+
+
 class MessageError(QueueError, ValueError):
     """A message of a topic that does not have the expected form."""
 

@@ -81,8 +81,6 @@ def lag(group: str | None, broker: str, as_json: bool) -> None:
 
 def _lags(broker: Broker, group: str | None) -> list[tuple[str, str, int, int, int, int]]:
     """Return group, topic, partition, committed position, end and lag of every partition a group reads."""
-    from streamzarr.queue import TopicPartition
-
     known = set(broker.topics())
     rows = []
     for info in broker.groups():
@@ -90,10 +88,11 @@ def _lags(broker: Broker, group: str | None) -> list[tuple[str, str, int, int, i
             continue
         for topic in sorted({where.topic for where in info.committed} & known):
             there = broker.describe(topic)
+            committed = {where.partition: at for where, at in info.committed.items() if where.topic == topic}
+            reading_from = there.reading_from(committed)
             for partition, end in sorted(there.end.items()):
-                begin = there.begin[partition]
-                position = info.committed.get(TopicPartition(topic, partition), begin)
-                rows.append((info.name, topic, partition, position, end, end - max(position, begin)))
+                position = committed.get(partition, there.begin[partition])
+                rows.append((info.name, topic, partition, position, end, end - reading_from[partition]))
     return rows
 
 

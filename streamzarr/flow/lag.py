@@ -21,19 +21,17 @@ _log = logging.getLogger(__name__)
 def group_lag(info: TopicInfo, committed: Mapping[int, int]) -> int:
     """Return how many records of a topic a group has not settled yet.
 
-    A partition without a commit is read from its beginning, and so is one whose commit has been trimmed
-    away. Offsets that hold no record (compaction, transaction markers) count as well: the lag is never
-    too small.
+    A partition without a commit is read from its beginning, and so is one whose commit is out of range:
+    trimmed away, or beyond the end of a topic that was made anew. Offsets that hold no record (compaction,
+    transaction markers) count until the group has passed them: the lag is never too small.
 
     Examples
     --------
     >>> group_lag(TopicInfo("jobs", begin={0: 10, 1: 0}, end={0: 50, 1: 30}), committed={1: 25})
     45
     """
-    return sum(
-        max(0, end - max(committed.get(partition, 0), info.begin.get(partition, 0)))
-        for partition, end in info.end.items()
-    )
+    positions = info.reading_from(committed)
+    return sum(end - positions[partition] for partition, end in info.end.items())
 
 
 class LagDemand(Credits):

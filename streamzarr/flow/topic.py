@@ -8,18 +8,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from reactivex import Observable
 
-from streamzarr.errors import ConfigError, FencedError, QueueError
+from streamzarr.errors import (
+    ConfigError,
+    DamagedRecordError,
+    FencedError,
+    OffsetOutOfRangeError,
+    QueueError,
+)
 from streamzarr.flow.clock import MONOTONIC, Clock
 from streamzarr.flow.demand import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.lane import Claim, Lane
 from streamzarr.flow.message import Batch, Message, new_message
 from streamzarr.flow.stop import Stop
-from streamzarr.queue.base import Broker, Consumer, Record, TopicPartition
+from streamzarr.queue.base import Broker, Consumer, OnGap, Record, TopicPartition
 from streamzarr.queue.retry import RetryPolicy, is_transient
 
 _log = logging.getLogger(__name__)
@@ -41,6 +47,7 @@ def from_topic(
     drain_timeout: float | None = None,
     poll_timeout: float = 0.05,
     session_timeout: float = 10.0,
+    on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
     on_turn: Callable[[], None] | None = None,
     clock: Clock = MONOTONIC,
@@ -65,6 +72,10 @@ def from_topic(
         Longest blocking poll, seconds: how late a stop is noticed when nothing is in flight.
     session_timeout
         Seconds without a sign of life after which the broker gives our partitions to others.
+    on_gap
+        What to do when records are gone or damaged: ``"fail"`` breaks the chain; ``"skip"`` logs what was
+        lost, as an error, and goes on behind it, for those who know elsewhere what is still to be done. A
+        position beyond the end (the topic was made anew) goes on at the beginning.
     on_rebalance
         Told of each change, on the chain's thread, after the chain has dealt with it.
     on_turn
@@ -74,6 +85,8 @@ def from_topic(
     ------
     streamzarr.errors.QueueError
         By ``on_error``: the broker refuses, or could not be reached for about half a minute.
+    streamzarr.errors.OffsetOutOfRangeError, streamzarr.errors.DamagedRecordError
+        By ``on_error``, at once: records that were to be read next are gone or cannot be read.
 
     Notes
     -----
@@ -90,6 +103,7 @@ def from_topic(
         session_timeout / 2 if drain_timeout is None else drain_timeout,
         poll_timeout,
         session_timeout,
+        on_gap,
         on_rebalance,
     )
     return observe(
@@ -107,9 +121,12 @@ class _Options:
     drain_timeout: float
     poll_timeout: float
     session_timeout: float
+    on_gap: OnGap
     on_rebalance: Rebalance | None
 
     def __post_init__(self) -> None:
+        if self.on_gap not in get_args(OnGap):
+            raise ConfigError(f"on_gap={self.on_gap!r}, expected {' or '.join(get_args(OnGap))}")
         if not 0 < self.drain_timeout < self.session_timeout:
             raise ConfigError(
                 f"drain_timeout={self.drain_timeout}, session_timeout={self.session_timeout}: expected "
@@ -149,7 +166,11 @@ class _TopicSource:
         if pause > 0:  # the broker could not be reached a moment ago
             self._lane.wait(min(pause, timeout))
             return []
-        return self._messages(self._poll(self._count(room), timeout))
+        count = self._count(room)
+        records = self._poll(count, timeout)
+        if len(records) < count:
+            self._pass_over(records)
+        return self._messages(records)
 
     def _count(self, room: Room) -> int:
         """Return how many records to ask for, so that their bytes will about fit: sizes are not known before.
@@ -166,6 +187,9 @@ class _TopicSource:
         assert self._consumer is not None
         try:
             records = self._consumer.poll(count, timeout)
+        except (OffsetOutOfRangeError, DamagedRecordError) as error:
+            self._skip(error)
+            records = []
         except QueueError as error:
             self._poll_failures += 1
             delay = POLL_RETRY.delay(self._poll_failures, random.random())
@@ -179,6 +203,36 @@ class _TopicSource:
             self._keepalive_at = self._lane.clock.now() + self._keepalive_every
         self._raise_from_listener()
         return self._read_again(records) if self._fenced else records
+
+    def _skip(self, error: OffsetOutOfRangeError | DamagedRecordError) -> None:
+        """Go on behind records that cannot be read, if that was asked for."""
+        assert self._consumer is not None
+        partition = TopicPartition(error.topic, error.partition)
+        position = error.resume
+        if self._options.on_gap == "fail":
+            raise error
+        _log.error("%s; group %r goes on at offset %d", error, self._options.group, position)
+        self._consumer.seek({partition: position})
+        claim = self._claims.get(partition)  # None: a commit was refused, and the next poll tells whose it is
+        if claim is None:
+            return
+        if (claim.window.watermark or 0) <= position:
+            claim.window.advance(position)  # what is in flight is below, and still to be settled
+        else:  # the topic was made anew: offsets begin again
+            self._end([partition])
+            self._claims[partition] = self._lane.claim(partition, position)
+
+    def _pass_over(self, records: Sequence[Record]) -> None:
+        """Note where reading goes on in partitions that gave nothing: behind transaction markers, say.
+
+        Only right after a poll: what earlier polls gave is in the chain by now.
+        """
+        assert self._consumer is not None
+        gave = {record[:2] for record in records}
+        for partition, position in self._consumer.positions().items():
+            claim = self._claims.get(partition)
+            if claim is not None and partition not in gave:
+                claim.window.advance(position)
 
     def _read_again(self, records: list[Record]) -> list[Record]:
         """Begin again with partitions whose commit was refused, if they are ours all the same.
@@ -262,9 +316,12 @@ class _TopicSource:
         """Begin a claim on each of the new partitions."""
         with self._listening():
             self._end(partitions)
+            assert self._consumer is not None
+            positions = self._consumer.positions()
             for partition in partitions:
                 self._fenced.pop(partition, None)
-                self._claims[partition] = self._lane.claim(partition)
+                claim = self._claims[partition] = self._lane.claim(partition, positions.get(partition))
+                claim.committed = claim.window.watermark  # reading begins here: there is nothing to store yet
             self._tell("assigned", partitions)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:

@@ -67,9 +67,9 @@ def pending_tasks(broker: Broker, topics: JobTopics, job: str) -> frozenset[int]
     """Return the tasks of `job` that are on the topic and not yet committed by the workers."""
     committed = broker.committed(topics.group, topics.tasks)
     info = broker.describe(topics.tasks)
-    start = {p: max(committed.get(p, 0), info.begin[p]) for p in info.end}
     pending = set()
-    for record in scan(broker, topics.tasks, start, info.end):
+    # What is trimmed meanwhile is not pending: a worker is through with it, or nobody will ever see it.
+    for record in scan(broker, topics.tasks, info.reading_from(committed), info.end, on_gap="skip"):
         found = task_of(record.headers)
         if found is not None and found[0] == job:
             pending.add(found[1])

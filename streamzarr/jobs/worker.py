@@ -159,6 +159,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
             demand=Demand(options.max_demand),
             session_timeout=options.session_timeout,
             poll_timeout=IDLE_POLL_SECONDS,
+            on_gap="skip",  # the job's ledger knows which tasks are open, and `job resume` sends them anew
             on_turn=turn,
         ).pipe(
             ops.map_messages(decode, stage="decode"),

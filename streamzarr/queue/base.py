@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, TypeAlias
+from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from streamzarr.redact import redacted
 
@@ -25,6 +25,9 @@ class TopicPartition(NamedTuple):
     topic: str
     partition: int
 
+
+OnGap: TypeAlias = Literal["fail", "skip"]
+"""What to do when records that were to be read are gone or damaged."""
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 Offsets: TypeAlias = Mapping[TopicPartition, int]
@@ -64,12 +67,28 @@ class TopicInfo:
     begin: Mapping[int, int]
     """First offset still there, by partition."""
     end: Mapping[int, int]
-    """Offset that the next record will get, by partition."""
+    """Offset behind the last record that can be read, by partition: the next record's, as a rule."""
 
     @property
     def partitions(self) -> int:
         """Number of partitions."""
         return len(self.end)
+
+    def reading_from(self, committed: Mapping[int, int]) -> dict[int, int]:
+        """Return where a group goes on: at the beginning where it has no position that is in range.
+
+        Examples
+        --------
+        >>> info = TopicInfo("jobs", begin={0: 10, 1: 0, 2: 0}, end={0: 50, 1: 30, 2: 5})
+        >>> info.reading_from(committed={0: 7, 1: 25, 2: 99})
+        {0: 10, 1: 25, 2: 0}
+        """
+        found = {}
+        for partition, end in self.end.items():
+            begin = self.begin.get(partition, 0)
+            position = committed.get(partition, begin)
+            found[partition] = position if begin <= position <= end else begin
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +167,18 @@ class Reader(ABC):
         """Return up to `max_records`, waiting at most `timeout` seconds for the first one.
 
         ``poll(0, 0.0)`` reads nothing and does the rest: a consumer stays in its group and its callbacks run.
+
+        Raises
+        ------
+        streamzarr.errors.OffsetOutOfRangeError
+            A position is outside of what its partition holds: trimmed, expired, or never written.
+        streamzarr.errors.DamagedRecordError
+            The next records of a partition cannot be read.
         """
 
     @abstractmethod
     def positions(self) -> dict[TopicPartition, int]:
-        """Next offset to be read, by partition."""
+        """Next offset to be read, by partition; behind offsets without a record, once they were passed."""
 
     @abstractmethod
     def close(self) -> None:
@@ -276,7 +302,8 @@ class Broker(ABC):
         """Join `group`; partitions without a committed position are read from their beginning.
 
         Offsets are never committed but by ``Consumer.commit``. A position that is out of range raises
-        ``QueueError`` from ``poll``; it is never reset in silence.
+        ``OffsetOutOfRangeError`` from ``poll`` until it is sought; it is never reset in silence. Likewise
+        ``DamagedRecordError``: what lies behind the damage is returned only after a ``seek``.
         """
 
     @abstractmethod

@@ -36,7 +36,8 @@ class OffsetWindow:
     * safe: the watermark is that head, so no offset below it is unsettled;
     * tight: no larger position is safe, because the head itself is unsettled;
     * gaps are free: only members of D count. An offset that compaction removed or that a transaction
-      marker occupies is never delivered, is in neither container, and so can hold nothing back.
+      marker occupies is never delivered, is in neither container, and so can hold nothing back. Behind the
+      last record, where no delivery tells of them, ``advance`` does.
 
     Examples
     --------
@@ -74,6 +75,21 @@ class OffsetWindow:
         self._open.add(offset)
         self._order.append(offset)
         self._next = offset + 1
+
+    def advance(self, position: int) -> None:
+        """Note that reading goes on at `position`: no record lies between the last delivered one and it.
+
+        >>> window = OffsetWindow(start=10)
+        >>> window.deliver(10)
+        >>> window.advance(13)              # 11 and 12 are transaction markers
+        >>> window.watermark
+        10
+        >>> window.ack(10)
+        >>> window.watermark
+        13
+        """
+        if self._next is None or position > self._next:
+            self._next = position
 
     def ack(self, offset: int) -> None:
         """Note that the record at `offset` is settled.

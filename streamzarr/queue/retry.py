@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamzarr.errors import (
+    AccessDeniedError,
     ConfigError,
+    DamagedError,
     KeyNotFoundError,
     MessageError,
+    OffsetOutOfRangeError,
     PreconditionFailedError,
     QueueError,
     StoreError,
@@ -85,6 +88,9 @@ _PERMANENT: Final = (
     PreconditionFailedError,
     UnsupportedError,
     TopicNotFoundError,
+    OffsetOutOfRangeError,
+    DamagedError,
+    AccessDeniedError,
     MessageError,
 )
 _TRANSIENT: Final = (StoreError, QueueError, ConnectionError, TimeoutError)

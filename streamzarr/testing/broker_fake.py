@@ -7,7 +7,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from streamzarr.errors import FencedError, QueueError, TopicNotFoundError
+from streamzarr.errors import (
+    DamagedRecordError,
+    FencedError,
+    OffsetOutOfRangeError,
+    QueueError,
+    TopicNotFoundError,
+)
 from streamzarr.flow.clock import MONOTONIC, Bell, Clock
 from streamzarr.queue.base import (
     Broker,
@@ -54,7 +60,10 @@ class FakeBroker(Broker):
         self.faults: dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
         self._log: dict[str, list[list[Record]]] = {}
+        self.damaged: dict[TopicPartition, set[int]] = {}
+        """Offsets whose records cannot be read."""
         self._begin: dict[TopicPartition, int] = {}
+        self._gaps: dict[TopicPartition, int] = {}  # offsets without a record at the end
         self._committed: dict[tuple[str, TopicPartition], int] = {}
 
     @property
@@ -86,7 +95,8 @@ class FakeBroker(Broker):
             for new in records:
                 number = 0 if new.partition is None else new.partition
                 partition = TopicPartition(topic, number)
-                offset = self._begin.get(partition, 0) + len(log[number])
+                offset = self._end(partition)
+                self._gaps.pop(partition, None)
                 log[number].append(
                     Record(topic, number, offset, new.key, new.value, new.headers, new.timestamp or 0)
                 )
@@ -100,12 +110,26 @@ class FakeBroker(Broker):
             raise TopicNotFoundError(f"fake: no topic {topic!r}") from None
 
     def read(self, partition: TopicPartition, offset: int) -> Record | None:
-        """Return the record at `offset`; ``None`` at the end."""
+        """Return the first record from `offset` on; ``None`` at the end."""
         begin = self._begin.get(partition, 0)
-        if offset < begin:
-            raise QueueError(f"{partition}: offset {offset} is gone, the first one is {begin}")
         log = self._partitions(partition.topic)[partition.partition]
-        return log[offset - begin] if offset - begin < len(log) else None
+        end = self._end(partition)
+        if not begin <= offset <= end:
+            raise OffsetOutOfRangeError(str(self), *partition, offset, begin, end)
+        if offset in self.damaged.get(partition, ()):
+            resume = next(n for n in itertools.count(offset) if n not in self.damaged[partition])
+            raise DamagedRecordError(str(self), *partition, offset, resume, "planned")
+        return next((record for record in log if record.offset >= offset), None)
+
+    def leave_out(self, partition: TopicPartition, count: int = 1) -> None:
+        """Let the next `count` offsets hold no record, as transaction markers do."""
+        with self._lock:
+            self._gaps[partition] = self._gaps.get(partition, 0) + count
+
+    def _end(self, partition: TopicPartition) -> int:
+        log = self._partitions(partition.topic)[partition.partition]
+        last = log[-1].offset + 1 if log else self._begin.get(partition, 0)
+        return last + self._gaps.get(partition, 0)
 
     def create_topic(self, name: str, partitions: int = 1, *, exist_ok: bool = False) -> None:
         """Create a topic."""
@@ -130,7 +154,9 @@ class FakeBroker(Broker):
         with self._lock:
             log = self._partitions(topic)
             begin = {number: self._begin.get(TopicPartition(topic, number), 0) for number in range(len(log))}
-            return TopicInfo(topic, begin, {number: begin[number] + len(log[number]) for number in begin})
+            return TopicInfo(
+                topic, begin, {number: self._end(TopicPartition(topic, number)) for number in begin}
+            )
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
         """Return the first offset by partition that is not older than `timestamp`."""
@@ -295,8 +321,14 @@ class FakeConsumer(Consumer):
         shift = next(self._turns) % max(1, len(live))
         for partition in live[shift:] + live[:shift]:
             while len(records) < max_records:
-                record = self._broker.read(partition, self._positions[partition])
+                try:
+                    record = self._broker.read(partition, self._positions[partition])
+                except QueueError:
+                    if records:  # first what was read: it would be lost
+                        return records
+                    raise
                 if record is None:
+                    self._positions[partition] = self._broker._end(partition)
                     break
                 self._positions[partition] = record.offset + 1
                 records.append(record)

@@ -115,6 +115,10 @@ class KafkaProcess:
     def url(self) -> str:
         return f"kafka://{self.bootstrap}"
 
+    def segment(self, topic: str, partition: int) -> Path:
+        """Return the file with a partition's first records."""
+        return self._folder / "data" / f"{topic}-{partition}" / f"{0:020d}.log"
+
     @property
     def pid(self) -> int:
         assert self._process is not None, "the broker is not running"
@@ -123,7 +127,8 @@ class KafkaProcess:
     def start(self) -> Self:
         """Start the broker (formatting its data folder the first time); return when it answers."""
         if not (self._folder / "data").is_dir():
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            # One in 64 would begin with "-", which the tool takes for an option.
+            cluster = base64.urlsafe_b64encode(bytes(1) + uuid.uuid4().bytes[1:]).decode().rstrip("=")
             self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._config)
         log4j = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
         with self._log.open("ab") as log:

@@ -9,10 +9,11 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamzarr.errors import FencedError, QueueError
+from streamzarr.errors import DamagedRecordError, FencedError, OffsetOutOfRangeError, QueueError
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka import consumer as module
 from streamzarr.queue.kafka.config import KafkaConfig
+from streamzarr.queue.retry import is_transient
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
 
@@ -77,8 +78,8 @@ class Client:
     def record(self, partition, offset):
         self.events.append(Message(partition, offset))
 
-    def fail(self, partition, code):
-        self.events.append(Message(partition, -1, KafkaError(code)))
+    def fail(self, partition, code, offset=-1):
+        self.events.append(Message(partition, offset, KafkaError(code)))
 
     def poll(self, timeout):
         return next(iter(self.consume(1, timeout)), None)
@@ -150,6 +151,7 @@ def consumer(listener, monkeypatch):
         config=KafkaConfig.parse("kafka://h?request_timeout=0.2"),
         committed=lambda group, partitions, member: {A: 10},
         begin=lambda partitions: dict.fromkeys(partitions, 3),
+        end=lambda partitions: dict.fromkeys(partitions, 5),
     )
     return module.KafkaConsumer(admin, {}, ["t"], "g", listener)
 
@@ -383,6 +385,65 @@ def test_a_position_out_of_range_is_an_error_until_somebody_seeks(consumer, clie
             consumer.poll(10, 0)
     consumer.seek({A: 20})
     assert consumer.poll(10, 0) == []
+
+
+def test_records_behind_damaged_ones_are_returned_only_after_a_seek(consumer, client, monkeypatch):
+    monkeypatch.setattr("streamzarr.queue.kafka.fetch.first_behind", lambda admin, partition, offset: 14)
+    client.assign(A, B)
+    client.record(A, 10)
+    client.fail(A, KafkaError._BAD_MSG, 11)
+    client.record(B, 3)
+    client.record(A, 14)
+    client.record(A, 15)
+    assert offsets(consumer.poll(10, 0)) == [(0, 10), (1, 3)]
+    for _ in range(2):
+        with pytest.raises(DamagedRecordError, match=r"t\[0\]: the records from offset 11 to 13") as caught:
+            consumer.poll(10, 0)
+    assert not is_transient(caught.value)
+    assert consumer.positions()[A] == 11
+    consumer.seek({A: caught.value.resume})
+    client.record(A, 14)
+    assert offsets(consumer.poll(10, 0)) == [(0, 14)]
+
+
+def test_other_partitions_go_on_while_one_is_out_of_range(consumer, client):
+    client.assign(A, B)
+    client.fail(A, KafkaError._AUTO_OFFSET_RESET)
+    for offset in range(3, 9):
+        client.record(B, offset)
+    got, errors = [], 0
+    while len(got) < 6:
+        try:
+            got += consumer.poll(1, 0)
+        except OffsetOutOfRangeError:
+            errors += 1
+    assert offsets(got) == [(1, offset) for offset in range(3, 9)]
+    assert errors >= 3
+
+
+def test_a_position_passes_the_end_of_a_partition_only_behind_the_records_before_it(consumer, client):
+    client.assign(A)
+    client.record(A, 10)
+    client.record(A, 11)
+    client.fail(A, KafkaError._PARTITION_EOF, 15)
+    assert offsets(consumer.poll(1, 0)) == [(0, 10)]
+    assert consumer.positions() == {A: 11}
+    assert offsets(consumer.poll(1, 0)) == [(0, 11)]
+    consumer.poll(1, 0)
+    assert consumer.positions() == {A: 15}
+
+
+def test_the_end_of_a_partition_that_was_sought_is_forgotten(consumer, client):
+    client.assign(A)
+    client.record(A, 10)
+    consumer.poll(1, 0)
+    client.record(A, 11)
+    client.fail(A, KafkaError._PARTITION_EOF, 15)
+    client.answer()
+    consumer.commit({A: 11})  # both come while it waits
+    consumer.seek({A: 5})
+    assert consumer.poll(1, 0) == []
+    assert consumer.positions() == {A: 5}
 
 
 def test_a_consumer_without_demand_stops_fetching_and_goes_on_without_a_gap(consumer, client):

@@ -75,3 +75,19 @@ def test_success_is_not_noted():
     failures.expect_mine()
     failures.note(None, Refused())
     assert take(failures) == 0
+
+
+def test_who_has_nothing_on_its_way_is_not_told_of_what_others_lose():
+    failures = _Failures()
+    failures.expect_mine()
+    assert take(failures) == 0
+    failures.expect_none()  # flushed
+
+    def other():
+        failures.expect_mine()
+        failures.note(REFUSED, Refused())
+        return take(failures)
+
+    assert in_thread(other) == 1
+    failures.expect_mine()
+    assert take(failures) == 0

@@ -25,6 +25,7 @@ from streamzarr.queue.embedded import log, presence
 from streamzarr.queue.embedded.consumer import EmbeddedConsumer, EmbeddedReader
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.embedded.producer import EmbeddedProducer
+from streamzarr.queue.embedded.shrink import shrink
 from streamzarr.redact import redacted
 
 MAX_RECORD_BYTES: Final = 16 << 20
@@ -118,6 +119,7 @@ class EmbeddedBroker(Broker):
             log.delete_topic(db, name)
             groups_.replan_all(db)
         presence.ring(self._database.live)
+        shrink(self._database)
 
     def topics(self) -> list[str]:  # noqa: D102
         with self._database.read() as db:
@@ -135,7 +137,9 @@ class EmbeddedBroker(Broker):
         partitions = self._partitions(topic)
         with self._database.read() as db:
             return {
-                number: log.offset_at(db, state, TopicPartition(topic, number), timestamp)
+                number: log.offset_at(
+                    db, log.Place(state.id, TopicPartition(topic, number), str(self)), state, timestamp
+                )
                 for number, state in partitions.items()
             }
 
@@ -156,6 +160,7 @@ class EmbeddedBroker(Broker):
                     )
                 if offset > state.first:
                     log.trim(db, state, offset)
+        shrink(self._database)
 
     def _partitions(self, topic: str) -> dict[int, log.PartitionState]:
         with self._database.read() as db:

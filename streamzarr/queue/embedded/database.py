@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from streamzarr.errors import ConfigError, QueueError, StreamzarrError
+from streamzarr.errors import AccessDeniedError, ConfigError, DamagedError, QueueError, StreamzarrError
 
 APPLICATION_ID: Final = 0x535A5131  # "SZQ1"
 SCHEMA_VERSION: Final = 1
@@ -75,8 +75,12 @@ class Database:
     ------
     streamzarr.errors.ConfigError
         The path cannot hold a queue: no such directory, or a file of something else.
+    streamzarr.errors.DamagedError
+        The file is damaged, or was deleted or replaced while it was open.
+    streamzarr.errors.AccessDeniedError
+        The file may not be written.
     streamzarr.errors.QueueError
-        The file is locked for too long, damaged, or the disk is full.
+        The file is locked for too long, cannot be opened just now, or the disk is full.
     """
 
     def __init__(self, path: str, busy_timeout: float) -> None:
@@ -84,6 +88,7 @@ class Database:
         self.busy_timeout = busy_timeout
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)  # device and inode of what is open
         self._opened = 0
         _databases.add(self)
 
@@ -130,7 +135,9 @@ class Database:
             self.close()
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
+        if self._connection is not None:
+            self._check_file()
+        else:
             directory = Path(self.path).parent
             if not directory.is_dir():
                 raise ConfigError(f"sqlite:///{self.path}: the directory {directory} does not exist")
@@ -147,8 +154,22 @@ class Database:
                 connection.close()
                 raise
             self._connection = connection
+            self._file = self._file_there()
             self._opened += 1
         return self._connection
+
+    def _check_file(self) -> None:
+        """Fail if others would open another file: what is written into this one nobody will read."""
+        if self._file_there() != self._file:
+            self.close()
+            raise DamagedError(f"sqlite:///{self.path}: the file was deleted or replaced while it was in use")
+
+    def _file_there(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self.path)  # noqa: PTH116 - at each use, and Path.stat costs twice as much
+        except FileNotFoundError:
+            return (0, 0)
+        return found.st_dev, found.st_ino
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         if not self._is_ours(connection) or connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
@@ -189,14 +210,15 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
+            if _primary(error) in _UNSURE:
+                self.close()
             raise self._explain(error) from error
         except OSError as error:
             raise QueueError(f"sqlite:///{self.path}: {error.strerror or error}") from error
 
     def _explain(self, error: sqlite3.Error) -> StreamzarrError:
         where = f"sqlite:///{self.path}"
-        code = getattr(error, "sqlite_errorcode", None)
-        match None if code is None else code & 0xFF:  # the low byte of an extended result code
+        match _primary(error):
             case sqlite3.SQLITE_NOTADB:
                 return ConfigError(f"{where}: not a streamzarr queue (nor any SQLite database)")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -204,11 +226,25 @@ class Database:
             case sqlite3.SQLITE_FULL:
                 return QueueError(f"{where}: the disk is full")
             case sqlite3.SQLITE_CORRUPT:
-                return QueueError(f"{where}: the file is damaged ({error})")
-            case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
+                return DamagedError(f"{where}: the file is damaged ({error})")
+            case sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY:
+                return AccessDeniedError(f"{where}: cannot be written ({error})")
+            case sqlite3.SQLITE_CANTOPEN:  # too many open files, a directory that went away
                 return QueueError(f"{where}: cannot be opened for writing ({error})")
             case _:
                 return QueueError(f"{where}: {error}")
+
+
+_UNSURE: Final = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+)
+"""After these nobody knows what the connection holds: the next use opens another."""
+
+
+def _primary(error: sqlite3.Error) -> int | None:
+    """Return SQLite's result code: the low byte of an extended one."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 # A connection must not exist across a fork: SQLite keeps its file locks in process memory, so the child

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from streamzarr.errors import QueueError, TopicNotFoundError
+from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import Record, TopicPartition
 from streamzarr.queue.embedded import log
 from streamzarr.queue.embedded.database import Database
@@ -40,6 +40,8 @@ class Fetcher:
     paused: set[TopicPartition] = field(default_factory=set)
     _cursors: dict[TopicPartition, _Cursor] = field(default_factory=dict)
     _turns: deque[TopicPartition] = field(default_factory=deque)
+    _failed: dict[TopicPartition, QueueError] = field(default_factory=dict)
+    """What was found in a partition after records of it, or of others, were ready to be handed out."""
 
     def add(self, starts: Mapping[TopicPartition, tuple[int, int]]) -> None:
         """Read these partitions too, given row id and position."""
@@ -52,6 +54,7 @@ class Fetcher:
         for partition in partitions:
             del self._cursors[partition]
             self._turns.remove(partition)
+            self._failed.pop(partition, None)
 
     def ids(self) -> dict[TopicPartition, int]:
         """Row id of each partition."""
@@ -65,6 +68,7 @@ class Fetcher:
         """Go on from `position`; whether it exists is seen at the next `fetch`."""
         cursor = self._cursors[partition]
         cursor.position, cursor.ready = position, ()
+        self._failed.pop(partition, None)
 
     def refresh(self) -> None:
         """Look up what the partitions hold now.
@@ -86,9 +90,13 @@ class Fetcher:
 
         Raises
         ------
-        streamzarr.errors.QueueError
-            A position lies outside of its partition, or stored records are damaged.
+        streamzarr.errors.OffsetOutOfRangeError
+            A position lies outside of its partition.
+        streamzarr.errors.DamagedRecordError
+            Stored records are damaged.
         """
+        if max_records > 0 and self._failed:
+            raise self._failed.pop(next(iter(self._failed)))  # found again, unless somebody seeks
         records: list[Record] = []
         room = MAX_POLL_BYTES
         for _ in range(len(self._turns)):
@@ -96,7 +104,12 @@ class Fetcher:
             self._turns.rotate(-1)  # the next poll begins with the next partition
             cursor = self._cursors[partition]
             if partition not in self.paused and (cursor.ready or cursor.position != cursor.end):
-                room -= self._take(partition, cursor, max_records, room, records)
+                try:
+                    room -= self._take(partition, cursor, max_records, room, records)
+                except QueueError as error:
+                    if not records:
+                        raise
+                    self._failed[partition] = error  # first what was read: it would be lost
                 if len(records) >= max_records or room <= 0:
                     break
         return records
@@ -113,15 +126,23 @@ class Fetcher:
         if wanted > 0 and cursor.position != cursor.end:
             if cursor.position < cursor.first:  # its batch may still be there, cut in the middle
                 raise self._out_of_range(partition, cursor)
+            end = cursor.end
             with self.database.read() as db:
-                for size, records in log.read(db, cursor.id, cursor.position, partition):
-                    self._hand_out(cursor, records, wanted, into)
-                    read += size
-                    wanted = limit - len(into)
-                    if wanted <= 0 or read >= room:
-                        break
+                place = log.Place(cursor.id, partition, self.where)
+                try:
+                    for size, records in log.read(db, place, cursor.position):
+                        self._hand_out(cursor, records, wanted, into)
+                        read += size
+                        wanted = limit - len(into)
+                        if wanted <= 0 or read >= room:
+                            break
+                except DamagedRecordError:
+                    self._check_range(partition, cursor)
+                    raise
             if not read:
-                self._explain_nothing(partition, cursor)
+                self._check_range(partition, cursor)
+                if cursor.position < end:  # they were there before we looked
+                    raise place.damaged(cursor.position, cursor.end, "missing")
         return read
 
     def _hand_out(self, cursor: _Cursor, records: Sequence[Record], wanted: int, into: list[Record]) -> None:
@@ -130,7 +151,8 @@ class Fetcher:
         cursor.position = cursor.ready[0].offset if cursor.ready else records[-1].offset + 1
         cursor.end = max(cursor.end, cursor.position)  # others may have written since `refresh`
 
-    def _explain_nothing(self, partition: TopicPartition, cursor: _Cursor) -> None:
+    def _check_range(self, partition: TopicPartition, cursor: _Cursor) -> None:
+        """Look the partition up again: it may have been trimmed or deleted in this moment."""
         with self.database.read() as db:
             found = log.ranges(db, [cursor.id])
         if cursor.id not in found:
@@ -139,8 +161,5 @@ class Fetcher:
         if not cursor.first <= cursor.position <= cursor.end:
             raise self._out_of_range(partition, cursor)
 
-    def _out_of_range(self, partition: TopicPartition, cursor: _Cursor) -> QueueError:
-        return QueueError(
-            f"{self.where}: {partition.topic}[{partition.partition}] holds the offsets {cursor.first} to "
-            f"{cursor.end}, position {cursor.position} is out of range: seek to where reading should go on"
-        )
+    def _out_of_range(self, partition: TopicPartition, cursor: _Cursor) -> OffsetOutOfRangeError:
+        return OffsetOutOfRangeError(self.where, *partition, cursor.position, cursor.first, cursor.end)

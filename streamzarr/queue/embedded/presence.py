@@ -72,10 +72,14 @@ class Doorbell:
 
 
 def ring(directory: str) -> None:
-    """Wake everybody who waits, and remove the files of the dead."""
-    for bell in Path(directory).glob(f"[!.]*{_BELL}"):
-        if not _reach(bell, ring=True):
-            collect(directory, bell.stem)
+    """Wake everybody who waits, and remove the files of the dead.
+
+    Never fails: what has changed is stored already, and who was not woken looks within `RECHECK` seconds.
+    """
+    with contextlib.suppress(OSError):  # too many open files, say
+        for bell in Path(directory).glob(f"[!.]*{_BELL}"):
+            if not _reach(bell, ring=True):
+                collect(directory, bell.stem)
 
 
 def _reach(bell: Path, *, ring: bool) -> bool:

@@ -9,18 +9,31 @@ import threading
 import time
 import weakref
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from streamzarr.errors import MessageError, QueueError, StreamzarrError, TopicNotFoundError
-from streamzarr.queue.base import NewRecord, Producer
+from streamzarr.queue.base import NewRecord, Producer, TopicPartition
 from streamzarr.queue.embedded import log, presence
 from streamzarr.queue.embedded.database import Database
+from streamzarr.queue.failures import Failures, named
 
 MAX_BUFFERED_BYTES: Final = 32 << 20
 """`send` blocks above this; about what the writer stores in a quarter of a second."""
 _IDLE: Final = 1.0
 """Seconds that the writer thread outlives its last record."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is written in one transaction; they are written in the order of their numbers."""
+
+    number: int
+    pending: dict[int, log.Pending] = field(default_factory=dict)
+    size: int = 0
+    given_up: bool = False
+    """Reported as not written, although it may be in the end."""
 
 
 class EmbeddedProducer(Producer):
@@ -30,6 +43,9 @@ class EmbeddedProducer(Producer):
     writer is a daemon thread that exists while there is something to write; `send` blocks while
     `MAX_BUFFERED_BYTES` wait, at most as long as a transaction takes (the busy timeout included).
     After a fork the child starts empty: what was queued is the parent's to write.
+
+    A flush that times out gives up everything that is queued, whoever has sent it; every thread that sends
+    is told by its own next `send` or `flush`.
     """
 
     def __init__(self, where: str, database: Database, max_record_bytes: int) -> None:
@@ -38,51 +54,53 @@ class EmbeddedProducer(Producer):
         self._max_record_bytes = max_record_bytes
         self._turn = itertools.count(random.randrange(1 << 16))  # several producers spread keyless records
         self._topics: dict[str, list[int]] = {}
+        self._names: dict[int, TopicPartition] = {}
         self._closed = False
         self._start_empty()
         _producers.add(self)
 
     def _start_empty(self) -> None:
         self._changed = threading.Condition()  # guards all below
-        self._pending: dict[int, log.Pending] = {}
-        self._pending_bytes = 0
-        self._buffered_bytes = 0  # those, and what is being written
-        self._sent = self._settled = 0  # records, counted from the beginning
-        self._refused: list[tuple[int, StreamzarrError]] = []
+        self._next = _Batch(1)  # gathers what is sent
+        self._writing: _Batch | None = None
+        self._done = 0  # number of the last batch that was written, refused or given up
+        self._buffered_bytes = 0  # of both batches
+        self._failures = Failures[StreamzarrError]()
         self._writer: threading.Thread | None = None
 
     def send(self, topic: str, records: Sequence[NewRecord]) -> None:  # noqa: D102
         self._ensure_open()
         encoded = self._encode(topic, records)
         size = sum(len(data) for _, data, _ in encoded)
+        self._failures.expect_mine()
         with self._changed:
-            self._raise_refused()
+            self._raise_failures()
             while self._buffered_bytes and self._buffered_bytes + size > MAX_BUFFERED_BYTES:
                 self._changed.wait()
+                self._raise_failures()
+            self._wake_writer()
             for partition, data, timestamp in encoded:
-                pending = self._pending.get(partition)
+                pending = self._next.pending.get(partition)
                 if pending is None:
-                    pending = self._pending[partition] = log.Pending()
+                    pending = self._next.pending[partition] = log.Pending()
                 pending.records.append(data)
                 if timestamp > pending.newest:
                     pending.newest = timestamp
-            self._pending_bytes += size
+            self._next.size += size
             self._buffered_bytes += size
-            self._sent += len(encoded)
-            self._wake_writer()
 
     def flush(self, timeout: float = 30.0) -> None:  # noqa: D102
         self._ensure_open()
         with self._changed:
-            sent = self._sent
-            if not self._changed.wait_for(lambda: self._settled >= sent, timeout):
-                unsettled = self._sent - self._settled
-                _, waiting, size = self._take_pending()
-                self._settled += waiting
-                self._buffered_bytes -= size
-                self._changed.notify_all()
-                raise QueueError(f"{self._where}: {unsettled} records not written within {timeout:g} s")
-            self._raise_refused()
+            last = self._next.number if self._next.pending else self._next.number - 1
+            when = ""
+            if not self._changed.wait_for(lambda: self._done >= last, timeout):
+                self._give_up(timeout)
+                when = f" within {timeout:g} s"
+            try:
+                self._raise_failures(when)
+            finally:
+                self._failures.expect_none()
 
     def close(self) -> None:  # noqa: D102
         if not self._closed:
@@ -100,6 +118,29 @@ class EmbeddedProducer(Producer):
     def _ensure_open(self) -> None:
         if self._closed:
             raise QueueError(f"{self._where}: the producer is closed")
+
+    def _give_up(self, timeout: float) -> None:
+        """Note that nothing of what is queued was written."""
+        reason = QueueError(f"{self._where}: the file is busy")
+        for batch in (self._writing, self._next):
+            if batch is not None and not batch.given_up:
+                batch.given_up = True
+                self._note(batch, batch.pending, reason)
+        self._buffered_bytes -= self._next.size  # the other's are its writer's to subtract
+        self._done = self._next.number
+        self._next = _Batch(self._next.number + 1)
+        self._changed.notify_all()
+
+    def _note(self, batch: _Batch, partitions: Iterable[int], reason: StreamzarrError) -> None:
+        for partition in partitions:
+            name = self._names.get(partition, TopicPartition("?", -1))
+            self._failures.add(name, len(batch.pending[partition].records), reason)
+
+    def _raise_failures(self, when: str = "") -> None:
+        failed, reason = self._failures.take()
+        if reason is not None:
+            text = f"{failed.total()} records were not written{when} ({named(failed)}): {reason}"
+            raise type(reason)(text) from reason
 
     # ------------------------------------------------------------ the sender's side
 
@@ -135,61 +176,58 @@ class EmbeddedProducer(Producer):
         if not partitions:
             raise TopicNotFoundError(f"{self._where}: no topic {topic!r}")
         self._topics[topic] = partitions
+        self._names.update((id_, TopicPartition(topic, number)) for number, id_ in enumerate(partitions))
         return partitions
-
-    def _raise_refused(self) -> None:
-        if self._refused:
-            refused, self._refused = self._refused, []
-            count = sum(number for number, _ in refused)
-            first = refused[0][1]
-            raise type(first)(f"{count} records were not written: {first}") from first
 
     # ------------------------------------------------------------ the writer's side
 
     def _wake_writer(self) -> None:
-        if self._writer is None:
-            self._writer = threading.Thread(target=self._write_all, name="streamzarr-producer", daemon=True)
-            self._writer.start()
-        else:
+        """Make sure that somebody writes what will be queued; before, so that an error leaves nothing."""
+        if self._writer is not None:
             self._changed.notify_all()
+            return
+        writer = threading.Thread(target=self._write_all, name="streamzarr-producer", daemon=True)
+        try:
+            writer.start()
+        except RuntimeError as error:  # no more threads
+            raise QueueError(f"{self._where}: {error}, nothing was queued") from error
+        self._writer = writer
 
     def _write_all(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending or self._closed, _IDLE)
-                if not self._pending:
+                self._changed.wait_for(lambda: self._next.pending or self._closed, _IDLE)
+                if not self._next.pending:
                     self._writer = None
                     return
-                pending, count, size = self._take_pending()
-            refused = self._write(pending, count)
+                batch = self._writing = self._next
+                self._next = _Batch(batch.number + 1)
+            missing, reason = self._write(batch)
             with self._changed:
-                self._buffered_bytes -= size
-                self._settled += count
-                self._refused += refused
+                self._writing = None
+                self._buffered_bytes -= batch.size
+                self._done = max(self._done, batch.number)
+                if reason is not None and not batch.given_up:
+                    self._note(batch, missing, reason)
                 self._changed.notify_all()
 
-    def _take_pending(self) -> tuple[dict[int, log.Pending], int, int]:
-        """Return what waits, how many records that are, and how many bytes."""
-        pending, self._pending = self._pending, {}
-        size, self._pending_bytes = self._pending_bytes, 0
-        return pending, sum(len(each.records) for each in pending.values()), size
-
-    def _write(self, pending: dict[int, log.Pending], count: int) -> list[tuple[int, StreamzarrError]]:
-        """Write in one transaction; return how many records were refused, and why."""
+    def _write(self, batch: _Batch) -> tuple[Iterable[int], StreamzarrError | None]:
+        """Write in one transaction; return the partitions whose records were refused, and why."""
         try:
             with self._database.write() as db:
-                missing = log.append(db, pending)
+                missing = log.append(db, batch.pending)
         except StreamzarrError as error:
-            return [(count, error)]
+            return batch.pending, error
         except Exception as error:  # noqa: BLE001 - the sender must learn of it, and this thread must live
-            return [(count, QueueError(f"{self._where}: {type(error).__name__}: {error}"))]
+            return batch.pending, QueueError(f"{self._where}: {type(error).__name__}: {error}")
         presence.ring(self._database.live)
-        return [self._refuse_missing(partition, pending[partition]) for partition in missing]
-
-    def _refuse_missing(self, partition: int, pending: log.Pending) -> tuple[int, StreamzarrError]:
-        name = next((topic for topic, ids in self._topics.items() if partition in ids), "?")
-        self._topics.pop(name, None)  # it may be made again, with other partitions
-        return len(pending.records), TopicNotFoundError(f"{self._where}: topic {name!r} was deleted")
+        if not missing:
+            return (), None
+        topics = {self._names[id_].topic for id_ in missing}
+        for topic in topics:
+            self._topics.pop(topic, None)  # it may be made again, with other partitions
+        deleted = ", ".join(map(repr, sorted(topics)))
+        return missing, TopicNotFoundError(f"{self._where}: topic {deleted} was deleted")
 
 
 # The writer thread does not survive a fork, and what was queued is the parent's to write.

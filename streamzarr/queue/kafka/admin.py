@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -141,7 +142,7 @@ class KafkaAdmin:
         return self._offsets(dict.fromkeys(partitions, _EARLIEST))
 
     def end(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Offset that the next record will get."""
+        """Offset behind the last record that can be read: an open transaction is not there yet."""
         return self._offsets(dict.fromkeys(partitions, _LATEST))
 
     def at(self, partitions: Iterable[TopicPartition], timestamp: int) -> dict[TopicPartition, int]:
@@ -155,7 +156,9 @@ class KafkaAdmin:
 
         def request(client: Any, timeout: float) -> dict[TopicPartition, int]:
             specs = {KafkaPartition(*partition): spec for partition, spec in wanted.items()}
-            answers = client.list_offsets(specs, request_timeout=timeout)
+            answers = client.list_offsets(
+                specs, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout
+            )
             return {
                 TopicPartition(where.topic, where.partition): answer.result().offset
                 for where, answer in answers.items()

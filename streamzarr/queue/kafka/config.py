@@ -67,6 +67,8 @@ _CONSUMER: Final = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
+    "check.crcs": True,  # damaged records are an error, never data
+    "enable.partition.eof": True,  # tells the position behind the last record: of transaction markers, say
     # librdkafka's default of 1000 leaves a consumer that drains its queue idle for most of each second: 5x.
     "fetch.queue.backoff.ms": 2,
     "fetch.wait.max.ms": 50,

@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streamzarr.errors import QueueError, TopicNotFoundError
+from streamzarr.errors import AccessDeniedError, QueueError, TopicNotFoundError
 
 UNKNOWN_TOPIC: Final = frozenset(
     {
@@ -14,6 +14,17 @@ UNKNOWN_TOPIC: Final = frozenset(
         KafkaError.UNKNOWN_TOPIC_ID,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
+    }
+)
+
+DENIED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,
     }
 )
 
@@ -88,4 +99,5 @@ def translate(error: KafkaException | KafkaError, where: str) -> QueueError:
     inner = kafka_error(error)
     if inner.code() in UNKNOWN_TOPIC:
         return TopicNotFoundError(f"{where}: no such topic or partition")
-    return QueueError(f"{where}: {inner.str()} ({inner.name()})")
+    kind = AccessDeniedError if inner.code() in DENIED else QueueError
+    return kind(f"{where}: {inner.str()} ({inner.name()})")

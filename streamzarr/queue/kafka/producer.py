@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from confluent_kafka import Producer as Client
 
 from streamzarr.errors import MessageError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import NewRecord, Producer, TopicPartition
+from streamzarr.queue.failures import Failures, named
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import UNKNOWN_TOPIC, code_of, translate
@@ -92,10 +92,14 @@ class KafkaProducer(Producer):
     def flush(self, timeout: float = 30.0) -> None:  # noqa: D102
         self._ensure_usable()
         client = self._handle.client
+        when = ""
         if client.flush(timeout):
             self._abandon(client)
-            self._raise_failures(f" within {timeout:g} s")
-        self._raise_failures()
+            when = f" within {timeout:g} s"
+        try:
+            self._raise_failures(when)
+        finally:
+            self._failures.expect_none()
 
     def _abandon(self, client: Any) -> None:
         """Give up on what `client` has queued, tell `_failures` of it, and go on with a new client.
@@ -147,61 +151,19 @@ class KafkaProducer(Producer):
         failed, last = self._failures.take()
         if last is None:
             return
-        places = ", ".join(f"{count} of {topic}[{number}]" for (topic, number), count in failed.items())
-        text = f"{self._config}: {failed.total()} records were not written{when} ({places}): {last.str()}"
+        text = (
+            f"{self._config}: {failed.total()} records were not written{when} ({named(failed)}): {last.str()}"
+        )
         if last.code() in UNKNOWN_TOPIC:
             self._partitions.clear()
             raise TopicNotFoundError(text)
         raise QueueError(text)
 
 
-class _Failures:
-    """Records that were not written, until everyone concerned knows.
-
-    Each thread that sends is told of every failure since it first did. A thread that only flushes is told
-    of those that nobody was told of before. Thread-safe.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[TopicPartition] = Counter()
-        self._reported: Counter[TopicPartition] = Counter()
-        self._last: KafkaError | None = None
-        self._told = _ToldHere()
+class _Failures(Failures[KafkaError]):
+    """Failures that librdkafka reports."""
 
     def note(self, error: KafkaError | None, message: Any) -> None:
         """Be told by librdkafka, in ``poll`` or ``flush`` of any thread, that `message` was not written."""
         if error is not None:
             self.add(TopicPartition(message.topic(), message.partition()), 1, error)
-
-    def add(self, partition: TopicPartition, count: int, error: KafkaError) -> None:
-        """Note that `count` records were not written."""
-        with self._lock:
-            self._counts[partition] += count
-            self._last = error
-
-    def expect_mine(self) -> None:
-        """Say that this thread sends."""
-        if self._told.counts is None:
-            with self._lock:
-                self._told.counts = self._counts.copy()
-
-    def take(self) -> tuple[Counter[TopicPartition], KafkaError | None]:
-        """Return what this thread has not been told of, by partition, and the reason of the last one."""
-        if not self._counts:
-            return Counter(), None
-        with self._lock:
-            told = self._reported if self._told.counts is None else self._told.counts
-            new = self._counts - told
-            if not new:
-                return new, None
-            self._reported = self._counts.copy()
-            if self._told.counts is not None:
-                self._told.counts = self._reported
-            return new, self._last
-
-
-class _ToldHere(threading.local):
-    """What a thread that sends was told of; None in the others."""
-
-    counts: Counter[TopicPartition] | None = None

@@ -5,7 +5,13 @@ import threading
 import pytest
 import reactivex.operators as rx
 
-from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
+from streamzarr.errors import (
+    ConfigError,
+    DamagedRecordError,
+    OffsetOutOfRangeError,
+    QueueError,
+    TopicNotFoundError,
+)
 from streamzarr.flow import Demand, Stop, from_topic, ops, run
 from streamzarr.flow.stage import Stage, staged
 from streamzarr.queue.base import NewRecord, TopicPartition
@@ -447,6 +453,132 @@ def test_an_error_that_cannot_pass_breaks_the_chain_at_once(bench):
     with pytest.raises(TopicNotFoundError):
         bench.run(lambda bench: until(lambda: False), desk=False)
     assert bench.clock.now() < 101
+
+
+def commit_then_trim(bench, commit, before, partition=0):
+    bench.broker.set_committed("workers", TopicPartition("jobs", partition), commit)
+    bench.broker.trim("jobs", {partition: before})
+
+
+def test_records_that_are_gone_break_the_chain_at_once(bench):
+    bench.broker.append("jobs", 0, *[b"a%d" % n for n in range(10)])
+    commit_then_trim(bench, 2, 5)
+    with pytest.raises(OffsetOutOfRangeError, match=r"3 records, 2 to 4, were trimmed"):
+        bench.run(lambda bench: until(lambda: False), desk=False)
+    assert bench.clock.now() < 101
+    assert bench.committed() == {0: 2}
+
+
+def test_records_that_are_gone_can_be_skipped_and_that_is_said(bench, caplog):
+    bench.broker.append("jobs", 0, *[b"a%d" % n for n in range(10)])
+    bench.broker.append("jobs", 1, b"b0")
+    commit_then_trim(bench, 2, 5)
+
+    def script(bench):
+        yield from until(lambda: len(bench.settled) == 6)
+        yield from until(lambda: bench.committed() == {0: 10, 1: 1})
+
+    bench.run(script, desk=False, on_gap="skip")
+    assert sorted(bench.settled) == [b"a5", b"a6", b"a7", b"a8", b"a9", b"b0"]
+    [line] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "3 records, 2 to 4, were trimmed or have expired; group 'workers' goes on at offset 5" in line
+
+
+def test_a_skipped_gap_is_committed_when_nothing_follows(bench):
+    bench.broker.append("jobs", 0, *[b"a%d" % n for n in range(10)])
+    commit_then_trim(bench, 2, 10)
+
+    def script(bench):
+        yield from until(lambda: bench.committed() == {0: 10})
+
+    bench.run(script, desk=False, on_gap="skip")
+    assert bench.settled == []
+
+
+def test_work_in_flight_before_a_gap_is_still_acknowledged_in_order(bench):
+    bench.broker.append("jobs", 0, b"a0", b"a1")
+
+    def script(bench):
+        yield from until(lambda: bench.desk is not None and len(bench.desk.queue) == 2)
+        bench.desk.begin(b"a0", b"a1")
+        bench.broker.append("jobs", 0, b"a2")
+        bench.broker.trim("jobs", {0: 3})
+        bench.broker.append("jobs", 0, b"a3")
+        yield from until(lambda: any(m.data == b"a3" for m in bench.desk.queue))
+        bench.desk.begin(b"a3")
+        bench.desk.end(b"a1", b"a3")
+        yield from until(lambda: len(bench.settled) == 2)
+        assert bench.committed().get(0) in (None, 0), "a0 is still at work"
+        bench.desk.end(b"a0")
+        yield from until(lambda: bench.committed() == {0: 4})
+
+    bench.run(script, on_gap="skip", drain=5.0)
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(bench, caplog):
+    bench.broker.append("jobs", 0, b"new0", b"new1")
+    bench.broker.set_committed("workers", P0, 1000)
+
+    def script(bench):
+        yield from until(lambda: bench.committed() == {0: 2})
+
+    bench.run(script, desk=False, on_gap="skip")
+    assert bench.settled == [b"new0", b"new1"]
+    assert "never written, or the topic was made anew; group 'workers' goes on at offset 0" in caplog.text
+
+
+@pytest.mark.parametrize("on_gap", ["fail", "skip"])
+def test_damaged_records_are_skipped_or_break_the_chain_and_never_retried(bench, on_gap, caplog):
+    bench.broker.append("jobs", 0, *[b"a%d" % n for n in range(6)])
+    bench.broker.damaged[P0] = {2, 3}
+
+    def script(bench):
+        yield from until(lambda: bench.committed() == {0: 6})
+
+    if on_gap == "fail":
+        with pytest.raises(DamagedRecordError, match=r"\[0\]: the records from offset 2 to 3 are damaged"):
+            bench.run(script, desk=False)
+        assert bench.committed() == {0: 2}
+    else:
+        bench.run(script, desk=False, on_gap="skip")
+        assert bench.settled == [b"a0", b"a1", b"a4", b"a5"]
+        assert "the records from offset 2 to 3 are damaged" in caplog.text
+    assert bench.clock.now() < 105
+
+
+def test_an_on_gap_that_is_none_is_refused(bench):
+    with pytest.raises(ConfigError, match="on_gap='ignore', expected fail or skip"):
+        from_topic(bench.broker, "jobs", group="workers", demand=bench.demand, on_gap="ignore")
+
+
+def test_offsets_without_a_record_at_the_end_are_committed(bench):
+    bench.broker.append("jobs", 0, b"a0")
+    bench.broker.leave_out(P0, 2)
+    bench.broker.leave_out(P1, 1)
+
+    def script(bench):
+        yield from until(lambda: bench.committed() == {0: 3, 1: 1})
+        bench.broker.append("jobs", 0, b"a3")
+        yield from until(lambda: bench.committed() == {0: 4, 1: 1})
+
+    bench.run(script, desk=False)
+    assert bench.settled == [b"a0", b"a3"]
+
+
+def test_offsets_without_a_record_wait_for_the_records_before_them(bench):
+    bench.broker.append("jobs", 0, b"a0")
+    bench.broker.leave_out(P0, 2)
+
+    def script(bench):
+        yield from until(lambda: bench.desk is not None and bench.desk.queue)
+        bench.desk.begin(b"a0")
+        for _ in range(20):
+            yield
+        assert bench.committed() == {}
+        bench.desk.end(b"a0")
+        yield from until(lambda: bench.committed() == {0: 3})
+
+    bench.run(script, drain=5.0)
 
 
 def test_an_unknown_topic_is_on_error():

@@ -399,25 +399,31 @@ def test_sending_blocks_while_too_much_waits(broker, monkeypatch):
     other.execute("BEGIN IMMEDIATE")  # nobody can write now
     producer.send("t", [NewRecord(b"being written")])
     deadline = time.monotonic() + PATIENCE
-    while producer._pending:
+    while producer._next.pending:
         assert time.monotonic() < deadline
     sent = []
 
+    told = []
+
     def send():
         for n in range(20):
-            producer.send("t", [NewRecord(bytes(1000))])
+            try:
+                producer.send("t", [NewRecord(bytes(1000))])
+            except QueueError as error:
+                told.append(str(error))
             sent.append(n)
 
     thread = threading.Thread(target=send)
     thread.start()
     thread.join(0.3)
     assert 0 < len(sent) < 8
-    with pytest.raises(QueueError, match=r"records not written within 0\.1 s"):
+    with pytest.raises(QueueError, match=r"records were not written within 0\.1 s"):
         producer.flush(0.1)
     other.execute("ROLLBACK")
     other.close()
     thread.join(PATIENCE)
     assert len(sent) == 20
+    assert len(told) == 1, "its records were given up with the others"
     producer.close()
 
 
