@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.errors import LimitExceededError, TransformError
+from streamzarr.errors import LimitExceededError, TransformError, describe
 from streamzarr.jobs.cast import can_cast, cast
 from streamzarr.jobs.downsample import downsample
 from streamzarr.jobs.nodata import parse_nodata
@@ -92,15 +92,16 @@ def _returned(name: str, result: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.
         raise TransformError(
             f"{name} returned None, expected an array; a block changed in place is returned too"
         )
+    masked = isinstance(result, np.ma.MaskedArray)
     try:
-        values = np.asarray(np.ma.getdata(result, subok=False))
+        values = np.asarray(result.data if masked else result)
     except Exception as error:
         # Nested lists of unequal lengths, or whatever an object's __array__ raises.
         raise TransformError(
-            f"{name} returned a {type(result).__name__} that is no array: {error}"
+            f"{name} returned a {type(result).__name__} that is no array: {describe(error)}"
         ) from error
-    mask = np.ma.getmask(result)
-    if mask is np.ma.nomask or (values.dtype.names is None and not mask.any()):
+    mask = np.ma.getmaskarray(result) if masked else None
+    if mask is None or not np.ascontiguousarray(mask).view(np.bool_).any():
         return values, None
     if values.dtype.names is not None:
         raise TransformError(f"{name} returned masked records, expected records without a mask")

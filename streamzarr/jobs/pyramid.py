@@ -58,6 +58,7 @@ def plan_pyramid(
     streamzarr.errors.ConfigError, streamzarr.errors.MetadataError
         As :func:`streamzarr.jobs.target.target_metadata`; or the method has no meaning for the dtype.
     """
+    described = target_metadata(source, replace(options, attributes=None))
     first = target_metadata(source, options)
     check_method(method, first.dtype)
     names = axis_names(dimension_names(first), source.ndim)
@@ -73,7 +74,7 @@ def plan_pyramid(
     for _ in range(levels - 1):
         arrays.append(first.with_shape(downsampled_shape(arrays[-1].shape, factor)))
     group = GroupMetadataV2 if first.zarr_format == 2 else GroupMetadataV3
-    return Pyramid(group({**kept, **about}), tuple(arrays), _nodata(first, method, nodata))
+    return Pyramid(group({**kept, **about}), tuple(arrays), _nodata(described, method, nodata))
 
 
 def create_pyramid(target: StoreLike, pyramid: Pyramid, *, overwrite: bool) -> list[Array]:

@@ -136,6 +136,13 @@ def test_a_pyramid_leaves_the_sources_nodata_out_at_each_level(tmp_path, method,
     assert levels["3"][...].tolist() == [[17 if method == "mean" else 20]]
 
 
+def test_other_attributes_of_the_target_change_nothing_about_the_sources_nodata(tmp_path):
+    data = np.array([-9, 4], "i2")
+    sz.create_array(tmp_path / "a.zarr", data=data, attributes={"_FillValue": -9})
+    assert not run_inline(tmp_path, "downsample", "a.zarr", "p.zarr", attributes={"units": "m"})
+    assert sz.open_array(tmp_path / "p.zarr/1")[:].tolist() == [4]
+
+
 def test_a_fill_value_of_zero_counts(tmp_path):
     sz.create_array(tmp_path / "a.zarr", data=np.array([0, 10, 0, 0], "f4"), chunks=2)
     assert not run_inline(tmp_path, "downsample", "a.zarr", "p.zarr")

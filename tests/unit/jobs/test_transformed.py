@@ -99,6 +99,11 @@ def test_a_mask_of_nothing_needs_no_fill_value(registry):
     assert applied(lambda block: np.ma.masked_equal(block, 9), target=target) == [[1, 2], [3, 4]]
 
 
+def test_records_without_a_mask_are_records(registry):
+    data = np.zeros(2, [("a", "i4"), ("b", "i4")])
+    assert applied(lambda block: np.ma.masked_array(block, mask=False), data=data) == [(0, 0)] * 2
+
+
 def test_masked_records_are_refused(registry):
     data = np.zeros(2, [("a", "i4"), ("b", "i4")])
     with pytest.raises(TransformError, match="masked records"):
@@ -134,7 +139,7 @@ def test_an_array_that_cannot_be_made_is_the_transforms_error(registry):
         def __array__(self, dtype=None, copy=None):
             raise RuntimeError("not today")
 
-    with pytest.raises(TransformError, match="returned a Odd that is no array: not today"):
+    with pytest.raises(TransformError, match="returned a Odd that is no array: RuntimeError: not today"):
         applied(lambda block: Odd())
 
 
