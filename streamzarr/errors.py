@@ -177,6 +177,10 @@ class TransformError(StreamzarrError):
     """A transform is unknown, was given bad parameters, or returned a wrong block."""
 
 
+class CastingError(StreamzarrError, ValueError):
+    """A value, or all values of a dtype, that another dtype cannot hold; names array, chunk and value."""
+
+
 class WorkerError(StreamzarrError):
     """A worker process died more often than its restart budget allows; names worker, exit and last words."""
 

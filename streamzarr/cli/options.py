@@ -168,6 +168,20 @@ class DType(click.ParamType[str]):
             self.fail(f"got {value!r}, expected a numpy dtype, as in float32 or i2", param, ctx)
 
 
+class NoData(click.ParamType[Any]):
+    """A number, ``auto`` or ``none``."""
+
+    name = "NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: D102
+        if not isinstance(value, str) or value in ("auto", "none"):
+            return value
+        try:
+            return int(value) if value.lstrip("+-").isdecimal() else float(value)
+        except ValueError:
+            self.fail(f"got {value!r}, expected a number, nan, auto or none", param, ctx)
+
+
 class Compressor(click.ParamType[Any]):
     """The name of a codec, ``none``, ``keep``, or a codec's configuration in JSON."""
 

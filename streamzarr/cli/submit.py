@@ -19,6 +19,7 @@ from streamzarr.cli.options import (
     Compressor,
     DType,
     Integers,
+    NoData,
     assigned,
     broker_option,
     examples,
@@ -44,6 +45,14 @@ _JOB_OPTIONS: Sequence[Callable[[Command], Command]] = (
     prefix_option,
     click.option("--chunks", type=Integers(), help="Shape of the target's chunks; the source's without it."),
     click.option("--dtype", type=DType(), help="dtype of the target; the source's without it."),
+    click.option(
+        "--casting",
+        type=click.Choice(["no", "equiv", "safe", "same_kind", "unsafe"]),
+        default="same_kind",
+        show_default=True,
+        help="numpy's rule by which values become --dtype. One that does not fit makes its task a dead "
+        "letter; with unsafe it is what numpy makes of it.",
+    ),
     click.option(
         "--compressor",
         "compressors",
@@ -139,6 +148,14 @@ def map_(params: tuple[tuple[str, Any], ...], **options: Any) -> None:
     default="mean",
     show_default=True,
     help="What a cell becomes.",
+)
+@click.option(
+    "--nodata",
+    type=NoData(),
+    default="auto",
+    show_default=True,
+    help="Value of cells that do not count in mean and max; none: all count; auto: what SOURCE says by a "
+    "fill value that is not zero, and by its attributes _FillValue and missing_value.",
 )
 def downsample(factor: tuple[int, ...], **options: Any) -> None:
     """Make TARGET a pyramid: array 0 is SOURCE, each further one the last reduced by a factor."""

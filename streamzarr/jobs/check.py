@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from streamzarr.errors import ConfigError
-from streamzarr.jobs.downsample import check_method
+from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.params import decode_params, encode_params
 from streamzarr.jobs.target import TargetOptions
 from streamzarr.jobs.transforms import find_transform, known_transforms
@@ -20,8 +20,9 @@ from streamzarr.options import integer, text
 from streamzarr.redact import redacted
 from streamzarr.stores import split_url
 from streamzarr.zarr import Array
+from streamzarr.zarr.dtypes import data_type
 
-_OWN: Final = {"map": ("transform", "params"), "downsample": ("factor", "levels", "method")}
+_OWN: Final = {"map": ("transform", "params"), "downsample": ("factor", "levels", "method", "nodata")}
 """What only one kind of job takes."""
 
 
@@ -40,6 +41,8 @@ class Request:
     factor: int | tuple[int, ...] = 2
     levels: int = 2
     method: Method = "mean"
+    nodata: Any = None
+    """Checked together with the dtype; see :func:`streamzarr.jobs.nodata.nodata_values`."""
 
     def factors(self, source: Array) -> tuple[int, ...]:
         """Return the factor of each axis of the source of a pyramid; ``ConfigError`` when it does not fit."""
@@ -48,7 +51,6 @@ class Request:
             raise ConfigError(
                 f"factor is {list(factors)}, expected one integer, or one for each of {source.ndim} axes"
             )
-        check_method(self.method, source.dtype)
         return factors
 
 
@@ -101,6 +103,7 @@ def _options(
     chunks: Any,
     shards: Any,
     dtype: Any,
+    casting: Any,
     compressors: Any,
     zarr_format: Any,
     attributes: Any,
@@ -116,7 +119,7 @@ def _options(
         raise ConfigError(f"overwrite is {overwrite!r:.80}, expected True or False")
     if dtype is not None:
         try:
-            dtype = np.dtype(dtype)
+            dtype = data_type(dtype)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"dtype is {dtype!r:.80}, expected a numpy dtype") from error
     return TargetOptions(
@@ -127,6 +130,7 @@ def _options(
         zarr_format,
         attributes,
         overwrite,
+        _choice("casting", casting, get_args(Casting)),  # type: ignore[arg-type]
     )
 
 
@@ -182,4 +186,5 @@ _PARTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "factor": lambda value: _axes("factor", value),
     "levels": _levels,
     "method": lambda value: _choice("method", value, get_args(Method)),
+    "nodata": lambda value: value,
 }

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.errors import ConfigError
+from streamzarr.jobs.nodata import is_nodata
 from streamzarr.jobs.wire import Method
 
 
@@ -32,11 +33,13 @@ def check_method(method: Method, dtype: np.dtype[Any]) -> None:
     """Refuse a method that has no meaning for `dtype`; raises ``ConfigError``."""
     if method == "mean" and dtype.kind not in "iufcb":
         raise ConfigError(f"method 'mean' needs numbers, got dtype {dtype}; use 'nearest'")
-    if method == "max" and dtype.kind in "cVOSU":
+    if method == "max" and dtype.kind in "cVOSUT":
         raise ConfigError(f"method 'max' needs an ordered dtype, got {dtype}; use 'nearest'")
 
 
-def downsample(block: npt.NDArray[Any], factor: Sequence[int], method: Method) -> npt.NDArray[Any]:
+def downsample(
+    block: npt.NDArray[Any], factor: Sequence[int], method: Method, nodata: Sequence[Any] = ()
+) -> npt.NDArray[Any]:
     """Return `block` reduced by `factor` along each axis, in the same dtype.
 
     Parameters
@@ -45,21 +48,46 @@ def downsample(block: npt.NDArray[Any], factor: Sequence[int], method: Method) -
         ``mean``: floats and complex numbers are summed in double precision, integers exactly; integers and
         booleans are rounded half to even. ``nearest``: the first cell of each block. ``max``: the greatest;
         NaN wins, as in ``numpy.max``.
+    nodata
+        Values that count for nothing in ``mean`` and ``max``; a block of nothing else is the first of them.
 
     Examples
     --------
     >>> downsample(np.array([[1, 2, 3], [3, 4, 5]], "u1"), (2, 2), "mean")
     array([[2, 4]], dtype=uint8)
+    >>> downsample(np.array([-9, 4, -9, -9], "i2"), (2,), "mean", [-9])
+    array([ 4, -9], dtype=int16)
     """
     if method == "nearest":
-        return np.ascontiguousarray(block[tuple(slice(None, None, f) for f in factor)])
+        # ascontiguousarray would give an array without axes one.
+        return np.array(_view(block, [slice(None, None, f) for f in factor]), order="C")
+    valid = ~is_nodata(block, nodata) if nodata else None
+    if valid is None or valid.all():
+        if method == "max":
+            return _fold(block, factor, np.maximum)
+        return _mean(block, factor, _counts(block.shape, factor))
+    # Cells that do not count: nothing to a sum, and the least there is to a maximum.
+    neutral = np.zeros((), block.dtype) if method == "mean" else _least(block.dtype)
+    counted = np.where(valid, block, neutral).astype(block.dtype, copy=False)
+    count = _fold(valid.astype(np.int64), factor, np.add)
     if method == "max":
-        return _fold(block, factor, np.maximum)
-    return _mean(block, factor)
+        result = _fold(counted, factor, np.maximum)
+    else:
+        result = np.asarray(_mean(counted, factor, np.maximum(count, 1)))
+    result[count == 0] = nodata[0]
+    return result
 
 
-def _mean(block: npt.NDArray[Any], factor: Sequence[int]) -> npt.NDArray[Any]:
-    count = _counts(block.shape, factor)
+def _least(dtype: np.dtype[Any]) -> Any:
+    if dtype.kind == "f":
+        return dtype.type(-np.inf)
+    if dtype.kind in "mM":
+        # The least count is NaT.
+        return np.array(np.iinfo(np.int64).min + 1, np.int64).view(dtype.newbyteorder("="))
+    return np.zeros((), dtype) if dtype.kind == "b" else np.iinfo(dtype).min
+
+
+def _mean(block: npt.NDArray[Any], factor: Sequence[int], count: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if block.dtype.kind in "fc":
         wide = np.result_type(block.dtype, np.float64)
         # One fixed order of additions: the result must not depend on how the array was cut into chunks.
@@ -87,16 +115,23 @@ def _fold(block: npt.NDArray[Any], factor: Sequence[int], ufunc: np.ufunc) -> np
     """Fold the cells of each block with `ufunc`, first to last in C order."""
     result: npt.NDArray[Any] | None = None
     for offset in product(*(range(min(f, size)) for f, size in zip(factor, block.shape, strict=True))):
-        part = block[tuple(slice(o, None, f) for o, f in zip(offset, factor, strict=True))]
+        part = _view(block, [slice(o, None, f) for o, f in zip(offset, factor, strict=True)])
         if result is None:
             result = part.copy()
         else:
             # Blocks at the far edge have no cell at this offset and keep what they have.
-            inner = result[tuple(slice(0, size) for size in part.shape)]
+            inner = _view(result, [slice(0, size) for size in part.shape])
             ufunc(inner, part, out=inner)
     if result is None:  # an axis of size 0: no cells, no blocks
         return np.empty(downsampled_shape(block.shape, factor), block.dtype)
     return result
+
+
+def _view(block: npt.NDArray[Any], region: Sequence[slice]) -> npt.NDArray[Any]:
+    """Return a part of `block`; of one without axes an array, too, not the number in it."""
+    selection: tuple[Any, ...] = (*region, ...)
+    part: npt.NDArray[Any] = block[selection]
+    return part
 
 
 def _counts(shape: Sequence[int], factor: Sequence[int]) -> npt.NDArray[Any]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 
 from streamzarr.errors import (
     ConfigError,
     KeyNotFoundError,
-    LimitExceededError,
     MessageError,
     NodeNotFoundError,
     StoreError,
 )
-from streamzarr.jobs.downsample import downsample
-from streamzarr.jobs.plan import Region, chunk_region, grid_shape, source_region
-from streamzarr.jobs.transforms import apply_transform
+from streamzarr.jobs.compute import compute_chunk, decoded_bytes
+from streamzarr.jobs.plan import grid_shape
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.redact import redacted
@@ -55,16 +51,6 @@ def metadata_etag(store: Store, zarr_format: int) -> str:
     return store.head("zarr.json" if zarr_format == 3 else ".zarray").etag
 
 
-def check_region(source: Array, region: Region, limits: Limits) -> None:
-    """Refuse a part of the source that is too large to be held; raises ``LimitExceededError``."""
-    cells = math.prod(part.stop - part.start for part in region)
-    if (nbytes := cells * source.dtype.itemsize) > limits.max_chunk_bytes:
-        raise LimitExceededError(
-            f"one target chunk is made of {nbytes} bytes of {source.url}, expected at most "
-            f"{limits.max_chunk_bytes}; use smaller chunks or a smaller factor"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class OpenStage:
     """A stage with its arrays open. Shared by all threads of a worker; arrays are thread-safe."""
@@ -84,18 +70,9 @@ class OpenStage:
         except KeyNotFoundError:
             return False
 
-    def compute(self, region: Region) -> npt.NDArray[Any]:
-        """Return the block that belongs at `region` of the target."""
-        stage = self.stage
-        if stage.operation == "downsample":
-            wanted = source_region(region, stage.factor, self.source.shape)
-            check_region(self.source, wanted, self.limits)
-            block = self.source.read(wanted, missing=stage.missing)
-            return downsample(block, stage.factor, stage.method)
-        block = self.source.read(region, missing=stage.missing)
-        if stage.operation == "map" and stage.transform is not None:
-            return apply_transform(stage.transform, block, stage.params, self.target.dtype)
-        return block
+    def compute(self, chunk: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return the block that belongs at `chunk` of the target."""
+        return compute_chunk(self.stage, self.source, self.target, chunk, self.limits)
 
 
 class TargetChangedError(StoreError):
@@ -136,12 +113,12 @@ class TaskExecutor:
             raise MessageError(
                 f"chunk {list(task.chunk)} is outside the grid {list(grid)} of {opened.stage.target}"
             )
-        block = np.asarray(opened.compute(chunk_region(layout, task.chunk)))
+        block = opened.compute(task.chunk)
         if not opened.is_current:
             self._open.cache_clear()
             raise TargetChangedError(f"the metadata of {opened.stage.target} changed during task {task.task}")
         opened.target.write_chunk(task.chunk, block)
-        return block.nbytes
+        return decoded_bytes(block)
 
     def _open_stage(self, job: str, encoded: bytes) -> OpenStage:
         stage = decode_stage(encoded)

@@ -10,11 +10,12 @@ from typing import Any
 
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.check import Request
-from streamzarr.jobs.downsample import downsampled_shape
-from streamzarr.jobs.execute import check_region, layout_of
+from streamzarr.jobs.compute import check_region
+from streamzarr.jobs.execute import layout_of
 from streamzarr.jobs.plan import chunk_region, source_region
+from streamzarr.jobs.pyramid import create_pyramid, plan_pyramid
 from streamzarr.jobs.register import new_job_id
-from streamzarr.jobs.target import TargetOptions, create_pyramid, create_target
+from streamzarr.jobs.target import TargetOptions, create_target
 from streamzarr.jobs.wire import Operation, Stage, Submitted, encode
 from streamzarr.limits import DEFAULT_LIMITS
 from streamzarr.stores import MemoryStore, Store
@@ -68,24 +69,20 @@ def make_stages(request: Request, source: Array, store: Store, *, overwrite: boo
         )
     if request.kind == "downsample":
         return _pyramid(request, source, store, options)
-    array = create_target(store, source, options)
-    how = {"transform": request.transform, "params": request.params or {}}
+    array = create_target(store, source, options, copied=request.kind == "copy")
+    how = {"transform": request.transform, "params": request.params or {}, "casting": options.casting}
     return [_stage(request.kind, source, array, missing=request.missing, **how)]
 
 
 def _pyramid(request: Request, source: Array, store: Store, options: TargetOptions) -> list[Stage]:
     """Create the arrays of a multiscale group; return a stage for each, every one from the one before."""
     factors = request.factors(source)
-    shapes = [tuple(source.shape)]
-    for _ in range(request.levels - 1):
-        shapes.append(downsampled_shape(shapes[-1], factors))
-    arrays = create_pyramid(store, source, shapes, factors, request.method, options)
+    pyramid = plan_pyramid(source, factors, request.levels, request.method, options, request.nodata)
+    arrays = create_pyramid(store, pyramid, overwrite=options.overwrite)
+    how = {"factor": factors, "method": request.method, "nodata": pyramid.nodata}
     return [
-        _stage("copy", source, arrays[0], missing=request.missing),
-        *(
-            _stage("downsample", above, level, factor=factors, method=request.method)
-            for above, level in pairwise(arrays)
-        ),
+        _stage("copy", source, arrays[0], missing=request.missing, casting=options.casting),
+        *(_stage("downsample", above, level, **how) for above, level in pairwise(arrays)),
     ]
 
 

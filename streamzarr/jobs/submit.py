@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 from streamzarr.hints import DEFAULT_PREFIX
+from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.check import check_request
 from streamzarr.jobs.claim import check_target, claim, settle_rivals
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
@@ -33,8 +34,10 @@ def submit(
     factor: int | Sequence[int] | None = None,
     levels: int | None = None,
     method: Method | None = None,
+    nodata: Any = None,
     chunks: int | Sequence[int] | None = None,
     dtype: Any = None,
+    casting: Casting = "same_kind",
     shards: int | Sequence[int] | None = None,
     compressors: Any = "keep",
     zarr_format: Literal[2, 3] | None = None,
@@ -67,10 +70,17 @@ def submit(
         For ``downsample``: factor for each axis (or one for all; 2), number of arrays in the group with the
         full size one (2), and ``mean``, ``nearest`` or ``max`` (``mean``); see
         :func:`streamzarr.jobs.downsample.downsample`.
+    nodata
+        For ``downsample`` by ``mean`` or ``max``: the value of cells that do not count, or ``"none"``. Not
+        given, or ``"auto"``: the source's fill value unless it is zero, and its attributes ``_FillValue`` and
+        ``missing_value``.
     chunks, dtype, shards, compressors, zarr_format, attributes
         How the target is stored; what is not given is taken from the source, shards only together with
         chunks. ``compressors`` takes what :func:`streamzarr.create_array` takes. In a sharded target each
         task writes a whole shard.
+    casting
+        By which of numpy's rules values become the target's dtype. A value that does not fit there makes its
+        task a dead letter; with ``unsafe`` it is what numpy makes of it.
     missing
         What a source chunk that is not stored means: ``fill``, the fill value, as Zarr has it; or ``error``:
         its tasks go to the dead letters.
@@ -121,6 +131,7 @@ def submit(
             "chunks": chunks,
             "shards": shards,
             "dtype": dtype,
+            "casting": casting,
             "compressors": compressors,
             "zarr_format": zarr_format,
             "attributes": attributes,
@@ -131,6 +142,7 @@ def submit(
         factor=factor,
         levels=levels,
         method=method,
+        nodata=nodata,
     )
     check_places(request.source, request.target, queue)
     origin = open_array(request.source, mode="r")

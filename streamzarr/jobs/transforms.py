@@ -15,12 +15,9 @@ from pathlib import PurePath
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
-import numpy as np
 import numpy.typing as npt
 
 from streamzarr.errors import ConfigError, TransformError, describe, is_interrupt
-from streamzarr.jobs.params import decode_params
-from streamzarr.jobs.wire import Params
 from streamzarr.options import text
 
 Transform = Callable[..., npt.NDArray[Any]]
@@ -39,8 +36,9 @@ def transform(function: F | None = None, *, name: str | None = None) -> F | Call
     """Register a function on chunks under its own name, or under `name`.
 
     The function gets one chunk as an ndarray (C order, clipped at the array's edge) and the job's parameters
-    as keywords; it returns an array of the same shape whose dtype casts to the target's by numpy's
-    ``same_kind`` rule. It must give the same result when called twice, because a task can run twice.
+    as keywords; it returns an array of the same shape whose values cast to the target's dtype by the job's
+    rule ``casting``, numpy's ``same_kind`` if none was given. Masked cells become the target's fill value. It
+    must give the same result when called twice, because a task can run twice.
 
     Raises
     ------
@@ -115,25 +113,6 @@ def find_transform(name: str) -> Transform:
 def known_transforms() -> list[str]:
     """Names of all transforms known here, sorted."""
     return sorted({*_registered, *_installed()})
-
-
-def apply_transform(
-    name: str, block: npt.NDArray[Any], params: Params, dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
-    """Return the transformed `block` as `dtype`; raises ``TransformError`` when the result does not fit.
-
-    `params` are as a task carries them.
-    """
-    function = find_transform(name)
-    result = np.asarray(function(block, **decode_params(params)))
-    if result.shape != block.shape:
-        raise TransformError(f"transform {name!r} returned shape {result.shape}, expected {block.shape}")
-    if not np.can_cast(result.dtype, dtype, "same_kind"):
-        raise TransformError(
-            f"transform {name!r} returned dtype {result.dtype}, expected one that casts to {dtype}; "
-            "submit the job with dtype= to store another one"
-        )
-    return result.astype(dtype, copy=False)
 
 
 def _installed() -> dict[str, list[EntryPoint]]:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from streamzarr.errors import LimitExceededError, MessageError
+from streamzarr.jobs.cast import Casting
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.base import Headers
 
@@ -68,6 +69,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     factor: PositiveAxes = ()
     method: Method = "mean"
     missing: Missing = "fill"
+    casting: Casting = "same_kind"
+    nodata: tuple[str | int | float | bool | list[str | float], ...] = ()
+    """What stands for no data in the source of a downsampling, as Zarr v3 writes fill values."""
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

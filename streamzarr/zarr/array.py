@@ -225,7 +225,7 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         IndexError
             As in reading.
         TypeError
-            The values are of a kind that this dtype cannot hold without loss.
+            The values are of a kind that this dtype cannot hold.
         ValueError
             The shape of `value` does not broadcast.
         streamzarr.errors.StoreError

@@ -38,7 +38,7 @@ def to_dtype(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
         return np.asarray(value, dtype=dtype)
     integers = array.dtype.kind in "iu" and dtype.kind in "iu"
     if not integers and not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise TypeError(f"{where}: cannot assign {array.dtype} values to an array of {dtype} without loss")
+        raise TypeError(f"{where}: {array.dtype} values do not cast to {dtype} by same_kind")
     return array.astype(dtype)
 
 

@@ -17,9 +17,12 @@ from streamzarr.stores import StoreLike, join_url, open_store
 from streamzarr.zarr.api import open  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.codecs.base import ArrayArray, BytesBytes, Codec
+from streamzarr.zarr.codecs.raw import BytesCodec
 from streamzarr.zarr.codecs.transpose import TransposeCodec
 from streamzarr.zarr.configure import ArrayConfig, as_codec, numcodecs_config
+from streamzarr.zarr.fill_attribute import reencoded
 from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.keys import DefaultKeys, V2Keys
 from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 from streamzarr.zarr.group import Group
 from streamzarr.zarr.metadata import (
@@ -38,7 +41,7 @@ from streamzarr.zarr.settings import ZarrFormat
 
 Codecs: TypeAlias = Literal["keep", "default"]
 
-_DIMENSIONS = "_ARRAY_DIMENSIONS"
+DIMENSIONS = "_ARRAY_DIMENSIONS"
 """The attribute in which v2 arrays of xarray and GDAL keep the names of their dimensions."""
 
 
@@ -114,35 +117,80 @@ def converted(
     """Return the metadata of the same array in the other format, as far as it can be carried."""
     if metadata.zarr_format == zarr_format:
         return metadata
-    how = _to_v3(metadata) if isinstance(metadata, ArrayMetadataV2) else _to_v2(metadata)
+    return carried(metadata, zarr_format, codecs=codecs).metadata(limits)
+
+
+def carried(metadata: ArrayMetadata, zarr_format: ZarrFormat, *, codecs: Codecs = "keep") -> ArrayConfig:
+    """Return what makes the same array in a format, its own or the other, as far as it can be carried.
+
+    To the other format chunks are regular, and shards are not carried. A fill value that v2 leaves undefined
+    becomes what such chunks read as.
+    """
+    how: dict[str, Any] = {"chunks": RegularChunks(metadata.inner_chunks or metadata.chunk_grid.chunk_shape)}
+    if metadata.zarr_format == zarr_format:
+        how |= _as_v2(metadata) if isinstance(metadata, ArrayMetadataV2) else _as_v3(metadata)
+    else:
+        how |= _to_v3(metadata) if isinstance(metadata, ArrayMetadataV2) else _to_v2(metadata)
     if codecs == "default":
         how |= {"filters": "auto", "compressors": "auto", "order": "C"}
-    config = ArrayConfig(
+    return ArrayConfig(
         metadata.shape,
         metadata.data_type,
-        RegularChunks(metadata.inner_chunks or metadata.chunk_grid.chunk_shape),
         fill_value=metadata.fill,
         zarr_format=zarr_format,
         **how,
     )
-    return config.metadata(limits)
+
+
+def dimension_names(metadata: ArrayMetadata) -> tuple[str | None, ...] | None:
+    """Return the names of the dimensions, of whichever format; None where they have none."""
+    if isinstance(metadata, ArrayMetadataV3):
+        return metadata.dimension_names
+    names = metadata.attributes.get(DIMENSIONS)
+    if not isinstance(names, list) or len(names) != len(metadata.shape):
+        return None
+    return tuple(names) if all(name is None or isinstance(name, str) for name in names) else None
+
+
+def _as_v2(metadata: ArrayMetadataV2) -> dict[str, Any]:
+    return {
+        "filters": list(metadata.filters),
+        "compressors": list(metadata.compressors),
+        "order": metadata.order,
+        "attributes": metadata.attributes,
+        "chunk_key_encoding": metadata.chunk_keys,
+    }
+
+
+def _as_v3(metadata: ArrayMetadataV3) -> dict[str, Any]:
+    sharding = metadata.sharding
+    return {
+        "chunks": sharding.chunk_shape if sharding else metadata.chunk_grid,
+        "filters": list(metadata.filters),
+        "serializer": metadata.serializer,
+        "compressors": list(metadata.compressors),
+        "attributes": metadata.attributes,
+        "dimension_names": metadata.dimension_names,
+        "chunk_key_encoding": metadata.chunk_keys,
+        "shards": sharding and {"shape": metadata.chunk_grid, "index_location": sharding.index_location},
+    }
 
 
 def _to_v3(metadata: ArrayMetadataV2) -> dict[str, Any]:
-    attributes = dict(metadata.attributes)
-    names = attributes.get(_DIMENSIONS)
-    named = isinstance(names, list) and len(names) == len(metadata.shape)
-    if named:
-        del attributes[_DIMENSIONS]
-    carried = _carried_v2(metadata)
-    filters: list[Codec] = [codec for codec in carried if isinstance(codec, ArrayArray)]
+    attributes = reencoded(metadata.attributes, metadata.dtype, 3)
+    names = dimension_names(metadata)
+    if names is not None:
+        del attributes[DIMENSIONS]
+    codecs = _carried_v2(metadata)
+    filters: list[Codec] = [codec for codec in codecs if isinstance(codec, ArrayArray)]
     if metadata.order == "F" and len(metadata.shape) > 1:
         filters.insert(0, TransposeCodec(tuple(reversed(range(len(metadata.shape))))))
     return {
         "filters": filters,
-        "compressors": [codec for codec in carried if isinstance(codec, BytesBytes)],
+        "compressors": [codec for codec in codecs if isinstance(codec, BytesBytes)],
         "attributes": attributes,
-        "dimension_names": names if named else None,
+        "dimension_names": names,
+        "chunk_key_encoding": DefaultKeys(metadata.dimension_separator),
     }
 
 
@@ -174,9 +222,10 @@ def _v3_codec(config: dict[str, Any]) -> Codec | None:
 
 
 def _to_v2(metadata: ArrayMetadataV3) -> dict[str, Any]:
-    attributes = dict(metadata.attributes)
-    if metadata.dimension_names is not None and _DIMENSIONS not in attributes:
-        attributes[_DIMENSIONS] = list(metadata.dimension_names)
+    attributes = reencoded(metadata.attributes, metadata.dtype, 2)
+    if metadata.dimension_names is not None and DIMENSIONS not in attributes:
+        attributes[DIMENSIONS] = list(metadata.dimension_names)
+    keys = metadata.chunk_keys
     reverse = tuple(reversed(range(len(metadata.shape))))
     before = [metadata.data_type.object_codec] if metadata.data_type.object_codec else []
     filters = [config for codec in metadata.filters if (config := _v2_config(codec)) is not None]
@@ -186,16 +235,21 @@ def _to_v2(metadata: ArrayMetadataV3) -> dict[str, Any]:
         "compressors": compressors[-1:],
         "order": "F" if TransposeCodec(reverse) in metadata.filters and len(reverse) > 1 else "C",
         "attributes": attributes,
+        "chunk_key_encoding": V2Keys(keys.separator) if isinstance(keys, DefaultKeys | V2Keys) else None,
     }
 
 
 def _dropped_v3(metadata: ArrayMetadataV3) -> list[Codec]:
-    # How axes lie is no loss: v2 has orders C and F.
     return [
         codec
-        for codec in (*metadata.filters, *metadata.compressors)
-        if not isinstance(codec, TransposeCodec) and _v2_config(codec) is None
+        for codec in (*metadata.filters, metadata.serializer, *metadata.compressors)
+        if not _is_v2s_own(codec, metadata) and _v2_config(codec) is None
     ]
+
+
+def _is_v2s_own(codec: Codec, metadata: ArrayMetadataV3) -> bool:
+    """Tell whether v2 says what `codec` does in another way: by order C or F, by dtype, by a filter."""
+    return isinstance(codec, TransposeCodec | BytesCodec) or codec.name == metadata.data_type.object_codec
 
 
 def _v2_config(codec: Codec) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ is in memory.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from streamzarr.stores import StoreLike
 from streamzarr.zarr.api import create_array, open_array
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.configure import ShapeLike
-from streamzarr.zarr.convert import converted
-from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2
+from streamzarr.zarr.convert import carried
 from streamzarr.zarr.settings import ZarrFormat, format_of_new
 
 _KEPT = ("chunks", "shards", "filters", "compressors", "serializer")
@@ -140,31 +140,10 @@ def open_like(a: Any, store: StoreLike, **options: Any) -> Array:
 def _like(a: Any, zarr_format: ZarrFormat | None) -> dict[str, Any]:
     """Return the arguments of ``create_array`` that make an array like `a`."""
     if isinstance(a, Array):
-        metadata = a.metadata if zarr_format is None else converted(a.metadata, zarr_format)
-        return _options(metadata)
+        config = carried(a.metadata, zarr_format or (2 if a.zarr_format == 2 else 3))
+        return {each.name: getattr(config, each.name) for each in fields(config)}
     values = a if hasattr(a, "shape") and hasattr(a, "dtype") else np.asarray(a)
     return {"shape": tuple(values.shape), "dtype": values.dtype, "zarr_format": format_of_new(zarr_format)}
-
-
-def _options(metadata: ArrayMetadata) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "shape": metadata.shape,
-        "dtype": metadata.dtype,
-        "chunks": metadata.chunk_grid,
-        "filters": list(metadata.filters) or None,
-        "compressors": list(metadata.compressors) or None,
-        "fill_value": metadata.fill_value,
-        "attributes": metadata.attributes,
-        "chunk_key_encoding": metadata.chunk_keys,
-        "zarr_format": metadata.zarr_format,
-    }
-    if isinstance(metadata, ArrayMetadataV2):
-        return options | {"order": metadata.order}
-    options |= {"serializer": metadata.serializer, "dimension_names": metadata.dimension_names}
-    if (sharding := metadata.sharding) is not None:
-        options["chunks"] = sharding.chunk_shape
-        options["shards"] = {"shape": metadata.chunk_grid, "index_location": sharding.index_location}
-    return options
 
 
 def _is_keep(value: Any) -> bool:

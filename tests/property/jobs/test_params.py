@@ -12,10 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamzarr.errors import ConfigError, MessageError
+from streamzarr.jobs.compute import transformed
 from streamzarr.jobs.params import MAX_DEPTH, decode_params, encode_params
-from streamzarr.jobs.transforms import apply_transform, transform
+from streamzarr.jobs.transforms import transform
 from streamzarr.jobs.wire import Layout, Stage, decode_stage, encode
+from streamzarr.zarr import create_array
 
+TARGET = create_array("memory://", shape=(1,), dtype="f8")
 LAYOUT = Layout((4,), (2,), "<f4", 3, msgspec.Raw(b"[]"))
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
@@ -56,7 +59,7 @@ def carried(params):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streamzarr.jobs.transforms._registered", {})
         transform(name="spy")(spy)
-        apply_transform("spy", np.zeros(1), decode_stage(encode(stage)).params, np.dtype("f8"))
+        transformed(decode_stage(encode(stage)), np.zeros(1), TARGET, "here")
     return got
 
 

@@ -96,6 +96,13 @@ def assert_one_sentence(result, code=2):
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--chunks", "2,2"], "chunks"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--dtype", "float99"], "expected a numpy dtype"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--compressor", "{"], "not JSON"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--casting", "loose"], "same_kind"),
+        (
+            ["job", "submit", "copy", "a.zarr", "b.zarr", "--dtype", "b1", "--casting", "safe"],
+            "do not become bool",
+        ),
+        (["job", "submit", "downsample", "a.zarr", "b.zarr", "--nodata", "x"], "expected a number"),
+        (["job", "submit", "downsample", "a.zarr", "b.zarr", "--nodata", "0.5"], "nodata: 0.5 is no"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--compressor", "middle-out"], "middle-out"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--zarr-format", "4"], "'4' is not one of"),
         (["job", "submit", "map", "a.zarr", "b.zarr"], "missing option '--transform'"),

@@ -5,7 +5,7 @@ import math
 import click
 import pytest
 
-from streamzarr.cli.options import Assignment, Compressor, DType, Integers
+from streamzarr.cli.options import Assignment, Compressor, DType, Integers, NoData
 from streamzarr.cli.output import duration, printable, size
 
 
@@ -79,6 +79,21 @@ def test_a_dtype_is_told_in_numpys_short_form():
 )
 def test_a_compressor(text, value):
     assert Compressor().convert(text, None, None) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("auto", "auto"), ("none", "none"), ("-9999", -9999), (f"{2**64 - 1}", 2**64 - 1), ("1e20", 1e20)],
+)
+def test_nodata(text, value):
+    got = NoData().convert(text, None, None)
+    assert (got, type(got)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["", "-", "zero", "1,2", "9" * 5000])
+def test_what_is_no_nodata(text):
+    with pytest.raises(click.BadParameter, match="expected a number, nan, auto or none"):
+        NoData().convert(text, None, None)
 
 
 @pytest.mark.parametrize(

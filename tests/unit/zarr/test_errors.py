@@ -15,7 +15,15 @@ from streamzarr.stores import LocalStore, MemoryStore
 from streamzarr.testing.faults import Fault, FaultyStore
 
 OTHER_LAYERS = {
-    *("FencedError", "MessageError", "QueueError", "TopicNotFoundError", "TransformError", "WorkerError")
+    *(
+        "CastingError",
+        "FencedError",
+        "MessageError",
+        "QueueError",
+        "TopicNotFoundError",
+        "TransformError",
+        "WorkerError",
+    )
 }
 
 

@@ -1,0 +1,31 @@
+"""Jobs in the test's own process: submitted as ever, their tasks carried out one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from streamzarr import jobs
+from streamzarr.jobs import JobTopics
+from streamzarr.jobs.execute import TaskExecutor
+from streamzarr.jobs.plan import Plan
+from streamzarr.jobs.register import find_job
+from streamzarr.jobs.wire import Task, encode
+from streamzarr.queue import open_broker
+
+
+def run_inline(folder: Path, kind: str, source: str, target: str, **options: object) -> dict[int, Exception]:
+    """Submit a job between two arrays of `folder` and carry it out; return the tasks that failed, and why."""
+    broker = f"sqlite:///{folder}/queue.db"
+    places = str(folder / source), str(folder / target)
+    with open_broker(broker) as opened, jobs.submit(kind, *places, broker=opened, **options) as job:
+        stages = find_job(opened, JobTopics(), job.id).submitted.stages
+    plan, execute, failed = Plan.of(stages), TaskExecutor([str(folder)]), {}
+    for number in range(plan.tasks):
+        stage = plan.stages[plan.stage_of(number)]
+        try:
+            execute(Task(1, job.id, number, plan.chunk(number), msgspec.Raw(encode(stage))))
+        except Exception as error:
+            failed[number] = error
+    return failed
