@@ -133,7 +133,7 @@ class Tracker:
                 event = decode_event(record.value)
             except MessageError:
                 continue  # tells of no job
-            if event.job == self._job and isinstance(event, Cancelled | Resumed):
+            if isinstance(event, Cancelled | Resumed) and event.job == self._job:
                 cancelled = isinstance(event, Cancelled)
         with self.changed:
             self.cancelled = cancelled
