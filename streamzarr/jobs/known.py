@@ -43,10 +43,12 @@ class JobEntry:
     """Where in the register the job stands as it was submitted."""
     results_from: int = 0
     """Offset in the results topic before which this job has no results that still matter."""
+    heard: int = 0
+    """Offset in the register up to which all is known of it."""
 
     @property
     def done(self) -> bool:
-        """Whether all is written and nothing of it is to be read any more."""
+        """Whether all is written. That is final: nothing of the job is to be read or sent any more."""
         return self.ended is not None and self.ended.state == "done"
 
     @property
@@ -65,6 +67,8 @@ class KnownJobs:
     """Greatest id of all jobs that were left out by a compaction."""
     results: int = 0
     """Offset in the results topic before which only jobs that are done have results."""
+    heard: int = 0
+    """Offset in the register up to which all is taken in."""
     whole: bool = True
     """False when the topic's beginning was removed and no snapshot takes its place."""
     _copies: dict[str, JobEntry] = field(default_factory=dict)
@@ -72,6 +76,7 @@ class KnownJobs:
 
     def fold(self, offset: int, event: JobEvent) -> None:
         """Take one event into account; what it says of unknown jobs is ignored."""
+        self.heard = offset + 1
         match event:
             case Submitted(copy=True):
                 self._add(self._copies, offset, event)
@@ -83,20 +88,29 @@ class KnownJobs:
                 if event.at == offset:
                     self._restore(event)
             case Forgotten():
-                if (entry := self.entries.pop(event.job, None)) is not None:
-                    self._nbytes -= _cost(entry)
+                if event.job in self.entries:
+                    self.leave_out(event.job)
             case Cancelled() | Resumed() | Ended():
-                if (entry := self.entries.get(event.job)) is not None:
+                if (entry := self.entries.get(event.job)) is not None and not entry.done:
                     self.entries[event.job] = replace(
                         entry,
                         cancelled=isinstance(event, Cancelled),
                         ended=event if isinstance(event, Ended) else None,
                     )
 
+    def leave_out(self, job: str) -> None:
+        """Know this job no more."""
+        self._nbytes -= _cost(self.entries.pop(job))
+        self.horizon = max(self.horizon, job)
+
     def jobs(self) -> dict[str, JobEntry]:
         """Return the jobs, oldest first."""
         return {
-            id_: replace(entry, results_from=max(entry.submitted.results_from, self.results))
+            id_: replace(
+                entry,
+                results_from=max(entry.submitted.results_from, self.results),
+                heard=max(self.heard, entry.offset),
+            )
             for id_, entry in self.entries.items()
         }
 

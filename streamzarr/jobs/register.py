@@ -23,7 +23,6 @@ from streamzarr.jobs.wire import (
     Resumed,
     Snapshot,
     Submitted,
-    Trimmed,
     decode_event,
     decode_notice,
     encode,
@@ -52,9 +51,10 @@ class Unwanted:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self._over: dict[str, None] = {}
+        self._over: dict[str, bool] = {}
+        """Whether that is final."""
         self._horizon = ""
-        self._late: dict[str, None] = {}
+        self._late: dict[str, bool] = {}
         """Jobs that go on although their ids are below the horizon: a clock was late, or they are old."""
 
     def __contains__(self, job: str) -> bool:
@@ -64,27 +64,28 @@ class Unwanted:
         """Take one event into account."""
         match event:
             case Cancelled() | Ended() | Forgotten():
+                final = isinstance(event, Forgotten) or (isinstance(event, Ended) and event.state == "done")
                 self._late.pop(event.job, None)
-                self._enter(self._over, event.job)
-            case Resumed():
+                self._enter(self._over, event.job, final or self._over.get(event.job, False))
+            case Resumed() if not self._over.get(event.job, False):
                 self._over.pop(event.job, None)
                 self._enter_late(event.job)
-            case Announced():
-                if not event.copy and event.job not in self._over:
-                    self._enter_late(event.job)
+            case Announced() if not event.copy and event.job not in self._over:
+                self._enter_late(event.job)
             case Snapshot() if event.at == offset:
                 self._horizon = max(self._horizon, event.horizon)
-                self._over = dict.fromkeys((*event.cancelled, *(ended.job for ended in event.ended)))
-                self._late = dict.fromkeys(job for job in event.open if job <= self._horizon)
-            case Snapshot() | Trimmed():
+                self._over = dict.fromkeys(event.cancelled, False)
+                self._over |= {ended.job: ended.state == "done" for ended in event.ended}
+                self._late = {job: True for job in event.open if job <= self._horizon}
+            case _:
                 pass
 
     def _enter_late(self, job: str) -> None:
         if job <= self._horizon:
-            self._enter(self._late, job)
+            self._enter(self._late, job, True)
 
-    def _enter(self, jobs: dict[str, None], job: str) -> None:
-        jobs[job] = None
+    def _enter(self, jobs: dict[str, bool], job: str, value: bool) -> None:
+        jobs[job] = value
         if len(jobs) > self._limits.max_jobs:
             del jobs[next(iter(jobs))]
 
@@ -178,12 +179,18 @@ def append_event(broker: Broker, topics: JobTopics, *events: JobEvent) -> None:
 
 def read_known(broker: Broker, topics: JobTopics) -> KnownJobs:
     """Return what the register says now; nothing where nobody has submitted any job yet."""
-    known = KnownJobs()
-    if topics.jobs in broker.topics():
+    if topics.jobs not in broker.topics():
+        return KnownJobs()
+    while True:
         info = broker.describe(topics.jobs)
-        known.whole = info.begin[0] == 0
-        fold_records(known, scan(broker, topics.jobs, info.begin, info.end))
-    return known
+        known = KnownJobs(whole=info.begin[0] == 0)
+        try:
+            fold_records(known, scan(broker, topics.jobs, info.begin, info.end))
+        except QueueError:
+            if broker.describe(topics.jobs).begin == info.begin:
+                raise
+            continue  # compacted meanwhile
+        return known
 
 
 def fold_records(known: KnownJobs, records: Iterable[Record]) -> None:
