@@ -106,6 +106,10 @@ class Ledger:
         """Return what is known of one task."""
         return TaskState(self._state(task))
 
+    def has(self, task: int, state: TaskState) -> bool:
+        """Tell whether this is a task of the job, and in `state`."""
+        return 0 <= task < self.tasks and self._state(task) == state
+
     def is_open(self, task: int) -> bool:
         """Tell whether this is a task of the job, and neither written nor dead."""
         return 0 <= task < self.tasks and self._state(task) in (_OPEN, _SKIPPED)
