@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.compact import compact
 from streamzarr.jobs.overview import read_jobs
-from streamzarr.jobs.register import append_event, only_match
+from streamzarr.jobs.register import append_event, the_match
 from streamzarr.jobs.report import JobReport
 from streamzarr.jobs.topics import DEFAULT_PREFIX, JobTopics
 from streamzarr.jobs.wire import Forgotten, task_of
 from streamzarr.queue.base import Broker
 from streamzarr.queue.deadletter import DeadLetterQueue
-from streamzarr.queue.open import opened
+from streamzarr.queue.open import open_broker
 
 
 def forget(
@@ -52,9 +53,9 @@ def forget(
         The broker cannot be reached.
     """
     topics = JobTopics(prefix)
-    with opened(broker) as broker:
+    with nullcontext(broker) if isinstance(broker, Broker) else open_broker(broker) as broker:
         reports = {report.job: report for report in read_jobs(broker, topics)}
-        named = {only_match(broker, topics, reports, job) for job in jobs}
+        named = {the_match(reports, job, f"{broker} (topic {topics.jobs})") for job in jobs}
         for job in sorted(named):
             if reports[job].state == "open":
                 raise ConfigError(f"job {job} is not over: cancel it first, or wait until it is")

@@ -67,8 +67,8 @@ class Unwanted:
                 final = isinstance(event, Forgotten) or (isinstance(event, Ended) and event.state == "done")
                 self._late.pop(event.job, None)
                 self._enter(self._over, event.job, final or self._over.get(event.job, False))
-            case Resumed() if not self._over.get(event.job, False):
-                self._over.pop(event.job, None)
+            case Resumed() if self._over.get(event.job) is False:
+                del self._over[event.job]
                 self._enter_late(event.job)
             case Announced() if not event.copy and event.job not in self._over:
                 self._enter_late(event.job)
@@ -209,15 +209,20 @@ def find_job(broker: Broker, topics: JobTopics, job: str) -> JobEntry:
     """Return one job by its id or an unambiguous beginning of it; ``ConfigError`` says which there are."""
     known = read_known(broker, topics)
     jobs = known.jobs()
-    matches = [id_ for id_ in jobs if id_.startswith(job.upper())]
-    if len(matches) != 1:
-        latest = ", ".join(list(jobs)[-3:]) or "none"
-        found = "no job" if not matches else f"{len(matches)} jobs"
-        gone = "" if known.whole else "; the first registrations were removed from the topic, and are lost"
-        raise ConfigError(
-            f"{found} with id {job!r} on {broker} (topic {topics.jobs}); the latest are: {latest}{gone}"
-        )
-    return load(broker, topics, jobs[matches[0]])
+    where = f"{broker} (topic {topics.jobs})"
+    lost = "" if known.whole else "; the first registrations were removed from the topic, and are lost"
+    return load(broker, topics, jobs[the_match(jobs, job, where + lost)])
+
+
+def the_match(jobs: Iterable[str], beginning: str, where: str) -> str:
+    """Return the one id that begins so; ``ConfigError`` says which there are, and where."""
+    jobs = list(jobs)
+    matches = [id_ for id_ in jobs if id_.startswith(beginning.upper())]
+    if len(matches) == 1:
+        return matches[0]
+    found = f"{len(matches)} jobs" if matches else "no job"
+    latest = ", ".join(jobs[-3:]) or "none"
+    raise ConfigError(f"{found} with id {beginning!r}; the latest are: {latest}; on {where}")
 
 
 def load(broker: Broker, topics: JobTopics, entry: JobEntry) -> JobEntry:

@@ -1,7 +1,9 @@
 """What is left of jobs that are over: no task runs again, nothing grows, and what retention takes is said."""
 
 import sqlite3
+import tracemalloc
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from streamzarr import jobs
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.compact import compact
 from streamzarr.jobs.register import read_known
+from streamzarr.jobs.wire import Results, Written, encode
+from streamzarr.queue.base import NewRecord
 
 
 def source(bench, chunks=32, name="a.zarr"):
@@ -152,3 +156,69 @@ def test_compactions_beside_running_jobs_lose_nothing(embedded):
         assert job.wait(60).state == "done"
         assert read_known(broker, embedded.topics).jobs()[job.id].done
     np.testing.assert_array_equal(sz.open_array(embedded.url("b.zarr"))[:], data)
+
+
+def test_forgotten_jobs_are_gone_with_all_that_was_kept_of_them(bench):
+    source(bench)
+    source(bench, name="other.zarr")
+    first = bench.run("copy", "a.zarr", "b.zarr").job
+    with bench.submit("copy", "other.zarr", "c.zarr") as running, bench.open() as broker:
+        with pytest.raises(ConfigError, match="is not over: cancel it first"):
+            jobs.forget(first, running.id, broker=broker, prefix=bench.prefix)
+        assert len(jobs.read_jobs(broker, bench.topics)) == 2
+        assert jobs.forget(broker=broker, prefix=bench.prefix, finished=True, older_than=1e6) == []
+        assert jobs.forget(broker=broker, prefix=bench.prefix, finished=True) == [first]
+        assert [each.job for each in jobs.read_jobs(broker, bench.topics)] == [running.id]
+        running.cancel()
+        assert jobs.forget(running.id[:20], broker=broker, prefix=bench.prefix) == [running.id]
+        assert jobs.read_jobs(broker, bench.topics) == []
+        with pytest.raises(ConfigError, match="no job with id"):
+            bench.watch(first)
+
+
+def test_waiting_for_a_job_that_is_forgotten_says_so(embedded):
+    source(embedded)
+    with embedded.submit("copy", "a.zarr", "b.zarr") as job, embedded.watch(job.id) as watcher:
+        job.cancel()
+        assert watcher.wait(30).state == "cancelled"
+        jobs.forget(job.id, broker=embedded.broker, prefix=embedded.prefix)
+        assert watcher._tracker.wait_for(lambda: watcher._tracker.forgotten, 30)
+        with pytest.raises(ConfigError, match="was forgotten"):
+            watcher.wait(30)
+        with pytest.raises(ConfigError, match="was forgotten"):
+            job.wait(30)
+
+
+def test_status_of_forged_registrations_takes_little_memory(embedded):
+    """Thousands of jobs of the greatest size, with large parameters, cost what the newest of them cost."""
+    layout = {"shape": [2**28], "chunks": [1], "dtype": "<i4", "zarr_format": 3, "codecs": []}
+    stage = {
+        "operation": "map",
+        "source": "a",
+        "target": "b",
+        "layout": layout,
+        "params": {"x": "y" * 30_000},
+    }
+    small = {**layout, "shape": [1]}
+    stages = [stage] + [{**stage, "params": {}, "layout": {**small, "shape": [0]}}] * 63
+    event = {"type": "submitted", "kind": "map", "stages": stages, "created": 0, "results_from": 0}
+    with embedded.open() as broker, broker.producer() as producer:
+        embedded.topics.ensure(broker)
+        for number in range(300):
+            value = msgspec.json.encode({**event, "job": f"J{number:06}"})
+            producer.send(embedded.topics.jobs, [NewRecord(value)])
+        results = Results(
+            "J000299", "w", written=(Written(0, 1, 4), Written(2**28 - 1, 1, 4), Written(2**60, 1, 4))
+        )
+        producer.send(embedded.topics.results, [NewRecord(encode(results), key=b"J000299")])
+        producer.flush()
+        tracemalloc.start()
+        try:
+            report = jobs.read_jobs(broker, embedded.topics)[-1]
+            with embedded.watch("J000299") as watcher:
+                assert watcher.progress().written == 2
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert (report.job, report.tasks, report.written) == ("J000299", 2**28, 2)
+    assert peak < 80 << 20
