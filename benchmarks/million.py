@@ -4,7 +4,7 @@ The smallest tasks there are, one byte each, from a sparse array to chunks of on
 broker. Memory is that of each process (submitter, workers) at every tenth of the job; the gap is the longest
 time between two reports to whoever waits.
 
-    python benchmarks/million.py [--tasks 1000000] [--workers 2] [--broker URL] [--json]
+    python benchmarks/million.py [--tasks 1000000] [--workers 2] [--threads 4] [--folder DIR] [--json]
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Watch:
     def __call__(self, report: JobReport) -> None:
         now = time.perf_counter()
         self.gap, self._last = max(self.gap, now - self._last), now
-        if report.written >= self._step * (len(self.samples) + 1) or report.complete:
+        if report.written >= self._step * (len(self.samples) + 1) or (
+            report.complete and len(self.samples) < PARTS
+        ):
             self.samples.append(
                 Sample(
                     now - self._start,
@@ -64,12 +66,12 @@ class Watch:
             )
 
 
-def run(folder: Path, tasks: int, workers: int, broker: str) -> Watch:
+def run(folder: Path, tasks: int, workers: int, threads: int, broker: str) -> Watch:
     source = sz.create_array(str(folder / "a.zarr"), shape=(tasks,), chunks=(BLOCK,), dtype="i1")
     for start in range(0, tasks, BLOCK * 1000):
         source[start : start + BLOCK * 1000] = np.int8(1)
     prefix = f"million-{os.getpid()}"
-    with Fleet(broker, workers, roots=[str(folder)], prefix=prefix) as fleet:
+    with Fleet(broker, workers, roots=[str(folder)], prefix=prefix, threads=threads) as fleet:
         watch = Watch(tasks, [psutil.Process(status.pid) for status in fleet.status()])
         with jobs.submit(
             "copy",
@@ -89,13 +91,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=4, help="of each worker: a chunk waits for the disk")
+    parser.add_argument("--folder", help="where the arrays are; a temporary one is made in it")
     parser.add_argument("--broker", help="an embedded one in a temporary folder without it")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="streamzarr-million-") as name:
+    with tempfile.TemporaryDirectory(prefix="million-", dir=options.folder) as name:
         folder = Path(name)
         broker = options.broker or f"sqlite:///{folder}/queue.db"
-        watch = run(folder, options.tasks, options.workers, broker)
+        watch = run(folder, options.tasks, options.workers, options.threads, broker)
     if options.json:
         print(json.dumps({"gap": watch.gap, "samples": [asdict(sample) for sample in watch.samples]}))
         return
