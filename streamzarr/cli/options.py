@@ -119,7 +119,7 @@ class Duration(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float):
             return value
-        number, unit = re.fullmatch(r"([0-9]*)(.*)", str(value).strip(), re.DOTALL).groups()  # type: ignore[union-attr]  # matches anything
+        number, unit = re.fullmatch(r"([0-9]{0,12})(.*)", str(value).strip(), re.DOTALL).groups()  # type: ignore[union-attr]  # matches anything
         if not number or unit.strip() not in self._units:
             self.fail(f"got {value!r}, expected a number with s, min, h or d behind it, as in 7d", param, ctx)
         return float(int(number) * self._units[unit.strip()])

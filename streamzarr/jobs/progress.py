@@ -20,11 +20,14 @@ RATE_SECONDS = 5.0
 
 @contextmanager
 def progress_sink(progress: bool | ProgressSink) -> Iterator[ProgressSink | None]:
-    """Yield what shows each report, or None; `progress` as in :meth:`JobHandle.wait`."""
-    if not progress:
-        yield None
-    elif callable(progress):
+    """Yield what shows each report, or None; `progress` as in :meth:`JobHandle.wait`.
+
+    Where nobody can read it (standard error is closed) there is nothing to show it on, and the job goes on.
+    """
+    if callable(progress):
         yield progress
+    elif not progress or sys.stderr is None or sys.stderr.closed:
+        yield None
     elif sys.stderr.isatty():
         with _bar() as sink:
             yield sink
@@ -66,16 +69,23 @@ def describe(report: JobReport, chunks_per_second: float, bytes_per_second: floa
 def _lines() -> ProgressSink:
     rate = Rate()
     due = time.monotonic() + LINE_SECONDS
+    read = True
 
     def show(report: JobReport) -> None:
-        nonlocal due
+        nonlocal due, read
         figures = rate.update(report)
         over = report.state not in ("running", "open")
-        if over or time.monotonic() >= due:
+        if read and (over or time.monotonic() >= due):
             due = time.monotonic() + LINE_SECONDS
             if over and report.seconds > 0:
                 figures = (report.written / report.seconds, report.bytes / report.seconds)
-            print(f"job {report.job}  {describe(report, *figures)}", file=sys.stderr, flush=True)  # noqa: T201
+            try:
+                print(f"job {report.job}  {describe(report, *figures)}", file=sys.stderr, flush=True)  # noqa: T201
+            except (
+                OSError,
+                ValueError,
+            ):  # whoever read it has gone, or it was closed: no reason to end the job
+                read = False
 
     return show
 
