@@ -15,7 +15,8 @@ from streamzarr.errors import ConfigError, StreamzarrError
 from streamzarr.hints import hint
 
 if TYPE_CHECKING:
-    from streamzarr.queue import DeadLetter, DeadLetterQueue
+    from streamzarr.jobs import JobTopics
+    from streamzarr.queue import Broker, DeadLetter
     from streamzarr.queue.deadletter import Entry
 
 SHORT = 12
@@ -43,8 +44,8 @@ def dlq() -> None:
 @json_option
 def ls(job: str | None, broker: str, prefix: str, as_json: bool) -> None:
     """List the dead letters that were not replayed or dropped."""
-    with _queue(broker, prefix) as queue:
-        entries = _select(queue, (), job, see="")
+    with _opened(broker, prefix) as (opened, topics):
+        entries = _select(opened, topics, (), job, see="")
     if as_json:
         print_json([_facts(entry) for entry in entries])
         return
@@ -62,8 +63,10 @@ def ls(job: str | None, broker: str, prefix: str, as_json: bool) -> None:
 @json_option
 def show(number: int, broker: str, prefix: str, as_json: bool) -> None:
     """Show one dead letter: where it came from, why it failed, and the task itself."""
-    with _queue(broker, prefix) as queue:
-        letter = queue.get((0, number))
+    from streamzarr.queue import DeadLetterQueue
+
+    with _opened(broker, prefix) as (opened, topics):
+        letter = DeadLetterQueue(opened, topics.dead).get((0, number))
     facts = _facts(((0, number), letter))
     if as_json:
         print_json({**facts, "headers": dict(letter.headers), "value": letter.value})
@@ -100,15 +103,12 @@ def replay(
     numbers: tuple[int, ...], job: str | None, everything: bool, broker: str, prefix: str, as_json: bool
 ) -> None:
     """Send dead letters to the workers again: those with the numbers N, those of a job, or all."""
-    from streamzarr.jobs import JobTopics
     from streamzarr.jobs import replay as replay_letters
-    from streamzarr.queue import DeadLetterQueue
 
     _check_choice(numbers, job, everything)
-    topics = JobTopics(prefix)
-    with open_existing(broker) as opened:
+    with _opened(broker, prefix) as (opened, topics):
         see = hint("dlq", "ls", broker=broker, prefix=prefix)
-        entries = _select(DeadLetterQueue(opened, topics.dead), numbers, job, see)
+        entries = _select(opened, topics, numbers, job, see)
         count = replay_letters(opened, topics, entries)
     jobs = _tell("replayed", count, entries, as_json)
     if not as_json:
@@ -127,26 +127,34 @@ def drop(
     numbers: tuple[int, ...], job: str | None, everything: bool, broker: str, prefix: str, as_json: bool
 ) -> None:
     """Give dead letters up: they are listed no more, and their chunks stay unwritten."""
+    from streamzarr.queue import DeadLetterQueue
+
     _check_choice(numbers, job, everything)
-    with _queue(broker, prefix) as queue:
-        entries = _select(queue, numbers, job, hint("dlq", "ls", broker=broker, prefix=prefix))
-        count = queue.drop(entries)
+    with _opened(broker, prefix) as (opened, topics):
+        see = hint("dlq", "ls", broker=broker, prefix=prefix)
+        entries = _select(opened, topics, numbers, job, see)
+        count = DeadLetterQueue(opened, topics.dead).drop(entries)
     _tell("dropped", count, entries, as_json)
 
 
 @contextmanager
-def _queue(broker: str, prefix: str) -> Iterator[DeadLetterQueue]:
+def _opened(broker: str, prefix: str) -> Iterator[tuple[Broker, JobTopics]]:
     from streamzarr.jobs import JobTopics
-    from streamzarr.queue import DeadLetterQueue
 
     with open_existing(broker) as opened:
-        yield DeadLetterQueue(opened, JobTopics(prefix).dead)
+        yield opened, JobTopics(prefix)
 
 
-def _select(queue: DeadLetterQueue, numbers: tuple[int, ...], job: str | None, see: str) -> list[Entry]:
+def _select(
+    broker: Broker, topics: JobTopics, numbers: tuple[int, ...], job: str | None, see: str
+) -> list[Entry]:
     """Return the open letters with these numbers (none given: all) and of this job; `see` lists them."""
+    from streamzarr.jobs.letters import open_letters
+
     wanted = (job or "").upper().encode()
-    entries = queue.ls(lambda letter: job is None or _header(letter, "streamzarr.job").startswith(wanted))
+    entries = open_letters(
+        broker, topics, lambda letter: job is None or _header(letter, "streamzarr.job").startswith(wanted)
+    )
     if not numbers:
         return entries
     chosen = [entry for entry in entries if entry[0][1] in numbers]

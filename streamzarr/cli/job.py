@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamzarr.cli.options import (
+    Duration,
     broker_option,
     examples,
     json_option,
@@ -15,7 +16,16 @@ from streamzarr.cli.options import (
     open_existing,
     prefix_option,
 )
-from streamzarr.cli.output import age, duration, print_facts, print_json, print_line, print_table, size
+from streamzarr.cli.output import (
+    age,
+    counted,
+    duration,
+    print_facts,
+    print_json,
+    print_line,
+    print_table,
+    size,
+)
 from streamzarr.cli.submit import follow, submit
 from streamzarr.errors import ConfigError
 from streamzarr.redact import redacted
@@ -114,6 +124,39 @@ def cancel(id: str, broker: str, prefix: str, as_json: bool) -> None:  # noqa: A
         print_line(f"job {report.job}: {report.state}, {report.written} of {report.tasks} chunks written")
 
 
+@job.command(
+    epilog=examples("streamzarr job forget 01M7XZ", "streamzarr job forget --finished --older-than 7d")
+)
+@click.argument("ids", nargs=-1, metavar="[JOB]...")
+@click.option("--finished", is_flag=True, help="All jobs that are done.")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    help="All jobs that are over and were submitted longer ago than so; with --finished those of them that "
+    "are done.",
+)
+@broker_option
+@prefix_option
+@json_option
+def forget(
+    ids: tuple[str, ...], finished: bool, older_than: float | None, broker: str, prefix: str, as_json: bool
+) -> None:
+    """Forget jobs that are over: their events, results and dead letters are removed, their chunks stay.
+
+    A job that is not over has to be cancelled first.
+    """
+    from streamzarr.jobs import forget as forget_jobs
+
+    if not (ids or finished or older_than is not None):
+        raise click.UsageError("say which: JOB, --finished or --older-than")
+    with open_existing(broker) as opened:
+        forgotten = forget_jobs(*ids, broker=opened, prefix=prefix, finished=finished, older_than=older_than)
+    if as_json:
+        print_json({"forgotten": forgotten})
+    else:
+        print_line(f"forgot {counted(len(forgotten), 'job')}")
+
+
 def _print_jobs(reports: list[JobReport], empty: str) -> None:
     print_table(
         ("job", "kind", "state", "written", "dead", "age"),
@@ -133,6 +176,7 @@ def _print_job(report: JobReport) -> None:
             ("retried", report.retried),
             ("dead", report.dead),
             ("skipped", report.skipped),
+            *([("unknown", f"{report.unknown}, their results are lost")] if report.unknown else []),
             ("workers", report.workers),
             ("submitted", f"{_age(report)} ago"),
             ("time", f"{duration(report.seconds)} from submission to the last result, {size(rate)}/s"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import Field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import click
 
@@ -105,6 +106,23 @@ class Integers(click.ParamType[tuple[int, ...]]):
                 f"got {value!r}, expected positive integers separated by commas, as in 256,256", param, ctx
             )
         return tuple(map(int, parts))
+
+
+class Duration(click.ParamType[float]):
+    """A time span in seconds, with or without a unit: ``90``, ``30min``, ``12h``, ``7d``."""
+
+    name = "TIME"
+    _units: ClassVar = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86_400}
+
+    def convert(  # noqa: D102
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        number, unit = re.fullmatch(r"([0-9]{0,12})(.*)", str(value).strip(), re.DOTALL).groups()  # type: ignore[union-attr]  # matches anything
+        if not number or unit.strip() not in self._units:
+            self.fail(f"got {value!r}, expected a number with s, min, h or d behind it, as in 7d", param, ctx)
+        return float(int(number) * self._units[unit.strip()])
 
 
 class Assignment(click.ParamType[tuple[str, Any]]):

@@ -4,6 +4,7 @@
 out, ``open_job`` watches, and ``resume`` goes on after an interruption.
 """
 
+from streamzarr.jobs.forget import forget
 from streamzarr.jobs.handle import JobHandle
 from streamzarr.jobs.overview import read_jobs
 from streamzarr.jobs.register import read_register
@@ -17,6 +18,7 @@ __all__ = [
     "JobHandle",
     "JobReport",
     "JobTopics",
+    "forget",
     "open_job",
     "read_jobs",
     "read_register",

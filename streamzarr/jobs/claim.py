@@ -64,14 +64,18 @@ def settle_rivals(
 
     Whoever overwrites ends those that were registered before, and otherwise gives way to them.
     """
-    for record in scan(broker, topics.jobs, since, broker.describe(topics.jobs).end):
+    info = broker.describe(topics.jobs)
+    start = {0: max(since[0], info.begin[0])}  # a compaction may have come between
+    for record in scan(broker, topics.jobs, start, info.end):
         try:
             event = decode_event(record.value)
         except MessageError:
             continue  # tells of no job
+        if not isinstance(event, Submitted) or event.copy:
+            continue
         if event.job == submitted.job:
             return
-        if not (isinstance(event, Submitted) and writes_to(event, request.target)):
+        if not writes_to(event, request.target):
             continue
         if request.options.overwrite:
             append_event(broker, topics, Cancelled(event.job))

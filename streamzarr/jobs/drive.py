@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from array import array
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from streamzarr.errors import StreamzarrError
 from streamzarr.flow import LagDemand, Stop
-from streamzarr.jobs.emit import TaskEncoder, emit
+from streamzarr.jobs.compact import compact
+from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit
 from streamzarr.jobs.ledger import TaskState
 from streamzarr.jobs.plan import Plan
+from streamzarr.jobs.report import state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
-from streamzarr.queue.base import Broker
+from streamzarr.jobs.wire import Ended, encode
+from streamzarr.queue.base import Broker, NewRecord, Producer
 from streamzarr.stores import open_store
 
 _log = logging.getLogger(__name__)
@@ -47,8 +51,8 @@ class JobDriver:
         self.error: BaseException | None = None
         self.running = True
         self.emitted = 0
-        self.covered = range(0)
-        """The tasks of all stages that were begun and not broken off."""
+        self.covered = 0
+        """How many stages were begun and not broken off."""
         self._broker = broker
         self._topics = topics
         self._job = job
@@ -58,8 +62,7 @@ class JobDriver:
         self._pending = pending
         self._max_lag = max_lag
         self._resent = 0
-        queued = len(pending.intersection(tracker.ledger.open_tasks(range(plan.tasks))))
-        self._settled_before = tracker.ledger.settled - queued
+        self._settled_before = tracker.ledger.settled - sum(map(tracker.ledger.is_open, pending))
         self._stop = Stop()
         self._thread = threading.Thread(target=self._run, name=f"streamzarr-emit-{job}", daemon=True)
 
@@ -86,59 +89,85 @@ class JobDriver:
 
     def _run(self) -> None:
         try:
-            encoder = TaskEncoder(self._job, self._plan, self._broker.describe(self._topics.tasks).partitions)
-            demand = LagDemand(self._broker, self._topics.tasks, self._topics.group, max_lag=self._max_lag)
-            for stage in range(len(self._plan.stages)):
-                span = self._plan.span(stage)
-                complete = self._drive(span, encoder, demand)
+            with self._broker.producer() as producer:
+                self._drive_all(producer)
                 if not self._stop.requested:
-                    self.covered = range(span.stop)
-                if not complete:
-                    break
-            if not self._stop.requested:
-                self._tidy()
+                    self._end(producer)
+                    self._tidy()
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the job, whatever it is
             self.error = error
         finally:
             with self._tracker.changed:
                 self.running = False
                 self._tracker.changed.notify_all()
+        if self.error is None and not self._stop.requested:
+            self._compact()
 
-    def _drive(self, span: range, encoder: TaskEncoder, demand: LagDemand) -> bool:
-        """Emit one stage and wait until it is settled; tell whether the next one may begin."""
-        todo = self._take(span, self._pending)
-        while not self._stop.requested:
-            self._emit(todo, encoder, demand)
-            self._tracker.wait_for(lambda: self._ended or self._is_settled(span) or self._has_skipped(span))
-            if self._is_settled(span):
+    def _drive_all(self, producer: Producer) -> None:
+        encoder = TaskEncoder(self._job, self._plan, self._broker.describe(self._topics.tasks).partitions)
+        demand = LagDemand(self._broker, self._topics.tasks, self._topics.group, max_lag=self._max_lag)
+        for stage in range(len(self._plan.stages)):
+            complete = self._drive(stage, producer, encoder, demand)
+            if not self._stop.requested:
+                self.covered = stage + 1
+            if not complete:
                 break
+
+    def _drive(self, stage: int, producer: Producer, encoder: TaskEncoder, demand: LagDemand) -> bool:
+        """Emit one stage and wait until it is settled; tell whether the next one may begin."""
+        span, counts = self._plan.span(stage), self._ledger.stages[stage]
+
+        def send(tasks: Iterator[int], count: Callable[[int], None]) -> None:
+            emit(producer, self._topics, encoder, tasks, demand, self._stop, count)
+            self._tracker.wait_for(lambda: self._ended or counts.settled or counts.skipped > 0)
+
+        if not counts.settled:
+            send(self._take(self._ledger.open_tasks(span), self._pending), self._count)
+        while not (self._stop.requested or counts.settled):
             # A worker that had not yet heard of a resumption skips tasks: those are sent again.
-            todo = self._take(span, frozenset(span))
-            self._resent += len(todo)
+            send(self._take(self._ledger.tasks_in(TaskState.SKIPPED, span), frozenset()), self._count_again)
         # A later stage reads what this one wrote: with a chunk missing it must not begin.
-        return not self._stop.requested and self._ledger.written_in(span) == len(span)
+        return not self._stop.requested and counts.complete
 
-    def _take(self, span: range, pending: frozenset[int]) -> array[int]:
-        """Return the tasks to send: open ones that are not `pending`, and skipped ones in any case."""
+    def _take(self, tasks: Iterator[int], pending: frozenset[int]) -> Iterator[int]:
+        """Yield the tasks to send: those that are not `pending`, and skipped ones in any case.
+
+        Each is looked at when its turn comes, so that nothing is kept of the others.
+        """
+        skipped = TaskState.SKIPPED
+        todo = (task for task in tasks if task not in pending or self._ledger.state(task) is skipped)
+        while True:
+            with self._tracker.changed:
+                batch = list(islice(todo, EMIT_BATCH))
+                self._ledger.reopen(batch)
+            if not batch:
+                return
+            yield from batch
+
+    def _count(self, sent: int) -> None:
+        self.emitted += sent
+
+    def _count_again(self, sent: int) -> None:
+        self.emitted += sent
+        self._resent += sent
+
+    def _end(self, producer: Producer) -> None:
+        """Enter into the register that the job is over, so that no worker takes up its tasks again."""
+        ledger = self._ledger
         with self._tracker.changed:
-            state = self._ledger.state
-            todo = array(
-                "Q",
-                (
-                    task
-                    for task in self._ledger.open_tasks(span)
-                    if task not in pending or state(task) is TaskState.SKIPPED
-                ),
-            )
-            self._ledger.reopen(todo)
-            return todo
+            state = state_of(ledger)
+            if state not in ("done", "incomplete"):
+                return  # dead letters are replayed already
+            totals = (ledger.written, ledger.dead, ledger.retried, ledger.nbytes)
+            ended = Ended(self._job, state, *totals, newest=self._tracker.last_result)
+        producer.send(self._topics.jobs, [NewRecord(encode(ended), key=self._job.encode())])
+        producer.flush()
 
-    def _emit(self, todo: array[int], encoder: TaskEncoder, demand: LagDemand) -> None:
-        def count(sent: int) -> None:
-            self.emitted += sent
-
-        if todo:
-            emit(self._broker, self._topics, encoder, todo, demand, self._stop, count)
+    def _compact(self) -> None:
+        try:
+            compact(self._broker, self._topics)
+        except StreamzarrError as error:
+            _log.warning("what is known of finished jobs could not be compacted: %s", error)
 
     def _tidy(self) -> None:
         """Remove what killed workers left in the targets, and the tasks that no worker will read again."""
@@ -157,11 +186,3 @@ class JobDriver:
         if self._tracker.failure is not None:
             raise self._tracker.failure
         return self._stop.requested
-
-    def _is_settled(self, span: range) -> bool:
-        return self._ledger.settled_in(span) == len(span)
-
-    def _has_skipped(self, span: range) -> bool:
-        return self._ledger.skipped > 0 and any(
-            self._ledger.state(task) is TaskState.SKIPPED for task in self._ledger.open_tasks(span)
-        )

@@ -10,7 +10,7 @@ from streamzarr.flow import LagDemand, Message, Stop, from_iterable, ops, run
 from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import JOB_HEADER, TASK_HEADER, Task, encode, task_of
-from streamzarr.queue.base import Broker, NewRecord
+from streamzarr.queue.base import Broker, NewRecord, Producer
 from streamzarr.queue.scan import scan
 
 EMIT_BATCH = 512
@@ -40,7 +40,7 @@ class TaskEncoder:
 
 
 def emit(
-    broker: Broker,
+    producer: Producer,
     topics: JobTopics,
     encoder: TaskEncoder,
     tasks: Iterable[int],
@@ -52,15 +52,13 @@ def emit(
 
     `on_sent` is called with the number of tasks of each batch once they are durable.
     """
-    with broker.producer() as producer:
 
-        def send(messages: Sequence[Message]) -> None:
-            producer.send(topics.tasks, [encoder.record(message.data) for message in messages])
-            producer.flush()
-            on_sent(len(messages))
+    def send(messages: Sequence[Message]) -> None:
+        producer.send(topics.tasks, [encoder.record(message.data) for message in messages])
+        producer.flush()
+        on_sent(len(messages))
 
-        chain = from_iterable(tasks, demand, batch=EMIT_BATCH).pipe(ops.settle(send))
-        run(chain, stop=stop)
+    run(from_iterable(tasks, demand, batch=EMIT_BATCH).pipe(ops.settle(send)), stop=stop)
 
 
 def pending_tasks(broker: Broker, topics: JobTopics, job: str) -> frozenset[int]:

@@ -7,14 +7,15 @@ import time
 from contextlib import suppress
 from typing import Self
 
-from streamzarr.errors import QueueError
+from streamzarr.errors import ConfigError, QueueError
 from streamzarr.hints import hint
 from streamzarr.jobs.drive import JobDriver
 from streamzarr.jobs.emit import pending_tasks
+from streamzarr.jobs.known import JobEntry
 from streamzarr.jobs.ledger import Ledger
 from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.progress import ProgressSink, progress_sink
-from streamzarr.jobs.register import JobEntry, append_event
+from streamzarr.jobs.register import append_event
 from streamzarr.jobs.report import JobReport, JobState, state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
@@ -23,6 +24,8 @@ from streamzarr.options import Option, number
 from streamzarr.queue.base import Broker
 
 DEFAULT_MAX_LAG = 2000
+GRACE_SECONDS = 2.0
+"""So long whoever drives a job may take to enter its end; then a watcher does it."""
 
 
 class JobHandle:
@@ -50,8 +53,8 @@ class JobHandle:
         self._submitted = entry.submitted
         self._max_lag = max_lag
         self._plan = Plan.of(entry.submitted.stages)
-        self._ledger = Ledger(self._plan.tasks)
-        self._tracker = Tracker(broker, topics, self.id, self._ledger, entry.submitted.results_from)
+        self._ledger = Ledger(self._plan.ends)
+        self._tracker = Tracker(broker, topics, entry, self._ledger)
         self._tracker.start()
         self._driver: JobDriver | None = None
 
@@ -92,6 +95,7 @@ class JobHandle:
                 workers=self._workers,
                 created=self._submitted.created,
                 malformed=self._tracker.malformed,
+                unknown=ledger.tasks - ledger.settled if self._tracker.lost else 0,
             )
 
     def wait(self, timeout: float | None = None, *, progress: bool | ProgressSink = False) -> JobReport:
@@ -99,13 +103,15 @@ class JobHandle:
 
         Parameters
         ----------
+        timeout
+            Seconds; 0 only looks.
         progress
             True shows a bar in a terminal and plain lines in a pipe; or a function that is given each report.
 
         Raises
         ------
         streamzarr.errors.ConfigError
-            `timeout` is no number of seconds.
+            `timeout` is no number of seconds, or somebody had the job forgotten.
         streamzarr.errors.StreamzarrError
             Emission failed for good, e.g. the broker is gone; :meth:`resume` goes on from there.
         """
@@ -124,10 +130,15 @@ class JobHandle:
                         show(report)
                     if over or left == 0.0:
                         self._raise_failure()
+                        if over and report.state == "done":
+                            self._end(left)
                         return report
 
     def cancel(self) -> JobReport:
-        """Stop emission and have workers skip what is still queued; chunks written stay."""
+        """Stop emission and have workers skip what is still queued; chunks written stay.
+
+        A job that is done stays done.
+        """
         with self._control:
             self._halt()
             append_event(self._broker, self._topics, Cancelled(self.id))
@@ -150,10 +161,7 @@ class JobHandle:
 
     def start(self, pending: frozenset[int] = frozenset()) -> None:
         """Begin to emit, leaving out the `pending` tasks that are queued already."""
-        self._driver = JobDriver(
-            self._broker, self._topics, self.id, self._plan, self._tracker, pending, max_lag=self._max_lag
-        )
-        self._driver.start()
+        self._drive(pending)
 
     def catch_up(self) -> None:
         """Return when all results that are on the topic now are taken into account."""
@@ -176,7 +184,7 @@ class JobHandle:
     # -- under the tracker's condition ---------------------------------------------------------------
 
     def _state(self) -> JobState:
-        state = state_of(self._plan, self._ledger, cancelled=self._tracker.cancelled)
+        state = state_of(self._ledger, cancelled=self._tracker.cancelled)
         if state in ("done", "cancelled") or self._driver is None:
             return state
         if self._driver.error is not None or self._tracker.failure is not None:
@@ -184,22 +192,39 @@ class JobHandle:
         return "running" if self._driver.running else state
 
     def _is_over(self) -> bool:
-        if self._tracker.failure is not None:
+        if self._tracker.failure is not None or self._tracker.forgotten:
             return True
         if self._driver is None:
             # Somebody else drives the job: over when there is nothing left to wait for.
             return self._state() != "open"
         # Dead letters may have been replayed since the driver ended.
-        return not self._driver.running and self._ledger.settled_in(self._driver.covered) == len(
-            self._driver.covered
+        covered = self._ledger.stages[: self._driver.covered]
+        return not self._driver.running and all(stage.settled for stage in covered)
+
+    def _drive(self, pending: frozenset[int]) -> JobDriver:
+        driver = self._driver = JobDriver(
+            self._broker, self._topics, self.id, self._plan, self._tracker, pending, max_lag=self._max_lag
         )
+        driver.start()
+        return driver
 
     def _halt(self) -> None:
         if self._driver is not None:
             self._driver.stop()
 
+    def _end(self, left: float | None) -> None:
+        """Have the job's end entered into the register, where its driver is gone."""
+        with self._control:
+            tracker, patience = self._tracker, GRACE_SECONDS if left is None else min(left, GRACE_SECONDS)
+            if self._driver is None and not tracker.wait_for(lambda: tracker.done, patience):
+                driver = self._drive(frozenset())
+                tracker.wait_for(lambda: not driver.running, left)
+                self._raise_failure()
+
     def _raise_failure(self) -> None:
         if self._tracker.failure is not None:
             raise self._tracker.failure
+        if self._tracker.forgotten and not self._tracker.done:
+            raise ConfigError(f"job {self.id} was forgotten: {self._topics.jobs} knows it no more")
         if self._driver is not None and self._driver.error is not None:
             raise self._driver.error

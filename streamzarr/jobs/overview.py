@@ -1,20 +1,53 @@
-"""All jobs at once: where each stands, from one pass over the results topic."""
+"""All jobs at once: where each stands, from the register and one pass over the results of those not over."""
 
 from __future__ import annotations
 
 from streamzarr.errors import MessageError
+from streamzarr.jobs.known import JobEntry
 from streamzarr.jobs.ledger import Ledger
 from streamzarr.jobs.plan import Plan
-from streamzarr.jobs.register import JobEntry, read_register
+from streamzarr.jobs.register import read_register
 from streamzarr.jobs.report import JobReport, state_of
 from streamzarr.jobs.topics import JobTopics
-from streamzarr.jobs.wire import decode_results
+from streamzarr.jobs.wire import Ended, decode_results
 from streamzarr.queue.base import Broker
 from streamzarr.queue.scan import scan
 
 
+class Standing:
+    """What the results say of one job that is not over."""
+
+    def __init__(self, entry: JobEntry, begin: int) -> None:
+        self.entry = entry
+        self.ledger = Ledger(Plan.of(entry.submitted.stages).ends)
+        self.newest = 0
+        """Time of the newest result, milliseconds since the epoch."""
+        self.lost = begin > entry.results_from
+        """Whether results were removed from the topic that the job may have had."""
+
+
+def read_standings(broker: Broker, topics: JobTopics, entries: dict[str, JobEntry]) -> dict[str, Standing]:
+    """Return what the results topic says of these jobs; read from where the first of them has results."""
+    info = broker.describe(topics.results)
+    begin = info.begin[0]
+    standings = {id_: Standing(entry, begin) for id_, entry in entries.items()}
+    start = max(begin, min((entry.results_from for entry in entries.values()), default=info.end[0]))
+    for record in scan(broker, topics.results, {0: start}, info.end):
+        standing = standings.get((record.key or b"").decode("utf-8", "replace"))
+        if standing is None:
+            continue
+        try:
+            standing.ledger.apply(decode_results(record.value))
+        except MessageError:
+            continue  # belongs to no job; a handle counts it as malformed
+        standing.newest = max(standing.newest, record.timestamp)
+    return standings
+
+
 def read_jobs(broker: Broker, topics: JobTopics) -> list[JobReport]:
-    """Return a report on every job, oldest first; memory: one byte a task.
+    """Return a report on every job, oldest first.
+
+    Jobs that are over cost nothing but their entry in the register; of the others the results are read.
 
     Raises
     ------
@@ -24,29 +57,21 @@ def read_jobs(broker: Broker, topics: JobTopics) -> list[JobReport]:
     entries = read_register(broker, topics)
     if not entries:
         return []
-    plans = {id_: Plan.of(entry.submitted.stages) for id_, entry in entries.items()}
-    ledgers = {id_: Ledger(plan.tasks) for id_, plan in plans.items()}
-    newest = dict.fromkeys(entries, 0)
-    end = broker.describe(topics.results).end
-    start = {0: min(entry.submitted.results_from for entry in entries.values())}
-    for record in scan(broker, topics.results, start, end):
-        job = (record.key or b"").decode("utf-8", "replace")
-        if job in ledgers:
-            try:
-                ledgers[job].apply(decode_results(record.value))
-            except MessageError:
-                continue  # belongs to no job; a handle counts it as malformed
-            newest[job] = max(newest[job], record.timestamp)
+    open_ones = {id_: entry for id_, entry in entries.items() if entry.ended is None}
+    standings = read_standings(broker, topics, open_ones) if open_ones else {}
     workers = broker.members(topics.group)
-    return [_report(entries[id_], plans[id_], ledgers[id_], newest[id_], workers) for id_ in entries]
+    return [
+        _report(standings[id_], workers) if entry.ended is None else _ended(entry, entry.ended, workers)
+        for id_, entry in entries.items()
+    ]
 
 
-def _report(entry: JobEntry, plan: Plan, ledger: Ledger, newest: int, workers: int) -> JobReport:
-    submitted = entry.submitted
+def _report(standing: Standing, workers: int) -> JobReport:
+    submitted, ledger = standing.entry.submitted, standing.ledger
     return JobReport(
         job=submitted.job,
         kind=submitted.kind,
-        state=state_of(plan, ledger, cancelled=entry.cancelled),
+        state=state_of(ledger, cancelled=standing.entry.cancelled),
         tasks=ledger.tasks,
         emitted=0,
         written=ledger.written,
@@ -54,7 +79,28 @@ def _report(entry: JobEntry, plan: Plan, ledger: Ledger, newest: int, workers: i
         skipped=ledger.skipped,
         retried=ledger.retried,
         bytes=ledger.nbytes,
-        seconds=max(0, newest - submitted.created) / 1000,
+        seconds=max(0, standing.newest - submitted.created) / 1000,
+        in_flight=0,
+        workers=workers,
+        created=submitted.created,
+        unknown=ledger.tasks - ledger.settled if standing.lost else 0,
+    )
+
+
+def _ended(entry: JobEntry, ended: Ended, workers: int) -> JobReport:
+    submitted = entry.submitted
+    return JobReport(
+        job=submitted.job,
+        kind=submitted.kind,
+        state=ended.state,
+        tasks=Plan.of(submitted.stages).tasks,
+        emitted=0,
+        written=ended.written,
+        dead=ended.dead,
+        skipped=0,
+        retried=ended.retried,
+        bytes=ended.nbytes,
+        seconds=max(0, ended.newest - submitted.created) / 1000,
         in_flight=0,
         workers=workers,
         created=submitted.created,

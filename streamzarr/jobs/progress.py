@@ -22,12 +22,13 @@ RATE_SECONDS = 5.0
 def progress_sink(progress: bool | ProgressSink, worker: str) -> Iterator[ProgressSink | None]:
     """Yield what shows each report, or None; `progress` as in :meth:`JobHandle.wait`.
 
+    Where nobody can read it (standard error is closed) there is nothing to show it on, and the job goes on.
     `worker` is the command that starts a worker, which is shown while there is none.
     """
-    if not progress:
-        yield None
-    elif callable(progress):
+    if callable(progress):
         yield progress
+    elif not progress or sys.stderr is None or sys.stderr.closed:
+        yield None
     elif sys.stderr.isatty():
         with _bar(worker) as sink:
             yield sink
@@ -69,16 +70,21 @@ def describe(report: JobReport, chunks_per_second: float, bytes_per_second: floa
 def _lines(worker: str) -> ProgressSink:
     rate = Rate()
     due = time.monotonic() + LINE_SECONDS
+    read = True
 
     def show(report: JobReport) -> None:
-        nonlocal due
+        nonlocal due, read
         figures = rate.update(report)
         over = report.state not in ("running", "open")
-        if over or time.monotonic() >= due:
+        if read and (over or time.monotonic() >= due):
             due = time.monotonic() + LINE_SECONDS
             if over and report.seconds > 0:
                 figures = (report.written / report.seconds, report.bytes / report.seconds)
-            print(f"job {report.job}  {describe(report, *figures, worker)}", file=sys.stderr, flush=True)  # noqa: T201
+            line = f"job {report.job}  {describe(report, *figures, worker)}"
+            try:
+                print(line, file=sys.stderr, flush=True)  # noqa: T201
+            except (OSError, ValueError):  # whoever read it has gone, or it was closed: the job goes on
+                read = False
 
     return show
 

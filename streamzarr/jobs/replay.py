@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import ConfigError, MessageError
+from streamzarr.jobs.letters import reconcile
+from streamzarr.jobs.register import append_event, read_register
 from streamzarr.jobs.settle import CUT_HEADER, RESULTS_A_RECORD
 from streamzarr.jobs.topics import JobTopics
-from streamzarr.jobs.wire import Results, encode, task_of
+from streamzarr.jobs.wire import Results, Resumed, encode, task_of
 from streamzarr.queue.base import Broker, NewRecord
 from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, LetterId
 
@@ -17,19 +19,23 @@ from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, LetterId
 def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> int:
     """Send these letters to the workers again and return how many; whoever waits for their jobs waits on.
 
-    A job's ledger is told before its letters are sent: killed in between, a letter is still there, and so is
-    its task for `resume`. A pyramid's next level is not begun by a replay: resume the job for that.
+    Letters whose chunks were written meanwhile are closed, not sent. A job's ledger is told before its
+    letters are sent: killed in between, a letter is still there, and so is its task for `resume`. A
+    pyramid's next level is not begun by a replay: resume the job for that.
 
     Parameters
     ----------
     letters
-        As :meth:`streamzarr.queue.DeadLetterQueue.ls` returns them.
+        As :func:`streamzarr.jobs.letters.open_letters` or :meth:`streamzarr.queue.DeadLetterQueue.ls` return
+        them.
 
     Raises
     ------
     streamzarr.errors.MessageError
         One of them never was a task of these topics, or was cut for its size: it can only be dropped.
         Nothing was sent.
+    streamzarr.errors.ConfigError
+        The job of one of them is cancelled: workers would pass it over. Nothing was sent.
     streamzarr.errors.QueueError
         The broker refused some; those letters stay open.
     """
@@ -41,11 +47,25 @@ def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, 
                 f"it is not a whole task of {topics.tasks}; it failed with: {letter.message}"
             )
     queue = DeadLetterQueue(broker, topics.dead)
+    chosen = reconcile(broker, topics, chosen)
+    _reopen_jobs(broker, topics, chosen)
     rest = iter(chosen)
     while batch := list(islice(rest, RESULTS_A_RECORD)):
         _reopen(broker, topics, batch)
         queue.replay(batch)
     return len(chosen)
+
+
+def _reopen_jobs(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> None:
+    """Have workers carry out the tasks of these jobs although they have ended."""
+    entries = read_register(broker, topics)
+    tasks = {task_of(letter.headers) for _, letter in letters}
+    jobs = {task[0] for task in tasks if task is not None and task[0] in entries}
+    for job in jobs:
+        if entries[job].cancelled:
+            raise ConfigError(f"job {job} was cancelled: resume it, then replay its dead letters")
+    if jobs:
+        append_event(broker, topics, *map(Resumed, sorted(jobs)))
 
 
 def _reopen(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from streamzarr.jobs.ledger import Ledger
-from streamzarr.jobs.plan import Plan
 
 JobState: TypeAlias = Literal["open", "running", "done", "incomplete", "cancelled", "failed"]
 
@@ -39,6 +38,9 @@ class JobReport:
     """When it was submitted, milliseconds since the epoch."""
     malformed: int = 0
     """Records of the results topic that could not be read as results."""
+    unknown: int = 0
+    """Tasks of which nothing is known, where results were removed from the topic before they were read; some
+    may be written. Resuming sends them again, which does no harm."""
 
     @property
     def complete(self) -> bool:
@@ -46,20 +48,15 @@ class JobReport:
         return self.written == self.tasks
 
 
-def state_of(plan: Plan, ledger: Ledger, *, cancelled: bool = False) -> JobState:
+def state_of(ledger: Ledger, *, cancelled: bool = False) -> JobState:
     """Return where a job stands by its results: ``done``, ``cancelled``, ``incomplete`` or ``open``.
 
     ``incomplete``: nothing more will come, the rest is in the dead letters. That is so as soon as a stage is
     settled with a chunk missing, because a later stage would read what is not there.
     """
-    if ledger.written == ledger.tasks:
+    if all(stage.complete for stage in ledger.stages):
         return "done"
     if cancelled:
         return "cancelled"
-    for stage in range(len(plan.stages)):
-        span = plan.span(stage)
-        if ledger.settled_in(span) < len(span):
-            return "open"
-        if ledger.written_in(span) < len(span):
-            return "incomplete"
-    return "open"
+    first = next(stage for stage in ledger.stages if not stage.complete)
+    return "incomplete" if first.settled else "open"

@@ -1,15 +1,27 @@
-"""Following one job: its results and whether it is cancelled, kept up to date by a thread of its own."""
+"""Following one job: its results and what is decided of it, kept up to date by a thread of its own."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from streamzarr.errors import MessageError, QueueError
+from streamzarr.jobs.known import JobEntry
 from streamzarr.jobs.ledger import Ledger
 from streamzarr.jobs.topics import JobTopics
-from streamzarr.jobs.wire import Cancelled, Resumed, decode_event, decode_results
+from streamzarr.jobs.wire import (
+    Announced,
+    Cancelled,
+    Ended,
+    Forgotten,
+    Notice,
+    Resumed,
+    Snapshot,
+    decode_notice,
+    decode_results,
+)
 from streamzarr.queue.base import Broker, Reader, Record, TopicPartition
 from streamzarr.queue.retry import is_transient
 
@@ -21,43 +33,52 @@ PATIENCE_SECONDS = 60.0
 
 
 class Tracker:
-    """Applies the results of one job to its :class:`Ledger`, and hears when anyone cancels or resumes it.
+    """Applies the results of one job to its :class:`Ledger`, and hears what anyone decides of it.
 
     The thread that :meth:`start` starts owns the reader. Everything else may be called from any thread; the
     ledger is read and changed only under ``changed``, a condition that is notified after every change.
 
-    Parameters
-    ----------
-    results_from
-        Offset in the results topic before which this job has no results.
+    Results that were removed before they were read are passed over, and :attr:`lost` says so.
     """
 
-    def __init__(
-        self, broker: Broker, topics: JobTopics, job: str, ledger: Ledger, results_from: int
-    ) -> None:
+    def __init__(self, broker: Broker, topics: JobTopics, entry: JobEntry, ledger: Ledger) -> None:
         self.changed = threading.Condition()
         self.ledger = ledger
         self.malformed = 0
         """Records of the results topic that are not results; they belong to no job."""
         self.last_result = 0
         """Time of the newest result, milliseconds since the epoch."""
-        self.cancelled = False
+        self.lost = False
+        """Whether results were removed from the topic that this job may have had."""
+        self.cancelled = entry.cancelled
         """Whether the newest event of the job is a cancellation."""
+        self.ended = entry.ended
+        """How the job ended, unless it goes on."""
+        self.forgotten = False
+        """Whether the register knows the job no more."""
         self.on_cancelled: Callable[[], None] | None = None
-        """Called on the tracker's thread, under ``changed``, when the job is cancelled, here or elsewhere."""
+        """Called on the tracker's thread, under ``changed``, when the job is cancelled or forgotten, here or
+        elsewhere."""
         self.error: QueueError | None = None
         """Why the results cannot be read at present."""
         self.failure: Exception | None = None
         """Why they will not be read any more: the thread has ended."""
         self._broker = broker
         self._topics = topics
-        self._job = job
+        self._job = job = entry.submitted.job
         self._key = job.encode()
-        self._position = results_from
-        self._heard = 0
+        self._position = entry.results_from
+        self._heard = entry.heard
+        self._registered = entry.heard > 0  # else our registration is still to come by
+        self._end(entry.ended)
         self._failing_since = 0.0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"streamzarr-results-{job}", daemon=True)
+
+    @property
+    def done(self) -> bool:
+        """Whether the register says that all is written; that is final."""
+        return self.ended is not None and self.ended.state == "done"
 
     def start(self) -> None:
         """Begin to follow the topic."""
@@ -98,6 +119,7 @@ class Tracker:
     def _run(self) -> None:
         while not self._closed.is_set():
             try:
+                self._pass_over_what_was_removed()
                 with (
                     self._broker.reader(self._topics.results, {0: self._position}) as results,
                     self._broker.reader(self._topics.jobs, {0: self._heard}) as events,
@@ -110,9 +132,27 @@ class Tracker:
                     return
                 self._closed.wait(RETRY_SECONDS)
 
+    def _pass_over_what_was_removed(self) -> bool:
+        """Go on at the beginning of a topic that was trimmed beyond our position; tell whether one was."""
+        results, events = self._topics.results, self._topics.jobs
+        begin, first = self._broker.describe(results).begin[0], self._broker.describe(events).begin[0]
+        if begin <= self._position and first <= self._heard:
+            return False
+        with self.changed:
+            if begin > self._position:
+                self._position = begin
+                self.lost = not self.done
+            # A compaction removes events only behind a snapshot, which says the same.
+            self._heard = max(self._heard, first)
+            self.changed.notify_all()
+        return True
+
     def _has_failed(self, error: Exception) -> bool:
         """Note an error; tell whether there is no point in reading on."""
         now = time.monotonic()
+        with suppress(QueueError):
+            if isinstance(error, QueueError) and self._pass_over_what_was_removed():
+                return False
         with self.changed:
             if isinstance(error, QueueError):
                 self._failing_since = now if self.error is None else self._failing_since
@@ -127,20 +167,38 @@ class Tracker:
         position = reader.positions()[TopicPartition(self._topics.jobs, 0)]
         if position == self._heard:
             return
-        cancelled = self.cancelled
-        for record in records:
-            try:
-                event = decode_event(record.value)
-            except MessageError:
-                continue  # tells of no job
-            if event.job == self._job and isinstance(event, Cancelled | Resumed):
-                cancelled = isinstance(event, Cancelled)
         with self.changed:
-            self.cancelled = cancelled
+            for record in records:
+                with suppress(MessageError):  # tells of no job
+                    self._decide(record.offset, decode_notice(record.value))
             self._heard = position
-            if cancelled and self.on_cancelled is not None:
+            if (self.cancelled or self.forgotten) and self.on_cancelled is not None:
                 self.on_cancelled()
             self.changed.notify_all()
+
+    def _decide(self, offset: int, event: Notice) -> None:
+        match event:
+            case Cancelled() | Resumed() | Ended() if event.job == self._job and not self.done:
+                self.cancelled = isinstance(event, Cancelled)
+                self._end(event if isinstance(event, Ended) else None)
+            case Forgotten() if event.job == self._job:
+                self.forgotten = True
+            case Announced() if event.job == self._job:
+                self._registered = True
+            case Snapshot() if event.at == offset and self._registered:
+                ended = next((each for each in event.ended if each.job == self._job), None)
+                self.cancelled = self._job in event.cancelled
+                self.forgotten = not (ended or self.cancelled or self._job in event.open)
+                self._end(ended or (self.ended if self.done else None))
+            case _:
+                pass
+
+    def _end(self, ended: Ended | None) -> None:
+        self.ended = ended
+        if ended is not None and self.done:
+            self.ledger.end(ended)
+            self.last_result = max(self.last_result, ended.newest)
+            self.lost = False
 
     def _read(self, reader: Reader) -> None:
         records = reader.poll(1000, POLL_SECONDS)

@@ -114,7 +114,7 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
     """Dead letters that are sent again; written by whoever replays them, before they are."""
 
 
-class Submitted(msgspec.Struct, frozen=True, tag="submitted"):
+class Submitted(msgspec.Struct, frozen=True, tag="submitted", omit_defaults=True):
     """A job as it was submitted: all that is needed to resume it from anywhere."""
 
     job: JobId
@@ -124,6 +124,8 @@ class Submitted(msgspec.Struct, frozen=True, tag="submitted"):
     """Milliseconds since the epoch."""
     results_from: Count
     """Offset in the results topic before which this job has no results."""
+    copy: bool = False
+    """Written by a compaction: tells nothing unless a :class:`Snapshot` behind it names the job."""
 
     def __post_init__(self) -> None:
         tasks = sum(stage.layout.tasks for stage in self.stages)
@@ -138,12 +140,61 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
 
 
 class Resumed(msgspec.Struct, frozen=True, tag="resumed"):
-    """The job goes on; an earlier cancellation no longer counts."""
+    """The job goes on; an earlier cancellation or end no longer counts."""
 
     job: JobId
 
 
-JobEvent: TypeAlias = Submitted | Cancelled | Resumed
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """The job is settled, and how: from here on workers skip its tasks, and its results need no reading."""
+
+    job: JobId
+    state: Literal["done", "incomplete"]
+    written: Count
+    dead: Count
+    retried: Count
+    nbytes: Count
+    newest: Count
+    """Time of the newest result, milliseconds since the epoch."""
+
+
+class Forgotten(msgspec.Struct, frozen=True, tag="forgotten"):
+    """The job is known no more, and workers skip its tasks."""
+
+    job: JobId
+
+
+class Trimmed(msgspec.Struct, frozen=True, tag="trimmed"):
+    """No job that is not done has results before this offset: they may be removed."""
+
+    results: Count
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """The register as a whole, at one offset of its topic; what is not named here is known no more.
+
+    It holds only where it lies at `at`: then nothing was written between its making and itself.
+    """
+
+    at: Count
+    horizon: str
+    """Greatest id of all jobs that a snapshot has left out, ever."""
+    results: Count
+    """As in :class:`Trimmed`."""
+    open: tuple[JobId, ...]
+    cancelled: tuple[JobId, ...]
+    ended: tuple[Ended, ...]
+
+
+class Announced(msgspec.Struct, frozen=True, tag="submitted"):
+    """A :class:`Submitted` of which the stages are not read: they may be large."""
+
+    job: JobId
+    copy: bool = False
+
+
+JobEvent: TypeAlias = Submitted | Cancelled | Resumed | Ended | Forgotten | Trimmed | Snapshot
+Notice: TypeAlias = Announced | Cancelled | Resumed | Ended | Forgotten | Trimmed | Snapshot
 
 T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
@@ -151,6 +202,7 @@ _tasks = msgspec.json.Decoder(Task)
 _stages = msgspec.json.Decoder(Stage)
 _results = msgspec.json.Decoder(Results)
 _events: msgspec.json.Decoder[JobEvent] = msgspec.json.Decoder(JobEvent)
+_notices: msgspec.json.Decoder[Notice] = msgspec.json.Decoder(Notice)
 
 
 def encode(message: msgspec.Struct) -> bytes:
@@ -180,6 +232,11 @@ def decode_results(data: bytes | None) -> Results:
 def decode_event(data: bytes | None) -> JobEvent:
     """Return the job event in `data`; raises ``MessageError``."""
     return _decode(_events, data, "job event")
+
+
+def decode_notice(data: bytes | None) -> Notice:
+    """Return the job event in `data` without the stages of a job; raises ``MessageError``."""
+    return _decode(_notices, data, "job event")
 
 
 def task_of(headers: Headers) -> tuple[str, int] | None:

@@ -25,7 +25,7 @@ from streamzarr.errors import QueueError, StreamzarrError
 from streamzarr.flow import Demand, Message, Stop, from_topic, ops, run
 from streamzarr.jobs.execute import TargetChangedError, TaskExecutor
 from streamzarr.jobs.options import WorkerOptions
-from streamzarr.jobs.register import Register, read_register
+from streamzarr.jobs.register import Register
 from streamzarr.jobs.settle import Outcome, Settler
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
@@ -127,7 +127,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
 
         def carry_out(work: Work) -> Outcome:
             task = work.task
-            if register.is_cancelled(task.job):
+            if not register.wants(task.job):
                 return Outcome(task, None)
             crashes = supervision.crashes(work.token)
             if crashes >= options.max_crashes:
@@ -136,8 +136,8 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
                 return Outcome(task, execute(task))
             except TargetChangedError:
                 # Perhaps for another job, for which this one was cancelled a moment ago.
-                entry = read_register(broker, topics).get(task.job)
-                if entry is not None and entry.cancelled:
+                register.catch_up()
+                if not register.wants(task.job):
                     return Outcome(task, None)
                 raise
 

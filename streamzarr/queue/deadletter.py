@@ -7,12 +7,15 @@ letter about a letter can be told apart too. Replaying sends the original to the
 That a letter was replayed or dropped is itself a record, a *marker*, behind it in the same partition.
 The original is durable on its topic before the marker is written, so a crash between the two can only
 make a replay happen twice, never get lost.
+
+A worker that dies after it wrote a letter gets its message again, and may write another. Letters about the
+same message are one: the newest stands for all, and what settles one settles them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple, Self, TypeAlias
@@ -176,6 +179,11 @@ class DeadLetter:
                 f"{where}: a dead letter with a header that cannot be read: {error}"
             ) from error
 
+    @property
+    def origin(self) -> tuple[str, int, int, int]:
+        """Which message it is about; the time tells apart what has one place on a topic made anew."""
+        return self.topic, self.partition, self.offset, self.timestamp
+
     def original(self, *, partition: int | None = None) -> NewRecord:
         """Return the message as it was, to be sent to `topic` again."""
         return NewRecord(self.value, self.key, self.headers, partition, self.timestamp)
@@ -191,8 +199,25 @@ def open_letters(records: Iterable[Record]) -> list[Entry]:
     can be dropped.
     """
     records = list(records)
-    settled = set(map(_settles, records))
-    return [entry for entry in map(_entry, records) if entry is not None and entry[0] not in settled]
+    return _open(filter(None, map(_entry, records)), set(map(_settles, records)), None)
+
+
+def _open(
+    entries: Iterable[Entry],
+    settled: Container[LetterId | None],
+    predicate: Callable[[DeadLetter], bool] | None,
+) -> list[Entry]:
+    """Return the newest letter about each message, unless one about it is `settled`."""
+    newest: dict[tuple[object, ...], Entry] = {}
+    over: set[tuple[object, ...]] = set()
+    for id_, letter in entries:
+        if id_ in settled:
+            over.add(letter.origin)
+        elif predicate is None or predicate(letter):
+            newest[letter.origin] = (id_, letter)
+    return sorted(
+        (entry for origin, entry in newest.items() if origin not in over), key=lambda entry: entry[0]
+    )
 
 
 class DeadLetterQueue:
@@ -232,12 +257,8 @@ class DeadLetterQueue:
         """
         # Two passes: the markers are small and come last, and only the letters asked for stay in memory.
         settled = set(map(_settles, scan(self._broker, self._topic)))
-        entries = (_entry(record) for record in scan(self._broker, self._topic))
-        return [
-            entry
-            for entry in entries
-            if entry is not None and entry[0] not in settled and (predicate is None or predicate(entry[1]))
-        ]
+        entries = map(_entry, scan(self._broker, self._topic))
+        return _open(filter(None, entries), settled, predicate)
 
     def get(self, id_: LetterId | tuple[int, int]) -> DeadLetter:
         """Return one letter, whether open or not; raises ``QueueError`` when there is none."""
@@ -263,7 +284,11 @@ class DeadLetterQueue:
 
     def drop(self, letters: Iterable[Entry]) -> int:
         """Mark letters as dropped and return how many; they stay on the topic but are open no more."""
-        return self._settle(letters, b"dropped", lambda _: None)
+        return self.settle(letters, "dropped")
+
+    def settle(self, letters: Iterable[Entry], outcome: str) -> int:
+        """Mark letters as settled in another way than by a replay and return how many."""
+        return self._settle(letters, outcome.encode(), lambda _: None)
 
     def _settle(self, letters: Iterable[Entry], outcome: bytes, before: Callable[[list[Entry]], None]) -> int:
         count = 0

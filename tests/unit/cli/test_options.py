@@ -5,7 +5,7 @@ import math
 import click
 import pytest
 
-from streamzarr.cli.options import Assignment, Compressor, DType, Integers, NoData
+from streamzarr.cli.options import Assignment, Compressor, DType, Duration, Integers, NoData
 from streamzarr.cli.output import duration, printable, size
 
 
@@ -116,3 +116,16 @@ def test_durations():
 
 def test_control_characters_are_escaped():
     assert printable("a\tb\x00\u202e°C") == "a\\tb\\x00\\u202e°C"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("30min", 1800), ("12 h", 43_200), ("7d", 604_800)]
+)
+def test_a_duration_is_read_in_the_units_people_write(text, seconds):
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "-1d", "1.5h", "7 weeks", "1d\n2", "9" * 5000])
+def test_what_is_no_duration(text):
+    with pytest.raises(click.BadParameter, match="expected a number with s, min, h or d"):
+        Duration().convert(text, None, None)

@@ -62,11 +62,29 @@ def test_a_record_that_is_no_letter():
 
 
 def test_open_letters_are_those_without_a_marker():
-    letters = [stored(letter_for(), partition, offset) for partition in (0, 1) for offset in (0, 1)]
+    letters = [
+        stored(letter_for(ORIGINAL._replace(offset=40 + 2 * partition + offset)), partition, offset)
+        for partition in (0, 1)
+        for offset in (0, 1)
+    ]
     marker = Record(
         "ticks.dead", 1, 2, None, None, (("streamzarr.settled", b"0"), ("streamzarr.settled.as", b"x")), 0
     )
     assert [id_ for id_, _ in open_letters([*letters, marker])] == [(0, 0), (0, 1), (1, 1)]
+
+
+def test_letters_about_one_message_are_one():
+    letters = [stored(letter_for(), 0, 0), stored(letter_for(error=ValueError("again")), 0, 1)]
+    [(id_, letter)] = open_letters(letters)
+    assert (id_, letter.message) == ((0, 1), "again")
+    for offset in (b"0", b"1"):
+        marker = Record("ticks.dead", 0, 2, None, None, (("streamzarr.settled", offset), ("s.as", b"x")), 0)
+        assert open_letters([*letters, marker]) == []
+
+
+def test_letters_about_messages_of_a_topic_made_anew_are_two():
+    other = ORIGINAL._replace(timestamp=ORIGINAL.timestamp + 1)
+    assert len(open_letters([stored(letter_for(), 0, 0), stored(letter_for(other), 0, 1)])) == 2
 
 
 def test_the_topic():
@@ -108,7 +126,7 @@ def test_replay_sends_the_original_to_where_it_was_and_marks_it(broker):
 
 
 def test_drop(broker):
-    put(broker, letter_for(), letter_for())
+    put(broker, letter_for(), letter_for(ORIGINAL._replace(offset=42)))
     queue = DeadLetterQueue(broker, "ticks.dead")
     assert queue.drop(queue.ls()) == 2
     assert queue.ls() == []
@@ -168,7 +186,7 @@ def test_a_topic_made_again_with_fewer_partitions_still_takes_replays(broker):
 
 
 def test_many_letters_are_replayed_in_order(broker):
-    put(broker, *(letter_for(ORIGINAL._replace(value=b"%d" % n)) for n in range(1300)))
+    put(broker, *(letter_for(ORIGINAL._replace(value=b"%d" % n, offset=n)) for n in range(1300)))
     queue = DeadLetterQueue(broker, "ticks.dead")
     assert queue.replay(queue.ls()) == 1300
     assert [int(record.value) for record in content(broker, "ticks")] == list(range(1300))
