@@ -19,7 +19,7 @@ class Gone(io.StringIO):
 
 def test_lines_are_written_to_standard_error(monkeypatch):
     monkeypatch.setattr("sys.stderr", output := io.StringIO())
-    with progress_sink(True) as show:
+    with progress_sink(True, "streamzarr worker") as show:
         show(REPORT)
     assert "5/5 chunks" in output.getvalue()
 
@@ -30,19 +30,19 @@ def test_without_standard_error_nothing_is_shown(monkeypatch, closed):
     if output is not None:
         output.close()
     monkeypatch.setattr("sys.stderr", output)
-    with progress_sink(True) as show:
+    with progress_sink(True, "streamzarr worker") as show:
         assert show is None
 
 
 def test_a_reader_that_has_gone_ends_no_job(monkeypatch):
     monkeypatch.setattr("sys.stderr", Gone())
-    with progress_sink(True) as show:
+    with progress_sink(True, "streamzarr worker") as show:
         show(REPORT)
         show(REPORT)
 
 
 def test_standard_error_that_is_closed_meanwhile_ends_no_job(monkeypatch):
     monkeypatch.setattr("sys.stderr", output := io.StringIO())
-    with progress_sink(True) as show:
+    with progress_sink(True, "streamzarr worker") as show:
         output.close()
         show(REPORT)
