@@ -58,12 +58,12 @@ class Unwanted:
         """Jobs that go on although their ids are below the horizon: a clock was late, or they are old."""
 
     def __contains__(self, job: str) -> bool:
-        return job in self._over or (job <= self._horizon and job not in self._late)
+        return job in self._over or self._is_left_out(job)
 
     def fold(self, offset: int, event: Notice) -> None:
-        """Take one event into account."""
+        """Take one event into account; one of a job that was left out by then changes nothing."""
         match event:
-            case Cancelled() | Ended() | Forgotten():
+            case Cancelled() | Ended() | Forgotten() if not self._is_left_out(event.job):
                 final = isinstance(event, Forgotten) or (isinstance(event, Ended) and event.state == "done")
                 self._late.pop(event.job, None)
                 self._enter(self._over, event.job, final or self._over.get(event.job, False))
@@ -79,6 +79,9 @@ class Unwanted:
                 self._late = {job: True for job in event.open if job <= self._horizon}
             case _:
                 pass
+
+    def _is_left_out(self, job: str) -> bool:
+        return job <= self._horizon and job not in self._late and job not in self._over
 
     def _enter_late(self, job: str) -> None:
         if job <= self._horizon:

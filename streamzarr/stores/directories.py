@@ -131,6 +131,26 @@ class Directories:
             start = f"{current}/" if current else ""
             pending += [start + entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
+    def holding(self, directory: str, prefix: str) -> Iterator[str]:
+        """Yield every directory from `directory` down that holds a name with this prefix, parents first.
+
+        As `walk`, but it keeps no entries: a directory may hold millions.
+        """
+        pending = [directory]
+        while pending:
+            current = pending.pop()
+            start, holds = f"{current}/" if current else "", False
+            try:
+                with os.scandir(self._directory_path(current)) as found:
+                    for entry in found:
+                        holds = holds or entry.name.startswith(prefix)
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(start + entry.name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if holds:
+                yield current
+
     def entries(self, directory: str) -> list[os.DirEntry[str]]:
         """Return what lies directly in `directory`; nothing when it is no directory."""
         try:

@@ -350,11 +350,7 @@ class LocalStore(Store):
     def collect_stale(self, prefix: str = "") -> int:
         check_prefix(prefix)
         try:
-            return sum(
-                self._collect(path)
-                for path, entries in self._directories.walk(prefix)
-                if any(entry.name.startswith(TEMP_PREFIX) for entry in entries)
-            )
+            return sum(map(self._collect, self._directories.holding(prefix, TEMP_PREFIX)))
         except OSError as error:
             raise self._failed("clean up", below(prefix), error) from error
 
@@ -491,4 +487,6 @@ class LocalStore(Store):
 
 
 def _collect_in(directory: int) -> int:
-    return sum(collect(directory, name) for name in os.listdir(directory) if name.startswith(TEMP_PREFIX))
+    with os.scandir(directory) as found:
+        names = [entry.name for entry in found if entry.name.startswith(TEMP_PREFIX)]
+    return sum(collect(directory, name) for name in names)
