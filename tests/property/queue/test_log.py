@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamzarr.errors import MessageError, QueueError
+from streamzarr.errors import DamagedRecordError, MessageError
 from streamzarr.queue.base import Record, TopicPartition
 from streamzarr.queue.embedded import log
 from streamzarr.queue.embedded.database import _SCHEMA
@@ -45,7 +45,11 @@ def put(db, partition, values, size=1):
 
 
 def read_all(db, id_, offset):
-    return [record for _, batch in log.read(db, id_, offset, WHERE) for record in batch]
+    return [
+        record
+        for _, batch in log.read(db, log.Place(id_, WHERE, "sqlite:///q.db"), offset)
+        for record in batch
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,7 +91,7 @@ def test_a_flipped_bit_is_an_error_that_names_the_batch(db):
     id_ = put(db, 3, [b"a" * 100] * 3)
     (data,) = db.execute("SELECT data FROM batches").fetchone()
     db.execute("UPDATE batches SET data = ?", (data[:50] + bytes([data[50] ^ 1]) + data[51:],))
-    with pytest.raises(QueueError, match=r"t\[3\].*offset 0.*crc32"):
+    with pytest.raises(DamagedRecordError, match=r"t\[3\].*offset 0 to 2 are damaged \(crc32"):
         read_all(db, id_, 0)
 
 

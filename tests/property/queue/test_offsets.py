@@ -16,12 +16,19 @@ class WindowModel(RuleBasedStateMachine):
         self.window = OffsetWindow()
         self.delivered = []
         self.acked = set()
+        self.next = None  # where reading goes on
 
     @rule(gap=st.integers(0, 5))
     def deliver(self, gap):
-        offset = (self.delivered[-1] + 1 if self.delivered else 0) + gap
+        offset = (self.next or 0) + gap
         self.window.deliver(offset)
         self.delivered.append(offset)
+        self.next = offset + 1
+
+    @rule(position=st.integers(0, 400))
+    def advance(self, position):
+        self.window.advance(position)
+        self.next = max(position, self.next or 0)
 
     def _open(self):
         return [offset for offset in self.delivered if offset not in self.acked]
@@ -51,8 +58,7 @@ class WindowModel(RuleBasedStateMachine):
     @invariant()
     def watermark_is_the_first_unsettled_or_the_next(self):
         still_open = self._open()
-        next_offset = self.delivered[-1] + 1 if self.delivered else None
-        assert self.window.watermark == (still_open[0] if still_open else next_offset)
+        assert self.window.watermark == (still_open[0] if still_open else self.next)
         assert self.window.in_flight == len(still_open)
 
     @invariant()
