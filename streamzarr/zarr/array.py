@@ -13,14 +13,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from streamzarr.errors import MetadataError, UnsupportedError
+from streamzarr.errors import ConfigError, MetadataError, UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store
 from streamzarr.zarr import indexing
 from streamzarr.zarr.casting import to_dtype
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
-from streamzarr.zarr.chunks.chunkio import ChunkIO, Missing
+from streamzarr.zarr.chunks.chunkio import ALWAYS, ChunkIO, Condition, Missing
 from streamzarr.zarr.chunks.shardio import chunk_io
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.description import ArrayDescription
@@ -331,7 +331,20 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         """Return unit `index` of :attr:`grid`, cut at the array's end; see :meth:`read`."""
         return self.read(self._grid.slices(index), missing=missing)
 
-    def write_chunk(self, index: tuple[int, ...], block: Any, *, write_empty: bool | None = None) -> None:
+    def chunk_etag(self, index: tuple[int, ...]) -> str | None:
+        """Return the etag in the store of unit `index` of :attr:`grid`; None when it is not stored."""
+        self._grid.check(index)
+        return self._io.etag(index)
+
+    def write_chunk(
+        self,
+        index: tuple[int, ...],
+        block: Any,
+        *,
+        write_empty: bool | None = None,
+        if_match: str | None = None,
+        if_none_match: bool = False,
+    ) -> None:
         """Write unit `index` of :attr:`grid` from `block`, cut at the array's end, without reading it first.
 
         Equal blocks give equal bytes, so writing a unit twice is harmless.
@@ -341,20 +354,49 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         write_empty
             Store a block that holds nothing but the fill value, instead of removing its key; None: as the
             array was opened.
+        if_match
+            Write only if the unit is stored with this etag (:meth:`chunk_etag`). No key is removed then: the
+            fill value is stored, too.
+        if_none_match
+            Write only if the unit is not stored. A block of nothing but the fill value is not stored either,
+            unless `write_empty` says so.
 
         Raises
         ------
         ValueError
             `block` has not the shape of the unit.
+        streamzarr.errors.PreconditionFailedError
+            The condition does not hold; nothing has been written.
+        streamzarr.errors.UnsupportedError
+            A condition is given, and the store has no conditional put.
+
+        Examples
+        --------
+        >>> import streamzarr.zarr as zarr
+        >>> z = zarr.create_array("memory://", shape=(4,), chunks=(2,), dtype="i4")
+        >>> z.write_chunk((1,), [3, 4], if_none_match=True)
+        >>> z.write_chunk((1,), [5, 6], if_match=z.chunk_etag((1,)))
+        >>> z[:], z.chunk_etag((0,))
+        (array([0, 0, 5, 6], dtype=int32), None)
         """
         self._require_writable()
+        condition = self._condition(if_match, if_none_match)
         values = to_dtype(block, self.dtype, self._url)
         expected = self._grid.valid_shape(index)
         if values.shape != expected:
             raise ValueError(
                 f"{self._url}: chunk {index}: block has shape {values.shape}, expected {expected}"
             )
-        self._io.write(index, values, write_empty=write_empty)
+        self._io.write(index, values, write_empty=write_empty, condition=condition)
+
+    def _condition(self, if_match: str | None, if_none_match: bool) -> Condition:
+        if if_match is None and not if_none_match:
+            return ALWAYS
+        if if_match is not None and if_none_match:
+            raise ConfigError(f"{self._url}: if_match and if_none_match exclude each other; pass one of them")
+        if not self._store.capabilities.conditional_put:
+            raise UnsupportedError(f"{self._url}: the store has no conditional put")
+        return Condition(if_match, if_none_match)
 
     def delete_chunk(self, index: tuple[int, ...]) -> None:
         """Remove unit `index` of :attr:`grid`; it then reads as the fill value."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
-from streamzarr.errors import CodecError, KeyNotFoundError
+from streamzarr.errors import CodecError, KeyNotFoundError, PreconditionFailedError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
-from streamzarr.zarr.casting import filled
+from streamzarr.zarr.casting import equals_everywhere, filled
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ArrayCache
 from streamzarr.zarr.chunks.claims import claim
@@ -32,6 +33,17 @@ from streamzarr.zarr.nodes.documents import get_optional
 from streamzarr.zarr.nodes.paths import key_below
 
 Missing: TypeAlias = Literal["fill", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must be stored of a chunk for it to be written, as for ``Store.put``."""
+
+    if_match: str | None = None
+    if_none_match: bool = False
+
+
+ALWAYS = Condition()
 
 
 class ChunkIO:
@@ -110,6 +122,13 @@ class ChunkIO:
             found = self._chains[shape] = self._metadata.chain(self._limits, shape)
         return found
 
+    def etag(self, index: tuple[int, ...]) -> str | None:
+        """Return the etag of chunk `index` in the store; None when it is not there."""
+        try:
+            return self._store.head(self.key(index)).etag
+        except KeyNotFoundError:
+            return None
+
     # Reading
 
     def read(self, index: tuple[int, ...], missing: Missing = "fill") -> NDArray:
@@ -174,11 +193,35 @@ class ChunkIO:
 
     # Writing
 
-    def write(self, index: tuple[int, ...], block: NDArray, *, write_empty: bool | None = None) -> None:
-        """Write chunk `index` from `block`, which may be cut at the array's end, without reading it."""
+    def write(
+        self,
+        index: tuple[int, ...],
+        block: NDArray,
+        *,
+        write_empty: bool | None = None,
+        condition: Condition = ALWAYS,
+    ) -> None:
+        """Write chunk `index` from `block`, which may be cut at the array's end, without reading it.
+
+        No store removes a value on a condition in one step. So a block of only the fill value is stored
+        where a condition is given, unless it is that there is none: then it stays away.
+        """
+        write_empty = self._write_empty if write_empty is None else write_empty
+        if condition != ALWAYS and not write_empty:
+            if condition.if_none_match and equals_everywhere(block, self._fill):
+                self._require_absent(index)
+                return
+            write_empty = True
         source = tuple([slice(n) for n in block.shape])
         part = Part(index, source, source, whole=True)
-        self._write_run(part, block[np.newaxis], self._write_empty if write_empty is None else write_empty)
+        self._write_run(part, block[np.newaxis], write_empty, condition)
+
+    def _require_absent(self, index: tuple[int, ...]) -> None:
+        etag = self.etag(index)
+        if etag is not None:
+            raise PreconditionFailedError(
+                f"{self._url}: chunk {index} (key {self.key(index)!r}) has etag {etag!r}, expected no value"
+            )
 
     def write_part(self, part: Part, values: NDArray) -> None:
         """Set ``chunk[part.source]`` to ``values[part.target]``, for every chunk of a run.
@@ -214,7 +257,9 @@ class ChunkIO:
             block[part.source] = piece
             self._put(part, [key], block[np.newaxis], self._write_empty)
 
-    def _write_run(self, part: Part, tiles: NDArray, write_empty: bool) -> None:
+    def _write_run(
+        self, part: Part, tiles: NDArray, write_empty: bool, condition: Condition = ALWAYS
+    ) -> None:
         """Write the chunks of `part` from their `tiles`, which are cut at the array's end."""
         keys, source, spec = self._keys_of(part), part.source, self.chain(part.chunk).spec
         with ExitStack() as stack:
@@ -226,9 +271,16 @@ class ChunkIO:
                 memory = stack.enter_context(Scratch(len(tiles) * spec.nbytes))
                 blocks = gather(tiles, spec.shape, source, self._fill, memory)
             stack.enter_context(self._changing(keys))
-            self._put(part, keys, blocks, write_empty)
+            self._put(part, keys, blocks, write_empty, condition)
 
-    def _put(self, part: Part, keys: Sequence[str], blocks: NDArray, write_empty: bool) -> None:
+    def _put(
+        self,
+        part: Part,
+        keys: Sequence[str],
+        blocks: NDArray,
+        write_empty: bool,
+        condition: Condition = ALWAYS,
+    ) -> None:
         """Encode and store each of `blocks`, or remove its key; the caller has claimed the chunks."""
         empty = () if write_empty else filled(blocks, self._fill)
         chain = self.chain(part.chunk)
@@ -243,7 +295,10 @@ class ChunkIO:
             except CodecError as error:
                 raise self._located(error, part.chunk_at(at)) from error
             encoded.append((key, data))
-        if len(encoded) == 1:
+        if condition != ALWAYS:
+            [(key, data)] = encoded
+            self._store.put(key, data, if_match=condition.if_match, if_none_match=condition.if_none_match)
+        elif len(encoded) == 1:
             self._store.put(*encoded[0])
         elif encoded:
             self._store.put_many(encoded)
