@@ -38,7 +38,8 @@ def until_judged(client: S3Client, errors: tuple[type[Exception], ...], request:
 
 def _may_pass(client: S3Client, error: Exception, attempt: int) -> bool:
     if code_of(error) == "AccessDenied":
-        return not client.is_aws and attempt < MAX_DENIED - 1
+        renames = getattr(error, "operation_name", "") in ("PutObject", "CompleteMultipartUpload")
+        return renames and not client.is_aws and attempt < MAX_DENIED - 1
     return status_of(error) == 409 or code_of(error) == "IncompleteBody"
 
 

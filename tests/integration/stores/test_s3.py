@@ -195,6 +195,29 @@ def test_access_denied_for_good_is_reported_after_few_tries(s3_store, monkeypatc
     assert pauses == [*range(tries - 1)] * 3
 
 
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "DeleteObject"])
+def test_access_denied_to_what_renames_nothing_is_reported_at_once(s3_store, small_parts, operation):
+    answers = Answers(*[(403, DENIED)] * 50)
+    change = (
+        s3_store.delete if operation == "DeleteObject" else lambda key: s3_store.put(key, bytes(12 << 20))
+    )
+    with (
+        hooked(s3_store, f"before-send.s3.{operation}", answers),
+        pytest.raises(StoreError, match="Access Denied"),
+    ):
+        change("a")
+    assert len(answers.answers) >= 50 - 3  # the parts of one upload
+
+
+def test_an_upload_in_parts_that_minio_could_not_rename_is_sent_anew(s3_store, small_parts):
+    answers = Answers((403, DENIED), (400, INCOMPLETE))
+    with hooked(s3_store, "before-send.s3.CompleteMultipartUpload", answers):
+        s3_store.put("a", bytes(12 << 20))
+    assert not answers.answers
+    assert s3_store.head("a").size == 12 << 20
+    assert uploads(s3_store) == []
+
+
 def test_a_server_that_compares_the_quotes_too(s3_store, monkeypatch):
     monkeypatch.setattr(s3_client, "_clients", {})
     refused = []
