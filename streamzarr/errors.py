@@ -107,6 +107,10 @@ class DamagedError(QueueError):
     """What a broker keeps cannot be read as it was written; asking again will not help."""
 
 
+class QueueReplacedError(DamagedError, ConfigError):
+    """The file of a queue was deleted or replaced while it was in use."""
+
+
 class DamagedRecordError(DamagedError):
     """Stored records of one partition are damaged.
 
