@@ -83,6 +83,10 @@ class UnsupportedError(StoreError):
     """The store, or this way of opening it, cannot do what was asked."""
 
 
+class SourceChangedError(StreamzarrError):
+    """The source of a job is gone, or another array than the one that it was submitted for."""
+
+
 class FencedError(StreamzarrError):
     """A newer writer has taken over; this one must stop and changes nothing."""
 
@@ -101,6 +105,10 @@ class AccessDeniedError(QueueError):
 
 class DamagedError(QueueError):
     """What a broker keeps cannot be read as it was written; asking again will not help."""
+
+
+class QueueReplacedError(DamagedError, ConfigError):
+    """The file of a queue was deleted or replaced while it was in use."""
 
 
 class DamagedRecordError(DamagedError):

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import msgspec
 
 from streamzarr.errors import ConfigError
+from streamzarr.jobs.heap import share_heap
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
@@ -30,6 +31,8 @@ _SUPERVISION = {each.name for each in fields(SupervisionOptions)}
 def work(supervision: Supervision, **options: Any) -> None:
     """Run one chunk worker; the target of each worker process."""
     logging.basicConfig(format="%(asctime)s %(process)d %(name)s %(levelname)s %(message)s")
+    share_heap()
+    logging.getLogger(run_worker.__module__).setLevel(logging.INFO)  # it says what became of its tasks
     run_worker(msgspec.convert(options, WorkerOptions), supervision)
 
 

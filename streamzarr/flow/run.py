@@ -39,6 +39,17 @@ class RunReport:
     """The chain was asked to stop (it may have completed all the same)."""
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        """Return the report as one line.
+
+        >>> print(RunReport(delivered=9, ok=6, failed=1, handed_back=2, seconds=1.24))
+        9 delivered in 1.2 s: 6 ok, 1 failed, 0 skipped, 2 handed back, 0 left
+        """
+        return (
+            f"{self.delivered} delivered in {self.seconds:.1f} s: {self.ok} ok, {self.failed} failed, "
+            f"{self.skipped} skipped, {self.handed_back} handed back, {self.left} left"
+        )
+
 
 def run(
     observable: Observable[Any],

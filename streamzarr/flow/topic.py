@@ -195,10 +195,12 @@ class _TopicSource:
             delay = POLL_RETRY.delay(self._poll_failures, random.random())
             if delay is None or not is_transient(error):
                 raise
-            _log.warning("reading topic %r failed, again in %.1f s: %s", self._options.topic, delay, error)
+            self._broker.contact.failed(f"reading topic {self._options.topic!r}: {error}")
             self._poll_at = self._lane.clock.now() + delay
             records = []
         else:
+            if records:
+                self._broker.contact.reached()
             self._poll_failures = 0
             self._keepalive_at = self._lane.clock.now() + self._keepalive_every
         self._raise_from_listener()
@@ -269,6 +271,7 @@ class _TopicSource:
 
     def turn(self) -> None:
         now = self._lane.clock.now()
+        self._broker.contact.look()
         if now >= self._commit_at:
             self._commit_at = now + self._options.commit_every
             try:
@@ -276,7 +279,7 @@ class _TopicSource:
             except QueueError as error:
                 if not is_transient(error):
                     raise
-                _log.warning("offsets of topic %r not committed yet: %s", self._options.topic, error)
+                self._broker.contact.failed(f"committing offsets of topic {self._options.topic!r}: {error}")
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 
@@ -296,6 +299,7 @@ class _TopicSource:
             for partition, position in moved.items():  # one by one, to see which
                 self._commit_or_lose(partition, position)
         else:
+            self._broker.contact.reached()
             for partition, position in moved.items():
                 self._claims[partition].committed = position
 

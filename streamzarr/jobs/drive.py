@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from streamzarr.errors import StreamzarrError
+from streamzarr.errors import SourceChangedError, StreamzarrError
 from streamzarr.flow import LagDemand, Stop
 from streamzarr.jobs.compact import compact
 from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit
 from streamzarr.jobs.ledger import TaskState
+from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.report import state_of
 from streamzarr.jobs.topics import JobTopics
@@ -159,9 +160,21 @@ class JobDriver:
             if state not in ("done", "incomplete"):
                 return  # dead letters are replayed already
             totals = (ledger.written, ledger.dead, ledger.retried, ledger.nbytes)
-            ended = Ended(self._job, state, *totals, newest=self._tracker.last_result)
+            newest = self._tracker.last_result
+        changed = self._source_change() if state == "done" else None
+        ended = Ended(self._job, state if changed is None else "failed", *totals, newest=newest)
         producer.send(self._topics.jobs, [NewRecord(encode(ended), key=self._job.encode())])
         producer.flush()
+        if changed is not None:
+            raise changed
+
+    def _source_change(self) -> SourceChangedError | None:
+        """Return what has changed behind the last task: each task looks at its source after reading."""
+        try:
+            check_sources(self._plan.stages)
+        except SourceChangedError as error:
+            return error
+        return None
 
     def _compact(self) -> None:
         try:

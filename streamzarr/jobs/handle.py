@@ -7,12 +7,13 @@ import time
 from contextlib import suppress
 from typing import Self
 
-from streamzarr.errors import ConfigError, QueueError
+from streamzarr.errors import ConfigError, QueueError, SourceChangedError
 from streamzarr.hints import hint
 from streamzarr.jobs.drive import JobDriver
 from streamzarr.jobs.emit import pending_tasks
 from streamzarr.jobs.known import JobEntry
 from streamzarr.jobs.ledger import Ledger
+from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.progress import ProgressSink, progress_sink
 from streamzarr.jobs.register import append_event
@@ -112,6 +113,8 @@ class JobHandle:
         ------
         streamzarr.errors.ConfigError
             `timeout` is no number of seconds, or somebody had the job forgotten.
+        streamzarr.errors.SourceChangedError
+            Every task is written, but the source has changed meanwhile: what was written may be of both.
         streamzarr.errors.StreamzarrError
             Emission failed for good, e.g. the broker is gone; :meth:`resume` goes on from there.
         """
@@ -149,9 +152,17 @@ class JobHandle:
         """Go on where the job stands: send every task that is neither settled nor still queued.
 
         Dead letters stay dead; ``streamzarr dlq replay`` sends those again.
+
+        Raises
+        ------
+        streamzarr.errors.SourceChangedError
+            The source is not the one any more that the job was submitted for: submit the job again.
         """
         with self._control:
             self._halt()
+            self._tracker.catch_up()
+            if self._ledger.written < self._ledger.tasks:
+                check_sources(self._submitted.stages)
             append_event(self._broker, self._topics, Resumed(self.id))
             # The queue first, the results second: a task that is settled in between is then in both.
             pending = pending_tasks(self._broker, self._topics, self.id)
@@ -185,11 +196,21 @@ class JobHandle:
 
     def _state(self) -> JobState:
         state = state_of(self._ledger, cancelled=self._tracker.cancelled)
+        if self._source_changed:
+            return "failed"  # also where every task was written
         if state in ("done", "cancelled") or self._driver is None:
             return state
         if self._driver.error is not None or self._tracker.failure is not None:
             return "failed"
         return "running" if self._driver.running else state
+
+    @property
+    def _source_changed(self) -> bool:
+        """Whether that was found when all was written, here or by another driver."""
+        ended = self._tracker.ended
+        if self._driver is not None and isinstance(self._driver.error, SourceChangedError):
+            return True
+        return ended is not None and ended.state == "failed"
 
     def _is_over(self) -> bool:
         if self._tracker.failure is not None or self._tracker.forgotten:

@@ -33,6 +33,12 @@ class WorkerOptions:
         minimum=1,
     )
     max_demand: int = option("Tasks that each process takes at once.", 64, minimum=1)
+    max_bytes: int = option(
+        "Bytes of chunks that each process holds at once; a task that needs more runs alone.",
+        1 << 30,
+        minimum=1,
+        metavar="BYTES",
+    )
     attempts: int = option(
         "Attempts at a task that fails for a reason that may pass; then it is a dead letter.", 5, minimum=1
     )

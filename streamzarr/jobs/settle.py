@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from streamzarr.errors import name_of
 from streamzarr.flow import Message
 from streamzarr.jobs.topics import JobTopics
-from streamzarr.jobs.wire import Dead, Results, Task, Written, encode, task_of
+from streamzarr.jobs.wire import Dead, Results, Task, Written, encode, headers_of, task_of
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.base import NewRecord, Record
 from streamzarr.queue.deadletter import DeadLetter
@@ -19,6 +19,14 @@ RESULTS_A_RECORD = 2000
 CUT_HEADER = "streamzarr.cut"
 """On a dead letter whose original was too large to be kept whole: the original's size in bytes."""
 CUT_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task, and the 16 bytes that stand for this sending of it in the register of work in flight."""
+
+    task: Task
+    token: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +82,9 @@ class Settler:
         letters = []
         for message in messages:
             if message.failure is not None:
-                assert message.record is not None
-                letters.append(self._letter(message))
-                # By its headers, because a message that cannot be decoded may be a task all the same.
-                if (found := task_of(message.record.headers)) is not None:
+                found = _identity(message)
+                letters.append(self._letter(message, found))
+                if found is not None:
                     error = name_of(message.failure.error)
                     jobs[found[0]].dead.append(Dead(found[1], message.failure.attempts, error))
                 continue
@@ -95,11 +102,14 @@ class Settler:
         )
         self._flush()
 
-    def _letter(self, message: Message) -> DeadLetter:
+    def _letter(self, message: Message, found: tuple[str, int] | None) -> DeadLetter:
         assert message.record is not None
         assert message.failure is not None
+        record = self._cut(message.record)
+        if found is not None and task_of(record.headers) != found:
+            record = record._replace(headers=record.headers + headers_of(*found))
         return DeadLetter.of(
-            self._cut(message.record),
+            record,
             error=message.failure.error,
             stage=message.failure.stage,
             attempts=message.failure.attempts,
@@ -122,3 +132,14 @@ class Settler:
             value=record.value and value[:CUT_BYTES],
             headers=((CUT_HEADER, b"%d" % size),),
         )
+
+
+def _identity(message: Message) -> tuple[str, int] | None:
+    """Return job and number of the task that failed, if it is one.
+
+    What cannot be decoded may be a task all the same: then its headers tell.
+    """
+    if isinstance(message.data, Work):
+        return message.data.task.job, message.data.task.task
+    assert message.record is not None
+    return task_of(message.record.headers)

@@ -12,6 +12,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.compute import check_region
 from streamzarr.jobs.execute import layout_of
+from streamzarr.jobs.pin import etag_of
 from streamzarr.jobs.plan import chunk_region, source_region
 from streamzarr.jobs.pyramid import create_pyramid, plan_pyramid
 from streamzarr.jobs.register import new_job_id
@@ -54,8 +55,15 @@ class Rehearsal(MemoryStore):
         return self._url
 
 
-def make_stages(request: Request, source: Array, store: Store, *, overwrite: bool = False) -> list[Stage]:
+def make_stages(
+    request: Request, source: Array, etag: str, store: Store, *, overwrite: bool = False
+) -> list[Stage]:
     """Create the target's arrays in `store`; return a stage for each.
+
+    Parameters
+    ----------
+    etag
+        Of the source's metadata, taken before it was opened.
 
     Raises
     ------
@@ -68,26 +76,40 @@ def make_stages(request: Request, source: Array, store: Store, *, overwrite: boo
             f"shards is {options.shards}, but Zarr v2 has none; expected zarr_format=3, or no shards"
         )
     if request.kind == "downsample":
-        return _pyramid(request, source, store, options)
+        return _pyramid(request, source, etag, store, options)
     array = create_target(store, source, options, copied=request.kind == "copy")
     how = {"transform": request.transform, "params": request.params or {}, "casting": options.casting}
-    return [_stage(request.kind, source, array, missing=request.missing, **how)]
+    return [_stage(request.kind, source, etag, array, overwrite, missing=request.missing, **how)]
 
 
-def _pyramid(request: Request, source: Array, store: Store, options: TargetOptions) -> list[Stage]:
+def _pyramid(request: Request, source: Array, etag: str, store: Store, options: TargetOptions) -> list[Stage]:
     """Create the arrays of a multiscale group; return a stage for each, every one from the one before."""
     factors = request.factors(source)
     pyramid = plan_pyramid(source, factors, request.levels, request.method, options, request.nodata)
     arrays = create_pyramid(store, pyramid, overwrite=options.overwrite)
     how = {"factor": factors, "method": request.method, "nodata": pyramid.nodata}
+    overwrite = options.overwrite
     return [
-        _stage("copy", source, arrays[0], missing=request.missing, casting=options.casting),
-        *(_stage("downsample", above, level, **how) for above, level in pairwise(arrays)),
+        _stage("copy", source, etag, arrays[0], overwrite, missing=request.missing, casting=options.casting),
+        *(
+            _stage("downsample", above, etag_of(above), level, overwrite, **how)
+            for above, level in pairwise(arrays)
+        ),
     ]
 
 
-def _stage(operation: Operation, source: Array, target: Array, **how: Any) -> Stage:
-    stage = Stage(operation=operation, source=source.url, target=target.url, layout=layout_of(target), **how)
+def _stage(
+    operation: Operation, source: Array, etag: str, target: Array, overwrite: bool, **how: Any
+) -> Stage:
+    stage = Stage(
+        operation=operation,
+        source=source.url,
+        target=target.url,
+        layout=layout_of(target),
+        source_etag=etag,
+        write_empty=overwrite,
+        **how,
+    )
     first = chunk_region(stage.layout, (0,) * target.ndim)
     check_region(
         source, source_region(first, stage.factor or (1,) * target.ndim, source.shape), DEFAULT_LIMITS

@@ -11,6 +11,7 @@ from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.check import check_request
 from streamzarr.jobs.claim import check_target, claim, settle_rivals
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
+from streamzarr.jobs.pin import open_pinned
 from streamzarr.jobs.places import check_places
 from streamzarr.jobs.register import JobEntry, append_event, find_job
 from streamzarr.jobs.stages import Rehearsal, make_stages, registration
@@ -20,7 +21,6 @@ from streamzarr.options import integer, text
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import Broker
 from streamzarr.stores import open_store
-from streamzarr.zarr import open_array
 
 
 def submit(
@@ -145,11 +145,11 @@ def submit(
         nodata=nodata,
     )
     check_places(request.source, request.target, queue)
-    origin = open_array(request.source, mode="r")
+    origin, etag = open_pinned(request.source)
     store = open_store(request.target)
     # In memory first: what cannot be made fails here, and what will be made is known.
     rehearsal = Rehearsal(store.url)
-    registration(request, make_stages(request, origin, rehearsal), results_from=0)
+    registration(request, make_stages(request, origin, etag, rehearsal), results_from=0)
     documents = {key: rehearsal.get(key) for key in rehearsal.list()}
     replaces = check_target(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
@@ -157,7 +157,7 @@ def submit(
         since = opened.describe(topics.jobs).end
         if replaces:
             claim(request, opened, topics)
-        stages = make_stages(request, origin, store, overwrite=replaces)
+        stages = make_stages(request, origin, etag, store, overwrite=replaces)
         submitted = registration(request, stages, opened.describe(topics.results).end[0])
         append_event(opened, topics, submitted)
         settle_rivals(opened, topics, since, submitted, request)

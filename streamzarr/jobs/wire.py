@@ -72,6 +72,11 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     casting: Casting = "same_kind"
     nodata: tuple[str | int | float | bool | list[str | float], ...] = ()
     """What stands for no data in the source of a downsampling, as Zarr v3 writes fill values."""
+    source_etag: str = ""
+    """Of the source's metadata when the job was submitted; tasks over another source fail."""
+    write_empty: bool = False
+    """Store chunks of nothing but the fill value too, because the target took the place of another one: a
+    late writer of that one must find something in its way."""
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,7 +154,8 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """The job is settled, and how: from here on workers skip its tasks, and its results need no reading."""
 
     job: JobId
-    state: Literal["done", "incomplete"]
+    state: Literal["done", "incomplete", "failed"]
+    """``failed``: all is written, but the source has changed meanwhile."""
     written: Count
     dead: Count
     retried: Count
@@ -237,6 +243,15 @@ def decode_event(data: bytes | None) -> JobEvent:
 def decode_notice(data: bytes | None) -> Notice:
     """Return the job event in `data` without the stages of a job; raises ``MessageError``."""
     return _decode(_notices, data, "job event")
+
+
+def headers_of(job: str, task: int) -> Headers:
+    """Return the headers of a task's record.
+
+    >>> headers_of("01M7", 12)
+    (('streamzarr.job', b'01M7'), ('streamzarr.task', b'12'))
+    """
+    return ((JOB_HEADER, job.encode()), (TASK_HEADER, b"%d" % task))
 
 
 def task_of(headers: Headers) -> tuple[str, int] | None:

@@ -12,26 +12,28 @@ any dead letter, then the offset. A worker that dies in between repeats work, an
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-import time
+import traceback
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from hashlib import blake2b
 from typing import Protocol
 
-from streamzarr.errors import QueueError, StreamzarrError
-from streamzarr.flow import Demand, Message, Stop, from_topic, ops, run
-from streamzarr.jobs.execute import TargetChangedError, TaskExecutor
+from streamzarr.errors import StreamzarrError
+from streamzarr.flow import Demand, Message, RunReport, Stop, from_topic, ops, run
+from streamzarr.jobs.execute import TaskExecutor
 from streamzarr.jobs.options import WorkerOptions
-from streamzarr.jobs.register import Register
-from streamzarr.jobs.settle import Outcome, Settler
+from streamzarr.jobs.settle import Outcome, Settler, Work
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
-from streamzarr.jobs.wire import Task, decode_task
+from streamzarr.jobs.wanted import Wanted
+from streamzarr.jobs.wire import decode_task
 from streamzarr.queue import open_broker
 from streamzarr.queue.retry import RetryPolicy
+
+_log = logging.getLogger(__name__)
 
 IDLE_POLL_SECONDS = 0.2
 """Longest wait for a task; a task ends it at once, so it only bounds how late a stop is seen."""
@@ -39,8 +41,17 @@ IDLE_POLL_SECONDS = 0.2
 SETTLE_SECONDS = 0.05
 """How long the outcome of a task waits for others: each settling is a durable write to the queue."""
 
-REFRESH_SECONDS = 0.5
-"""How late a worker hears that a job was cancelled."""
+
+def forget_frames(error: BaseException) -> None:
+    """Clear the local variables of all frames that an error, its causes and contexts have come through."""
+    todo: list[BaseException | None] = [error]
+    seen: set[int] = set()  # causes may go in circles
+    while todo:
+        each = todo.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            todo += [each.__cause__, each.__context__]
 
 
 class WorkerCrashError(StreamzarrError):
@@ -95,14 +106,6 @@ class Unsupervised:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A task, and the 16 bytes that stand for this sending of it in the register of work in flight."""
-
-    task: Task
-    token: bytes
-
-
 def decode(message: Message) -> Message:
     """Return `message` with its task; raises ``MessageError`` when it is none."""
     record = message.record
@@ -112,8 +115,14 @@ def decode(message: Message) -> Message:
     return message.with_data(Work(decode_task(record.value), token))
 
 
-def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | None = None) -> None:
-    """Carry out tasks until `supervision` or `stop` says to stop; blocks, and drives one chain."""
+def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | None = None) -> RunReport:
+    """Carry out tasks until `supervision` or `stop` says to stop; blocks, and drives one chain.
+
+    Returns
+    -------
+    RunReport
+        What became of the tasks that this worker was given; also logged, as its last line.
+    """
     load_transforms(options.transforms)
     stop = stop or Stop()
     supervision.on_stop(stop.drain)
@@ -121,36 +130,27 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
     retry = RetryPolicy(attempts=options.attempts, base=options.retry_base)
     with open_broker(options.broker) as broker, broker.producer() as producer, ExitStack() as stack:
         topics.ensure(broker)
-        register = stack.enter_context(closing(Register(broker, topics)))
-        execute = TaskExecutor(options.roots)
+        wanted = stack.enter_context(closing(Wanted(broker, topics)))
+        execute = TaskExecutor(options.roots, is_wanted=wanted.certainly, max_bytes=options.max_bytes)
         settler = Settler(topics, supervision.name, producer.send, producer.flush)
 
         def carry_out(work: Work) -> Outcome:
             task = work.task
-            if not register.wants(task.job):
+            if not wanted.lately(task.job):
                 return Outcome(task, None)
             crashes = supervision.crashes(work.token)
             if crashes >= options.max_crashes:
                 raise WorkerCrashError(f"{crashes} worker processes died while they carried out this task")
             try:
                 return Outcome(task, execute(task))
-            except TargetChangedError:
-                # Perhaps for another job, for which this one was cancelled a moment ago.
-                register.catch_up()
-                if not register.wants(task.job):
-                    return Outcome(task, None)
+            except BaseException as error:
+                # Until it is settled the failure is kept, and its frames would keep blocks of the task.
+                forget_frames(error)
                 raise
 
-        refreshed = 0.0
-
         def turn() -> None:
-            nonlocal refreshed
             supervision.beat()
-            if (now := time.monotonic()) - refreshed > REFRESH_SECONDS:
-                refreshed = now
-                # While the broker is away work goes on: at worst some that nobody wants any more.
-                with suppress(QueueError):
-                    register.refresh()
+            wanted.refresh()
 
         chain = from_topic(
             broker,
@@ -174,6 +174,9 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
                 alone=lambda message: supervision.crashes(message.data.token) > 0,
             ),
             ops.batch(max(1, options.max_demand // 2), timeout=SETTLE_SECONDS),
-            ops.settle(settler),
+            ops.settle(settler, contact=broker.contact),
         )
-        run(chain, stop=stop)
+        report = run(chain, stop=stop)
+    level = logging.WARNING if report.left else logging.INFO
+    _log.log(level, "%s ended; tasks: %s", supervision.name, report)
+    return report

@@ -13,9 +13,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
+from streamzarr.queue.outage import Contact
 from streamzarr.redact import redacted
 
 
@@ -242,6 +244,11 @@ class Broker(ABC):
 
     def __str__(self) -> str:
         return redacted(self.url)
+
+    @cached_property
+    def contact(self) -> Contact:
+        """Says when the broker goes away and when it is back; for those who try again."""
+        return Contact(self.url)
 
     @abstractmethod
     def create_topic(self, name: str, partitions: int = 1, *, exist_ok: bool = False) -> None:

@@ -12,6 +12,7 @@ from streamzarr.errors import describe, is_interrupt
 from streamzarr.flow.lane import Lane
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Operator, Stage, staged
+from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import RetryPolicy, is_transient
 
 _log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def settle(
     *,
     retry: RetryPolicy = SINK_RETRY,
     is_transient: Callable[[BaseException], bool] = is_transient,
+    contact: Contact | None = None,
 ) -> Operator:
     """End the chain: give finished messages to `sink`; when it returns they are settled.
 
@@ -44,6 +46,9 @@ def settle(
         their offsets and credit are held. Messages of a partition that is lost meanwhile are left out.
     is_transient
         Tells which errors are. Any other error, and the last attempt's, break the chain.
+    contact
+        Of the broker that the sink writes to: it says, in few lines, when that is away. Without it each retry
+        is logged.
 
     Examples
     --------
@@ -59,7 +64,7 @@ def settle(
     def make(lane: Lane, observer: ObserverBase[Batch]) -> Stage:
         if sink is None:
             return _Settle(lane, observer)
-        return _Sinking(lane, observer, sink, retry, is_transient)
+        return _Sinking(lane, observer, sink, retry, is_transient, contact)
 
     return staged(make)
 
@@ -82,9 +87,11 @@ class _Sinking(Stage):
         sink: Sink,
         retry: RetryPolicy,
         is_transient: Callable[[BaseException], bool],
+        contact: Contact | None,
     ) -> None:
         super().__init__(lane, observer)
         self._sink, self._retry, self._is_transient = sink, retry, is_transient
+        self._contact = contact
         self._ready: list[Message] = []
         self._refused: list[Message] = []  # what the sink raised on: it gets the same again
         self._failures = 0
@@ -119,16 +126,22 @@ class _Sinking(Stage):
                 delay = self._retry.delay(self._failures, random.random())
                 if delay is None or is_interrupt(error) or not self._is_transient(error):
                     raise
-                _log.warning(
-                    "storing %d results failed, again in %.1f s: %s", len(owned), delay, describe(error)
-                )
+                self._tell(f"storing {len(owned)} results: {describe(error)}", delay)
                 self._retry_at = self.lane.clock.now() + delay
                 return False
         self._failures, self._retry_at = 0, None
+        if owned and self._contact is not None:
+            self._contact.reached()
         self.working -= len(messages)
         self.lane.settle(messages)  # those that are not ours only return their credit
         self.emit(owned)
         return True
+
+    def _tell(self, what: str, delay: float) -> None:
+        if self._contact is not None:
+            self._contact.failed(what)
+        else:
+            _log.warning("%s; again in %.1f s", what, delay)
 
     def close(self, timeout: float) -> None:
         self._ready, self._refused, self.working = [], [], 0

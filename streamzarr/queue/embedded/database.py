@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from streamzarr.errors import AccessDeniedError, ConfigError, DamagedError, QueueError, StreamzarrError
+from streamzarr.errors import (
+    AccessDeniedError,
+    ConfigError,
+    DamagedError,
+    QueueError,
+    QueueReplacedError,
+    StreamzarrError,
+)
 
 APPLICATION_ID: Final = 0x535A5131  # "SZQ1"
 SCHEMA_VERSION: Final = 1
@@ -76,7 +83,9 @@ class Database:
     streamzarr.errors.ConfigError
         The path cannot hold a queue: no such directory, or a file of something else.
     streamzarr.errors.DamagedError
-        The file is damaged, or was deleted or replaced while it was open.
+        The file is damaged.
+    streamzarr.errors.QueueReplacedError
+        The file was deleted or replaced while it was in use.
     streamzarr.errors.AccessDeniedError
         The file may not be written.
     streamzarr.errors.QueueError
@@ -135,9 +144,9 @@ class Database:
             self.close()
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is not None:
+        if self._opened:
             self._check_file()
-        else:
+        if self._connection is None:
             directory = Path(self.path).parent
             if not directory.is_dir():
                 raise ConfigError(f"sqlite:///{self.path}: the directory {directory} does not exist")
@@ -159,10 +168,15 @@ class Database:
         return self._connection
 
     def _check_file(self) -> None:
-        """Fail if others would open another file: what is written into this one nobody will read."""
+        """Fail, now and ever after, if others would open another file: what is written into ours nobody reads.
+
+        Nor is the other one opened instead: it knows nothing of what its user is in the middle of.
+        """
         if self._file_there() != self._file:
             self.close()
-            raise DamagedError(f"sqlite:///{self.path}: the file was deleted or replaced while it was in use")
+            raise QueueReplacedError(
+                f"sqlite:///{self.path}: the file was deleted or replaced while it was in use; start again"
+            )
 
     def _file_there(self) -> tuple[int, int]:
         try:

@@ -310,7 +310,7 @@ class KafkaAdmin:
         handle = self._handle
         if handle is None or not handle.is_here:  # two threads may both make one: the last stays
             settings: dict[str, Any] = {**self.config.admin(), "error_cb": self._on_error}
-            client = AdminClient(settings, logger=logger)
+            client = AdminClient(settings, logger=self.config.log)
             self._handle = handle = Handle(client)
         return handle.client
 

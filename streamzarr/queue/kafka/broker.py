@@ -55,6 +55,7 @@ class KafkaBroker(Broker):
         self._url = url
         self._config = KafkaConfig.parse(url)
         self._admin = KafkaAdmin(self._config)
+        self.contact = self._config.contact
 
     def __reduce__(self) -> tuple[Callable[[str], KafkaBroker], tuple[str]]:
         return KafkaBroker, (self._url,)

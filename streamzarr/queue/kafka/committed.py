@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.queue.base import TopicPartition
-from streamzarr.queue.kafka.config import KafkaConfig, logger
+from streamzarr.queue.kafka.config import KafkaConfig
 from streamzarr.queue.kafka.handle import Handle
 
 _MOST_CLIENTS: Final = 4
@@ -65,7 +65,9 @@ class CommittedOffsets:
             handle = self._handles.get(group)
             if handle is None or not handle.is_here:
                 # A client that is dropped is not closed: closing one that never joined only costs time.
-                handle = self._handles[group] = Handle(Client(self._config.reader(group), logger=logger))
+                handle = self._handles[group] = Handle(
+                    Client(self._config.reader(group), logger=self._config.log)
+                )
             self._handles.move_to_end(group)
             while len(self._handles) > _MOST_CLIENTS:
                 self._handles.popitem(last=False)

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streamzarr.errors import ConfigError
+from streamzarr.queue.outage import Contact
 from streamzarr.redact import redacted
 
 GroupProtocol: TypeAlias = Literal["classic", "consumer"]
@@ -20,6 +21,35 @@ logger = logging.getLogger("streamzarr.queue.kafka")
 logger.addHandler(logging.NullHandler())  # without it Python prints warnings to stderr when nobody listens
 # A URL's options go to every kind of client; librdkafka remarks on those that are for another kind.
 logger.addFilter(lambda record: "will be ignored by this" not in record.getMessage())
+
+_NO_CONTACT: Final = frozenset({"FAIL", "REQTMOUT", "GETPID"})
+"""What librdkafka logs, again and again, of a server that it cannot reach or that is still starting."""
+_ERRORS_OF_CONTACT: Final = (
+    "brokers are down",
+    "Connect to",
+    "Disconnected",
+    "Failed to resolve",
+    "timed out",
+)
+"""The same, once more, as errors of the client as a whole."""
+
+
+class ClientLog:
+    """The logger of a librdkafka client: what it says of a server that is away is left to `contact`."""
+
+    def __init__(self, contact: Contact) -> None:
+        self._contact = contact
+
+    def log(self, level: int, template: str, *args: object) -> None:
+        """Take one line: its facility, the client's name, and the text."""
+        facility, text = (str(args[0]), str(args[-1])) if args else ("", template)
+        if facility in _NO_CONTACT or (
+            facility == "ERROR" and any(words in text for words in _ERRORS_OF_CONTACT)
+        ):
+            self._contact.failed(text)
+        else:
+            logger.log(level, template, *args)
+
 
 DEFAULT_REQUEST_TIMEOUT: Final = 10.0
 
@@ -46,6 +76,7 @@ OURS: Final = {
 _COMMON: Final = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1000,
+    "socket.connection.setup.timeout.ms": 10_000,
     "allow.auto.create.topics": False,
 }
 
@@ -97,6 +128,8 @@ class KafkaConfig:
     """How groups are coordinated; None: KIP-848 ("consumer") where the cluster has it, else "classic"."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold passwords
     """Further properties of librdkafka, for every client."""
+    contact: Contact = field(default_factory=lambda: Contact("kafka"), repr=False, compare=False)
+    """What all clients of this configuration say together of a cluster that is away."""
 
     def __str__(self) -> str:
         return f"kafka://{self.servers}"  # without the options: they may hold passwords
@@ -126,15 +159,20 @@ class KafkaConfig:
         for name in options:
             if name in OURS:
                 raise ConfigError(f"{where}: option {name!r} cannot be set: {OURS[name]}")
-        config = cls(servers, timeout, protocol, options)
+        config = cls(servers, timeout, protocol, options, Contact(f"kafka://{servers}"))
         if options:
             config.check()
         return config
 
+    @property
+    def log(self) -> ClientLog:
+        """The logger for a client."""
+        return ClientLog(self.contact)
+
     def check(self) -> None:
         """Raise `ConfigError` if librdkafka does not know an option, or refuses its value."""
         try:
-            AdminClient(dict(self.options), logger=logger)
+            AdminClient(dict(self.options), logger=self.log)
         except KafkaException as error:
             raise ConfigError(f"{self}: {error.args[0].str()}") from error
 

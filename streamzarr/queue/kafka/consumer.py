@@ -70,7 +70,7 @@ class KafkaConsumer(Consumer):
         self._gone: set[TopicPartition] = set()  # taken from us, and the listener not yet told
         self._doubtful: set[str] = set()  # topics that may have been deleted
         self._joining: dict[TopicPartition, int] = {}  # where to start, while the listener is told
-        self._client = Client({**settings, "on_commit": self._on_commit}, logger=logger)
+        self._client = Client({**settings, "on_commit": self._on_commit}, logger=admin.config.log)
         self._handle = Handle(self._client)
         self._fetcher = Fetcher(self._client, admin)
         self._client.subscribe(

@@ -207,8 +207,10 @@ class Fetcher:
                 self._damaged[partition] = _Damage(offset, error.str())
         elif code in UNKNOWN_TOPIC and topic:
             self.check_topic(topic)
-        elif code == KafkaError._MAX_POLL_EXCEEDED or code in TRANSIENT or code in UNREACHABLE:
-            logger.warning("%s: %s", self._where, error.str())  # the client goes on by itself
+        elif code in TRANSIENT or code in UNREACHABLE:
+            self._admin.config.contact.failed(error.str())  # the client goes on by itself
+        elif code == KafkaError._MAX_POLL_EXCEEDED:
+            logger.warning("%s: %s", self._where, error.str())
         else:
             self.fail(translate(error, f"{self._where}: {topic or 'consumer'}"))
 

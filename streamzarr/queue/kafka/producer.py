@@ -13,7 +13,6 @@ from streamzarr.errors import MessageError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import NewRecord, Producer, TopicPartition
 from streamzarr.queue.failures import Failures, named
 from streamzarr.queue.kafka.admin import KafkaAdmin
-from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import UNKNOWN_TOPIC, code_of, translate
 from streamzarr.queue.kafka.handle import Handle
 
@@ -48,7 +47,7 @@ class KafkaProducer(Producer):
 
     def _connect(self) -> Handle:
         settings = {**self._config.producer(), "on_delivery": self._failures.note}
-        return Handle(Client(settings, logger=logger))
+        return Handle(Client(settings, logger=self._config.log))
 
     def send(self, topic: str, records: Sequence[NewRecord]) -> None:  # noqa: D102
         self._ensure_usable()

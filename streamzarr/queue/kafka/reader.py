@@ -12,7 +12,6 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from streamzarr.errors import QueueError
 from streamzarr.queue.base import Reader, Record, TopicPartition
 from streamzarr.queue.kafka.admin import KafkaAdmin
-from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import translate
 from streamzarr.queue.kafka.fetch import Fetcher
 from streamzarr.queue.kafka.handle import Handle
@@ -31,7 +30,7 @@ class KafkaReader(Reader):
         self._closed = False
         begin = admin.begin(partition for partition in partitions if partition not in start)
         settings = admin.config.reader(f"streamzarr-reader-{uuid.uuid4().hex}")
-        self._handle = Handle(Client(settings, logger=logger))
+        self._handle = Handle(Client(settings, logger=admin.config.log))
         self._fetcher = Fetcher(self._handle.client, admin)
         self._fetcher.add({**begin, **start})
         if begin:  # librdkafka looks for the beginning at once, or again after half a second: connect first

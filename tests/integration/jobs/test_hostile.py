@@ -89,7 +89,7 @@ def test_a_huge_message_is_a_dead_letter_that_is_cut(bench):
         [(id_, letter)] = queue.ls()
         assert letter.error_class == "LimitExceededError"
         assert letter.value == b"x" * 4096
-        assert dict(letter.headers) == {"streamzarr.cut": b"990040"}
+        assert letter.headers == (("streamzarr.cut", b"990040"), *headers)
         with pytest.raises(MessageError, match="cannot be replayed, only dropped"):
             jobs.replay(broker, bench.topics, [(id_, letter)])
         assert queue.drop([(id_, letter)]) == 1

@@ -413,6 +413,20 @@ def test_a_commit_that_fails_is_made_at_a_later_turn(bench):
     bench.run(script, desk=False)
 
 
+def test_a_broker_that_is_away_is_one_line_and_one_when_it_is_back(bench, caplog):
+    bench.broker.append("jobs", 0, b"a0")
+    bench.broker.fail("commit", *[QueueError("away")] * 50)
+
+    def script(bench):
+        yield from until(lambda: bench.committed() == {0: 1}, turns=10_000)
+
+    bench.run(script, desk=False)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2, lines
+    assert "cannot be reached, trying again: committing offsets of topic 'jobs': away" in lines[0]
+    assert "is reached again" in lines[1]
+
+
 def test_the_last_commit_is_tried_until_the_deadline_and_then_an_error(bench):
     bench.broker.append("jobs", 0, b"a0")
     bench.broker.faults["commit"] = lambda: (_ for _ in ()).throw(QueueError("broker is away"))

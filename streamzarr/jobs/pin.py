@@ -1,0 +1,86 @@
+"""Telling one array from another at the same place: by the etag of its metadata document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamzarr.errors import KeyNotFoundError, NodeNotFoundError, SourceChangedError
+from streamzarr.jobs.wire import Stage
+from streamzarr.redact import redacted
+from streamzarr.stores import Store, open_store
+from streamzarr.zarr import Array, open_array
+from streamzarr.zarr.nodes.paths import key_below
+
+_DOCUMENTS = {3: ("zarr.json",), 2: (".zarray",), None: ("zarr.json", ".zarray")}
+
+
+def metadata_etag(store: Store, zarr_format: int | None = None, path: str = "") -> str:
+    """Return the etag of the metadata of the array at `path` in `store`.
+
+    Parameters
+    ----------
+    zarr_format
+        None looks for both, v3 first, as opening the array does.
+
+    Raises
+    ------
+    streamzarr.errors.KeyNotFoundError
+        There is no array.
+    """
+    *others, last = [key_below(path, name) for name in _DOCUMENTS[zarr_format]]
+    for document in others:
+        try:
+            return store.head(document).etag
+        except KeyNotFoundError:
+            continue
+    return store.head(last).etag
+
+
+def etag_of(array: Array) -> str:
+    """Return the etag that the metadata of an open array has now."""
+    return metadata_etag(array.store, array.zarr_format, array.path)
+
+
+def open_pinned(url: str) -> tuple[Array, str]:
+    """Open an array to read, and return the etag that its metadata had before: later changes will show.
+
+    Raises
+    ------
+    streamzarr.errors.NodeNotFoundError
+        There is no array.
+    """
+    store = open_store(url, mode="r")
+    try:
+        etag = metadata_etag(store)
+    except KeyNotFoundError as error:
+        raise NodeNotFoundError(f"no array at {redacted(store.url)}") from error
+    return open_array(store, mode="r"), etag
+
+
+def check_source(store: Store, etag: str, zarr_format: int | None = None) -> None:
+    """Make sure that the array at the root of `store` is the one of `etag`.
+
+    Raises
+    ------
+    streamzarr.errors.SourceChangedError
+        It is gone, or another one.
+    """
+    try:
+        now = metadata_etag(store, zarr_format)
+    except KeyNotFoundError as error:
+        raise SourceChangedError(
+            f"the source {redacted(store.url)} is gone since the job was submitted; bring it back and "
+            "submit the job again"
+        ) from error
+    if now != etag:
+        raise SourceChangedError(
+            f"the source {redacted(store.url)} has changed since the job was submitted: the etag of its "
+            f"metadata is {now}, expected {etag}; submit the job again"
+        )
+
+
+def check_sources(stages: Iterable[Stage]) -> None:
+    """Make sure that all that `stages` read is what they were submitted for; raises as `check_source`."""
+    for stage in stages:
+        if stage.source_etag:
+            check_source(open_store(stage.source, mode="r"), stage.source_etag)

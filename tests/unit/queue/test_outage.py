@@ -1,0 +1,91 @@
+import logging
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamzarr.queue import outage
+from streamzarr.queue.outage import GRACE_SECONDS, QUIET_SECONDS, REPEAT_SECONDS, Contact, Outage
+
+
+def test_one_line_when_it_goes_one_a_minute_one_when_it_is_back():
+    it = Outage()
+    said = [now for now in range(600) if it.failed(now / 2) is not None]
+    assert said == [0, 120, 240, 360, 480]
+    assert it.over(300.0) == 300.0
+    assert it.over(301.0) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=200))
+def test_lines_are_never_closer_than_a_minute_and_never_forgotten(events):
+    it, now, away, said, ended = Outage(), 0.0, False, 0.0, -math.inf
+    for step, fails in events:
+        now += step
+        if fails:
+            line = it.failed(now)
+            if not away:
+                assert line == (None if now - ended < GRACE_SECONDS else 0.0)
+                away = line is not None
+            else:
+                assert (line is not None) == (now - said >= REPEAT_SECONDS)
+            if line is not None:
+                said = now
+        else:
+            assert (it.over(now) is not None) == away
+            ended = now if away else ended
+            away = False
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 1000.0
+
+    monkeypatch.setattr(outage.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_a_contact_says_it_without_secrets(clock, caplog):
+    contact = Contact("kafka://host:9092?sasl.password=geheim")
+    for _ in range(500):
+        contact.failed("Connection refused")
+        clock.now += 0.25
+    contact.reached()
+    contact.reached()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 4
+    assert "cannot be reached, trying again: Connection refused" in lines[0]
+    assert "for 60 s" in lines[1]
+    assert "for 120 s" in lines[2]
+    assert "reached again, after 125 s" in lines[3]
+    assert "geheim" not in caplog.text
+
+
+def test_failures_that_cease_are_an_end_too(clock, caplog):
+    caplog.set_level(logging.WARNING)
+    contact = Contact("kafka://host:9092")
+    contact.look()
+    contact.failed("Connection refused")
+    clock.now += QUIET_SECONDS
+    contact.look()
+    assert len(caplog.records) == 1
+    clock.now += 0.1
+    contact.look()
+    contact.look()
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        f"kafka://host:9092 is reached again, after {QUIET_SECONDS:.0f} s"
+    ]
+
+
+def test_what_librdkafka_says_of_a_server_that_is_away_is_left_to_the_contact(caplog):
+    config = pytest.importorskip("streamzarr.queue.kafka.config")
+    log = config.KafkaConfig.parse("kafka://host:9092").log
+    for _ in range(100):
+        log.log(3, "%s [%s] %s", "FAIL", "rdkafka#consumer-1", "host:9092: Connect to host failed: refused")
+        log.log(3, "%s [%s] %s", "ERROR", "rdkafka#producer-2", "1/1 brokers are down")
+    log.log(40, "%s [%s] %s", "MAXPOLL", "rdkafka#consumer-1", "Application maximum poll interval exceeded")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert "kafka://host:9092 cannot be reached, trying again" in lines[0]
+    assert "maximum poll interval" in lines[1]
