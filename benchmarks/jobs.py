@@ -1,10 +1,10 @@
 """Chunk jobs against a plain loop: what do queue, acknowledgements and supervision cost?
 
 Two worker processes carry out a map job; two bare processes do the same read, decode, transform, encode and
-durable write of the same chunks in a loop, without a queue. Rounds are interleaved, because machines drift;
-the ratios are the loop's time to the job's: by the clock, from ``submit`` to the last result, and by
-processor time of ours (workers and submitter), the fair one where a broker's JVM shares the cores. Each target is
-new, so that nobody's removal of an old one is counted. The second table is the producer's cost a task.
+durable write of the same chunks in a loop, without a queue. Rounds are interleaved, because machines drift.
+The ratios are the loop's time to the job's: by the clock, from ``submit`` to the last result, and by
+processor time of ours, the fair one where a broker's JVM shares the cores. Each target is new, so that
+nobody's removal of an old one is counted. The second table is the producer's cost a task.
 
     python benchmarks/jobs.py [--broker kafka://127.0.0.1:9092] [--rounds 5] [--json]
 """

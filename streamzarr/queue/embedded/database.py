@@ -168,7 +168,7 @@ class Database:
         return self._connection
 
     def _check_file(self) -> None:
-        """Fail, now and ever after, if others would open another file: what is written into ours nobody reads.
+        """Fail, now and ever after, if others would open another file: what ours takes nobody reads.
 
         Nor is the other one opened instead: it knows nothing of what its user is in the middle of.
         """
