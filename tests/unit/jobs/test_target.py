@@ -128,6 +128,12 @@ def test_shards_larger_than_the_shape_stay_as_given(tmp_path):
     assert sz.open_array(tmp_path / "c.zarr").shards == (64, 64)
 
 
+def test_shards_of_the_source_survive_though_its_chunks_exceed_the_shape(tmp_path):
+    make(tmp_path, chunks=8, shards=64)
+    made = copy(tmp_path)
+    assert (made.chunks, made.shards) == ((8, 8), (64, 64))
+
+
 def test_where_the_index_of_shards_is_survives(tmp_path):
     make(tmp_path, shards={"shape": (4, 4), "index_location": "start"})
     assert copy(tmp_path).metadata.sharding.index_location == "start"
