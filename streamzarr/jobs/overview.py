@@ -10,29 +10,30 @@ from streamzarr.jobs.register import read_register
 from streamzarr.jobs.report import JobReport, state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Ended, decode_results
-from streamzarr.queue.base import Broker
+from streamzarr.queue.base import Broker, TopicInfo
 from streamzarr.queue.scan import scan
 
 
 class Standing:
     """What the results say of one job that is not over."""
 
-    def __init__(self, entry: JobEntry, begin: int) -> None:
+    def __init__(self, entry: JobEntry, results: TopicInfo) -> None:
         self.entry = entry
         self.ledger = Ledger(Plan.of(entry.submitted.stages).ends)
         self.newest = 0
         """Time of the newest result, milliseconds since the epoch."""
-        self.lost = begin > entry.results_from
+        self.start = results.reading_from({0: entry.results_from})[0]
+        self.lost = self.start != entry.results_from
         """Whether results were removed from the topic that the job may have had."""
 
 
 def read_standings(broker: Broker, topics: JobTopics, entries: dict[str, JobEntry]) -> dict[str, Standing]:
     """Return what the results topic says of these jobs; read from where the first of them has results."""
     info = broker.describe(topics.results)
-    begin = info.begin[0]
-    standings = {id_: Standing(entry, begin) for id_, entry in entries.items()}
-    start = max(begin, min((entry.results_from for entry in entries.values()), default=info.end[0]))
-    for record in scan(broker, topics.results, {0: start}, info.end):
+    standings = {id_: Standing(entry, info) for id_, entry in entries.items()}
+    start = min((standing.start for standing in standings.values()), default=info.end[0])
+    # What one job has lost, or damage to its results, must not hide the others.
+    for record in scan(broker, topics.results, {0: start}, info.end, on_gap="skip"):
         standing = standings.get((record.key or b"").decode("utf-8", "replace"))
         if standing is None:
             continue

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 import streamzarr as sz
+from streamzarr.jobs import read_jobs
 from streamzarr.jobs.emit import pending_tasks
 
 
@@ -49,3 +50,14 @@ def test_tasks_that_were_trimmed_are_told_and_sent_anew_by_resume(bench, capfd):
     assert (report.state, report.written) == ("done", 100)
     np.testing.assert_array_equal(sz.open_array(bench.url("b.zarr"))[...], data)
     assert "were trimmed or have expired" in capfd.readouterr().err, "loudly"
+
+
+def test_jobs_are_listed_after_their_results_topic_was_made_anew(embedded):
+    source(embedded, chunks=4)
+    embedded.run("copy", "a.zarr", "first.zarr")
+    with embedded.submit("copy", "a.zarr", "b.zarr") as job:
+        embedded.until_emitted(4)
+    with embedded.open() as broker:
+        broker.delete_topic(embedded.topics.results)
+        embedded.topics.ensure(broker)
+        assert [report.state for report in read_jobs(broker, embedded.topics)] == ["done", "open"], job.id
