@@ -15,13 +15,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
-from streamzarr.errors import QueueError, StreamzarrError
+from streamzarr.errors import QueueError
 from streamzarr.flow import Demand, Message, Stop, from_topic, ops, run
 from streamzarr.jobs.execute import TargetChangedError, TaskExecutor
 from streamzarr.jobs.options import WorkerOptions
@@ -29,6 +29,7 @@ from streamzarr.jobs.register import Register
 from streamzarr.jobs.settle import Outcome, Settler
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
+from streamzarr.jobs.trial import Court
 from streamzarr.jobs.wire import Task, decode_task
 from streamzarr.queue import open_broker
 from streamzarr.queue.retry import RetryPolicy
@@ -43,10 +44,6 @@ REFRESH_SECONDS = 0.5
 """How late a worker hears that a job was cancelled."""
 
 
-class WorkerCrashError(StreamzarrError):
-    """The worker process died each time it carried out this task (out of memory, segmentation fault)."""
-
-
 class Supervision(Protocol):
     """What a worker needs from whoever supervises it; ``streamzarr.supervisor`` implements it.
 
@@ -56,6 +53,14 @@ class Supervision(Protocol):
     @property
     def name(self) -> str:
         """Name of this worker, for results and dead letters."""
+
+    @property
+    def task_timeout(self) -> float | None:
+        """Seconds that a task may take; None: for ever."""
+
+    @property
+    def max_memory(self) -> int | None:
+        """Bytes of memory of one process; None: no bound."""
 
     def on_stop(self, callback: Callable[[float], None]) -> None:
         """Have `callback` called once with the drain timeout, in seconds, when this worker shall stop."""
@@ -69,12 +74,17 @@ class Supervision(Protocol):
     def finished(self, token: bytes) -> None:
         """Take a token out of the register."""
 
-    def crashes(self, token: bytes) -> int:
-        """How many workers have died while this token was in flight."""
+    def suspicion(self, token: bytes) -> tuple[int, str] | None:
+        """Return what is held against a token that was in flight when a worker died; None: nothing.
+
+        The deaths that it alone can have caused, and the cause of the last one: death, timeout or memory.
+        """
 
 
 class Unsupervised:
     """Supervision by nobody: the worker runs in this process until it is told to stop through `stop`."""
+
+    task_timeout = max_memory = None
 
     def __init__(self, name: str = "") -> None:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
@@ -90,9 +100,8 @@ class Unsupervised:
 
     finished = started
 
-    def crashes(self, token: bytes) -> int:
-        """Nobody has counted any."""
-        return 0
+    def suspicion(self, token: bytes) -> tuple[int, str] | None:
+        """Nobody is suspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,16 @@ def decode(message: Message) -> Message:
     return message.with_data(Work(decode_task(record.value), token))
 
 
+@contextmanager
+def in_flight(supervision: Supervision, token: bytes) -> Iterator[None]:
+    """Keep `token` in the register of what would be to blame if this process died now."""
+    supervision.started(token)
+    try:
+        yield
+    finally:
+        supervision.finished(token)
+
+
 def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | None = None) -> None:
     """Carry out tasks until `supervision` or `stop` says to stop; blocks, and drives one chain."""
     load_transforms(options.transforms)
@@ -123,17 +142,20 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
         topics.ensure(broker)
         register = stack.enter_context(closing(Register(broker, topics)))
         execute = TaskExecutor(options.roots)
+        # A task that was in flight when a worker died is tried where it can take nothing down.
+        court = Court(options, supervision.task_timeout, supervision.max_memory)
         settler = Settler(topics, supervision.name, producer.send, producer.flush)
 
         def carry_out(work: Work) -> Outcome:
             task = work.task
             if not register.wants(task.job):
                 return Outcome(task, None)
-            crashes = supervision.crashes(work.token)
-            if crashes >= options.max_crashes:
-                raise WorkerCrashError(f"{crashes} worker processes died while they carried out this task")
+            suspicion = supervision.suspicion(work.token)
             try:
-                return Outcome(task, execute(task))
+                if suspicion is not None:
+                    return Outcome(task, court(task, suspicion))
+                with in_flight(supervision, work.token):
+                    return Outcome(task, execute(task))
             except TargetChangedError:
                 # Perhaps for another job, for which this one was cancelled a moment ago.
                 register.catch_up()
@@ -168,10 +190,6 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
                 workers=options.threads,
                 stage="execute",
                 retry=retry,
-                on_start=lambda message: supervision.started(message.data.token),
-                on_end=lambda message: supervision.finished(message.data.token),
-                # A task that was in flight when a worker died is tried with nothing beside it to take down.
-                alone=lambda message: supervision.crashes(message.data.token) > 0,
             ),
             ops.batch(max(1, options.max_demand // 2), timeout=SETTLE_SECONDS),
             ops.settle(settler),
