@@ -46,7 +46,9 @@ class WorkerOptions:
         "Pause before the second attempt; it doubles from there.", 0.1, minimum=0, metavar="SECONDS"
     )
     max_crashes: int = option(
-        "Deaths of processes that carried out the same task, after which it is a dead letter.", 3, minimum=1
+        "Deaths of processes that a task alone can have caused, after which it is a dead letter.",
+        3,
+        minimum=1,
     )
     session_timeout: float = option(
         "Time after which the broker gives a silent process's tasks to others.",

@@ -16,18 +16,18 @@ import logging
 import os
 import socket
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import blake2b
 from typing import Protocol
 
-from streamzarr.errors import StreamzarrError
 from streamzarr.flow import Demand, Message, RunReport, Stop, from_topic, ops, run
 from streamzarr.jobs.execute import TaskExecutor
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.settle import Outcome, Settler, Work
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
+from streamzarr.jobs.trial import Court
 from streamzarr.jobs.wanted import Wanted
 from streamzarr.jobs.wire import decode_task
 from streamzarr.queue import open_broker
@@ -54,10 +54,6 @@ def forget_frames(error: BaseException) -> None:
             todo += [each.__cause__, each.__context__]
 
 
-class WorkerCrashError(StreamzarrError):
-    """The worker process died each time it carried out this task (out of memory, segmentation fault)."""
-
-
 class Supervision(Protocol):
     """What a worker needs from whoever supervises it; ``streamzarr.supervisor`` implements it.
 
@@ -67,6 +63,14 @@ class Supervision(Protocol):
     @property
     def name(self) -> str:
         """Name of this worker, for results and dead letters."""
+
+    @property
+    def task_timeout(self) -> float | None:
+        """Seconds that a task may take; None: for ever."""
+
+    @property
+    def max_memory(self) -> int | None:
+        """Bytes of memory of one process; None: no bound."""
 
     def on_stop(self, callback: Callable[[float], None]) -> None:
         """Have `callback` called once with the drain timeout, in seconds, when this worker shall stop."""
@@ -80,12 +84,17 @@ class Supervision(Protocol):
     def finished(self, token: bytes) -> None:
         """Take a token out of the register."""
 
-    def crashes(self, token: bytes) -> int:
-        """How many workers have died while this token was in flight."""
+    def suspicion(self, token: bytes) -> tuple[int, str] | None:
+        """Return what is held against a token that was in flight when a worker died; None: nothing.
+
+        The deaths that it alone can have caused, and the cause of the last one: death, timeout or memory.
+        """
 
 
 class Unsupervised:
     """Supervision by nobody: the worker runs in this process until it is told to stop through `stop`."""
+
+    task_timeout = max_memory = None
 
     def __init__(self, name: str = "") -> None:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
@@ -101,9 +110,8 @@ class Unsupervised:
 
     finished = started
 
-    def crashes(self, token: bytes) -> int:
-        """Nobody has counted any."""
-        return 0
+    def suspicion(self, token: bytes) -> tuple[int, str] | None:
+        """Nobody is suspected."""
 
 
 def decode(message: Message) -> Message:
@@ -113,6 +121,16 @@ def decode(message: Message) -> Message:
     # By its offset: a dead letter that is replayed is tried again, however often it killed a worker before.
     token = blake2b(f"{record.topic}/{record.partition}/{record.offset}".encode(), digest_size=16).digest()
     return message.with_data(Work(decode_task(record.value), token))
+
+
+@contextmanager
+def in_flight(supervision: Supervision, token: bytes) -> Iterator[None]:
+    """Keep `token` in the register of what would be to blame if this process died now."""
+    supervision.started(token)
+    try:
+        yield
+    finally:
+        supervision.finished(token)
 
 
 def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | None = None) -> RunReport:
@@ -132,17 +150,20 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
         topics.ensure(broker)
         wanted = stack.enter_context(closing(Wanted(broker, topics)))
         execute = TaskExecutor(options.roots, is_wanted=wanted.certainly, max_bytes=options.max_bytes)
+        # A task that was in flight when a worker died is tried where it can take nothing down.
+        court = Court(options, supervision.task_timeout, supervision.max_memory)
         settler = Settler(topics, supervision.name, producer.send, producer.flush)
 
         def carry_out(work: Work) -> Outcome:
             task = work.task
             if not wanted.lately(task.job):
                 return Outcome(task, None)
-            crashes = supervision.crashes(work.token)
-            if crashes >= options.max_crashes:
-                raise WorkerCrashError(f"{crashes} worker processes died while they carried out this task")
+            suspicion = supervision.suspicion(work.token)
             try:
-                return Outcome(task, execute(task))
+                if suspicion is not None:
+                    return Outcome(task, court(task, suspicion))
+                with in_flight(supervision, work.token):
+                    return Outcome(task, execute(task))
             except BaseException as error:
                 # Until it is settled the failure is kept, and its frames would keep blocks of the task.
                 forget_frames(error)
@@ -168,10 +189,6 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
                 workers=options.threads,
                 stage="execute",
                 retry=retry,
-                on_start=lambda message: supervision.started(message.data.token),
-                on_end=lambda message: supervision.finished(message.data.token),
-                # A task that was in flight when a worker died is tried with nothing beside it to take down.
-                alone=lambda message: supervision.crashes(message.data.token) > 0,
             ),
             ops.batch(max(1, options.max_demand // 2), timeout=SETTLE_SECONDS),
             ops.settle(settler, contact=broker.contact),

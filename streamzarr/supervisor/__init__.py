@@ -13,7 +13,8 @@ never crosses a process. This layer knows nothing of what the workers do::
     supervision.py  what the target is given: beat, in-flight register, stop request
 
 Both sides share :mod:`board` (heartbeat, in-flight register and crash table in shared memory).
-Pure decisions are in :mod:`budget`.
+Pure decisions are in :mod:`blame` (whose fault a death was), :mod:`budget` (when to start again) and
+:mod:`watch` (hung, late, too large).
 """
 
 from streamzarr.supervisor.budget import RestartBudget, RestartPolicy

@@ -34,13 +34,17 @@ def main(arguments: list[str]) -> int:
     from streamzarr.supervisor.target import run_target
 
     lifeline = Lifeline(socket.socket(fileno=channel), parent, spec["drain"])
-    supervision = Supervision(name, index, Slot(slot), CrashTable(table), lifeline.say)
+    supervision = Supervision(
+        *(name, index, Slot(slot), CrashTable(table), lifeline.say),
+        task_timeout=spec["task_timeout"],
+        max_memory=spec["max_memory"],
+    )
     os.close(slot)
     os.close(table)
     lifeline.start(supervision)
     try:
         exit_code = run_target(spec["target"], spec["config"], supervision, lifeline.say)
-    finally:
+    finally:  # also after sys.exit() on this thread: the target's own decision, and an orderly end
         lifeline.leave()
     return EXIT_TERMINATED if exit_code == 0 and lifeline.terminated else exit_code
 

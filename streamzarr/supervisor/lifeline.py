@@ -12,7 +12,8 @@ import threading
 import time
 from typing import Any
 
-from streamzarr.supervisor.protocol import EXIT_LATE, Lines, encode
+from streamzarr.supervisor.protocol import EXIT_LATE, Lines, drain_time, encode
+from streamzarr.supervisor.signals import in_forks
 from streamzarr.supervisor.supervision import Supervision
 
 HELD_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -45,11 +46,14 @@ class Lifeline:
         self._lines = Lines()
         self._supervision: Supervision | None = None
         self._wakeup, self._signalled = socket.socketpair()
+        self._forked = False
         self.terminated = False
         """Whether SIGTERM was the first to ask for a stop."""
 
     def say(self, message: dict[str, Any]) -> None:
         """Tell the supervisor; without one there is nobody to tell."""
+        if self._forked:
+            return
         with contextlib.suppress(OSError):
             self._channel.sendall(encode(message))
 
@@ -63,11 +67,29 @@ class Lifeline:
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        in_forks(self._part)
         threading.Thread(target=self._run, name="streamzarr-lifeline", daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
+    def _part(self) -> None:
+        """Let go of everything that is the worker's: this is a process that its work has forked.
+
+        SIGTERM to it ends it, and is none to the worker. SIGINT and SIGHUP stay ignored: when a terminal
+        sends them to all, the worker drains, and may need this process for it.
+        """
+        assert self._supervision is not None
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._forked = True
+        self._supervision.part()
+        for end in (self._wakeup, self._signalled, self._channel):
+            end.close()
+
     def leave(self) -> None:
-        """Give what is left of the process (other threads, exit handlers) the drain time to end."""
+        """Say the last words; give what is left (other threads, exit handlers) the drain time to end."""
+        if self._forked:
+            return
+        self.say({"ended": True})
         self._deadline = min(self._deadline, time.monotonic() + self._drain)
         self._signalled.send(b"\0")
 
@@ -81,6 +103,7 @@ class Lifeline:
             while True:
                 left = self._deadline - time.monotonic()
                 if left <= 0:
+                    self.say({"ended": True})
                     os._exit(EXIT_LATE)
                 for key, _ in selector.select(None if left == float("inf") else left):
                     if not key.data():
@@ -126,4 +149,4 @@ class Lifeline:
     def _stop(self, drain: float, margin: float) -> None:
         assert self._supervision is not None
         self._deadline = min(self._deadline, time.monotonic() + drain + margin)
-        self._supervision.request_stop(drain)
+        self._supervision.request_stop(drain_time(drain))

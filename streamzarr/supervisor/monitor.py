@@ -23,15 +23,16 @@ from typing import TextIO
 from streamzarr.errors import ConfigError, StreamzarrError, WorkerError
 from streamzarr.supervisor.board import CrashTable, shared_file
 from streamzarr.supervisor.budget import RestartPolicy
+from streamzarr.supervisor.forward import Forwarder
 from streamzarr.supervisor.lifeline import HELD_SIGNALS
 from streamzarr.supervisor.process import Process
 from streamzarr.supervisor.report import Report, WorkerReport, WorkerStatus
+from streamzarr.supervisor.signals import STOP_SIGNALS
 from streamzarr.supervisor.spec import WorkerSpec
+from streamzarr.supervisor.watch import Bounds
 from streamzarr.supervisor.worker import KILL_TIMEOUT, Worker
 
 _logger = logging.getLogger("streamzarr.supervisor")
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 RETIRED_KEPT = 1000
 """Reports of workers that were resized away and did not end cleanly; a bound, not a budget."""
@@ -40,8 +41,9 @@ RETIRED_KEPT = 1000
 class Monitor:
     """Waits on pidfds, channels and outputs with the nearest deadline, and acts on what turns up.
 
-    It never polls: without news it sleeps until a worker would count as hung. Requests from other threads are
-    state under the lock plus a byte that wakes the select.
+    It never polls without need: without news it sleeps until a worker would count as hung, or its tasks or
+    memory are to be looked at. Requests from other threads are state under the lock plus a byte that wakes
+    the select.
 
     Threads: `request_*`, `statuses`, `wait` and the properties may be called from any thread; only `wait`
     blocks. All else runs on the monitor's own daemon thread. It references no
@@ -55,7 +57,7 @@ class Monitor:
         workers: int,
         *,
         policy: RestartPolicy,
-        hang_timeout: float,
+        bounds: Bounds,
         drain: float,
         env: Mapping[str, str] | None,
         stderr: TextIO | None,
@@ -63,10 +65,10 @@ class Monitor:
         self._spec = spec
         self._size = workers
         self._policy = policy
-        self._hang_timeout = hang_timeout
+        self._bounds = bounds
         self._drain = drain
         self._env = env
-        self._stderr = stderr
+        self._forwarder = Forwarder(stderr)
         self._owner = os.getpid()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -77,7 +79,6 @@ class Monitor:
         self._retired: deque[WorkerReport] = deque(maxlen=RETIRED_KEPT)
         self._stop_by = math.inf
         self._report: Report | None = None
-        self._output: list[str] = []
         self.error: StreamzarrError | None = None
         """Why the pool had to end; None while it is well."""
 
@@ -179,9 +180,9 @@ class Monitor:
             self.error = WorkerError(f"the supervisor of {self._spec.name!r} is broken: {error!r}")
             for worker in self._workers.values():
                 worker.destroy()
-            self._forward()
         finally:
             atexit.unregister(self._at_exit)
+            self._forwarder.close()
             with self._changed:
                 reports = [worker.report() for _, worker in sorted(self._workers.items())]
                 self._report = Report((*reports, *self._retired))
@@ -202,12 +203,14 @@ class Monitor:
 
         def launch(name: str, index: int) -> Process:
             return Process(
-                name, index, spec_fd=spec_fd, table_fd=table_fd, env=self._env, emit=self._output.append
+                name, index, spec_fd=spec_fd, table_fd=table_fd, env=self._env, emit=self._forwarder.put
             )
 
         def add(index: int) -> Worker:
             name = f"{self._spec.name}-{index}"
-            return Worker(name, index, launch, crashes, policy=self._policy, hang_timeout=self._hang_timeout)
+            return Worker(
+                name, index, launch, crashes, policy=self._policy, bounds=self._bounds, drain=self._drain
+            )
 
         awake, grace, planned = time.monotonic(), -math.inf, math.inf
         readable: set[int] = set()
@@ -215,7 +218,7 @@ class Monitor:
             now = time.monotonic()
             # Stopped by SIGSTOP, a frozen container or a blocked terminal: then the workers may have been
             # too, and their silence says nothing.
-            if now - awake > planned + max(1.0, self._hang_timeout / 2):
+            if now - awake > planned + self._bounds.gap:
                 grace = now
             awake = now
             with self._changed:
@@ -226,7 +229,6 @@ class Monitor:
                 if self._signals is not None:
                     watched.add(self._signals.fileno())
                 due = min((worker.due(grace) for worker in self._workers.values()), default=math.inf)
-            self._forward()
             if over:
                 return
             planned = max(0.0, due - time.monotonic())
@@ -256,6 +258,8 @@ class Monitor:
             "target": self._spec.target,
             "config": dict(self._spec.config),
             "drain": self._drain,
+            "task_timeout": self._bounds.task_timeout,
+            "max_memory": self._bounds.max_memory,
             "path": [str(entry) or str(Path.cwd()) for entry in sys.path],
         }
         encoded = json.dumps(document).encode()
@@ -304,15 +308,6 @@ class Monitor:
         """Whether all workers have ended. A pool that was resized to nothing only waits for work."""
         asked = self._stop_by < math.inf
         return (asked or bool(self._workers)) and all(w.outcome is not None for w in self._workers.values())
-
-    def _forward(self) -> None:
-        """Write what the workers wrote; outside the lock, because a terminal may be held up."""
-        lines, self._output[:] = list(self._output), []
-        stream = self._stderr or sys.stderr
-        if lines and stream is not None:
-            with contextlib.suppress(OSError, ValueError):  # closed by its owner: nobody wants to read it
-                stream.write("".join(lines))
-                stream.flush()
 
 
 def _wait_readable(descriptors: set[int], timeout: float) -> set[int]:

@@ -23,7 +23,10 @@ class SupervisionOptions:
     """
 
     max_restarts: int = option(
-        "Restarts of one process within the time of `within`, beyond which all is given up.", 10, minimum=0
+        "Restarts of one process within the time of `within`, beyond which all is given up; those after "
+        "deaths that are put down to a task do not count.",
+        10,
+        minimum=0,
     )
     within: float = option(
         "Time in which restarts are counted.", 60.0, above=0, infinite=True, metavar="SECONDS"
@@ -34,6 +37,20 @@ class SupervisionOptions:
         above=0,
         infinite=True,
         metavar="SECONDS",
+    )
+    task_timeout: float | None = option(
+        "Time that one task may take; its process is then killed, which counts as a death that it caused. "
+        "For ever without it.",
+        None,
+        above=0,
+        metavar="SECONDS",
+    )
+    max_memory: int | None = option(
+        "Memory of one process above which it drains and is replaced; a quarter more, and it is killed, "
+        "which counts as a death caused by what it was doing. No bound without it.",
+        None,
+        minimum=1,
+        metavar="BYTES",
     )
     drain: float = option(
         "Time to finish what is in flight after SIGTERM or Ctrl-C.", 30.0, minimum=0, metavar="SECONDS"

@@ -55,7 +55,9 @@ class Process:
         self._emit = emit
         self.ready = False
         self.error: str | None = None
-        """The worker's own last words."""
+        """What it says of the error that ends it."""
+        self.said_so = False
+        """Whether it has said that it ends: without this word its end is a death, whatever the exit code."""
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._messages, self._output_lines = Lines(), Lines()
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
@@ -142,10 +144,11 @@ class Process:
             message = json.loads(line)
             self.ready = self.ready or bool(message.get("ready"))
             self.error = message.get("error", self.error)
+            self.said_so = self.said_so or bool(message.get("ended"))
         return data
 
     def tell_stop(self, drain: float) -> None:
-        """Ask the process to drain within `drain` seconds."""
+        """Ask the process to drain before it is ended by force in `drain` seconds."""
         # One that is dead already cannot be told, and its death is about to be announced.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._channel.send(encode({"stop": drain}))

@@ -1,7 +1,8 @@
 """What a supervisor and its worker say to each other: JSON lines over a socket pair, and exit codes.
 
-To the worker: ``{"stop": seconds}``. To the supervisor: ``{"ready": true}`` once, and ``{"error": text}`` as
-the last words. End of file is a message too: the other side is gone.
+To the worker: ``{"stop": seconds}``, after which it is killed. To the supervisor: ``{"ready": true}`` once,
+``{"error": text}`` for an error that ends it, and ``{"ended": true}`` as the last words: a process that ends
+without them was ended, by a signal or by ``os._exit``. End of file is a message too: the other side is gone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,19 @@ EXIT_TERMINATED = 143
 
 MAX_MESSAGE = 4000
 """Characters of an error text that are sent; a line always fits the socket buffer, so no send blocks."""
+
+
+def drain_time(deadline: float) -> float:
+    """Return the seconds in which to drain when the process is killed in `deadline` seconds.
+
+    The difference is for handing back what is not done and for saying so.
+
+    Examples
+    --------
+    >>> drain_time(30.0), drain_time(0.5), drain_time(0.0)
+    (27.0, 0.4, 0.0)
+    """
+    return max(0.0, deadline - max(0.1, deadline / 10))
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from streamzarr.supervisor.board import CrashTable, Slot
+from streamzarr.supervisor.board import CrashTable, Slot, Suspicion
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ class Supervision:
         Shared memory.
     say
         Sends a message to the supervisor.
+    task_timeout, max_memory
+        What the supervisor allows: seconds for a token, bytes for this process; None: no bound. A target that
+        has work done by other processes holds them to it.
 
     Examples
     --------
@@ -41,14 +45,25 @@ class Supervision:
     """
 
     def __init__(
-        self, name: str, index: int, slot: Slot, crashes: CrashTable, say: Callable[[dict[str, Any]], None]
+        self,
+        name: str,
+        index: int,
+        slot: Slot,
+        crashes: CrashTable,
+        say: Callable[[dict[str, Any]], None],
+        *,
+        task_timeout: float | None = None,
+        max_memory: int | None = None,
     ) -> None:
         self.name = name
         self.index = index
+        self.task_timeout = task_timeout
+        self.max_memory = max_memory
         self._slot = slot
         self._crashes = crashes
         self._say = say
         self._ready = False
+        self._forked = False
         self._stop = threading.Event()
         self._deadline = float("inf")
         self._callbacks: list[Callable[[float], object]] = []
@@ -75,11 +90,22 @@ class Supervision:
 
     def finished(self, token: bytes) -> None:
         """Say that the work named by `token` has left this process's hands, however it ended."""
+        if self._forked:
+            # A fork that came back from the work it was made in: it has neither threads nor a broker.
+            os._exit(os.EX_SOFTWARE)
         self._slot.finished(token)
 
-    def crashes(self, token: bytes) -> int:
-        """How many workers of this supervisor died while `token` was in flight."""
-        return self._crashes.count(token)
+    def suspicion(self, token: bytes) -> Suspicion | None:
+        """Return what is held against `token`; None if no worker of this supervisor died with it in flight.
+
+        A worker that takes up a suspect as if nothing had happened, and dies again, spends restarts.
+        """
+        return self._crashes.look_up(token)
+
+    def part(self) -> None:
+        """Make this the supervision of a fork of the worker, which has a copy of all, and no part in it."""
+        self._forked = True
+        self._slot.detach()
 
     @property
     def stop_requested(self) -> bool:
@@ -88,7 +114,7 @@ class Supervision:
 
     @property
     def drain_left(self) -> float:
-        """Seconds until this process is ended by force; infinite while no stop is requested."""
+        """Seconds left for draining; infinite while no stop is requested. Some more are left for the end."""
         return max(0.0, self._deadline - time.monotonic())
 
     def wait_stop(self, timeout: float | None = None) -> bool:

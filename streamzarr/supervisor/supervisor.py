@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import socket
 import sys
-import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from streamzarr.errors import ConfigError, StreamzarrError
 from streamzarr.options import integer, takes_options
 from streamzarr.supervisor.budget import RestartPolicy
-from streamzarr.supervisor.monitor import STOP_SIGNALS, Monitor
+from streamzarr.supervisor.monitor import Monitor
 from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerStatus
+from streamzarr.supervisor.signals import signals_to
 from streamzarr.supervisor.spec import WorkerSpec
+from streamzarr.supervisor.watch import Bounds
 
 
 @takes_options(SupervisionOptions)
@@ -26,8 +24,10 @@ class Supervisor:
     """Keeps N worker processes running; restarts those that die or hang; ends them all in one deadline.
 
     Processes, not threads, because a worker may be killed by its own work (out of memory, a segfault in a
-    codec), and that must cost one worker a moment and never the data. A worker that exits with 0 by itself is
-    finished and not restarted; SIGTERM to a single worker makes it drain, after which it is replaced.
+    codec), and that must cost one worker a moment and never the data. A worker whose target returns is
+    finished and not restarted; SIGTERM to a single worker makes it drain, after which it is replaced. Any
+    other end is a death, whatever the exit code, and put down to what was in flight
+    (:mod:`streamzarr.supervisor.blame`).
 
     If this process dies, by kill -9 too, the workers drain and end; if the supervisor is dropped or the
     interpreter exits, they are drained as by :meth:`stop`.
@@ -80,7 +80,7 @@ class Supervisor:
             spec,
             workers,
             policy=RestartPolicy(how.max_restarts, how.within),
-            hang_timeout=how.hang_timeout,
+            bounds=Bounds(how.hang_timeout, how.task_timeout, how.max_memory),
             drain=how.drain,
             env=env,
             stderr=stderr,
@@ -142,7 +142,7 @@ class Supervisor:
         WorkerError, ConfigError
             As :meth:`wait`.
         """
-        with self._signals_to_monitor():
+        with signals_to(self._monitor.obey_signals):
             if not self._monitor.started:
                 self.start()
             return self.wait()
@@ -209,29 +209,3 @@ class Supervisor:
         if self._monitor.error is not None:
             raise self._monitor.error
         return report
-
-    @contextlib.contextmanager
-    def _signals_to_monitor(self) -> Iterator[None]:
-        """Let the C-level signal handler write the signals' numbers to where the monitor thread reads.
-
-        A Python-level handler would have to wait for the main thread, and a signal that arrives just before
-        that thread blocks on a lock is not noticed until the lock is free.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            for end in (ours, theirs):
-                end.setblocking(False)
-            self._monitor.obey_signals(theirs)
-            wakeup = signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
-            previous = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
-            try:
-                yield
-            finally:
-                for number, handler in previous.items():
-                    # None stands for a handler that was not set from Python, which cannot be put back.
-                    signal.signal(number, signal.SIG_DFL if handler is None else handler)
-                signal.set_wakeup_fd(wakeup)
-                self._monitor.obey_signals(None)

@@ -5,30 +5,47 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from streamzarr.errors import ConfigError, StreamzarrError, WorkerError
-from streamzarr.supervisor.board import CrashTable
-from streamzarr.supervisor.budget import RestartBudget, RestartPolicy
+from streamzarr.supervisor.blame import Death, Verdict, judge
+from streamzarr.supervisor.board import Cause, CrashTable
+from streamzarr.supervisor.budget import FIRST_DELAY, RestartBudget, RestartPolicy
 from streamzarr.supervisor.process import Process
-from streamzarr.supervisor.protocol import EXIT_CONFIG, EXIT_LATE, EXIT_TERMINATED
+from streamzarr.supervisor.protocol import EXIT_CONFIG, EXIT_TERMINATED
 from streamzarr.supervisor.report import Outcome, State, WorkerReport, WorkerStatus, describe_exit
+from streamzarr.supervisor.watch import Bounds, Finding, Watch, resident_memory
 
 _logger = logging.getLogger("streamzarr.supervisor")
 
-START_TIMEOUT = 60.0
-"""Seconds to the first heartbeat: imports from a cold network disk take long, whatever `hang_timeout` is."""
 KILL_TIMEOUT = 5.0
 """Seconds after SIGKILL; a process stuck in the kernel (a dead network disk) is then left behind."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kill:
+    """A SIGKILL of ours: when, and for what; nothing is found against a process that only drains too long."""
+
+    at: float
+    finding: Finding | None = None
+
+    @property
+    def cause(self) -> Cause:
+        what = None if self.finding is None else self.finding.what
+        return "timeout" if what == "timeout" else "memory" if what in ("memory", "recycle") else "death"
+
+
 class Worker:
-    """Starts a process, judges its silence, counts its deaths, starts the next one.
+    """Starts a process, watches it, sees to its death, starts the next one.
 
     ::
 
         backoff --launch--> starting --beat--> ready --drain--> draining --death--> ended
-           ^                    |                |                                    ^
-           +-- death, budget ---+----------------+-- death: exit 0, or budget gone ---+
+           ^                    |                |                  ^                 ^
+           |                    |                +-- much memory ---+                 |
+           +-- death, budget ---+----------------+-- death: finished, or budget gone -+
+
+    A process that uses too much memory drains too, but is followed by another.
 
     Threads: owned by the monitor thread, which calls :meth:`tick` no later than :meth:`due` and hands in
     readable descriptors. Nothing blocks. The clock is an argument everywhere.
@@ -42,7 +59,9 @@ class Worker:
         crashes: CrashTable,
         *,
         policy: RestartPolicy,
-        hang_timeout: float,
+        bounds: Bounds,
+        drain: float,
+        memory: Callable[[int], int | None] = resident_memory,
     ) -> None:
         self.name = name
         self.index = index
@@ -55,12 +74,16 @@ class Worker:
         self._launch = launch
         self._crashes = crashes
         self._budget = RestartBudget(policy)
-        self._hang_timeout = hang_timeout
+        self._bounds = bounds
+        self._drain = drain
+        self._memory = memory
         self._restart_at = -math.inf
         self._launches = 0
         self._drain_by = math.inf
-        self._killed_at: float | None = None
-        self._hung_for: float | None = None
+        self._watch: Watch | None = None
+        self._kill: _Kill | None = None
+        self._recycled: Finding | None = None
+        self._recycle_by = math.inf
         self._exit_code: int | None = None
         self._left: tuple[bytes, ...] = ()
 
@@ -70,44 +93,59 @@ class Worker:
         """Time at which :meth:`tick` has something to do, if nothing happens before."""
         if self.outcome is not None:
             return math.inf
-        if self.process is None:
+        if self.process is None or self._watch is None:
             return self._restart_at
-        if self._killed_at is not None:
-            return self._killed_at + KILL_TIMEOUT
-        return self._drain_by if self.draining else self._hung_at(self.process, grace)
-
-    def _hung_at(self, process: Process, grace: float) -> float:
-        heartbeat = process.slot.heartbeat
-        if heartbeat is None:
-            return max(process.started_at, grace) + max(START_TIMEOUT, self._hang_timeout)
-        return max(heartbeat, grace) + self._hang_timeout
+        if self._kill is not None:
+            return self._kill.at + KILL_TIMEOUT
+        if self.draining:
+            return self._drain_by
+        if self._recycled is not None:
+            return min(self._recycle_by, self._watch.check_at)
+        return self._watch.due(self.process.slot.heartbeat, grace)
 
     def tick(self, now: float, grace: float) -> None:
         """Do what is due. Silence before `grace` does not count: the supervisor itself was not awake then."""
         if self.outcome is not None or now < self.due(grace):
             return
-        if self.process is None:
+        if self.process is None or self._watch is None:
             self._start(now)
-        elif self._killed_at is not None:
+        elif self._kill is not None:
             self._give_up(self.process)
+        elif self.draining:
+            self._end(self.process, _Kill(now))
+        elif self._recycled is None:
+            self._act(self.process, self._watch.look(self.process.slot, now, grace), now)
+        elif now >= self._recycle_by:
+            self._act(self.process, Finding("memory", f"not drained in time at {self._recycled.text}"), now)
         else:
-            if not self.draining:
-                heard = self.process.slot.heartbeat or self.process.started_at
-                self._hung_for = now - heard
-                _logger.warning(
-                    "%s (pid %d) gave no sign of life for %.1f s", self.name, self.pid, now - heard
-                )
-            self.process.kill()
-            self._killed_at = now
+            self._act(self.process, self._watch.look_while_draining(now), now)
+
+    def _act(self, process: Process, found: Finding | None, now: float) -> None:
+        if found is None:
+            return
+        _logger.warning("%s (pid %d): %s", self.name, process.pid, found.text)
+        if found.what == "recycle":
+            self._recycled, self._recycle_by = found, now + self._drain
+            process.tell_stop(self._drain)
+        else:
+            self._end(process, _Kill(now, found))
+
+    def _end(self, process: Process, kill: _Kill) -> None:
+        process.kill()
+        self._kill = kill
 
     def _start(self, now: float) -> None:
-        self._killed_at = self._hung_for = None
+        self._kill = self._recycled = None
+        self._recycle_by = math.inf
         self._launches += 1
         try:
-            self.process = self._launch(self.name, self.index)
+            process = self._launch(self.name, self.index)
         except OSError as error:
             self._exit_code = None
-            self._mourn(now, lived=0.0, reason=f"cannot be started: {error}", last_lines=[])
+            self._charge(now, lived=0.0, reason=f"cannot be started: {error}", last_lines=[])
+            return
+        self.process = process
+        self._watch = Watch(self._bounds, process.started_at, lambda: self._memory(process.pid))
 
     def descriptors(self) -> set[int]:
         """Descriptors to watch for :meth:`attend`."""
@@ -142,29 +180,63 @@ class Worker:
 
     def _died(self, process: Process, now: float) -> None:
         self._left = process.slot.in_flight()
+        worked = process.slot.worked
         self._exit_code = process.close()
         self.process = None
+        if self.draining and self._kill is not None:
+            self.outcome = "killed"
+            return
+        verdict = self._blame(self._as_death(process, worked))
         if self.draining:
-            orderly = self._exit_code in (0, EXIT_TERMINATED, None)
-            self.outcome = "killed" if self._killed_at is not None else "drained" if orderly else "failed"
-        elif self._exit_code == 0:
+            orderly = process.said_so and self._exit_code in (0, EXIT_TERMINATED, None)
+            self.outcome = "drained" if orderly else "failed"
+        elif process.said_so and self._exit_code == 0 and self._recycled is None:
             self.outcome = "finished"
-        elif self._exit_code == EXIT_CONFIG:
+        elif process.said_so and self._exit_code == EXIT_CONFIG:
             self.error = ConfigError(process.error or f"{self.name} ended with {describe_exit(EXIT_CONFIG)}")
             self.outcome = "failed"
+        elif verdict.charged:
+            lived = now - process.started_at
+            self._charge(now, lived, self._reason(process), list(process.last_lines))
         else:
-            if self._exit_code not in (EXIT_TERMINATED, EXIT_LATE):  # told to end: not its work's doing
-                for token in set(self._left):
-                    self._crashes.add(token)
-            reason = describe_exit(self._exit_code)
-            if self._hung_for is not None:
-                reason = f"killed after {self._hung_for:.1f} s without a sign of life"
-            elif process.error:
-                reason += f": {process.error}"
-            self._mourn(now, now - process.started_at, reason, list(process.last_lines))
+            self._spare(now, verdict, self._reason(process))
 
-    def _mourn(self, now: float, lived: float, reason: str, last_lines: list[str]) -> None:
-        """Count a death that nobody asked for; restart inside the budget, else give the pool its error."""
+    def _as_death(self, process: Process, worked: bool) -> Death:
+        kill, in_flight = self._kill, frozenset(self._left)
+        if kill is None:
+            cause: Cause = "death" if self._recycled is None else "memory"
+            return Death(in_flight, process.said_so, cause, worked=worked)
+        overdue = frozenset() if kill.finding is None else kill.finding.tokens & in_flight
+        # Killed all the same, though it had said its last words a moment before.
+        return Death(in_flight, process.said_so, kill.cause, overdue, worked)
+
+    def _blame(self, death: Death) -> Verdict:
+        verdict = judge(death, self._crashes)
+        for token in verdict.guilty:
+            self._crashes.add(token, death.cause, alone=True)
+        for token in verdict.suspects:
+            self._crashes.add(token, death.cause, alone=False)
+        return verdict
+
+    def _reason(self, process: Process) -> str:
+        if self._kill is not None and self._kill.finding is not None:
+            return self._kill.finding.text
+        if self._recycled is not None and process.said_so:
+            return f"ended for {self._recycled.text}"
+        reason = describe_exit(self._exit_code)
+        if process.error:
+            return f"{reason}: {process.error}"
+        return reason if process.said_so or self._exit_code != 0 else f"{reason} without a last word"
+
+    def _spare(self, now: float, verdict: Verdict, reason: str) -> None:
+        """Restart after a death that was a task's doing, or wanted: the budget is for the worker's own."""
+        blamed = len(verdict.guilty) + len(verdict.suspects)
+        self._restart_at = now + (FIRST_DELAY if blamed else 0.0)
+        whose = f"put down to {blamed} of its tasks" if blamed else "nobody's fault"
+        _logger.warning("%s died (%s); %s, started again", self.name, reason, whose)
+
+    def _charge(self, now: float, lived: float, reason: str, last_lines: list[str]) -> None:
+        """Count a death; restart inside the budget, else give the pool its error."""
         self._budget, delay = self._budget.died(now, lived)
         policy, deaths = self._budget.policy, len(self._budget.deaths)
         if delay is None:
@@ -208,7 +280,7 @@ class Worker:
             return "ended"
         if self.process is None:
             return "backoff"
-        if self.draining:
+        if self.draining or self._recycled is not None:
             return "draining"
         return "starting" if self.process.slot.heartbeat is None else "ready"
 

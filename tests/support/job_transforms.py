@@ -1,8 +1,11 @@
 """Transforms that tests submit; imported by name in test and worker processes."""
 
 import asyncio
+import ctypes
 import os
+import resource
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +86,67 @@ def throw(block, *, size=1):
     number = int(block.flat[0]) // size
     if number < len(ERRORS):
         raise ERRORS[number]()
+    return block + 1
+
+
+KILLERS = {
+    "segv": lambda: ctypes.string_at(0),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exit 0": lambda: os._exit(0),
+    "exit 143": lambda: os._exit(143),
+    "abort": os.abort,
+}
+
+
+def memory_error():
+    """Ask for more than the process may have; an ordinary exception, and no reason to die."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, limits[1]))
+    try:
+        return np.ones(8 << 30, "u1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@sz.transform
+def bad_task(block, *, kill="", how="kill", error="", endless="", no_memory=""):
+    """Kill the process, raise, never end, or ask for too much memory, for the chunks that are listed."""
+    number = str(block.flat[0])
+    if number in kill.split():
+        KILLERS[how]()
+    if number in error.split():
+        raise ValueError(f"cannot take the value {number}")
+    if number in no_memory.split():
+        memory_error()
+    while number in endless.split():
+        threading.Event().wait(1)
+    return block + 1
+
+
+@sz.transform
+def counted_death(block, *, log=""):
+    """Note that it was called, and end the process."""
+    with Path(log).open("a") as file:
+        file.write("x")
+    os._exit(7)
+
+
+@sz.transform
+def hungry(block):
+    """Fill more and more memory."""
+    held = []
+    while True:
+        held.append(b"x" * (10 << 20))
+        threading.Event().wait(0.02)
+
+
+LEAK: list[bytes] = []
+
+
+@sz.transform
+def leaky(block):
+    """Keep 10 MB for each chunk."""
+    LEAK.append(b"x" * (10 << 20))
     return block + 1
 
 

@@ -75,6 +75,7 @@ def script():
 
         def end(process):
             process.kill()
-            process.communicate()
+            with process:  # whatever it forked may hold its output open
+                pass
 
         yield run

@@ -1,10 +1,12 @@
 """What the worker processes of these tests run; each notes what it does as lines of a file."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from streamzarr.errors import ConfigError
@@ -21,6 +23,12 @@ def note(log, line):
 
 def notes(log):
     return Path(log).read_text().splitlines() if Path(log).exists() else []
+
+
+def deaths(supervision, token):
+    """How many deaths count against a token."""
+    suspicion = supervision.suspicion(token)
+    return suspicion.deaths if suspicion else 0
 
 
 def loop(supervision, log=None):
@@ -61,7 +69,7 @@ def busy(supervision):
 def goes_silent(supervision, log):
     """Beats once, and never again."""
     supervision.started(TOKEN)
-    note(log, f"crashes {supervision.crashes(TOKEN)}")
+    note(log, f"crashes {deaths(supervision, TOKEN)}")
     supervision.beat()
     supervision.wait_stop(FOREVER)
 
@@ -69,7 +77,7 @@ def goes_silent(supervision, log):
 def hands_back(supervision, log):
     """Stops with work in hand, which it has not finished."""
     supervision.started(TOKEN)
-    note(log, f"crashes {supervision.crashes(TOKEN)}")
+    note(log, f"crashes {deaths(supervision, TOKEN)}")
     loop(supervision)
 
 
@@ -92,8 +100,8 @@ def finishes(supervision, log):
 def poisoned(supervision, log):
     """Dies by the piece of work it takes up, until its crashes tell it better."""
     supervision.started(TOKEN)
-    crashes = supervision.crashes(TOKEN)
-    note(log, f"{supervision.name} crashes {crashes} other {supervision.crashes(bytes(16))}")
+    crashes = deaths(supervision, TOKEN)
+    note(log, f"{supervision.name} crashes {crashes} other {deaths(supervision, bytes(16))}")
     supervision.beat()
     if crashes < 3:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -129,3 +137,130 @@ def thread_that_stays(supervision, log):
     supervision.beat()
     threading.Thread(target=threading.Event().wait).start()
     note(log, "returned")
+
+
+def exits(supervision, log, code):
+    """Ends by ``os._exit`` with work in hand, until that is known."""
+    if supervision.suspicion(TOKEN) is None:
+        supervision.started(TOKEN)
+        supervision.beat()
+        os._exit(code)
+    note(log, f"{supervision.suspicion(TOKEN)}")
+    loop(supervision)
+
+
+def exits_idle(supervision):
+    supervision.beat()
+    os._exit(0)
+
+
+def many_short(supervision, log, seconds):
+    """Does the same piece of work again and again for a while."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        supervision.beat()
+        supervision.started(TOKEN)
+        threading.Event().wait(0.05)
+        supervision.finished(TOKEN)
+
+
+def sys_exits(supervision, log, code):
+    """Calls ``sys.exit`` with work in hand: an orderly end."""
+    note(log, f"{supervision.suspicion(TOKEN)}")
+    supervision.beat()
+    if len(notes(log)) == 1:
+        supervision.started(TOKEN)
+        sys.exit(code)
+    loop(supervision)
+
+
+def endless(supervision, log, neighbour):
+    """Beats, with a token that is never finished and one that is held only now and then."""
+    note(log, f"{supervision.suspicion(TOKEN)} {supervision.suspicion(bytes(16))}")
+    if supervision.suspicion(TOKEN) is None:
+        supervision.started(TOKEN)
+    while not supervision.wait_stop(0.02):
+        if neighbour:
+            supervision.started(bytes(16))
+        supervision.beat()
+        if neighbour:
+            threading.Event().wait(0.02)
+            supervision.finished(bytes(16))
+
+
+def leaks(supervision, log, megabytes, at_once):
+    """Needs more and more memory over many pieces of work, or all of it for one."""
+    note(log, f"{supervision.suspicion(TOKEN)}")
+    leak = []
+    while not supervision.wait_stop(0.02):
+        supervision.beat()
+        if at_once and supervision.suspicion(TOKEN):
+            continue
+        supervision.started(TOKEN)
+        leak.append(b"x" * (megabytes << 20))
+        if at_once:
+            while True:
+                supervision.beat()
+                threading.Event().wait(0.02)
+        supervision.finished(TOKEN)
+
+
+def told(supervision, log):
+    """Notes the time it is given, and is still there when that is over."""
+    supervision.started(TOKEN)
+    loop(supervision)
+    note(log, f"{supervision.drain_left:.3f}")
+    threading.Event().wait(supervision.drain_left)
+
+
+def forks(supervision, log, how):
+    """Forks a process as a transform may, which lives on, beats, and tells its pid."""
+    supervision.started(TOKEN)
+
+    def child():
+        for _ in range(3):
+            supervision.beat()
+        supervision.started(bytes(16))
+        note(log, f"child {os.getpid()} {signal.getsignal(signal.SIGTERM) == signal.SIG_DFL}")
+        threading.Event().wait(FOREVER)
+
+    if how == "multiprocessing":
+        multiprocessing.get_context("fork").Process(target=child, daemon=True).start()
+    elif os.fork() == 0:
+        child()
+    loop(supervision)
+    note(log, "worker stopped")
+
+
+def fork_that_returns(supervision, log):
+    """Forks in the middle of its work, as if nothing had happened; both go on."""
+    supervision.beat()
+    supervision.started(TOKEN)
+    pid = os.fork()
+    supervision.finished(TOKEN)
+    note(log, f"went on in {'the fork' if pid == 0 else 'the worker'}")
+    if pid:
+        note(log, f"fork ended with {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}")
+
+
+def fork_beats_on(supervision, log):
+    """Falls silent, while a process that it forked goes on beating."""
+    note(log, "up")
+    supervision.started(TOKEN)
+    supervision.beat()
+    if supervision.suspicion(TOKEN):
+        loop(supervision)
+    elif os.fork() == 0:
+        note(log, f"child {os.getpid()}")
+        while True:
+            supervision.beat()
+            threading.Event().wait(0.02)
+    threading.Event().wait(FOREVER)
+
+
+def chatters(supervision):
+    """Writes as much as it can."""
+    supervision.beat()
+    while not supervision.wait_stop(0):
+        sys.stderr.write(("x" * 99 + "\n") * 100)
+        supervision.beat()

@@ -39,12 +39,12 @@ def test_killed_worker_is_replaced(pool):
 @pytest.mark.usefixtures("sentinel")
 def test_used_up_budget_ends_the_pool_with_the_last_words(pool):
     out = io.StringIO()
-    supervisor = pool("raises", workers=1, ready=False, max_restarts=2, within=5.0, stderr=out)
+    supervisor = pool("raises", workers=1, ready=False, max_restarts=2, within=300.0, stderr=out)
     with pytest.raises(WorkerError) as caught:
         supervisor.wait(30)
     text = str(caught.value)
     assert text.startswith(
-        "worker-0 died 3 times within 5 s, max_restarts=2 allows no further start; "
+        "worker-0 died 3 times within 300 s, max_restarts=2 allows no further start; "
         "last: exit code 1: ValueError: nothing works\n"
     )
     assert "  | about to fail\n" in text
@@ -99,7 +99,8 @@ def test_silent_worker_is_killed_counted_and_given_up(pool, log):
     )
     with pytest.raises(WorkerError, match=r"last: killed after [\d.]+ s without a sign of life"):
         supervisor.wait(30)
-    assert notes(log) == ["crashes 0", "crashes 1"]
+    # The first death is put down to its work; to go on with that as if nothing had been spends the budget.
+    assert notes(log) == ["crashes 0", "crashes 1", "crashes 2"]
 
 
 def test_silence_of_the_whole_group_is_nobodys_fault(script):
@@ -184,14 +185,14 @@ def test_what_cannot_work_is_said_once_and_not_tried_again(pool, log, function, 
 
 def test_no_process_to_be_had_is_a_death_like_others(pool, monkeypatch):
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    supervisor = pool("loop", ready=False, max_restarts=2, within=1.0)
+    supervisor = pool("loop", ready=False, max_restarts=2, within=60.0)
     with pytest.raises(StreamzarrError, match=r"died 3 times .*cannot be started: .*No such file"):
         supervisor.wait(30)
     assert [one.exit_code for one in supervisor._monitor.report.workers] == [None]
 
 
 def test_a_process_left_behind_by_a_worker_does_not_hide_its_death(pool, log):
-    supervisor = pool("leaks_children", config={"log": log}, ready=False, max_restarts=1, within=5.0)
+    supervisor = pool("leaks_children", config={"log": log}, ready=False, max_restarts=1, within=300.0)
     with pytest.raises(WorkerError):
         supervisor.wait(30)
     for pid in map(int, notes(log)):

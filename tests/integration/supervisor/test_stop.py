@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -59,6 +60,47 @@ def test_at_the_deadline_all_are_killed_and_what_they_held_is_reported(pool):
     ] * 3
     assert not report.clean
     assert report.left == (TOKEN,) * 3
+
+
+@pytest.mark.parametrize("drain", [1.0, 3.0])
+def test_workers_are_given_less_than_the_deadline_so_that_what_they_left_is_reported(pool, log, drain):
+    supervisor = pool("told", config={"log": log})
+    report = supervisor.stop(drain)
+    assert [(one.outcome, one.exit_code, one.left) for one in report.workers] == [("drained", 0, (TOKEN,))]
+    assert not report.clean
+    assert 0 < float(notes(log)[0]) <= 0.9 * drain
+
+
+def test_a_worker_terminated_by_somebody_is_given_less_than_its_deadline_too(pool, log):
+    supervisor = pool("told", config={"log": log}, drain=2.0)
+    os.kill(supervisor.status()[0].pid, signal.SIGTERM)
+    eventually(lambda: supervisor.status()[0].restarts == 1)
+    assert 0 < float(notes(log)[0]) <= 1.8
+
+
+def test_output_that_nobody_reads_does_not_hold_up_the_stop(pool):
+    reader, writer = os.pipe()
+    with open(reader, "rb"), open(writer, "w") as stderr:
+        supervisor = pool("chatters", stderr=stderr, workers=2)
+        eventually(lambda: not select.select([], [writer], [], 0)[1])  # the pipe is full
+        began = time.monotonic()
+        report = supervisor.stop(1.0)
+        assert time.monotonic() - began < 10
+        assert [one.outcome for one in report.workers] == ["drained", "drained"]
+
+
+def test_a_service_whose_output_nobody_reads_comes_to_its_end(script):
+    process, _ = service(script, "chatters")
+    eventually(lambda: not process_can_write(process))
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    assert process.returncode == 0
+
+
+def process_can_write(process):
+    """Whether a process's standard error, a pipe that is not read, has room."""
+    with open(f"/proc/{process.pid}/fd/2", "w") as stderr:
+        return bool(select.select([], [stderr], [], 0)[1])
 
 
 def test_stop_can_be_hurried(pool):

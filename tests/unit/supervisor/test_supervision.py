@@ -45,27 +45,27 @@ def test_register_and_crashes(supervision, shared):
     supervision.finished(TOKEN)
     supervision.finished(TOKEN)
     assert Slot(shared[0]).in_flight() == ()
-    assert supervision.crashes(TOKEN) == 0
-    CrashTable(shared[1]).add(TOKEN)
-    assert supervision.crashes(TOKEN) == 1
+    assert supervision.suspicion(TOKEN) is None
+    CrashTable(shared[1]).add(TOKEN, "death", alone=True)
+    assert supervision.suspicion(TOKEN) == (1, "death")
 
 
 def test_a_token_that_only_shows_across_two_entries_is_not_found(supervision, shared):
     table = CrashTable(shared[1])
-    table.add(bytes(8) + b"01234567")
-    table.add(b"89abcdef" + bytes(8))
-    assert supervision.crashes(TOKEN) == 0
-    table.add(TOKEN)
-    assert supervision.crashes(TOKEN) == 1
+    table.add(bytes(8) + b"01234567", "death", alone=True)
+    table.add(b"89abcdef" + bytes(8), "death", alone=True)
+    assert supervision.suspicion(TOKEN) is None
+    table.add(TOKEN, "death", alone=True)
+    assert supervision.suspicion(TOKEN) == (1, "death")
 
 
 @pytest.mark.parametrize("token", [b"", b"short", bytes(17)])
 def test_token_of_wrong_size(supervision, shared, token):
-    CrashTable(shared[1]).add(TOKEN)
+    CrashTable(shared[1]).add(TOKEN, "death", alone=True)
     with pytest.raises(ConfigError, match="expected 16"):
         supervision.started(token)
     with pytest.raises(ConfigError, match="expected 16"):
-        supervision.crashes(token)
+        supervision.suspicion(token)
     with pytest.raises(ConfigError, match="not in flight"):
         supervision.finished(token)
 

@@ -1,0 +1,110 @@
+"""Tasks under suspicion, tried in a process of their own: what comes of each way to end."""
+
+import os
+import signal
+import threading
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+import streamzarr as sz
+from streamzarr.jobs.execute import layout_of
+from streamzarr.jobs.options import WorkerOptions
+from streamzarr.jobs.trial import Court, TaskMemoryError, TaskTimeoutError, WorkerCrashError
+from streamzarr.jobs.wire import Stage, Task, decode_task, encode
+
+FIRST = (0, "death")
+
+
+@pytest.fixture
+def court(tmp_path, transforms):
+    """Return what tries one task: chunk 1 of an array whose chunk i is full of i."""
+    data = np.repeat(np.arange(4, dtype="i4"), 16)
+    source = sz.create_array(str(tmp_path / "a.zarr"), data=data, chunks=(16,))
+    target = sz.create_array(str(tmp_path / "b.zarr"), shape=(64,), chunks=(16,), dtype="i4")
+
+    def run(
+        suspicion=FIRST, *, transform="bad_task", max_crashes=3, roots=None, modules=(), how=(), **params
+    ):
+        stage = Stage("map", str(source.url), str(target.url), layout_of(target), transform, params)
+        task = decode_task(encode(Task(1, "01J", 1, (1,), encode_raw(stage))))
+        options = WorkerOptions(
+            broker="sqlite:///none.db",
+            roots=roots or [str(tmp_path)],
+            transforms=[*transforms, *modules],
+            max_crashes=max_crashes,
+        )
+        return Court(options, **dict(how))(task, suspicion)
+
+    run.target = target
+    return run
+
+
+def encode_raw(stage):
+    return msgspec.Raw(encode(stage))
+
+
+def children():
+    return psutil.Process().children()
+
+
+def test_an_innocent_task_is_done(court):
+    assert court() == 64
+    np.testing.assert_array_equal(court.target[16:32], 2)
+    assert children() == []
+
+
+def test_an_error_is_what_it_would_have_been_in_the_worker(court):
+    with pytest.raises(Exception, match=r"^cannot take the value 1$") as caught:
+        court(error="1")
+    assert type(caught.value).__name__ == "ValueError"
+    with pytest.raises(sz.errors.ConfigError, match="outside the roots"):
+        court(roots=("/nowhere",))
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 2])
+def test_trials_make_up_the_number_of_deaths(court, deaths, tmp_path):
+    with pytest.raises(WorkerCrashError, match=r"died 3 times .* last by exit code 7 without a last word"):
+        court((deaths, "death"), transform="counted_death", log=str(tmp_path / "log"))
+    assert (tmp_path / "log").read_text() == "x" * (3 - deaths)
+
+
+def test_enough_deaths_need_no_further_trial(court, tmp_path):
+    with pytest.raises(WorkerCrashError, match="died 3 times"):
+        court((3, "death"), transform="counted_death", log=str(tmp_path / "log"))
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_task_that_does_not_end_is_killed(court):
+    with pytest.raises(TaskTimeoutError, match=r"within 0\.5 s, its task_timeout; .* 2 times in all"):
+        court(endless="1", max_crashes=2, how={"task_timeout": 0.5})
+    assert children() == []
+
+
+def test_the_time_to_start_the_process_is_not_the_tasks(court, tmp_path, monkeypatch):
+    (tmp_path / "slow_to_import.py").write_text("import threading; threading.Event().wait(6)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert court(modules=["slow_to_import"], how={"task_timeout": 5.0}) == 64
+
+
+def test_a_task_that_takes_too_much_memory_is_killed(court):
+    with pytest.raises(TaskMemoryError, match="more than 200000000 bytes, its max_memory"):
+        court(transform="hungry", max_crashes=1, how={"max_memory": 200_000_000})
+
+
+def test_signals_to_all_do_not_end_a_trial(court, tmp_path):
+    """A terminal or a service manager sends them to every process; the worker sees to its own end."""
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+    ends = []
+    trial = threading.Thread(target=lambda: ends.append(court(transform="gated", gate=gate)))
+    trial.start()
+    fifo = os.open(gate, os.O_WRONLY)  # once the task is there to read
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(children()[0].pid, number)
+    os.write(fifo, b"x")
+    trial.join(60)
+    os.close(fifo)
+    assert ends == [64]
