@@ -12,8 +12,11 @@ import pytest
 import streamzarr as sz
 from streamzarr.jobs.execute import layout_of
 from streamzarr.jobs.options import WorkerOptions
+from streamzarr.jobs.register import append_event
+from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.trial import Court, TaskMemoryError, TaskTimeoutError, WorkerCrashError
-from streamzarr.jobs.wire import Stage, Task, decode_task, encode
+from streamzarr.jobs.wire import Cancelled, Stage, Task, decode_task, encode
+from streamzarr.queue import open_broker
 
 FIRST = (0, "death")
 
@@ -21,6 +24,9 @@ FIRST = (0, "death")
 @pytest.fixture
 def court(tmp_path, transforms):
     """Return what tries one task: chunk 1 of an array whose chunk i is full of i."""
+    broker = f"sqlite:///{tmp_path}/queue.db"
+    with open_broker(broker) as opened:
+        JobTopics().ensure(opened)
     data = np.repeat(np.arange(4, dtype="i4"), 16)
     source = sz.create_array(str(tmp_path / "a.zarr"), data=data, chunks=(16,))
     target = sz.create_array(str(tmp_path / "b.zarr"), shape=(64,), chunks=(16,), dtype="i4")
@@ -31,14 +37,14 @@ def court(tmp_path, transforms):
         stage = Stage("map", str(source.url), str(target.url), layout_of(target), transform, params)
         task = decode_task(encode(Task(1, "01J", 1, (1,), encode_raw(stage))))
         options = WorkerOptions(
-            broker="sqlite:///none.db",
+            broker=broker,
             roots=roots or [str(tmp_path)],
             transforms=[*transforms, *modules],
             max_crashes=max_crashes,
         )
         return Court(options, **dict(how))(task, suspicion)
 
-    run.target = target
+    run.target, run.broker = target, broker
     return run
 
 
@@ -54,6 +60,13 @@ def test_an_innocent_task_is_done(court):
     assert court() == 64
     np.testing.assert_array_equal(court.target[16:32], 2)
     assert children() == []
+
+
+def test_a_task_of_a_job_that_is_over_is_left_undone(court):
+    with open_broker(court.broker) as broker:
+        append_event(broker, JobTopics(), Cancelled("01J"))
+    assert court() is None
+    np.testing.assert_array_equal(court.target[16:32], 0)
 
 
 def test_an_error_is_what_it_would_have_been_in_the_worker(court):
