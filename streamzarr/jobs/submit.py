@@ -153,6 +153,8 @@ def submit(
     documents = {key: rehearsal.get(key) for key in rehearsal.list()}
     replaces = check_target(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
+        with opened.producer():
+            pass  # one that is new to its cluster is not ready at once; while the target is made it becomes so
         topics.ensure(opened)
         since = opened.describe(topics.jobs).end
         if replaces:

@@ -4,7 +4,7 @@ import threading
 
 from confluent_kafka import KafkaError
 
-from streamzarr.queue.kafka.producer import _Failures
+from streamzarr.queue.kafka.idle import ClientFailures
 
 REFUSED = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 
@@ -32,7 +32,7 @@ def take(failures):
 
 
 def test_the_sender_is_told_once():
-    failures = _Failures()
+    failures = ClientFailures()
     failures.expect_mine()
     failures.note(REFUSED, Refused())
     failures.note(REFUSED, Refused())
@@ -43,7 +43,7 @@ def test_the_sender_is_told_once():
 
 
 def test_every_sender_is_told_whoever_heard_of_it_first():
-    failures = _Failures()
+    failures = ClientFailures()
     failures.expect_mine()
 
     def other():
@@ -57,28 +57,28 @@ def test_every_sender_is_told_whoever_heard_of_it_first():
 
 
 def test_a_thread_that_only_flushes_is_told_what_nobody_was_told():
-    failures = _Failures()
+    failures = ClientFailures()
     failures.note(REFUSED, Refused())
     assert in_thread(lambda: take(failures)) == 1
     assert in_thread(lambda: take(failures)) == 0, "told before"
 
 
 def test_a_new_sender_is_not_told_of_the_past():
-    failures = _Failures()
+    failures = ClientFailures()
     failures.note(REFUSED, Refused())
     failures.expect_mine()
     assert take(failures) == 0
 
 
 def test_success_is_not_noted():
-    failures = _Failures()
+    failures = ClientFailures()
     failures.expect_mine()
     failures.note(None, Refused())
     assert take(failures) == 0
 
 
 def test_who_has_nothing_on_its_way_is_not_told_of_what_others_lose():
-    failures = _Failures()
+    failures = ClientFailures()
     failures.expect_mine()
     assert take(failures) == 0
     failures.expect_none()  # flushed

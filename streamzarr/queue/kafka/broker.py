@@ -21,6 +21,7 @@ from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.config import GroupProtocol, KafkaConfig
 from streamzarr.queue.kafka.consumer import KafkaConsumer
 from streamzarr.queue.kafka.errors import code_of, translate
+from streamzarr.queue.kafka.idle import IdleClients
 from streamzarr.queue.kafka.producer import KafkaProducer
 from streamzarr.queue.kafka.reader import KafkaReader
 
@@ -55,6 +56,7 @@ class KafkaBroker(Broker):
         self._url = url
         self._config = KafkaConfig.parse(url)
         self._admin = KafkaAdmin(self._config)
+        self._idle = IdleClients()
         self.contact = self._config.contact
 
     def __reduce__(self) -> tuple[Callable[[str], KafkaBroker], tuple[str]]:
@@ -128,7 +130,7 @@ class KafkaBroker(Broker):
     # ------------------------------------------------------------ reading and writing
 
     def producer(self) -> Producer:  # noqa: D102
-        return KafkaProducer(self._admin)
+        return KafkaProducer(self._admin, self._idle)
 
     def consumer(  # noqa: D102
         self,
@@ -169,6 +171,7 @@ class KafkaBroker(Broker):
         return KafkaReader(self._admin, partitions, positions)
 
     def close(self) -> None:  # noqa: D102
+        self._idle.close()
         self._admin.close()
 
 

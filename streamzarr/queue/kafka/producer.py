@@ -11,10 +11,11 @@ from confluent_kafka import Producer as Client
 
 from streamzarr.errors import MessageError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import NewRecord, Producer, TopicPartition
-from streamzarr.queue.failures import Failures, named
+from streamzarr.queue.failures import named
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.errors import UNKNOWN_TOPIC, code_of, translate
 from streamzarr.queue.kafka.handle import Handle
+from streamzarr.queue.kafka.idle import ClientFailures, IdleClients
 
 _ANY_PARTITION: Final = -1
 _NOW: Final = 0
@@ -29,11 +30,17 @@ class KafkaProducer(Producer):
     Thread-safe. `send` blocks while librdkafka's queue is full: until the cluster takes records again, at
     most its ``delivery.timeout.ms`` (two minutes), after which they count as refused. After a fork the
     child starts empty: what was queued is the parent's to write.
+
+    Parameters
+    ----------
+    idle
+        Clients of producers that were closed. One of them is used again, and ours goes there.
     """
 
-    def __init__(self, admin: KafkaAdmin) -> None:
+    def __init__(self, admin: KafkaAdmin, idle: IdleClients) -> None:
         self._admin = admin
         self._config = admin.config
+        self._idle = idle
         self._closed = False
         self._start_empty()
 
@@ -41,8 +48,11 @@ class KafkaProducer(Producer):
         self._lock = (
             threading.Lock()
         )  # held while a record is given to the client, and while that is replaced
-        self._failures = _Failures()
         self._partitions: dict[str, int] = {}
+        if (used := self._idle.take()) is not None:
+            self._handle, self._failures = used
+            return
+        self._failures = ClientFailures()
         self._handle = self._connect()
 
     def _connect(self) -> Handle:
@@ -118,6 +128,7 @@ class KafkaProducer(Producer):
             return
         try:
             self.flush()
+            self._idle.give(self._handle, self._failures)
         finally:
             self._closed = True
             del self._handle
@@ -157,12 +168,3 @@ class KafkaProducer(Producer):
             self._partitions.clear()
             raise TopicNotFoundError(text)
         raise QueueError(text)
-
-
-class _Failures(Failures[KafkaError]):
-    """Failures that librdkafka reports."""
-
-    def note(self, error: KafkaError | None, message: Any) -> None:
-        """Be told by librdkafka, in ``poll`` or ``flush`` of any thread, that `message` was not written."""
-        if error is not None:
-            self.add(TopicPartition(message.topic(), message.partition()), 1, error)
