@@ -38,6 +38,9 @@ _log = logging.getLogger(__name__)
 IDLE_POLL_SECONDS = 0.2
 """Longest wait for a task; a task ends it at once, so it only bounds how late a stop is seen."""
 
+MESSAGE_BYTES = 8 << 20
+"""Task messages in flight, beside what one poll has brought."""
+
 SETTLE_SECONDS = 0.05
 """How long the outcome of a task waits for others: each settling is a durable write to the queue."""
 
@@ -177,7 +180,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
             broker,
             topics.tasks,
             group=topics.group,
-            demand=Demand(options.max_demand),
+            demand=Demand(options.max_demand, max_bytes=MESSAGE_BYTES),
             session_timeout=options.session_timeout,
             poll_timeout=IDLE_POLL_SECONDS,
             on_gap="skip",  # the job's ledger knows which tasks are open, and `job resume` sends them anew
