@@ -154,7 +154,7 @@ def submit(
     replaces = check_target(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
         with opened.producer():
-            pass  # one that is new to its cluster is not ready at once; while the target is made it becomes so
+            pass  # a cluster lets a new one in after a while: best while the target is made
         topics.ensure(opened)
         since = opened.describe(topics.jobs).end
         if replaces:
