@@ -27,13 +27,24 @@ from tests.support.bench import tree_digest
 DATA = np.arange(64, dtype="f4")
 
 
-@pytest.fixture
-def place(embedded, monkeypatch):
-    """A folder to work in, with a source, and a target that is there."""
-    monkeypatch.chdir(embedded.folder)
+def prepared(bench, monkeypatch):
+    """Go to the folder of `bench`, with a source there, and a target that is there already."""
+    monkeypatch.chdir(bench.folder)
     sz.create_array("a.zarr", data=DATA, chunks=(8,), attributes={"units": "kelvin"})
     sz.create_array("old.zarr", data=DATA + 1, chunks=(16,))
-    return embedded
+    return bench
+
+
+@pytest.fixture
+def place(embedded, monkeypatch):
+    """A folder to work in, and the embedded broker."""
+    return prepared(embedded, monkeypatch)
+
+
+@pytest.fixture
+def any_place(bench, monkeypatch):
+    """A folder to work in, and a broker of each kind."""
+    return prepared(bench, monkeypatch)
 
 
 def states(bench):
@@ -183,7 +194,7 @@ REFUSED = [
     ({"shards": 12, "chunks": 8}, "multiples"),
     ({"shards": 16, "chunks": 8, "zarr_format": 2}, "shards is 16, but Zarr v2 has none"),
     ({"dtype": "nope"}, "dtype is 'nope', expected a numpy dtype"),
-    ({"dtype": "O"}, "no data type"),
+    ({"dtype": "O"}, "dtype"),
     ({"compressors": "middle-out"}, "middle-out"),
     ({"zarr_format": "3"}, "zarr_format is '3'"),
     ({"zarr_format": 4}, "zarr_format is 4, expected 2 or 3"),
@@ -207,6 +218,17 @@ def test_a_submit_that_is_refused_has_changed_nothing(place, options, says):
         jobs.submit(options.pop("kind"), options.pop("source"), options.pop("target"), **options)
     assert tree_digest(place.folder / "old.zarr") == before
     assert states(place) == registered == {earlier.id: False}
+
+
+def test_a_target_with_a_foreign_file_is_refused_before_earlier_jobs_are_ended(place):
+    with place.submit("copy", "a.zarr", "old.zarr", overwrite=True) as earlier:
+        earlier.close()
+    (place.folder / "old.zarr" / "notes.txt").write_text("mine")
+    before = tree_digest(place.folder / "old.zarr")
+    with pytest.raises(NodeExistsError, match=r"notes\.txt"):
+        place.submit("copy", "a.zarr", "old.zarr", overwrite=True)
+    assert tree_digest(place.folder / "old.zarr") == before
+    assert states(place) == {earlier.id: False}
 
 
 def test_numbers_of_numpy_are_taken(place):
@@ -292,13 +314,13 @@ jobs.submit({kind!r}, "a.zarr", "b.zarr", broker={broker!r}, prefix={prefix!r}, 
 """
 AFTER_FIRST_ARRAY = """
 made = module.create_pyramid
-def half(store, *rest):
+def half(store, *rest, **how):
     put, count = store.put, []
     def some(*a, **k):
         count.append(1)
         return die() if len(count) > 2 and not isinstance(store, module.Rehearsal) else put(*a, **k)
     store.put = some
-    return made(store, *rest)
+    return made(store, *rest, **how)
 module.create_pyramid = half
 """
 POINTS = {
@@ -344,7 +366,8 @@ def test_a_submitter_that_is_killed_leaves_what_resume_or_the_same_submit_finish
 
 
 @pytest.mark.parametrize("point", ["after the claim", "before the registration", "after the registration"])
-def test_the_same_overwrite_again_deals_with_a_submitter_that_was_killed(place, point):
+def test_the_same_overwrite_again_deals_with_a_submitter_that_was_killed(any_place, point):
+    place = any_place
     sz.create_array("b.zarr", data=DATA + 5, chunks=(4,))
     killed_at(place, point, overwrite=True)
     if point == "after the claim":
@@ -389,18 +412,18 @@ def raced(bench, monkeypatch, overwrite):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_of_two_submits_for_one_target_at_the_same_time_one_remains(place, monkeypatch, overwrite):
-    outcome = raced(place, monkeypatch, overwrite)
-    assert sorted(states(place).values()) == [False, True]
+def test_of_two_submits_for_one_target_at_the_same_time_one_remains(any_place, monkeypatch, overwrite):
+    outcome = raced(any_place, monkeypatch, overwrite)
+    assert sorted(states(any_place).values()) == [False, True]
     if overwrite:  # the later registration counts
-        assert not states(place)[outcome["first"].id]
+        assert not states(any_place)[outcome["first"].id]
         outcome["second"].close()
         winner = outcome["first"]
     else:  # the earlier one
         assert isinstance(outcome["first"], NodeExistsError)
         assert "was submitted meanwhile" in str(outcome["first"])
         winner = outcome["second"]
-    with place.fleet(1), winner:
+    with any_place.fleet(1), winner:
         assert winner.wait(60).state == "done"
 
 
