@@ -91,8 +91,8 @@ def settle_rivals(
 
 
 def _holds_only(store: Store, documents: Mapping[str, bytes]) -> bool:
-    """Tell whether a store holds some of these documents, as they are here, and nothing else."""
+    """Tell whether a store holds some of these documents, but for blanks at the end, and nothing else."""
     keys = iter(store.list())
     if (first := next(keys, None)) is None:
         return False
-    return all(key in documents and store.get(key) == documents[key] for key in (first, *keys))
+    return all(key in documents and store.get(key).rstrip() == documents[key] for key in (first, *keys))

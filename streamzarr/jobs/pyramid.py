@@ -83,7 +83,7 @@ def create_pyramid(target: StoreLike, pyramid: Pyramid, *, overwrite: bool) -> l
     create_node(store, "", pyramid.group, overwrite=overwrite)
     arrays = []
     for level, metadata in enumerate(pyramid.levels):
-        create_node(store, str(level), metadata, overwrite=False)
+        create_node(store, str(level), metadata, overwrite=overwrite)
         arrays.append(Array(store, str(level), metadata))
     return arrays
 

@@ -330,6 +330,7 @@ def names_of_stores(tmp_path):
     stores.check_prefix("")
     assert stores.resolve_range(stores.SuffixRequest(2), 5) == (3, 5)
     stores.split_url("memory://x").reject_options()
+    assert stores.split_url("memory://x").shown == "memory://x"
     stores.probe_conditional_put(MemoryStore())
     stores.register_store("names-test", lambda url: MemoryStore(), replace=True)
     assert "names-test" in stores.known_schemes()

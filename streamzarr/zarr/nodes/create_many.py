@@ -143,8 +143,11 @@ def write_hierarchy(
     parallel.for_each(lambda place: etags.update(clear(store, old[place])), old, concurrency)
     parallel.for_each(look, between - outside, concurrency)
     parallel.for_each(lambda place: make_group(store, place, zarr_format), made - outside, concurrency)
+    replacing = etags if overwrite else None
     parallel.for_each(
-        lambda path: write_node(store, places[path], documents[path], replaced=etags), planned, concurrency
+        lambda path: write_node(store, places[path], documents[path], replacing=replacing),
+        planned,
+        concurrency,
     )
     new = {key for each in documents.values() for key in each}
     parallel.for_each(lambda place: remove_documents(store, old[place], new), old, concurrency)

@@ -124,7 +124,7 @@ def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: b
     if old is None:
         write_node(store, path, documents)
     else:
-        write_node(store, path, documents, replaced=clear(store, old))
+        write_node(store, path, documents, replacing=clear(store, old))
         remove_documents(store, old, documents)
 
 
@@ -137,22 +137,25 @@ def encoded_documents(store: Store, path: str, metadata: NodeMetadata) -> dict[s
 
 
 def write_node(
-    store: Store, path: str, documents: dict[str, bytes], *, replaced: Mapping[str, str] | None = None
+    store: Store, path: str, documents: dict[str, bytes], *, replacing: Mapping[str, str] | None = None
 ) -> None:
     """Write the documents of a node, the one that makes it visible last; of several creators one succeeds.
 
     Parameters
     ----------
-    replaced
-        Etags of the documents whose place they take, by key.
+    replacing
+        Etags of the documents whose place they take, by key. Where it is given, the document that makes the
+        node visible is marked: one like it may have been there, now or earlier.
     """
-    etags, conditional = replaced or {}, store.capabilities.conditional_put
+    etags, conditional = replacing or {}, store.capabilities.conditional_put
     for key, data in sorted(documents.items(), key=lambda item: item[0].endswith(VISIBLE)):
         condition: dict[str, Any] = {}
         if conditional and key.endswith(VISIBLE):
             condition = {"if_match": etags[key]} if key in etags else {"if_none_match": True}
+        if replacing is not None and key.endswith(VISIBLE):
+            data = marked(data)
         try:
-            store.put(key, marked(data) if key in etags else data, **condition)
+            store.put(key, data, **condition)
         except PreconditionFailedError as error:
             place = join_url(store.url, path)
             raise NodeExistsError(f"another process has just created {place}") from error

@@ -365,6 +365,14 @@ def test_a_submitter_that_is_killed_leaves_what_resume_or_the_same_submit_finish
     np.testing.assert_array_equal(sz.open_array("b.zarr" if kind == "copy" else "b.zarr/0")[...], DATA)
 
 
+@pytest.mark.parametrize("kind", ["copy", "downsample"])
+def test_a_submitter_that_is_killed_twice_leaves_what_the_same_submit_finishes(place, kind):
+    """The second has replaced what the first had left: its documents end in blanks."""
+    for _ in range(2):
+        killed_at(place, "before the registration", kind)
+    assert finish(place, kind).state == "done"
+
+
 @pytest.mark.parametrize("point", ["after the claim", "before the registration", "after the registration"])
 def test_the_same_overwrite_again_deals_with_a_submitter_that_was_killed(any_place, point):
     place = any_place

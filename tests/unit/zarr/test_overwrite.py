@@ -295,7 +295,16 @@ def test_what_replaces_a_node_has_another_etag_though_it_is_the_same(kind, zarr_
     assert etags[4] not in etags[:3]  # nor does a change of attributes bring an old one back
     sz.open_group(store, mode="r+").create_hierarchy({"a": node.metadata}, overwrite=True)
     sz.copy(sz.copy(node, HashStore()), store, path="a", overwrite=True)
-    assert store.head(f"a/{name}").etag not in etags
+    etags.append(store.head(f"a/{name}").etag)
+    assert etags[-1] not in etags[:-1]
+    del sz.open_group(store, mode="r+")["a"]
+    create()
+    assert store.head(f"a/{name}").etag not in etags  # nor a removal in between
+    below = []
+    for _ in range(2):  # nor is a node below like the one that was removed with the old node
+        sz.open_group(store, mode="r+").create_hierarchy({"a": {}, "a/x": node.metadata}, overwrite=True)
+        below.append(store.head(f"a/x/{name}").etag)
+    assert below[0] != below[1]
 
 
 def test_of_two_that_replace_a_node_one_is_refused():
