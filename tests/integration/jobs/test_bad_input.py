@@ -188,20 +188,22 @@ def test_a_transform_that_kills_its_process_is_isolated(bench, transforms):
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"kind": "sort"}, ConfigError, "unknown kind of job 'sort'"),
+        ({"kind": "sort"}, ConfigError, "kind is 'sort', expected copy, map or downsample"),
         ({"kind": "map"}, ConfigError, "needs transform="),
-        ({"transform": "x"}, ConfigError, "takes no transform="),
+        ({"transform": "x"}, ConfigError, "takes no transform"),
         ({"kind": "downsample", "factor": 0}, ConfigError, "factor"),
         ({"kind": "downsample", "factor": (2, 2)}, ConfigError, "1 axes"),
         ({"kind": "downsample", "method": "median"}, ConfigError, "median"),
         ({"kind": "downsample", "levels": 0}, ConfigError, "levels"),
         ({"chunks": (8, 8)}, ConfigError, "chunks"),
         ({"source": "none.zarr"}, NodeNotFoundError, "none.zarr"),
-        ({"target": "a.zarr"}, NodeExistsError, "a.zarr"),
+        ({"target": "a.zarr"}, ConfigError, "the same place"),
+        ({"target": "there.zarr"}, NodeExistsError, "there.zarr"),
     ],
 )
 def test_a_submission_that_cannot_work_is_refused_at_once(embedded, options, error, says):
     source(embedded)
+    sz.create_array(embedded.url("there.zarr"), data=np.arange(3))
     arguments = {"kind": "copy", "source": "a.zarr", "target": "b.zarr", **options}
     with pytest.raises(error, match=says):
         embedded.submit(**arguments)

@@ -27,13 +27,24 @@ from tests.support.bench import tree_digest
 DATA = np.arange(64, dtype="f4")
 
 
-@pytest.fixture
-def place(embedded, monkeypatch):
-    """A folder to work in, with a source, and a target that is there."""
-    monkeypatch.chdir(embedded.folder)
+def prepared(bench, monkeypatch):
+    """Go to the folder of `bench`, with a source there, and a target that is there already."""
+    monkeypatch.chdir(bench.folder)
     sz.create_array("a.zarr", data=DATA, chunks=(8,), attributes={"units": "kelvin"})
     sz.create_array("old.zarr", data=DATA + 1, chunks=(16,))
-    return embedded
+    return bench
+
+
+@pytest.fixture
+def place(embedded, monkeypatch):
+    """A folder to work in, and the embedded broker."""
+    return prepared(embedded, monkeypatch)
+
+
+@pytest.fixture
+def any_place(bench, monkeypatch):
+    """A folder to work in, and a broker of each kind."""
+    return prepared(bench, monkeypatch)
 
 
 def states(bench):
@@ -344,7 +355,8 @@ def test_a_submitter_that_is_killed_leaves_what_resume_or_the_same_submit_finish
 
 
 @pytest.mark.parametrize("point", ["after the claim", "before the registration", "after the registration"])
-def test_the_same_overwrite_again_deals_with_a_submitter_that_was_killed(place, point):
+def test_the_same_overwrite_again_deals_with_a_submitter_that_was_killed(any_place, point):
+    place = any_place
     sz.create_array("b.zarr", data=DATA + 5, chunks=(4,))
     killed_at(place, point, overwrite=True)
     if point == "after the claim":
@@ -389,18 +401,18 @@ def raced(bench, monkeypatch, overwrite):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_of_two_submits_for_one_target_at_the_same_time_one_remains(place, monkeypatch, overwrite):
-    outcome = raced(place, monkeypatch, overwrite)
-    assert sorted(states(place).values()) == [False, True]
+def test_of_two_submits_for_one_target_at_the_same_time_one_remains(any_place, monkeypatch, overwrite):
+    outcome = raced(any_place, monkeypatch, overwrite)
+    assert sorted(states(any_place).values()) == [False, True]
     if overwrite:  # the later registration counts
-        assert not states(place)[outcome["first"].id]
+        assert not states(any_place)[outcome["first"].id]
         outcome["second"].close()
         winner = outcome["first"]
     else:  # the earlier one
         assert isinstance(outcome["first"], NodeExistsError)
         assert "was submitted meanwhile" in str(outcome["first"])
         winner = outcome["second"]
-    with place.fleet(1), winner:
+    with any_place.fleet(1), winner:
         assert winner.wait(60).state == "done"
 
 
