@@ -15,6 +15,7 @@ from streamzarr.queue.scan import scan
 from streamzarr.redact import redacted
 from streamzarr.stores import Store
 from streamzarr.zarr.nodes.documents import check_absent
+from streamzarr.zarr.nodes.overwrite import find_old
 
 
 def check_target(store: Store, documents: Mapping[str, bytes], *, overwrite: bool) -> bool:
@@ -29,9 +30,12 @@ def check_target(store: Store, documents: Mapping[str, bytes], *, overwrite: boo
     Raises
     ------
     streamzarr.errors.NodeExistsError
-        Something is there, and is not to be replaced.
+        Something is there, and is not to be replaced; or something that belongs to no node.
     """
-    if overwrite or _holds_only(store, documents):
+    if overwrite:
+        find_old(store, "")
+        return True
+    if _holds_only(store, documents):
         return True
     check_absent(store, "")
     return False
@@ -53,7 +57,7 @@ def claim(request: Request, broker: Broker, topics: JobTopics) -> None:
             f"job {there[-1].submitted.job} writes to {redacted(request.target)}; resume it, or overwrite"
         )
     for job in there:
-        if not job.cancelled:
+        if not (job.cancelled or job.done):
             append_event(broker, topics, Cancelled(job.submitted.job))
 
 

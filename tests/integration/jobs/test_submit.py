@@ -194,7 +194,7 @@ REFUSED = [
     ({"shards": 12, "chunks": 8}, "multiples"),
     ({"shards": 16, "chunks": 8, "zarr_format": 2}, "shards is 16, but Zarr v2 has none"),
     ({"dtype": "nope"}, "dtype is 'nope', expected a numpy dtype"),
-    ({"dtype": "O"}, "no data type"),
+    ({"dtype": "O"}, "dtype"),
     ({"compressors": "middle-out"}, "middle-out"),
     ({"zarr_format": "3"}, "zarr_format is '3'"),
     ({"zarr_format": 4}, "zarr_format is 4, expected 2 or 3"),
@@ -218,6 +218,17 @@ def test_a_submit_that_is_refused_has_changed_nothing(place, options, says):
         jobs.submit(options.pop("kind"), options.pop("source"), options.pop("target"), **options)
     assert tree_digest(place.folder / "old.zarr") == before
     assert states(place) == registered == {earlier.id: False}
+
+
+def test_a_target_with_a_foreign_file_is_refused_before_earlier_jobs_are_ended(place):
+    with place.submit("copy", "a.zarr", "old.zarr", overwrite=True) as earlier:
+        earlier.close()
+    (place.folder / "old.zarr" / "notes.txt").write_text("mine")
+    before = tree_digest(place.folder / "old.zarr")
+    with pytest.raises(NodeExistsError, match=r"notes\.txt"):
+        place.submit("copy", "a.zarr", "old.zarr", overwrite=True)
+    assert tree_digest(place.folder / "old.zarr") == before
+    assert states(place) == {earlier.id: False}
 
 
 def test_numbers_of_numpy_are_taken(place):
@@ -303,13 +314,13 @@ jobs.submit({kind!r}, "a.zarr", "b.zarr", broker={broker!r}, prefix={prefix!r}, 
 """
 AFTER_FIRST_ARRAY = """
 made = module.create_pyramid
-def half(store, *rest):
+def half(store, *rest, **how):
     put, count = store.put, []
     def some(*a, **k):
         count.append(1)
         return die() if len(count) > 2 and not isinstance(store, module.Rehearsal) else put(*a, **k)
     store.put = some
-    return made(store, *rest)
+    return made(store, *rest, **how)
 module.create_pyramid = half
 """
 POINTS = {
