@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streamzarr.errors import MessageError, NodeExistsError
+from streamzarr.errors import ConfigError, MessageError, NodeExistsError
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.places import writes_to
 from streamzarr.jobs.register import append_event, read_register
@@ -59,6 +59,27 @@ def claim(request: Request, broker: Broker, topics: JobTopics) -> None:
     for job in there:
         if not (job.cancelled or job.done):
             append_event(broker, topics, Cancelled(job.submitted.job))
+
+
+def check_still_its(broker: Broker, topics: JobTopics, submitted: Submitted) -> None:
+    """Make sure that no later job has taken the target over: what this one would write is not wanted there.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        One has: it cancelled this job when it was submitted.
+    """
+    jobs = read_register(broker, topics)
+    if submitted.job not in jobs or not jobs[submitted.job].cancelled:
+        return
+    order = list(jobs)
+    for later in order[order.index(submitted.job) + 1 :]:
+        if any(writes_to(jobs[later].submitted, stage.target) for stage in submitted.stages):
+            raise ConfigError(
+                f"job {later} has taken over {redacted(submitted.stages[0].target)}, and what job "
+                f"{submitted.job} writes would destroy it; submit the job again, to another target or to "
+                "overwrite"
+            )
 
 
 def settle_rivals(

@@ -9,6 +9,7 @@ from typing import Self
 
 from streamzarr.errors import ConfigError, QueueError, SourceChangedError
 from streamzarr.hints import hint
+from streamzarr.jobs.claim import check_still_its
 from streamzarr.jobs.drive import JobDriver
 from streamzarr.jobs.emit import pending_tasks
 from streamzarr.jobs.known import JobEntry
@@ -157,11 +158,14 @@ class JobHandle:
         ------
         streamzarr.errors.SourceChangedError
             The source is not the one any more that the job was submitted for: submit the job again.
+        streamzarr.errors.ConfigError
+            A later job has taken the target over.
         """
         with self._control:
             self._halt()
             self._tracker.catch_up()
             if self._ledger.written < self._ledger.tasks:
+                check_still_its(self._broker, self._topics, self._submitted)
                 check_sources(self._submitted.stages)
             append_event(self._broker, self._topics, Resumed(self.id))
             # The queue first, the results second: a task that is settled in between is then in both.

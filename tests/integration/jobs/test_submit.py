@@ -435,6 +435,27 @@ def test_of_two_submits_for_one_target_at_the_same_time_one_remains(any_place, m
         assert winner.wait(60).state == "done"
 
 
+def test_a_job_whose_target_was_taken_over_is_not_resumed(place):
+    first = place.submit("copy", "a.zarr", "b.zarr")
+    first.close()
+    sz.create_array("c.zarr", data=DATA + 100, chunks=(8,))
+    with place.fleet(1), place.submit("copy", "c.zarr", "b.zarr", overwrite=True) as second:
+        assert second.wait(60).state == "done"
+        with pytest.raises(ConfigError, match=rf"job {second.id} has taken over .*b\.zarr"):
+            place.resume(first.id)
+    assert states(place)[first.id]
+    np.testing.assert_array_equal(sz.open_array("b.zarr")[...], DATA + 100)
+
+
+def test_a_job_that_was_only_cancelled_is_resumed_though_another_follows(place):
+    first, second = (place.submit("copy", "a.zarr", name) for name in ("b.zarr", "c.zarr"))
+    first.cancel()
+    first.close()
+    second.close()
+    with place.fleet(1), place.resume(first.id) as resumed:
+        assert resumed.wait(60).state == "done"
+
+
 def test_a_forged_registration_does_not_keep_others_from_submitting(place):
     forged = place.submit("copy", "a.zarr", "b.zarr")
     forged.close()
