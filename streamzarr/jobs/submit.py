@@ -9,7 +9,7 @@ from typing import Any, Literal
 from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.check import check_request
-from streamzarr.jobs.claim import check_target, claim, settle_rivals
+from streamzarr.jobs.claim import check_made, check_target, claim, settle_rivals
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
 from streamzarr.jobs.pin import open_pinned
 from streamzarr.jobs.places import check_places
@@ -162,6 +162,7 @@ def submit(
         stages = make_stages(request, origin, etag, store, overwrite=replaces)
         submitted = registration(request, stages, opened.describe(topics.results).end[0])
         append_event(opened, topics, submitted)
+        check_made(store, documents, opened, topics, submitted)
         settle_rivals(opened, topics, since, submitted, request)
         handle = JobHandle(
             opened, topics, JobEntry(submitted), max_lag=max_lag, owns_broker=isinstance(broker, str)

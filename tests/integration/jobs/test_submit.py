@@ -400,7 +400,7 @@ def test_only_what_a_killed_submitter_left_is_taken_over(place):
 # ---------------------------------------------------------------- at the same time
 
 
-def raced(bench, monkeypatch, overwrite):
+def raced(bench, monkeypatch, overwrite, second="a.zarr"):
     """Submit one job while another is between its target and its registration; return what became of both."""
     module = sys.modules["streamzarr.jobs.submit"]
     append, outcome = module.append_event, {}
@@ -408,7 +408,7 @@ def raced(bench, monkeypatch, overwrite):
     def between(*arguments):
         if not outcome:
             outcome["second"] = None
-            outcome["second"] = bench.submit("copy", "a.zarr", "b.zarr", overwrite=overwrite)
+            outcome["second"] = bench.submit("copy", second, "b.zarr", overwrite=overwrite)
         append(*arguments)
 
     monkeypatch.setattr(module, "append_event", between)
@@ -433,6 +433,20 @@ def test_of_two_submits_for_one_target_at_the_same_time_one_remains(any_place, m
         winner = outcome["second"]
     with any_place.fleet(1), winner:
         assert winner.wait(60).state == "done"
+
+
+@pytest.mark.parametrize("chunks", [8, 16])
+def test_of_two_that_overwrite_the_one_remains_whose_target_is_there(place, monkeypatch, chunks):
+    other = {"attributes": {"units": "metre"}, "fill_value": -1}
+    sz.create_array("c.zarr", data=DATA + 100, chunks=(chunks,), **other)
+    outcome = raced(place, monkeypatch, overwrite=True, second="c.zarr")
+    assert isinstance(outcome["first"], NodeExistsError)
+    assert states(place)[outcome["second"].id] is False
+    with place.fleet(1), outcome["second"] as job:
+        assert job.wait(60).state == "done"
+    target = sz.open_array("b.zarr")
+    assert (target.attrs.asdict(), target.fill_value) == ({"units": "metre"}, -1)
+    np.testing.assert_array_equal(target[...], DATA + 100)
 
 
 def test_a_job_whose_target_was_taken_over_is_not_resumed(place):
