@@ -25,6 +25,9 @@ from streamzarr.zarr.dtypes import data_type
 _OWN: Final = {"map": ("transform", "params"), "downsample": ("factor", "levels", "method", "nodata")}
 """What only one kind of job takes."""
 
+MAX_SCALE: Final = 2**63 - 1
+"""Cells of a source along one axis that become one cell of a level, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -50,6 +53,11 @@ class Request:
         if len(factors) != source.ndim:
             raise ConfigError(
                 f"factor is {list(factors)}, expected one integer, or one for each of {source.ndim} axes"
+            )
+        if any(factor > MAX_SCALE or factor ** (self.levels - 1) > MAX_SCALE for factor in factors):
+            raise ConfigError(
+                f"factor is {list(factors)!r:.80} and levels is {self.levels}, expected a last level that is "
+                f"reduced by at most {MAX_SCALE}"
             )
         return factors
 
@@ -151,7 +159,8 @@ def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def _axes(name: str, value: Any) -> int | tuple[int, ...]:
-    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes):
+    several = value.ndim > 0 if isinstance(value, np.ndarray) else isinstance(value, Sequence)
+    if several and not isinstance(value, str | bytes):
         return tuple(integer(f"an entry of {name}", each, minimum=1) for each in value)
     return integer(name, value, minimum=1)
 

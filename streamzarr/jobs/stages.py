@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, MessageError
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.compute import check_region
 from streamzarr.jobs.execute import layout_of
@@ -17,7 +17,7 @@ from streamzarr.jobs.plan import chunk_region, source_region
 from streamzarr.jobs.pyramid import create_pyramid, plan_pyramid
 from streamzarr.jobs.register import new_job_id
 from streamzarr.jobs.target import TargetOptions, create_target
-from streamzarr.jobs.wire import Operation, Stage, Submitted, encode
+from streamzarr.jobs.wire import Operation, Stage, Submitted, decode_event, encode
 from streamzarr.limits import DEFAULT_LIMITS
 from streamzarr.stores import MemoryStore, Store
 from streamzarr.zarr import Array
@@ -37,8 +37,12 @@ def registration(request: Request, stages: Sequence[Stage], results_from: int) -
         created=time.time_ns() // 1_000_000,
         results_from=results_from,
     )
-    if (size := len(encode(submitted))) > DEFAULT_LIMITS.max_task_bytes:
+    if (size := len(encoded := encode(submitted))) > DEFAULT_LIMITS.max_task_bytes:
         raise ConfigError(f"the job takes {size} bytes, expected at most {DEFAULT_LIMITS.max_task_bytes}")
+    try:
+        decode_event(encoded)
+    except MessageError as error:
+        raise ConfigError(f"the job cannot be registered: {error.__cause__}") from error
     return submitted
 
 

@@ -22,6 +22,10 @@ from streamzarr.errors import (
     UnsupportedError,
 )
 from streamzarr.jobs import places
+from streamzarr.jobs.check import Request
+from streamzarr.jobs.stages import registration
+from streamzarr.jobs.target import TargetOptions
+from streamzarr.jobs.wire import Layout, Stage
 from tests.support.bench import tree_digest
 
 DATA = np.arange(64, dtype="f4")
@@ -181,6 +185,8 @@ REFUSED = [
         r"factor is \[2, 2\], expected one integer, or one",
     ),
     ({"kind": "downsample", "factor": [True]}, "an entry of factor is True"),
+    ({"kind": "downsample", "factor": 2**64}, "reduced by at most 9223372036854775807"),
+    ({"kind": "downsample", "factor": 10**200, "levels": 3}, "reduced by at most"),
     ({"kind": "downsample", "method": "median"}, "method is 'median', expected mean, nearest or max"),
     ({"kind": "downsample", "transform": "t"}, "a downsample job takes no transform"),
     ({"chunks": 0}, "chunks is 0"),
@@ -232,6 +238,7 @@ def test_a_target_with_a_foreign_file_is_refused_before_earlier_jobs_are_ended(p
 
 
 def test_numbers_of_numpy_are_taken(place):
+    place.submit("copy", "a.zarr", "c.zarr", chunks=np.array(8)).close()
     options = {"factor": np.int64(2), "levels": np.int8(2), "chunks": np.array([8]), "max_lag": np.int32(5)}
     with place.submit("downsample", "a.zarr", "p.zarr", **options) as job:
         assert job.plan.tasks == 12
@@ -271,6 +278,14 @@ def test_too_many_tasks_or_too_large_parts_are_refused_first(place):
     with pytest.raises(LimitExceededError, match="one target chunk is made of"):
         place.submit("copy", "wide.zarr", "old.zarr", chunks=2**29, dtype="f4", overwrite=True)
     assert tree_digest(place.folder / "old.zarr") == before
+
+
+def test_a_job_that_could_not_be_read_back_is_not_registered():
+    layout = Layout((4,), (2,), "<i4", 3, msgspec.Raw(b"{}"))
+    stage = Stage("downsample", "a.zarr", "b.zarr", layout, factor=(2**64,))
+    request = Request("copy", "a.zarr", "b.zarr", "fill", TargetOptions())
+    with pytest.raises(ConfigError, match=r"the job cannot be registered: .*factor"):
+        registration(request, [stage], results_from=0)
 
 
 def test_parameters_are_checked_against_the_function_where_it_is_known(place, transforms):
