@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, NodeExistsError
@@ -17,6 +17,7 @@ from streamzarr.redact import redacted
 from streamzarr.stores import Store
 from streamzarr.zarr.nodes.documents import check_absent
 from streamzarr.zarr.nodes.overwrite import find_old
+from streamzarr.zarr.nodes.paths import VISIBLE, name_of, parent_of
 
 
 def check_target(store: Store, documents: Mapping[str, bytes], *, overwrite: bool) -> bool:
@@ -31,14 +32,18 @@ def check_target(store: Store, documents: Mapping[str, bytes], *, overwrite: boo
     Raises
     ------
     streamzarr.errors.NodeExistsError
-        Something is there, and is not to be replaced; or something that belongs to no node.
+        Something is there, and is not to be replaced; or something that belongs to no node, or nodes that
+        belong to none.
     """
     if overwrite:
-        find_old(store, "")
+        old = find_old(store, "")
+        if not old.own:
+            _check_alone(store, old.documents)
         return True
     if _holds_only(store, documents):
         return True
     check_absent(store, "")
+    _check_alone(store, store.list())
     return False
 
 
@@ -127,6 +132,16 @@ def settle_rivals(
             append_event(broker, topics, Cancelled(submitted.job))
             raise NodeExistsError(
                 f"job {event.job}, which writes to {redacted(request.target)}, was submitted meanwhile"
+            )
+
+
+def _check_alone(store: Store, keys: Iterable[str]) -> None:
+    """Refuse a place that is no node but holds some: they are none of the target's, and nobody named them."""
+    for key in keys:
+        if name_of(key) in VISIBLE and (node := parent_of(key)):
+            raise NodeExistsError(
+                f"{redacted(store.url)} is no Zarr node and holds one, {node!r}; expected a place for the "
+                "target alone"
             )
 
 

@@ -126,6 +126,18 @@ def test_a_target_that_is_or_holds_the_queue_is_refused(place, queue):
                 jobs.submit("copy", "a.zarr", target, broker=broker, overwrite=overwrite)
 
 
+@pytest.mark.parametrize("kind", ["copy", "downsample"])
+@pytest.mark.parametrize("name", ["1", "other.zarr", "deep/other.zarr"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_plain_folder_that_holds_arrays_is_no_target(place, kind, name, zarr_format, overwrite):
+    sz.create_array(f"folder/{name}", data=DATA, zarr_format=zarr_format)
+    before = tree_digest(place.folder / "folder")
+    with pytest.raises(NodeExistsError, match=f"is no Zarr node and holds one, '{name}'"):
+        place.submit(kind, "a.zarr", "folder", overwrite=overwrite)
+    assert tree_digest(place.folder / "folder") == before
+
+
 @pytest.mark.parametrize(
     "places", [("memory://a", "b.zarr"), ("a.zarr", "memory://b"), ("a.zarr", "MEMORY://")]
 )
