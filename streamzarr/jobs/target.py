@@ -17,7 +17,7 @@ from streamzarr.zarr.codecs.transpose import TransposeCodec
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.convert import DIMENSIONS, carried, dimension_names
 from streamzarr.zarr.dtypes import DataType, data_type
-from streamzarr.zarr.fill_attribute import FILL_ATTRIBUTE, encoded_fill, fill_attribute
+from streamzarr.zarr.fill_attribute import FILL_ATTRIBUTE, element_of, encoded_fill, fill_attribute
 from streamzarr.zarr.grids.grid import RegularChunks
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2, ArrayMetadataV3
 from streamzarr.zarr.nodes.documents import create_node
@@ -128,9 +128,10 @@ def _recast(source: Array, config: ArrayConfig, data: DataType, casting: Casting
         fill = _recast_value(metadata.fill, metadata.dtype, data, casting, where)
     attributes = dict(config.attributes or {})
     missing = fill_attribute(attributes, metadata.dtype)
-    if missing is not None and data.dtype.kind in "iufc":
+    element = None if missing is None else element_of(missing, metadata.dtype)
+    if element is not None and data.dtype.kind in "iufc":  # what no element equals stays as it is
         where = f"attribute {FILL_ATTRIBUTE} of {source.url}"
-        missing = _recast_value(missing, metadata.dtype, data, casting, where)
+        missing = _recast_value(element, metadata.dtype, data, casting, where)
         attributes[FILL_ATTRIBUTE] = encoded_fill(missing, data.dtype, config.zarr_format)
     # Filters such as delta are made for one dtype; how the axes lie concerns none.
     filters = [codec for codec in config.filters or () if isinstance(codec, TransposeCodec)]

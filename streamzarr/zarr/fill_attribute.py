@@ -10,6 +10,7 @@ import base64
 import binascii
 import math
 import struct
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from streamzarr.zarr.dtypes.base import JSON
 
 FILL_ATTRIBUTE = "_FillValue"
+_GREATEST = int(sys.float_info.max)
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -57,10 +59,15 @@ def missing_values(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> list[
     several = attributes.get("missing_value")
     given = [attributes.get(FILL_ATTRIBUTE), *(several if isinstance(several, list) else [several])]
     numbers = [number for value in given if (number := _number(value, dtype)) is not None]
-    return [element for number in numbers if (element := _element(number, dtype)) is not None]
+    return [element for number in numbers if (element := element_of(number, dtype)) is not None]
 
 
-def _element(number: Any, dtype: np.dtype[Any]) -> Any:
+def element_of(number: Any, dtype: np.dtype[Any]) -> Any:
+    """Return the element of `dtype` that equals `number`; None where no integer does.
+
+    >>> element_of(255.0, np.dtype("u1")), element_of(-1, np.dtype("u1"))
+    (np.uint8(255), None)
+    """
     if dtype.kind in "fc":
         with np.errstate(over="ignore"):
             return np.asarray(number).astype(dtype)[()]
@@ -77,8 +84,9 @@ def _number(value: JSON, dtype: np.dtype[Any]) -> Any:
     if dtype.kind not in "iufc" or isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return value
-    return _float_of_text(value) if isinstance(value, str) else None
+        return None if isinstance(value, int) and abs(value) > _GREATEST and dtype.kind in "fc" else value
+    # Only floats need text, for NaN; of integers it says nothing that we know.
+    return _float_of_text(value) if isinstance(value, str) and dtype.kind in "fc" else None
 
 
 def _float_of_text(text: str) -> float | None:

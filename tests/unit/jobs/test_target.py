@@ -221,3 +221,28 @@ def test_xarray_opens_in_v3_what_v2_says_of_missing_values(tmp_path, missing):
     np.testing.assert_array_equal(
         xr.open_zarr(tmp_path / "g", consolidated=False)["u"].values, [1, np.nan, 3]
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "other", "missing"),
+    [
+        ("u1", "i2", -1),  # of packed bytes that are meant to be signed
+        ("i4", "f8", "NaN"),
+        ("i4", "f8", 0.5),
+        ("i4", "i8", "AAAAAAAAAAA="),
+        ("f4", "f8", 10**400),
+        ("f4", "f8", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_attribute_of_missing_values_that_no_element_equals_stays(
+    tmp_path, dtype, other, missing, zarr_format
+):
+    data = np.arange(4, dtype=dtype)
+    make(tmp_path, data, attributes={"_FillValue": missing, "missing_value": missing})
+    for options in ({}, {"dtype": other}):
+        target = copy(tmp_path, zarr_format=zarr_format, overwrite=True, **options)
+        assert target.attrs["_FillValue"] == missing
+    assert not run_inline(tmp_path, "downsample", "a.zarr", "p.zarr")
+    means = [0.5, 2.5] if data.dtype.kind == "f" else [0, 2]
+    assert sz.open_array(tmp_path / "p.zarr/1")[:].tolist() == means
