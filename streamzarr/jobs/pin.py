@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from streamzarr.errors import KeyNotFoundError, NodeNotFoundError, SourceChangedError
 from streamzarr.jobs.wire import Stage
 from streamzarr.redact import redacted
 from streamzarr.stores import Store, open_store
 from streamzarr.zarr import Array, open_array
+from streamzarr.zarr.metadata.v2 import ZATTRS
 from streamzarr.zarr.nodes.paths import key_below
 
 _DOCUMENTS = {3: ("zarr.json",), 2: (".zarray",), None: ("zarr.json", ".zarray")}
@@ -36,9 +38,28 @@ def metadata_etag(store: Store, zarr_format: int | None = None, path: str = "") 
     return store.head(last).etag
 
 
+def source_etag(store: Store, zarr_format: int | None = None, path: str = "") -> str:
+    """Return what differs when the array at `path` or its attributes do: v2 has those in a document apart.
+
+    Raises
+    ------
+    streamzarr.errors.KeyNotFoundError
+        There is no array.
+    """
+    if zarr_format is None:
+        with suppress(KeyNotFoundError):
+            return source_etag(store, 3, path)
+        return source_etag(store, 2, path)
+    etag = metadata_etag(store, zarr_format, path)
+    if zarr_format == 2:
+        with suppress(KeyNotFoundError):
+            return f"{etag} {store.head(key_below(path, ZATTRS)).etag}"
+    return etag
+
+
 def etag_of(array: Array) -> str:
-    """Return the etag that the metadata of an open array has now."""
-    return metadata_etag(array.store, array.zarr_format, array.path)
+    """Return the etag that an open array has now as a source."""
+    return source_etag(array.store, array.zarr_format, array.path)
 
 
 def open_pinned(url: str) -> tuple[Array, str]:
@@ -51,7 +72,7 @@ def open_pinned(url: str) -> tuple[Array, str]:
     """
     store = open_store(url, mode="r")
     try:
-        etag = metadata_etag(store)
+        etag = source_etag(store)
     except KeyNotFoundError as error:
         raise NodeNotFoundError(f"no array at {redacted(store.url)}") from error
     return open_array(store, mode="r"), etag
@@ -66,7 +87,7 @@ def check_source(store: Store, etag: str, zarr_format: int | None = None) -> Non
         It is gone, or another one.
     """
     try:
-        now = metadata_etag(store, zarr_format)
+        now = source_etag(store, zarr_format)
     except KeyNotFoundError as error:
         raise SourceChangedError(
             f"the source {redacted(store.url)} is gone since the job was submitted; bring it back and "

@@ -124,3 +124,17 @@ def test_a_level_that_changes_is_a_changed_source_of_the_next(embedded, monkeypa
         report = job.wait(60)
     assert (report.state, report.written, report.dead) == ("incomplete", CHUNKS, CHUNKS // 2)
     assert {letter.error_class for letter in letters(embedded)} == {"SourceChangedError"}
+
+
+@pytest.mark.parametrize("attributes", [{}, {"units": "kelvin"}], ids=["new", "edited"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_attributes_that_are_edited_are_a_changed_source(embedded, zarr_format, attributes):
+    source = sz.create_array(
+        embedded.url("a.zarr"), data=np.arange(4), chunks=(2,), zarr_format=zarr_format, attributes=attributes
+    )
+    with embedded.submit("copy", "a.zarr", "b.zarr") as job:
+        source.attrs["units"] = "celsius"
+        with embedded.fleet(1):
+            report = job.wait(60)
+    assert (report.state, report.dead) == ("incomplete", 2)
+    assert {letter.error_class for letter in letters(embedded)} == {"SourceChangedError"}
