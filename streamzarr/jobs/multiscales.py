@@ -19,12 +19,19 @@ _TYPES = {"t": "time", "time": "time", "c": "channel", "channel": "channel", "ba
 
 
 def axis_names(names: Sequence[str | None] | None, ndim: int) -> tuple[str, ...]:
-    """Return a name for each axis: its own, or ``dim_0``, ``dim_1`` and so on.
+    """Return a name for each axis: its own, or ``dim_0``, ``dim_1`` and so on, unless another has that.
 
-    >>> axis_names(("time", None), 2)
-    ('time', 'dim_1')
+    >>> axis_names(("time", None), 2), axis_names(("dim_1", None), 2)
+    (('time', 'dim_1'), ('dim_1', 'dim_1_'))
     """
-    return tuple(name or f"dim_{axis}" for axis, name in enumerate(names or (None,) * ndim))
+    chosen = list(names or (None,) * ndim)
+    for axis, name in enumerate(chosen):
+        if not name:
+            new = f"dim_{axis}"
+            while new in chosen:
+                new += "_"
+            chosen[axis] = new
+    return tuple(name or "" for name in chosen)
 
 
 def ome_axes(names: Sequence[str]) -> list[dict[str, str]] | None:
