@@ -36,13 +36,19 @@ def can_cast(source: np.dtype[Any], target: np.dtype[Any], casting: Casting) -> 
         return True
     if casting == "no":
         casting = "equiv"  # Zarr v3 has no byte order: another one is nothing that was asked for
-    if (source.names or target.names) and source.names != target.names:
+    if _names(source) != _names(target):
         return False
     if (source.kind in _TEXT) != (target.kind in _TEXT):
         return source.kind == "O" and target.kind == "T"
     if casting == "same_kind" and source.kind in "iu" and target.kind in "iu":
         return True
     return np.can_cast(source, target, casting)
+
+
+def _names(dtype: np.dtype[Any]) -> Any:
+    """Return the names of the fields of records, and of records in them; numpy goes by their places."""
+    fields: Any = dtype.fields or {}
+    return [(name, _names(fields[name][0].base)) for name in dtype.names or ()]
 
 
 def cast(values: npt.NDArray[Any], dtype: np.dtype[Any], casting: Casting, where: str) -> npt.NDArray[Any]:

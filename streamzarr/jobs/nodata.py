@@ -78,8 +78,8 @@ def _checked(given: Any, dtype: np.dtype[Any]) -> Any:
         )
     try:
         value = np.asarray(given)
-        if value.shape or value.dtype.kind not in "iufcb":
-            raise CastingError("expected one number")
+        if value.shape or value.dtype.kind not in ("b" if dtype.kind == "b" else "iufc"):
+            raise CastingError("expected one boolean" if dtype.kind == "b" else "expected one number")
         return cast(_whole(value), dtype, "same_kind", "nodata")[()]
     except (CastingError, ValueError, TypeError) as error:
         raise ConfigError(f"nodata: {given!r} is no {dtype}: {error}") from error

@@ -158,3 +158,6 @@ def test_numbers_do_not_become_text_or_objects(source, target):
 
 def test_records_need_the_same_fields():
     assert not can_cast(np.dtype([("a", "i4")]), np.dtype([("b", "i4")]), "same_kind")
+    inner, swapped = [("x", "i4"), ("y", "i4")], [("y", "i4"), ("x", "i4")]
+    assert can_cast(np.dtype([("a", inner)]), np.dtype([("a", inner)]), "same_kind")
+    assert not can_cast(np.dtype([("a", inner)]), np.dtype([("a", swapped)]), "same_kind")

@@ -59,7 +59,7 @@ def test_what_is_given_wins():
     assert parse_nodata(nodata_values(metadata("u1"), 255.0), metadata("u1")) == [255]
 
 
-@pytest.mark.parametrize("given", [-1, 1.5, NAN, "nothing", [1], 2**70])
+@pytest.mark.parametrize("given", [-1, 1.5, NAN, "nothing", [1], 2**70, True])
 def test_what_is_no_value_of_the_dtype_is_refused(given):
     with pytest.raises(ConfigError, match=r"nodata: .* is no uint8"):
         nodata_values(metadata("u1"), given)
