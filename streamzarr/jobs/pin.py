@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from streamzarr.errors import KeyNotFoundError, NodeNotFoundError, SourceChangedError
+from streamzarr.errors import ConfigError, KeyNotFoundError, NodeNotFoundError, SourceChangedError
 from streamzarr.jobs.wire import Stage
 from streamzarr.redact import redacted
 from streamzarr.stores import Store, open_store
 from streamzarr.zarr import Array, open_array
 from streamzarr.zarr.metadata.v2 import ZATTRS
+from streamzarr.zarr.nodes import overwrite
 from streamzarr.zarr.nodes.paths import key_below
 
 _DOCUMENTS = {3: ("zarr.json",), 2: (".zarray",), None: ("zarr.json", ".zarray")}
@@ -60,6 +61,37 @@ def source_etag(store: Store, zarr_format: int | None = None, path: str = "") ->
 def etag_of(array: Array) -> str:
     """Return the etag that an open array has now as a source."""
     return source_etag(array.store, array.zarr_format, array.path)
+
+
+def mark_of(store: Store, zarr_format: int, path: str = "") -> str:
+    """Return what is drawn at random when an array takes the place of another one; empty if it never did.
+
+    It survives edits of the array's attributes, but for those by other implementations, which remove it.
+
+    Raises
+    ------
+    streamzarr.errors.KeyNotFoundError
+        There is no array.
+    """
+    data = store.get(key_below(path, _DOCUMENTS[zarr_format][0]))
+    blanks = overwrite.mark_of(data).replace(b" ", b"0").replace(b"\t", b"1")
+    return f"{int(blanks, 2):016x}" if blanks else ""
+
+
+def check_target(store: Store, stage: Stage) -> None:
+    """Make sure that the array at the root of `store` did not take the place of a stage's target.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        It did: what the stage writes would destroy it.
+    """
+    mark = mark_of(store, stage.layout.zarr_format)
+    if mark and mark != stage.target_mark:
+        raise ConfigError(
+            f"the target {redacted(stage.target)} was replaced by another array since the job was submitted; "
+            "submit the job again, to another target or to overwrite"
+        )
 
 
 def open_pinned(url: str) -> tuple[Array, str]:

@@ -12,7 +12,7 @@ from streamzarr.errors import ConfigError, MessageError
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.compute import check_region
 from streamzarr.jobs.execute import layout_of
-from streamzarr.jobs.pin import etag_of
+from streamzarr.jobs.pin import etag_of, mark_of
 from streamzarr.jobs.plan import chunk_region, source_region
 from streamzarr.jobs.pyramid import create_pyramid, plan_pyramid
 from streamzarr.jobs.register import new_job_id
@@ -111,6 +111,7 @@ def _stage(
         target=target.url,
         layout=layout_of(target),
         source_etag=etag,
+        target_mark=mark_of(target.store, target.zarr_format, target.path),
         write_empty=overwrite,
         **how,
     )

@@ -74,6 +74,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """What stands for no data in the source of a downsampling, as Zarr v3 writes fill values."""
     source_etag: str = ""
     """Of the source's metadata when the job was submitted; tasks over another source fail."""
+    target_mark: str = ""
+    """Of the target's metadata as it was made (:func:`streamzarr.jobs.pin.mark_of`), if it took the place of
+    another one; whatever has taken its place since has another."""
     write_empty: bool = False
     """Store chunks of nothing but the fill value too, because the target took the place of another one: a
     late writer of that one must find something in its way."""

@@ -151,8 +151,9 @@ def marked(data: bytes) -> bytes:
 
 
 def mark_of(data: bytes) -> bytes:
-    """Return the blanks at the end of a document; see :func:`marked`."""
-    return data[len(data.rstrip()) :]
+    """Return the blanks at the end of a document, if they are those of :func:`marked`, else nothing."""
+    mark = data[len(data.rstrip(_BLANKS)) :]
+    return mark if len(mark) == _BLANKS_COUNT else b""
 
 
 def _hide(store: Store, old: OldNode, key: str) -> str:
