@@ -104,7 +104,9 @@ class Tracker:
             The topics could not be read to their end within `timeout` seconds.
         """
         results, events = self._topics.results, self._topics.jobs
-        end, heard = self._broker.describe(results).end[0], self._broker.describe(events).end[0]
+        # In this order: a replay tells the results first, so whoever has heard that the job is reopened has
+        # heard of which tasks.
+        heard, end = self._broker.describe(events).end[0], self._broker.describe(results).end[0]
         self.wait_for(
             lambda: self.failure is not None or (self._position >= end and self._heard >= heard), timeout
         )
