@@ -10,7 +10,7 @@ from itertools import islice
 from streamzarr.errors import SourceChangedError, StreamzarrError
 from streamzarr.flow import LagDemand, Stop
 from streamzarr.jobs.compact import compact
-from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit
+from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit, pending_tasks
 from streamzarr.jobs.ledger import TaskState
 from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.plan import Plan
@@ -63,6 +63,7 @@ class JobDriver:
         self._pending = pending
         self._max_lag = max_lag
         self._resent = 0
+        self._losses = tracker.losses
         self._settled_before = tracker.ledger.settled - sum(map(tracker.ledger.is_open, pending))
         self._stop = Stop()
         self._thread = threading.Thread(target=self._run, name=f"streamzarr-emit-{job}", daemon=True)
@@ -122,17 +123,26 @@ class JobDriver:
 
     def _drive(self, stage: int, producer: Producer, encoder: TaskEncoder, demand: LagDemand) -> bool:
         """Emit one stage and wait until it is settled; tell whether the next one may begin."""
-        span, counts = self._plan.span(stage), self._ledger.stages[stage]
+        span, counts, tracker = self._plan.span(stage), self._ledger.stages[stage], self._tracker
 
         def send(tasks: Iterator[int], count: Callable[[int], None]) -> None:
             emit(producer, self._topics, encoder, tasks, demand, self._stop, count)
-            self._tracker.wait_for(lambda: self._ended or counts.settled or counts.skipped > 0)
+            self._tracker.wait_for(
+                lambda: self._ended or counts.settled or counts.skipped > 0 or self._losses != tracker.losses
+            )
 
         if not counts.settled:
             self._reopen(producer)
             send(self._take(self._ledger.open_tasks(span), self._pending), self._count)
         while not (self._stop.requested or counts.settled):
             self._reopen(producer)
+            if self._losses != tracker.losses:
+                # What became of the open tasks is not known: they are sent again, as by a resumption.
+                self._losses = tracker.losses
+                pending = pending_tasks(self._broker, self._topics, self._job)
+                tracker.catch_up()
+                send(self._take(self._ledger.open_tasks(span), pending), self._count_again)
+                continue
             # A worker that had not yet heard of a resumption skips tasks: those are sent again.
             send(self._take(self._ledger.tasks_in(TaskState.SKIPPED, span), frozenset()), self._count_again)
         # A later stage reads what this one wrote: with a chunk missing it must not begin.
@@ -161,8 +171,10 @@ class JobDriver:
         self._resent += sent
 
     def _reopen(self, producer: Producer) -> None:
-        """Take back an end of the job, entered by a driver that did not know of these open tasks: workers
-        skip them while it stands, however often they are sent."""
+        """Take back an end of the job that a driver has entered who did not know of these open tasks.
+
+        While it stands workers skip them, however often they are sent.
+        """
         if self._tracker.ended is not None:
             producer.send(self._topics.jobs, [NewRecord(encode(Resumed(self._job)), key=self._job.encode())])
             producer.flush()

@@ -20,7 +20,7 @@ from streamzarr.jobs.register import append_event
 from streamzarr.jobs.report import JobReport, JobState, state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
-from streamzarr.jobs.wire import Cancelled, Resumed
+from streamzarr.jobs.wire import Cancelled, Ended, Resumed
 from streamzarr.options import Option, number
 from streamzarr.queue.base import Broker
 
@@ -78,6 +78,7 @@ class JobHandle:
             self._workers = self._broker.members(self._topics.group)
         with self._tracker.changed:
             ledger = self._ledger
+            known = self._lost_end
             state = self._state()
             now_ms = self._tracker.last_result if state != "running" else time.time_ns() // 1_000_000
             return JobReport(
@@ -86,17 +87,17 @@ class JobHandle:
                 state=state,
                 tasks=ledger.tasks,
                 emitted=self._driver.emitted if self._driver else 0,
-                written=ledger.written,
-                dead=ledger.dead,
+                written=known.written if known else ledger.written,
+                dead=known.dead if known else ledger.dead,
                 skipped=ledger.skipped,
-                retried=ledger.retried,
-                bytes=ledger.nbytes,
+                retried=known.retried if known else ledger.retried,
+                bytes=known.nbytes if known else ledger.nbytes,
                 seconds=max(0, now_ms - self._submitted.created) / 1000,
                 in_flight=self._driver.in_flight if self._driver else 0,
                 workers=self._workers,
                 created=self._submitted.created,
                 malformed=self._tracker.malformed,
-                unknown=ledger.tasks - ledger.settled if self._tracker.lost else 0,
+                unknown=ledger.tasks - ledger.settled if self._tracker.lost and not known else 0,
             )
 
     def wait(self, timeout: float | None = None, *, progress: bool | ProgressSink = False) -> JobReport:
@@ -198,11 +199,18 @@ class JobHandle:
         state = state_of(self._ledger, cancelled=self._tracker.cancelled)
         if self._source_changed:
             return "failed"  # also where every task was written
+        if state == "open" and self._lost_end is not None:
+            return "incomplete"
         if state in ("done", "cancelled") or self._driver is None:
             return state
         if self._driver.error is not None or self._tracker.failure is not None:
             return "failed"
         return "running" if self._driver.running else state
+
+    @property
+    def _lost_end(self) -> Ended | None:
+        """How the job ended, where the results that say the same were removed before they were read."""
+        return self._tracker.ended if self._tracker.lost and self._driver is None else None
 
     @property
     def _source_changed(self) -> bool:

@@ -30,19 +30,21 @@ def test_letters_replayed_just_before_the_end_is_entered_are_carried_out(bench, 
 
     monkeypatch.setattr(drive, "Ended", late)  # the submitter is stopped here
     params = {"values": "3,5", "fixed": bench.url("fixed")}
-    with bench.open() as broker:
-        with bench.submit("map", "a.zarr", "b.zarr", transform="fail_on", params=params) as job:
-            with bench.fleet(transforms=transforms):
-                assert reached.wait(60)
-            (bench.folder / "fixed").touch()
-            assert jobs.replay(broker, bench.topics, open_letters(broker, bench.topics)) == 2
-            events = broker.describe(bench.topics.jobs).end[0]
-            gate.set()
-            deadline = time.monotonic() + 60
-            while broker.describe(bench.topics.jobs).end[0] == events:
-                assert time.monotonic() < deadline
-            with bench.fleet(transforms=transforms):
-                report = job.wait(60)
+    with (
+        bench.open() as broker,
+        bench.submit("map", "a.zarr", "b.zarr", transform="fail_on", params=params) as job,
+    ):
+        with bench.fleet(transforms=transforms):
+            assert reached.wait(60)
+        (bench.folder / "fixed").touch()
+        assert jobs.replay(broker, bench.topics, open_letters(broker, bench.topics)) == 2
+        events = broker.describe(bench.topics.jobs).end[0]
+        gate.set()
+        deadline = time.monotonic() + 60
+        while broker.describe(bench.topics.jobs).end[0] == events:
+            assert time.monotonic() < deadline
+        with bench.fleet(transforms=transforms):
+            report = job.wait(60)
     assert (report.state, report.written, report.dead) == ("done", 20, 0)
     np.testing.assert_array_equal(sz.open_array(bench.url("b.zarr"))[:], data + 1)
 
