@@ -49,6 +49,7 @@ class JobHandle:
         self._broker = broker
         self._owns_broker = owns_broker
         self._control = threading.RLock()  # one cancel, resume or close at a time
+        self._closed = False
         self._workers = 0
         self._topics = topics
         self._submitted = entry.submitted
@@ -113,7 +114,7 @@ class JobHandle:
         Raises
         ------
         streamzarr.errors.ConfigError
-            `timeout` is no number of seconds, or somebody had the job forgotten.
+            `timeout` is no number of seconds, the handle is closed, or somebody had the job forgotten.
         streamzarr.errors.SourceChangedError
             Every task is written, but the source has changed meanwhile: what was written may be of both.
         streamzarr.errors.StreamzarrError
@@ -144,6 +145,7 @@ class JobHandle:
         A job that is done stays done.
         """
         with self._control:
+            self._check_open()
             self._halt()
             append_event(self._broker, self._topics, Cancelled(self.id))
             self._tracker.catch_up()
@@ -160,6 +162,7 @@ class JobHandle:
             The source is not the one any more that the job was submitted for: submit the job again.
         """
         with self._control:
+            self._check_open()
             self._halt()
             self._tracker.catch_up()
             if self._ledger.written < self._ledger.tasks:
@@ -177,13 +180,17 @@ class JobHandle:
 
     def catch_up(self) -> None:
         """Return when all results that are on the topic now are taken into account."""
+        self._check_open()
         self._tracker.catch_up()
 
     def close(self) -> None:
-        """Stop emitting and following; the job itself stays as it is. Idempotent."""
+        """Stop emitting and following; the job itself stays as it is, whoever waits is told. Idempotent."""
         with self._control:
             self._halt()
             self._tracker.close()
+            with self._tracker.changed:
+                self._closed = True
+                self._tracker.changed.notify_all()
             if self._owns_broker:
                 self._broker.close()
 
@@ -221,7 +228,7 @@ class JobHandle:
         return ended is not None and ended.state == "failed"
 
     def _is_over(self) -> bool:
-        if self._tracker.failure is not None or self._tracker.forgotten:
+        if self._tracker.failure is not None or self._tracker.forgotten or self._closed:
             return True
         if self._driver is None:
             # Somebody else drives the job: over when there is nothing left to wait for.
@@ -245,7 +252,11 @@ class JobHandle:
         """Have the job's end entered into the register, where its driver is gone."""
         with self._control:
             tracker, patience = self._tracker, GRACE_SECONDS if left is None else min(left, GRACE_SECONDS)
-            if self._driver is None and not tracker.wait_for(lambda: tracker.done, patience):
+            if (
+                self._driver is None
+                and not self._closed
+                and not tracker.wait_for(lambda: tracker.done, patience)
+            ):
                 driver = self._drive(frozenset())
                 tracker.wait_for(lambda: not driver.running, left)
                 self._raise_failure()
@@ -257,3 +268,9 @@ class JobHandle:
             raise ConfigError(f"job {self.id} was forgotten: {self._topics.jobs} knows it no more")
         if self._driver is not None and self._driver.error is not None:
             raise self._driver.error
+        if self._state() == "open":
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigError(f"this handle of job {self.id} is closed: open_job or resume give another one")
