@@ -10,14 +10,14 @@ from itertools import islice
 from streamzarr.errors import SourceChangedError, StreamzarrError
 from streamzarr.flow import LagDemand, Stop
 from streamzarr.jobs.compact import compact
-from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit
+from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit, pending_tasks
 from streamzarr.jobs.ledger import TaskState
 from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.report import state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
-from streamzarr.jobs.wire import Ended, encode
+from streamzarr.jobs.wire import Ended, Resumed, encode
 from streamzarr.queue.base import Broker, NewRecord, Producer
 from streamzarr.stores import open_store
 
@@ -63,6 +63,7 @@ class JobDriver:
         self._pending = pending
         self._max_lag = max_lag
         self._resent = 0
+        self._losses = tracker.losses
         self._settled_before = tracker.ledger.settled - sum(map(tracker.ledger.is_open, pending))
         self._stop = Stop()
         self._thread = threading.Thread(target=self._run, name=f"streamzarr-emit-{job}", daemon=True)
@@ -91,9 +92,8 @@ class JobDriver:
     def _run(self) -> None:
         try:
             with self._broker.producer() as producer:
-                self._drive_all(producer)
+                self._drive_to_end(producer)
                 if not self._stop.requested:
-                    self._end(producer)
                     self._tidy()
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the job, whatever it is
             self.error = error
@@ -103,6 +103,13 @@ class JobDriver:
                 self._tracker.changed.notify_all()
         if self.error is None and not self._stop.requested:
             self._compact()
+
+    def _drive_to_end(self, producer: Producer) -> None:
+        """Drive until the end is entered; anew where dead letters were replayed before it was."""
+        while True:
+            self._drive_all(producer)
+            if self._stop.requested or self._end(producer):
+                return
 
     def _drive_all(self, producer: Producer) -> None:
         encoder = TaskEncoder(self._job, self._plan, self._broker.describe(self._topics.tasks).partitions)
@@ -116,15 +123,26 @@ class JobDriver:
 
     def _drive(self, stage: int, producer: Producer, encoder: TaskEncoder, demand: LagDemand) -> bool:
         """Emit one stage and wait until it is settled; tell whether the next one may begin."""
-        span, counts = self._plan.span(stage), self._ledger.stages[stage]
+        span, counts, tracker = self._plan.span(stage), self._ledger.stages[stage], self._tracker
 
         def send(tasks: Iterator[int], count: Callable[[int], None]) -> None:
             emit(producer, self._topics, encoder, tasks, demand, self._stop, count)
-            self._tracker.wait_for(lambda: self._ended or counts.settled or counts.skipped > 0)
+            self._tracker.wait_for(
+                lambda: self._ended or counts.settled or counts.skipped > 0 or self._losses != tracker.losses
+            )
 
         if not counts.settled:
+            self._reopen(producer)
             send(self._take(self._ledger.open_tasks(span), self._pending), self._count)
         while not (self._stop.requested or counts.settled):
+            self._reopen(producer)
+            if self._losses != tracker.losses:
+                # What became of the open tasks is not known: they are sent again, as by a resumption.
+                self._losses = tracker.losses
+                pending = pending_tasks(self._broker, self._topics, self._job)
+                tracker.catch_up()
+                send(self._take(self._ledger.open_tasks(span), pending), self._count_again)
+                continue
             # A worker that had not yet heard of a resumption skips tasks: those are sent again.
             send(self._take(self._ledger.tasks_in(TaskState.SKIPPED, span), frozenset()), self._count_again)
         # A later stage reads what this one wrote: with a chunk missing it must not begin.
@@ -152,13 +170,26 @@ class JobDriver:
         self.emitted += sent
         self._resent += sent
 
-    def _end(self, producer: Producer) -> None:
-        """Enter into the register that the job is over, so that no worker takes up its tasks again."""
+    def _reopen(self, producer: Producer) -> None:
+        """Take back an end of the job that a driver has entered who did not know of these open tasks.
+
+        While it stands workers skip them, however often they are sent.
+        """
+        if self._tracker.ended is not None:
+            producer.send(self._topics.jobs, [NewRecord(encode(Resumed(self._job)), key=self._job.encode())])
+            producer.flush()
+            self._tracker.catch_up()
+
+    def _end(self, producer: Producer) -> bool:
+        """Enter into the register that the job is over, so that no worker takes up its tasks again.
+
+        False: dead letters were replayed just before it was entered, so it is not over.
+        """
         ledger = self._ledger
         with self._tracker.changed:
             state = state_of(ledger)
             if state not in ("done", "incomplete"):
-                return  # dead letters are replayed already
+                return True  # dead letters are replayed already
             totals = (ledger.written, ledger.dead, ledger.retried, ledger.nbytes)
             newest = self._tracker.last_result
         changed = self._source_change() if state == "done" else None
@@ -167,6 +198,10 @@ class JobDriver:
         producer.flush()
         if changed is not None:
             raise changed
+        if state == "done":
+            return True
+        self._tracker.catch_up()
+        return state_of(ledger) == state
 
     def _source_change(self) -> SourceChangedError | None:
         """Return what has changed behind the last task: each task looks at its source after reading."""

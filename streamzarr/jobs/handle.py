@@ -21,7 +21,7 @@ from streamzarr.jobs.register import append_event
 from streamzarr.jobs.report import JobReport, JobState, state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
-from streamzarr.jobs.wire import Cancelled, Resumed
+from streamzarr.jobs.wire import Cancelled, Ended, Resumed
 from streamzarr.options import Option, number
 from streamzarr.queue.base import Broker
 
@@ -50,6 +50,7 @@ class JobHandle:
         self._broker = broker
         self._owns_broker = owns_broker
         self._control = threading.RLock()  # one cancel, resume or close at a time
+        self._closed = False
         self._workers = 0
         self._topics = topics
         self._submitted = entry.submitted
@@ -79,6 +80,7 @@ class JobHandle:
             self._workers = self._broker.members(self._topics.group)
         with self._tracker.changed:
             ledger = self._ledger
+            known = self._lost_end
             state = self._state()
             now_ms = self._tracker.last_result if state != "running" else time.time_ns() // 1_000_000
             return JobReport(
@@ -87,17 +89,17 @@ class JobHandle:
                 state=state,
                 tasks=ledger.tasks,
                 emitted=self._driver.emitted if self._driver else 0,
-                written=ledger.written,
-                dead=ledger.dead,
+                written=known.written if known else ledger.written,
+                dead=known.dead if known else ledger.dead,
                 skipped=ledger.skipped,
-                retried=ledger.retried,
-                bytes=ledger.nbytes,
+                retried=known.retried if known else ledger.retried,
+                bytes=known.nbytes if known else ledger.nbytes,
                 seconds=max(0, now_ms - self._submitted.created) / 1000,
                 in_flight=self._driver.in_flight if self._driver else 0,
                 workers=self._workers,
                 created=self._submitted.created,
                 malformed=self._tracker.malformed,
-                unknown=ledger.tasks - ledger.settled if self._tracker.lost else 0,
+                unknown=ledger.tasks - ledger.settled if self._tracker.lost and not known else 0,
             )
 
     def wait(self, timeout: float | None = None, *, progress: bool | ProgressSink = False) -> JobReport:
@@ -113,7 +115,7 @@ class JobHandle:
         Raises
         ------
         streamzarr.errors.ConfigError
-            `timeout` is no number of seconds, or somebody had the job forgotten.
+            `timeout` is no number of seconds, the handle is closed, or somebody had the job forgotten.
         streamzarr.errors.SourceChangedError
             Every task is written, but the source has changed meanwhile: what was written may be of both.
         streamzarr.errors.StreamzarrError
@@ -144,6 +146,7 @@ class JobHandle:
         A job that is done stays done.
         """
         with self._control:
+            self._check_open()
             self._halt()
             append_event(self._broker, self._topics, Cancelled(self.id))
             self._tracker.catch_up()
@@ -162,6 +165,7 @@ class JobHandle:
             A later job has taken the target over.
         """
         with self._control:
+            self._check_open()
             self._halt()
             self._tracker.catch_up()
             if self._ledger.written < self._ledger.tasks:
@@ -180,13 +184,17 @@ class JobHandle:
 
     def catch_up(self) -> None:
         """Return when all results that are on the topic now are taken into account."""
+        self._check_open()
         self._tracker.catch_up()
 
     def close(self) -> None:
-        """Stop emitting and following; the job itself stays as it is. Idempotent."""
+        """Stop emitting and following; the job itself stays as it is, whoever waits is told. Idempotent."""
         with self._control:
             self._halt()
             self._tracker.close()
+            with self._tracker.changed:
+                self._closed = True
+                self._tracker.changed.notify_all()
             if self._owns_broker:
                 self._broker.close()
 
@@ -202,11 +210,18 @@ class JobHandle:
         state = state_of(self._ledger, cancelled=self._tracker.cancelled)
         if self._source_changed:
             return "failed"  # also where every task was written
+        if state == "open" and self._lost_end is not None:
+            return "incomplete"
         if state in ("done", "cancelled") or self._driver is None:
             return state
         if self._driver.error is not None or self._tracker.failure is not None:
             return "failed"
         return "running" if self._driver.running else state
+
+    @property
+    def _lost_end(self) -> Ended | None:
+        """How the job ended, where the results that say the same were removed before they were read."""
+        return self._tracker.ended if self._tracker.lost and self._driver is None else None
 
     @property
     def _source_changed(self) -> bool:
@@ -217,7 +232,7 @@ class JobHandle:
         return ended is not None and ended.state == "failed"
 
     def _is_over(self) -> bool:
-        if self._tracker.failure is not None or self._tracker.forgotten:
+        if self._tracker.failure is not None or self._tracker.forgotten or self._closed:
             return True
         if self._driver is None:
             # Somebody else drives the job: over when there is nothing left to wait for.
@@ -241,7 +256,11 @@ class JobHandle:
         """Have the job's end entered into the register, where its driver is gone."""
         with self._control:
             tracker, patience = self._tracker, GRACE_SECONDS if left is None else min(left, GRACE_SECONDS)
-            if self._driver is None and not tracker.wait_for(lambda: tracker.done, patience):
+            if (
+                self._driver is None
+                and not self._closed
+                and not tracker.wait_for(lambda: tracker.done, patience)
+            ):
                 driver = self._drive(frozenset())
                 tracker.wait_for(lambda: not driver.running, left)
                 self._raise_failure()
@@ -253,3 +272,9 @@ class JobHandle:
             raise ConfigError(f"job {self.id} was forgotten: {self._topics.jobs} knows it no more")
         if self._driver is not None and self._driver.error is not None:
             raise self._driver.error
+        if self._state() == "open":
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigError(f"this handle of job {self.id} is closed: open_job or resume give another one")

@@ -48,24 +48,32 @@ def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, 
             )
     queue = DeadLetterQueue(broker, topics.dead)
     chosen = reconcile(broker, topics, chosen)
-    _reopen_jobs(broker, topics, chosen)
+    known = _known_jobs(broker, topics, chosen)
     rest = iter(chosen)
     while batch := list(islice(rest, RESULTS_A_RECORD)):
         _reopen(broker, topics, batch)
+        # Behind the results: who hears that a job goes on, and reads those, knows which tasks are open.
+        if jobs := sorted(known & _jobs_of(batch)):
+            append_event(broker, topics, *map(Resumed, jobs))
         queue.replay(batch)
     return len(chosen)
 
 
-def _reopen_jobs(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> None:
-    """Have workers carry out the tasks of these jobs although they have ended."""
-    entries = read_register(broker, topics)
+def _jobs_of(letters: Iterable[tuple[LetterId, DeadLetter]]) -> set[str]:
     tasks = {task_of(letter.headers) for _, letter in letters}
-    jobs = {task[0] for task in tasks if task is not None and task[0] in entries}
-    for job in jobs:
+    return {task[0] for task in tasks if task is not None}
+
+
+def _known_jobs(
+    broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]
+) -> set[str]:
+    """Return those jobs of the letters that are known, and make sure that none is cancelled."""
+    entries = read_register(broker, topics)
+    known = _jobs_of(letters) & entries.keys()
+    for job in known:
         if entries[job].cancelled:
             raise ConfigError(f"job {job} was cancelled: resume it, then replay its dead letters")
-    if jobs:
-        append_event(broker, topics, *map(Resumed, sorted(jobs)))
+    return known
 
 
 def _reopen(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> None:

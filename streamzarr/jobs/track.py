@@ -50,6 +50,8 @@ class Tracker:
         """Time of the newest result, milliseconds since the epoch."""
         self.lost = False
         """Whether results were removed from the topic that this job may have had."""
+        self.losses = 0
+        """How often that was found."""
         self.cancelled = entry.cancelled
         """Whether the newest event of the job is a cancellation."""
         self.ended = entry.ended
@@ -104,7 +106,9 @@ class Tracker:
             The topics could not be read to their end within `timeout` seconds.
         """
         results, events = self._topics.results, self._topics.jobs
-        end, heard = self._broker.describe(results).end[0], self._broker.describe(events).end[0]
+        # In this order: a replay tells the results first, so whoever has heard that the job is reopened has
+        # heard of which tasks.
+        heard, end = self._broker.describe(events).end[0], self._broker.describe(results).end[0]
         self.wait_for(
             lambda: self.failure is not None or (self._position >= end and self._heard >= heard), timeout
         )
@@ -133,15 +137,17 @@ class Tracker:
                 self._closed.wait(RETRY_SECONDS)
 
     def _pass_over_what_was_removed(self) -> bool:
-        """Go on at the beginning of a topic that was trimmed beyond our position; tell whether one was."""
+        """Go on at the beginning of a topic that our position is no longer in; tell whether one is so."""
         results, events = self._topics.results, self._topics.jobs
-        begin, first = self._broker.describe(results).begin[0], self._broker.describe(events).begin[0]
-        if begin <= self._position and first <= self._heard:
+        position = self._broker.describe(results).reading_from({0: self._position})[0]
+        first = self._broker.describe(events).begin[0]
+        if position == self._position and first <= self._heard:
             return False
         with self.changed:
-            if begin > self._position:
-                self._position = begin
+            if position != self._position:  # also where the topic was made anew, and ends before it
+                self._position = position
                 self.lost = not self.done
+                self.losses += 1
             # A compaction removes events only behind a snapshot, which says the same.
             self._heard = max(self._heard, first)
             self.changed.notify_all()

@@ -27,6 +27,9 @@ Params: TypeAlias = dict[str, Any]
 JobId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Attempts: TypeAlias = Annotated[int, Meta(ge=1, le=2**31)]
+ChunkBytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**34)]
+"""As :data:`Attempts` bounded so that no sum of a job's tasks leaves the range of a count."""
 Axes: TypeAlias = Annotated[tuple[Count, ...], Meta(max_length=DEFAULT_LIMITS.max_ndim)]
 PositiveAxes: TypeAlias = Annotated[tuple[Positive, ...], Meta(max_length=DEFAULT_LIMITS.max_ndim)]
 
@@ -97,8 +100,8 @@ class Written(msgspec.Struct, frozen=True, array_like=True):
     """A task whose chunk is durable in the target."""
 
     task: int
-    attempts: int
-    nbytes: int
+    attempts: Attempts
+    nbytes: ChunkBytes
     """Decoded bytes of the target chunk."""
 
 
@@ -106,7 +109,7 @@ class Dead(msgspec.Struct, frozen=True, array_like=True):
     """A task that is now a dead letter."""
 
     task: int
-    attempts: int
+    attempts: Attempts
     error: str
 
 

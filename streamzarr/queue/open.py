@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from streamzarr.errors import ConfigError
 from streamzarr.queue.base import Broker
@@ -36,6 +36,12 @@ def open_broker(url: str) -> Broker:
     ...     broker.topics()
     ['tasks']
     """
+    try:
+        urlsplit(url)
+    except ValueError:  # its text may quote the password
+        raise ConfigError(
+            f"broker {redacted(url)!r} is no URL, expected sqlite:///path or kafka://host:port"
+        ) from None
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme == "sqlite":
         from streamzarr.queue.embedded.broker import EmbeddedBroker

@@ -72,11 +72,18 @@ def test_bad_results_under_a_jobs_key_are_counted_and_passed_over(embedded):
             None,
             b'{"job":"\xff","worker":""}',
             b'{"job":"j","worker":"w","written":[[-5,1,1],[9,1,1]]}',
+            b'{"job":"j","worker":"w","written":[[1,-10,1]]}',
+            b'{"job":"j","worker":"w","written":[[1,1,-100]]}',
+            b'{"job":"j","worker":"w","written":[[1,1,%d]]}' % 2**62,
+            b'{"job":"j","worker":"w","dead":[[1,%d,"E"]]}' % 10**30,
         ]
         send(embedded, embedded.topics.results, *(NewRecord(value, key=job.id.encode()) for value in bad))
         with embedded.fleet():
             report = job.wait(60)
-    assert (report.state, report.written, report.malformed) == ("done", 8, 3)
+    assert (report.state, report.written, report.malformed) == ("done", 8, 7)
+    with embedded.open() as broker:  # totals that are no counts would be an end that nobody can read
+        (entry,) = jobs.read_register(broker, embedded.topics).values()
+    assert entry.done
 
 
 def test_a_huge_message_is_a_dead_letter_that_is_cut(bench):

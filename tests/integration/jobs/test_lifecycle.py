@@ -8,6 +8,7 @@ import pytest
 
 import streamzarr as sz
 from streamzarr import jobs
+from streamzarr.errors import ConfigError
 from streamzarr.jobs.emit import pending_tasks
 from streamzarr.queue.deadletter import DeadLetterQueue
 
@@ -150,3 +151,16 @@ def test_a_full_disk_is_retried_then_a_dead_letter(embedded):
         assert letter.attempts == 2
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_closed_handle_says_so_at_once(embedded):
+    sz.create_array(embedded.url("a.zarr"), data=np.arange(80), chunks=(10,))
+    with embedded.submit("copy", "a.zarr", "b.zarr") as job:
+        embedded.until_emitted(8)
+    with embedded.open() as broker:
+        events = broker.describe(embedded.topics.jobs).end
+        for use in (job.wait, job.cancel, job.resume, job.catch_up):
+            with pytest.raises(ConfigError, match="is closed"):
+                use()
+        assert broker.describe(embedded.topics.jobs).end == events, "and changes nothing"
+    assert job.progress().state == "open"

@@ -182,3 +182,12 @@ def test_a_full_disk_is_an_error_and_space_heals_it(tmp_path):
                 assert [record.value for record in reader.poll(10, 1.0)] == [b"fits"]
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.parametrize(
+    "url", ["kafka://[::1?sasl.password=secret", "kafka://u:secret@h\uff1a1:9092", "sqlite://[x"]
+)
+def test_what_is_no_url_is_refused_in_one_sentence_without_its_password(url):
+    with pytest.raises(ConfigError, match="is no URL") as refused:
+        open_broker(url)
+    assert "secret" not in str(refused.value)
