@@ -151,10 +151,14 @@ def _select(
     """Return the open letters with these numbers (none given: all) and of this job; `see` lists them."""
     from streamzarr.jobs.letters import open_letters
 
+    if job == "":
+        raise click.UsageError("--job is '', expected an id or its beginning")
     wanted = (job or "").upper().encode()
     entries = open_letters(
         broker, topics, lambda letter: job is None or _header(letter, "streamzarr.job").startswith(wanted)
     )
+    if job is not None and len(jobs := _jobs_of(entries)) > 1:
+        raise ConfigError(f"dead letters of {len(jobs)} jobs with id {job!r}: {', '.join(jobs[-3:])}")
     if not numbers:
         return entries
     chosen = [entry for entry in entries if entry[0][1] in numbers]
@@ -212,14 +216,17 @@ def _header(letter: DeadLetter, name: str) -> bytes:
 
 def _tell(done: str, count: int, entries: list[Entry], as_json: bool) -> list[str]:
     """Say what was done to how many letters; return the jobs that they are of."""
-    jobs = sorted(
-        {_header(letter, "streamzarr.job").decode("utf-8", "replace") for _, letter in entries} - {""}
-    )
+    jobs = _jobs_of(entries)
     if as_json:
         print_json({done: count, "jobs": jobs})
     else:
         print_line(f"{done} {counted(count, 'dead letter')}")
     return jobs
+
+
+def _jobs_of(entries: list[Entry]) -> list[str]:
+    jobs = {_header(letter, "streamzarr.job").decode("utf-8", "replace") for _, letter in entries}
+    return sorted(jobs - {""})
 
 
 def _first_line(text: str) -> str:

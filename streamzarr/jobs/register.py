@@ -219,6 +219,8 @@ def find_job(broker: Broker, topics: JobTopics, job: str) -> JobEntry:
 
 def the_match(jobs: Iterable[str], beginning: str, where: str) -> str:
     """Return the one id that begins so; ``ConfigError`` says which there are, and where."""
+    if not beginning:
+        raise ConfigError("job is '', expected an id or its beginning")
     jobs = list(jobs)
     matches = [id_ for id_ in jobs if id_.startswith(beginning.upper())]
     if len(matches) == 1:

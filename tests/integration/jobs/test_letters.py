@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import streamzarr as sz
 from streamzarr import jobs
+from streamzarr.cli.main import cli
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.letters import open_letters
 from streamzarr.jobs.wire import task_of
@@ -87,3 +89,22 @@ def test_letters_of_a_cancelled_job_are_not_replayed(embedded, transforms):
         with pytest.raises(ConfigError, match="was cancelled: resume it"):
             jobs.replay(broker, embedded.topics, open_letters(broker, embedded.topics))
         assert len(open_letters(broker, embedded.topics)) == 1
+
+
+@pytest.mark.parametrize("beginning", ["", "0"])
+def test_an_id_that_names_no_one_job_drops_and_forgets_nothing(embedded, beginning):
+    source(embedded)
+    with embedded.fleet():
+        ids = [embedded.run("map", "a.zarr", f"{n}.zarr", transform="nope").job for n in range(2)]
+    where = ["--broker", embedded.broker, "--prefix", embedded.prefix]
+    with embedded.open() as broker:
+        for command in ("drop", "replay"):
+            result = CliRunner().invoke(cli, ["dlq", command, "--job", beginning, *where])
+            assert (result.exit_code, "id" in result.stderr) == (2, True)
+        assert len(open_letters(broker, embedded.topics)) == 40
+        jobs.forget(ids[0], broker=broker, prefix=embedded.prefix)
+        if not beginning:  # one job begins so: the only one there is
+            with pytest.raises(ConfigError, match="job is ''"):
+                jobs.forget(beginning, broker=broker, prefix=embedded.prefix)
+        result = CliRunner().invoke(cli, ["dlq", "drop", "--job", ids[1][:20].lower(), *where])
+        assert result.stdout == "dropped 20 dead letters\n"
