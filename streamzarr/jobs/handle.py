@@ -50,6 +50,7 @@ class JobHandle:
         self._broker = broker
         self._owns_broker = owns_broker
         self._control = threading.RLock()  # one cancel, resume or close at a time
+        self._closed = False
         self._workers = 0
         self._topics = topics
         self._submitted = entry.submitted
@@ -113,7 +114,8 @@ class JobHandle:
         Raises
         ------
         streamzarr.errors.ConfigError
-            `timeout` is no number of seconds, or somebody had the job forgotten.
+            `timeout` is no number of seconds, somebody had the job forgotten, or the handle is closed and the
+            job was not over by then.
         streamzarr.errors.SourceChangedError
             Every task is written, but the source has changed meanwhile: what was written may be of both.
         streamzarr.errors.StreamzarrError
@@ -128,6 +130,9 @@ class JobHandle:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 step = 0.25 if left is None else min(0.25, left)
                 over = self._tracker.wait_for(self._is_over, step if show or left is not None else 1.0)
+                with self._tracker.changed:
+                    if self._state() == "open":
+                        self._check_open()
                 if show or over or left == 0.0:
                     report = self.progress()
                     if show:
@@ -144,6 +149,7 @@ class JobHandle:
         A job that is done stays done.
         """
         with self._control:
+            self._check_open()
             self._halt()
             append_event(self._broker, self._topics, Cancelled(self.id))
             self._tracker.catch_up()
@@ -162,6 +168,7 @@ class JobHandle:
             A later job has taken the target over.
         """
         with self._control:
+            self._check_open()
             self._halt()
             self._tracker.catch_up()
             if self._ledger.written < self._ledger.tasks:
@@ -185,6 +192,7 @@ class JobHandle:
     def close(self) -> None:
         """Stop emitting and following; the job itself stays as it is. Idempotent."""
         with self._control:
+            self._closed = True
             self._halt()
             self._tracker.close()
             if self._owns_broker:
@@ -232,6 +240,14 @@ class JobHandle:
         )
         driver.start()
         return driver
+
+    def _check_open(self) -> None:
+        """Refuse what needs the threads of a handle that follows its job no more."""
+        if self._closed:
+            raise ConfigError(
+                f"job {self.id}: this handle is closed; open another with streamzarr.jobs.open_job, "
+                "or streamzarr.jobs.resume to go on with the job"
+            )
 
     def _halt(self) -> None:
         if self._driver is not None:

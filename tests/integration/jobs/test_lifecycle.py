@@ -8,6 +8,7 @@ import pytest
 
 import streamzarr as sz
 from streamzarr import jobs
+from streamzarr.errors import ConfigError
 from streamzarr.jobs.emit import pending_tasks
 from streamzarr.queue.deadletter import DeadLetterQueue
 
@@ -41,6 +42,16 @@ def test_a_cancelled_job_stops_and_a_resumed_one_finishes(bench):
             report = job.resume().wait(60)
     assert report.state == "done"
     np.testing.assert_array_equal(sz.open_array(bench.url("b.zarr"))[...], data)
+
+
+@pytest.mark.parametrize("call", ["wait", "cancel", "resume"])
+def test_a_handle_that_is_closed_says_so_at_once(embedded, call):
+    source(embedded)
+    with embedded.submit("copy", "a.zarr", "b.zarr") as job:
+        embedded.until_emitted(200)
+    with pytest.raises(ConfigError, match="this handle is closed; open another"):
+        getattr(job, call)()
+    assert job.progress().written == 0
 
 
 def test_a_submitter_stops_when_somebody_else_cancels(bench):
