@@ -133,7 +133,7 @@ def cancel(id: str, broker: str, prefix: str, as_json: bool) -> None:  # noqa: A
     "--older-than",
     type=Duration(),
     help="All jobs that are over and were submitted longer ago than so; with --finished those of them that "
-    "are done.",
+    "are done. Seconds, or a number with min, h or d behind it.",
 )
 @broker_option
 @prefix_option

@@ -28,7 +28,7 @@ from streamzarr.cli.options import (
     prefix_option,
 )
 from streamzarr.cli.output import counted, duration, print_json, print_line, size
-from streamzarr.errors import StreamzarrError
+from streamzarr.errors import ConfigError, SourceChangedError, StreamzarrError
 from streamzarr.hints import hint
 from streamzarr.redact import redacted
 
@@ -43,7 +43,9 @@ _JOB_OPTIONS: Sequence[Callable[[Command], Command]] = (
     click.argument("target"),
     broker_option,
     prefix_option,
-    click.option("--chunks", type=Integers(), help="Shape of the target's chunks; the source's without it."),
+    click.option(
+        "--chunks", type=Integers(), help="One length for all axes, or one for each; the source's without it."
+    ),
     click.option("--dtype", type=DType(), help="dtype of the target; the source's without it."),
     click.option(
         "--casting",
@@ -217,6 +219,8 @@ def follow(handle: JobHandle, *, broker: str, prefix: str, as_json: bool) -> Non
             raise Failure(
                 f"job {handle.id} stays where it is; go on with {resume}", EXIT_INTERRUPTED
             ) from None
+        except (ConfigError, SourceChangedError):
+            raise  # resume refuses such a job
         except StreamzarrError as error:
             raise Failure(f"{sentence_of(error)}; go on with {resume}") from error
     if as_json:

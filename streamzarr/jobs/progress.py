@@ -63,7 +63,8 @@ def describe(report: JobReport, chunks_per_second: float, bytes_per_second: floa
         f"retried {report.retried}  dead {report.dead}"
     )
     if report.workers == 0 and report.state in ("running", "open"):
-        line += f"  (no worker has joined the group: start one with {worker})"
+        known = ", and --transforms with the module of its transform" if report.kind == "map" else ""
+        line += f"  (no worker has joined the group: start one with {worker}{known})"
     return line
 
 

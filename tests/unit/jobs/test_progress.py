@@ -1,10 +1,11 @@
 """The progress line: where nobody can read it the job goes on without."""
 
+import dataclasses
 import io
 
 import pytest
 
-from streamzarr.jobs.progress import progress_sink
+from streamzarr.jobs.progress import describe, progress_sink
 from streamzarr.jobs.report import JobReport
 
 REPORT = JobReport("01J", "copy", "done", 5, 5, 5, 0, 0, 0, 40, 1.0, 0, 1, 0)
@@ -22,6 +23,14 @@ def test_lines_are_written_to_standard_error(monkeypatch):
     with progress_sink(True, "streamzarr worker") as show:
         show(REPORT)
     assert "5/5 chunks" in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("copy", "`worker`)"), ("map", "`worker`, and --transforms with")]
+)
+def test_the_worker_that_is_asked_for_knows_the_transform(kind, says):
+    waiting = dataclasses.replace(REPORT, kind=kind, state="running", written=0, workers=0)
+    assert says in describe(waiting, 0.0, 0.0, "`worker`")
 
 
 @pytest.mark.parametrize("closed", [True, False])
