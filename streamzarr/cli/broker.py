@@ -83,9 +83,7 @@ def _lags(broker: Broker, group: str | None) -> list[tuple[str, str, int, int, i
     """Return group, topic, partition, committed position, end and lag of every partition a group reads."""
     known = set(broker.topics())
     rows = []
-    for info in broker.groups():
-        if group is not None and info.name != group:
-            continue
+    for info in broker.groups(group):
         for topic in sorted({where.topic for where in info.committed} & known):
             there = broker.describe(topic)
             committed = {where.partition: at for where, at in info.committed.items() if where.topic == topic}

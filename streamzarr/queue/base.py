@@ -281,8 +281,8 @@ class Broker(ABC):
         """Delete records below the given offset, by partition."""
 
     @abstractmethod
-    def groups(self) -> list[GroupInfo]:
-        """All consumer groups, sorted by name."""
+    def groups(self, name: str | None = None) -> list[GroupInfo]:
+        """All consumer groups, sorted by name; or only the one of that name, at the price of one."""
 
     @abstractmethod
     def members(self, group: str) -> int:

@@ -174,14 +174,14 @@ class FakeBroker(Broker):
             log[number] = [record for record in log[number] if record.offset >= offset]
             self._begin[partition] = max(offset, self._begin.get(partition, 0))
 
-    def groups(self) -> list[GroupInfo]:
-        """Return all groups that have committed."""
-        names = sorted({group for group, _ in self._committed})
+    def groups(self, name: str | None = None) -> list[GroupInfo]:
+        """Return all groups that have committed, or the one of that name."""
+        names = sorted({group for group, _ in self._committed if name in (None, group)})
         return [
             GroupInfo(
-                name, 0, {tp: offset for (group, tp), offset in self._committed.items() if group == name}
+                each, 0, {tp: offset for (group, tp), offset in self._committed.items() if group == each}
             )
-            for name in names
+            for each in names
         ]
 
     def members(self, group: str) -> int:

@@ -165,8 +165,9 @@ class BrokerSuite(WritingCases, ReadingCases):
         with broker.consumer([single], group) as consumer:
             self.take(consumer, 3)
             consumer.commit({partition: 3})
-            [info] = [info for info in broker.groups() if info.name == group]
+            [info] = broker.groups(group)
             assert (info.members, dict(info.committed)) == (1, {partition: 3})
+            assert broker.groups(f"{group}-that-nobody-joined") == []
             assert broker.members(group) == 1
         self.until(
             lambda: [info.members for info in broker.groups() if info.name == group] == [0],

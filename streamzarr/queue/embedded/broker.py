@@ -174,11 +174,12 @@ class EmbeddedBroker(Broker):
 
     # ------------------------------------------------------------ groups
 
-    def groups(self) -> list[GroupInfo]:  # noqa: D102
+    def groups(self, name: str | None = None) -> list[GroupInfo]:  # noqa: D102
         with self._database.read() as db:
             found = []
-            for id_, name in db.execute("SELECT id, name FROM groups ORDER BY name").fetchall():
-                found.append(GroupInfo(name, self._alive(db, id_), groups_.committed(db, name)))
+            for id_, each in db.execute("SELECT id, name FROM groups ORDER BY name").fetchall():
+                if name in (None, each):
+                    found.append(GroupInfo(each, self._alive(db, id_), groups_.committed(db, each)))
             return found
 
     def members(self, group: str) -> int:  # noqa: D102

@@ -114,11 +114,11 @@ class KafkaBroker(Broker):
 
     # ------------------------------------------------------------ groups
 
-    def groups(self) -> list[GroupInfo]:  # noqa: D102
-        names = self._admin.groups()
+    def groups(self, name: str | None = None) -> list[GroupInfo]:  # noqa: D102
+        names = [each for each in self._admin.groups() if name in (None, each)]
         members = self._admin.members(names)
         partitions = self._admin.all_partitions()
-        return [GroupInfo(name, members[name], self._admin.committed(name, partitions)) for name in names]
+        return [GroupInfo(each, members[each], self._admin.committed(each, partitions)) for each in names]
 
     def members(self, group: str) -> int:  # noqa: D102
         return self._admin.members([group])[group]
