@@ -130,9 +130,6 @@ class JobHandle:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 step = 0.25 if left is None else min(0.25, left)
                 over = self._tracker.wait_for(self._is_over, step if show or left is not None else 1.0)
-                with self._tracker.changed:
-                    if self._state() == "open":
-                        self._check_open()
                 if show or over or left == 0.0:
                     report = self.progress()
                     if show:
@@ -193,7 +190,6 @@ class JobHandle:
     def close(self) -> None:
         """Stop emitting and following; the job itself stays as it is, whoever waits is told. Idempotent."""
         with self._control:
-            self._closed = True
             self._halt()
             self._tracker.close()
             with self._tracker.changed:
@@ -252,14 +248,6 @@ class JobHandle:
         driver.start()
         return driver
 
-    def _check_open(self) -> None:
-        """Refuse what needs the threads of a handle that follows its job no more."""
-        if self._closed:
-            raise ConfigError(
-                f"job {self.id}: this handle is closed; open another with streamzarr.jobs.open_job, "
-                "or streamzarr.jobs.resume to go on with the job"
-            )
-
     def _halt(self) -> None:
         if self._driver is not None:
             self._driver.stop()
@@ -289,4 +277,6 @@ class JobHandle:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ConfigError(f"this handle of job {self.id} is closed: open_job or resume give another one")
+            raise ConfigError(
+                f"this handle of job {self.id} is closed; streamzarr.jobs.open_job or resume gives another one"
+            )

@@ -44,16 +44,6 @@ def test_a_cancelled_job_stops_and_a_resumed_one_finishes(bench):
     np.testing.assert_array_equal(sz.open_array(bench.url("b.zarr"))[...], data)
 
 
-@pytest.mark.parametrize("call", ["wait", "cancel", "resume"])
-def test_a_handle_that_is_closed_says_so_at_once(embedded, call):
-    source(embedded)
-    with embedded.submit("copy", "a.zarr", "b.zarr") as job:
-        embedded.until_emitted(200)
-    with pytest.raises(ConfigError, match="this handle is closed; open another"):
-        getattr(job, call)()
-    assert job.progress().written == 0
-
-
 def test_a_submitter_stops_when_somebody_else_cancels(bench):
     source(bench)
     with bench.fleet(), bench.submit("copy", "a.zarr", "b.zarr", compressors="gzip", max_lag=20) as job:
