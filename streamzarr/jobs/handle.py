@@ -278,5 +278,5 @@ class JobHandle:
     def _check_open(self) -> None:
         if self._closed:
             raise ConfigError(
-                f"this handle of job {self.id} is closed; streamzarr.jobs.open_job or resume gives another one"
+                f"this handle of job {self.id} is closed; streamzarr.jobs.resume or open_job gives another"
             )
