@@ -9,18 +9,24 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from numbers import Real
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from streamzarr.errors import ConfigError
 
 T = TypeVar("T", bound=type)
 _KEY = "streamzarr.option"
+BYTES = "BYTES"
+"""Metavariable of options that are sizes: they may be written with a unit."""
+_BYTES: Final = re.compile(r"(\d+(?:\.\d+)?) *([kKMGT]i?)?B?")
+_UNITS: Final = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY_UNITS: Final = {"k": 2**10, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,29 @@ def takes_options(*owners: type) -> Callable[[T], T]:
     return complete
 
 
+def parse_bytes(size: int | str) -> int:
+    """Return a number of bytes written as ``"256MB"`` (10⁶) or ``"256MiB"`` (2²⁰).
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        Not a number with one of the units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
+
+    Examples
+    --------
+    >>> parse_bytes("256MB"), parse_bytes("1.5 GiB"), parse_bytes(4096)
+    (256000000, 1610612736, 4096)
+    """
+    if isinstance(size, int):
+        return size
+    match = _BYTES.fullmatch(size.strip())
+    if match is None:
+        raise ConfigError(f"{size!r} is not a number of bytes, expected such as '256MB' or '1.5GiB'")
+    number, unit = match[1], match[2] or ""
+    factor = _BINARY_UNITS[unit[0]] if unit.endswith("i") else _UNITS[unit]
+    return int(float(number) * factor)
+
+
 @cache
 def _hints(owner: type) -> dict[str, Any]:
     return get_type_hints(owner)
@@ -168,6 +197,8 @@ def _check(name: str, value: Any, known: Option, kind: Any) -> Any:
         if value is None:
             return None
         kind = next(each for each in get_args(kind) if each is not NoneType)
+    if known.metavar == BYTES and isinstance(value, str):
+        value = parse_bytes(value)
     if kind is int:
         return integer(name, value, known.minimum)
     if kind is float:

@@ -13,7 +13,7 @@ import click
 
 from streamzarr.errors import ConfigError, QueueError
 from streamzarr.hints import DEFAULT_BROKER, DEFAULT_PREFIX
-from streamzarr.options import Option, number
+from streamzarr.options import BYTES, Option, integer, number, parse_bytes
 from streamzarr.redact import redacted
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ def option_of(field: Field[Any], known: Option, kind: Any) -> click.Option:
     whole = int in (kind, *get_args(kind))
     least = known.minimum if known.above is None else known.above
     bounds: dict[str, Any] = {"min": least if least is None or not whole else int(least)}
+    number_type = click.IntRange(**bounds) if whole else Number(known)
     return click.Option(
         [f"--{field.name.replace('_', '-')}"],
-        type=click.IntRange(**bounds) if whole else Number(known),
+        type=Size() if known.metavar == BYTES else number_type,
         default=field.default,
         show_default=field.default is not None,
         envvar=f"STREAMZARR_{field.name.upper()}",
@@ -88,6 +89,20 @@ class Number(click.ParamType[float]):
             self.fail(str(error), param, ctx)
         except ValueError:
             self.fail(f"got {value!r}, expected a number", param, ctx)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, with or without a unit: ``1000000``, ``512MB``, ``1.5GiB``."""
+
+    name = "BYTES"
+
+    def convert(  # noqa: D102
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        try:
+            return integer("it", parse_bytes(value), minimum=1)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Integers(click.ParamType[tuple[int, ...]]):

@@ -71,7 +71,7 @@ _JOB_OPTIONS: Sequence[Callable[[Command], Command]] = (
         type=click.Choice(["fill", "error"]),
         default="fill",
         show_default=True,
-        help="A source chunk that is not stored: holds the fill value, or fails its task.",
+        help="A source chunk, or shard, that is not stored: holds the fill value, or fails its task.",
     ),
     click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
     max_lag_option,

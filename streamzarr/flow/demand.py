@@ -7,15 +7,15 @@ The arithmetic is GenStage's (``gen_stage/lib/gen_stage/utils.ex``), as pure fun
 
 from __future__ import annotations
 
-import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.clock import MONOTONIC, Bell, Clock
+from streamzarr.options import parse_bytes
 
 # -- arithmetic ------------------------------------------------------------------------------------------
 
@@ -138,34 +138,6 @@ def release(balance: Balance, count: int, nbytes: int, bounds: Bounds) -> Balanc
             f"but {balance.in_flight} of {balance.in_flight_bytes} bytes are in flight"
         )
     return Balance(refill(balance.credit, in_flight, bounds), in_flight, in_flight_bytes)
-
-
-_BYTES: Final = re.compile(r"(\d+(?:\.\d+)?) *([kKMGT]i?)?B?")
-_UNITS: Final = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BINARY_UNITS: Final = {"k": 2**10, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-def parse_bytes(size: int | str) -> int:
-    """Return a number of bytes written as ``"256MB"`` (10⁶) or ``"256MiB"`` (2²⁰).
-
-    Raises
-    ------
-    streamzarr.errors.ConfigError
-        Not a number with one of the units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
-
-    Examples
-    --------
-    >>> parse_bytes("256MB"), parse_bytes("1.5 GiB"), parse_bytes(4096)
-    (256000000, 1610612736, 4096)
-    """
-    if isinstance(size, int):
-        return size
-    match = _BYTES.fullmatch(size.strip())
-    if match is None:
-        raise ConfigError(f"{size!r} is not a number of bytes, expected such as '256MB' or '1.5GiB'")
-    number, unit = match[1], match[2] or ""
-    factor = _BINARY_UNITS[unit[0]] if unit.endswith("i") else _UNITS[unit]
-    return int(float(number) * factor)
 
 
 # -- credits ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamzarr.hints import DEFAULT_PREFIX
-from streamzarr.options import check_options, option
+from streamzarr.options import BYTES, check_options, option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class WorkerOptions:
         "Bytes of chunks that each process holds at once; a task that needs more runs alone.",
         1 << 30,
         minimum=1,
-        metavar="BYTES",
+        metavar=BYTES,
     )
     attempts: int = option(
         "Attempts at a task that fails for a reason that may pass; then it is a dead letter.", 5, minimum=1

@@ -82,8 +82,8 @@ def submit(
         By which of numpy's rules values become the target's dtype. A value that does not fit there makes its
         task a dead letter; with ``unsafe`` it is what numpy makes of it.
     missing
-        What a source chunk that is not stored means: ``fill``, the fill value, as Zarr has it; or ``error``:
-        its tasks go to the dead letters.
+        What a source chunk (or shard, where it has shards) that is not stored means: ``fill``, the fill
+        value, as Zarr has it; or ``error``: its tasks go to the dead letters.
     overwrite
         Replace a target that is there; earlier jobs that still write to it are cancelled.
     prefix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamzarr.options import check_options, option
+from streamzarr.options import BYTES, check_options, option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class SupervisionOptions:
         "which counts as a death caused by what it was doing. No bound without it.",
         None,
         minimum=1,
-        metavar="BYTES",
+        metavar=BYTES,
     )
     drain: float = option(
         "Time to finish what is in flight after SIGTERM or Ctrl-C.", 30.0, minimum=0, metavar="SECONDS"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.demand import parse_bytes
 from streamzarr.flow.lane import Lane
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Operator, Stage, staged
+from streamzarr.options import parse_bytes
 
 
 def batch(

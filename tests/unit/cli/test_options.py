@@ -5,8 +5,9 @@ import math
 import click
 import pytest
 
-from streamzarr.cli.options import Assignment, Compressor, DType, Duration, Integers, NoData
+from streamzarr.cli.options import Assignment, Compressor, DType, Duration, Integers, NoData, Size
 from streamzarr.cli.output import duration, printable, size
+from streamzarr.supervisor.options import SupervisionOptions
 
 
 @pytest.mark.parametrize(("text", "value"), [("2", (2,)), ("256,256", (256, 256)), ("1, 2", (1, 2))])
@@ -129,3 +130,20 @@ def test_a_duration_is_read_in_the_units_people_write(text, seconds):
 def test_what_is_no_duration(text):
     with pytest.raises(click.BadParameter, match="expected a number with s, min, h or d"):
         Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "nbytes"), [("1000000", 1_000_000), ("512MB", 512_000_000), ("1.5 GiB", 3 << 29), (4096, 4096)]
+)
+def test_a_size_is_read_in_the_units_people_write(text, nbytes):
+    assert Size().convert(text, None, None) == nbytes
+
+
+@pytest.mark.parametrize("text", ["", "1X", "-1", "0", "1e6", "NaN", "1 GB or so"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(click.BadParameter, match="expected"):
+        Size().convert(text, None, None)
+
+
+def test_sizes_have_units_in_python_too():
+    assert SupervisionOptions(max_memory="2GiB").max_memory == 2 << 30

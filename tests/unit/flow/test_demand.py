@@ -5,7 +5,8 @@ import pytest
 from streamzarr.errors import ConfigError
 from streamzarr.flow import Demand
 from streamzarr.flow.clock import Bell
-from streamzarr.flow.demand import Balance, Bounds, admit, parse_bytes, refill, release, split
+from streamzarr.flow.demand import Balance, Bounds, admit, refill, release, split
+from streamzarr.options import parse_bytes
 from streamzarr.testing.clock import FakeClock
 
 
