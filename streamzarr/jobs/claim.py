@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, NodeExistsError
+from streamzarr.jobs import pin
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.places import writes_to
-from streamzarr.jobs.register import append_event, read_register
+from streamzarr.jobs.register import JobEntry, append_event, read_register
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Cancelled, Submitted, decode_event
 from streamzarr.queue.base import Broker
 from streamzarr.queue.scan import scan
 from streamzarr.redact import redacted
-from streamzarr.stores import Store
+from streamzarr.stores import Store, open_store
 from streamzarr.zarr.nodes.documents import check_absent
 from streamzarr.zarr.nodes.overwrite import find_old
 from streamzarr.zarr.nodes.paths import VISIBLE, name_of, parent_of
@@ -55,16 +56,22 @@ def claim(request: Request, broker: Broker, topics: JobTopics) -> None:
     streamzarr.errors.NodeExistsError
         Such a job is there, and the target was to be replaced only as the unfinished work of none.
     """
-    there = [
-        job for job in read_register(broker, topics).values() if writes_to(job.submitted, request.target)
-    ]
+    there = _writers(request, broker, topics)
     if there and not request.options.overwrite:
         raise NodeExistsError(
             f"job {there[-1].submitted.job} writes to {redacted(request.target)}; resume it, or overwrite"
         )
-    for job in there:
-        if not (job.cancelled or job.done):
-            append_event(broker, topics, Cancelled(job.submitted.job))
+    _end(there, broker, topics)
+
+
+def claim_vacant(request: Request, broker: Broker, topics: JobTopics) -> bool:
+    """End the earlier jobs on a target that was just made where nothing was; tell whether there were any.
+
+    Somebody has removed what they wrote, by other means. Their tasks may still be queued, or under way.
+    """
+    there = _writers(request, broker, topics)
+    _end(there, broker, topics)
+    return bool(there)
 
 
 def check_still_its(broker: Broker, topics: JobTopics, submitted: Submitted) -> None:
@@ -96,9 +103,11 @@ def check_made(
     Raises
     ------
     streamzarr.errors.NodeExistsError
-        The target says something else than this job's, which is cancelled.
+        The target is another one than this job's, which is cancelled.
     """
-    with suppress(KeyNotFoundError):
+    with suppress(KeyNotFoundError, ConfigError):
+        for stage in submitted.stages:
+            pin.check_target(open_store(stage.target), stage)
         # What replaces a node ends in blanks of its own.
         if all(store.get(key).rstrip() == data.rstrip() for key, data in documents.items()):
             return
@@ -133,6 +142,18 @@ def settle_rivals(
             raise NodeExistsError(
                 f"job {event.job}, which writes to {redacted(request.target)}, was submitted meanwhile"
             )
+
+
+def _writers(request: Request, broker: Broker, topics: JobTopics) -> list[JobEntry]:
+    """Return the jobs whose target is that of the request, or lies in it, or holds it."""
+    jobs = read_register(broker, topics).values()
+    return [job for job in jobs if writes_to(job.submitted, request.target)]
+
+
+def _end(jobs: Iterable[JobEntry], broker: Broker, topics: JobTopics) -> None:
+    for job in jobs:
+        if not (job.cancelled or job.done):
+            append_event(broker, topics, Cancelled(job.submitted.job))
 
 
 def _check_alone(store: Store, keys: Iterable[str]) -> None:

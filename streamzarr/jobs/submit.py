@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
+from msgspec import structs
+
 from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.check import check_request
-from streamzarr.jobs.claim import check_made, check_target, claim, settle_rivals
+from streamzarr.jobs.claim import check_made, check_target, claim, claim_vacant, settle_rivals
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
 from streamzarr.jobs.pin import open_pinned
 from streamzarr.jobs.places import check_places
@@ -160,6 +162,8 @@ def submit(
         if replaces:
             claim(request, opened, topics)
         stages = make_stages(request, origin, etag, store, overwrite=replaces)
+        if not replaces and claim_vacant(request, opened, topics):
+            stages = [structs.replace(stage, write_empty=True) for stage in stages]
         submitted = registration(request, stages, opened.describe(topics.results).end[0])
         append_event(opened, topics, submitted)
         check_made(store, documents, opened, topics, submitted)

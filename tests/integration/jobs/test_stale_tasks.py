@@ -1,5 +1,6 @@
 """Tasks of a job that come after the job which took its target."""
 
+import shutil
 import threading
 import time
 
@@ -76,3 +77,18 @@ def test_attributes_of_a_target_may_be_edited_while_its_job_goes_on(embedded):
     done = sz.open_array(embedded.url("b.zarr"))
     np.testing.assert_array_equal(done[:], data)
     assert dict(done.attrs) == {"by": "us", "units": "m"}
+
+
+def test_a_target_that_was_removed_by_hand_is_the_next_jobs_alone(embedded):
+    sz.create_array(embedded.url("a.zarr"), data=np.arange(1, 65, dtype="i4"), chunks=16)
+    sz.create_array(embedded.url("other.zarr"), data=np.zeros(64, "i4"), chunks=16)
+    with embedded.submit("copy", "a.zarr", "b.zarr") as job:
+        embedded.until_emitted(4)
+    shutil.rmtree(embedded.url("b.zarr"))
+    with embedded.submit("copy", "other.zarr", "b.zarr") as later, embedded.fleet(1):
+        assert later.wait(60).state == "done"
+    np.testing.assert_array_equal(sz.open_array(embedded.url("b.zarr"))[:], 0)
+    with embedded.watch(job.id) as first:
+        assert first.progress().state == "cancelled"
+    with pytest.raises(sz.errors.ConfigError, match="has taken over"):
+        embedded.resume(job.id)
