@@ -236,9 +236,9 @@ class TaskExecutor:
         # Now that the target is pinned: if it was another job's already, this one had been cancelled before.
         if not self._is_wanted(job):
             raise _UnwantedError
-        check_target(store, stage)
         if layout_of(target) != stage.layout:
             raise ConfigError(f"target {stage.target} has another layout than when job {job} was submitted")
+        check_target(store, stage)
         self._check_shapes(stage, source)
         return OpenStage(stage, source, target, source_etag, etag, self._limits)
 

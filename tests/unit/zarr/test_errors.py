@@ -16,10 +16,16 @@ from streamzarr.testing.faults import Fault, FaultyStore
 
 OTHER_LAYERS = {
     *(
+        "AccessDeniedError",
         "CastingError",
+        "DamagedError",
+        "DamagedRecordError",
         "FencedError",
         "MessageError",
+        "OffsetOutOfRangeError",
         "QueueError",
+        "QueueReplacedError",
+        "SourceChangedError",
         "TopicNotFoundError",
         "TransformError",
         "WorkerError",
