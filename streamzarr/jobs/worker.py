@@ -187,12 +187,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
             on_turn=turn,
         ).pipe(
             ops.map_messages(decode, stage="decode"),
-            ops.dispatch(
-                carry_out,
-                workers=options.threads,
-                stage="execute",
-                retry=retry,
-            ),
+            ops.dispatch(carry_out, workers=options.threads, stage="execute", retry=retry),
             ops.batch(max(1, options.max_demand // 2), timeout=SETTLE_SECONDS),
             ops.settle(settler, contact=broker.contact),
         )

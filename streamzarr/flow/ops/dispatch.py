@@ -24,13 +24,11 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import ConfigError, StreamzarrError, describe
 from streamzarr.flow.lane import Lane
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.ops.schedule import Job, Schedule
+from streamzarr.flow.ops.schedule import Schedule
 from streamzarr.flow.stage import Belongs, Operator, Stage, staged
 from streamzarr.queue.retry import RetryPolicy, is_transient
 
 _log = logging.getLogger(__name__)
-
-Hook = Callable[[Message], None]
 
 
 def dispatch(
@@ -40,9 +38,6 @@ def dispatch(
     stage: str = "dispatch",
     retry: RetryPolicy | None = None,
     is_transient: Callable[[BaseException], bool] = is_transient,
-    on_start: Hook | None = None,
-    on_end: Hook | None = None,
-    alone: Callable[[Message], bool] | None = None,
 ) -> Operator:
     """Replace the data of each message by ``fn(data)``, computed in `workers` threads.
 
@@ -63,12 +58,6 @@ def dispatch(
         nor the partition is held up, just the commit of its offset. ``None``: never.
     is_transient
         Tells which errors are; the others fail the message at the first attempt.
-    on_start, on_end
-        Called in the worker thread right before and right after each attempt, the latter also when `fn`
-        raises. If one raises itself, the chain breaks.
-    alone
-        Such a message runs only while no other one of this operator does: for those that are suspected of
-        killing the process. Called once per message, on the chain's thread.
 
     Raises
     ------
@@ -93,8 +82,8 @@ def dispatch(
     """
     if workers < 1:
         raise ConfigError(f"ops.dispatch(workers={workers}): expected at least 1")
-    work = _Work(fn, stage, retry, is_transient, on_start, on_end)
-    return staged(lambda lane, observer: _Dispatch(lane, observer, work, workers, alone))
+    work = _Work(fn, stage, retry, is_transient)
+    return staged(lambda lane, observer: _Dispatch(lane, observer, work, workers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +94,14 @@ class _Work:
     stage: str
     retry: RetryPolicy | None
     is_transient: Callable[[BaseException], bool]
-    on_start: Hook | None
-    on_end: Hook | None
 
     def attempt(self, message: Message) -> tuple[Message, float | None]:
         """Return the message as it is now, and the seconds until it shall be tried again, if it shall."""
         attempts = message.attempts + 1
-        if self.on_start is not None:
-            self.on_start(message)
         try:
             return message.with_data(self.fn(message.data), attempts), None
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class (design §7 rule 6)
             return self._judge(message.with_data(message.data, attempts), error)
-        finally:
-            if self.on_end is not None:
-                self.on_end(message)
 
     def _judge(self, message: Message, error: BaseException) -> tuple[Message, float | None]:
         delay = None
@@ -140,20 +122,13 @@ class _Dispatch(Stage):
     workers to the chain; the rest is the chain's.
 
     Waking: at least one idle worker always knows the queue as it is. Whoever changes the queue wakes one,
-    who either takes a job, and wakes the next if more are queued, or waits until the earliest one is due. A
+    who either takes a message, and wakes the next if more are queued, or waits until the earliest is due. A
     worker that has finished looks at the queue by itself.
     """
 
-    def __init__(
-        self,
-        lane: Lane,
-        observer: ObserverBase[Batch],
-        work: _Work,
-        workers: int,
-        alone: Callable[[Message], bool] | None,
-    ) -> None:
+    def __init__(self, lane: Lane, observer: ObserverBase[Batch], work: _Work, workers: int) -> None:
         super().__init__(lane, observer)
-        self._work, self._alone = work, alone
+        self._work = work
         self._changed = threading.Condition()
         self._schedule = Schedule()
         self._done: deque[Message] = deque()  # appended to by workers, popped by the chain
@@ -169,18 +144,15 @@ class _Dispatch(Stage):
     # -- on the chain's thread ---------------------------------------------------------------------------
 
     def receive(self, messages: tuple[Message, ...]) -> None:
-        jobs = [Job(message, self._runs_alone(message)) for message in messages if message.failure is None]
-        if jobs:
-            self.working += len(jobs)
+        ready = [message for message in messages if message.failure is None]
+        if ready:
+            self.working += len(ready)
             with self._changed:
-                for job in jobs:
-                    self._schedule.add(job)
+                for message in ready:
+                    self._schedule.add(message)
                 self._changed.notify()
-        if len(jobs) < len(messages):
+        if len(ready) < len(messages):
             self.emit([message for message in messages if message.failure is not None])
-
-    def _runs_alone(self, message: Message) -> bool:
-        return self._alone is not None and self._alone(message)
 
     def turn(self) -> None:
         if self._broken is not None:
@@ -193,7 +165,6 @@ class _Dispatch(Stage):
     def withdraw(self, belongs: Belongs) -> list[Message]:
         with self._changed:
             withdrawn = self._schedule.withdraw(belongs)
-            self._changed.notify()  # what waited behind a message that runs alone may start now
         self.working -= len(withdrawn)
         return withdrawn
 
@@ -214,22 +185,24 @@ class _Dispatch(Stage):
 
     def _serve(self) -> None:
         try:
-            job = self._next()
-            while job is not None:
-                message, delay = self._work.attempt(job.message)
+            message = self._next()
+            while message is not None:
+                message, delay = self._work.attempt(message)
                 if delay is None:
                     self._done.append(message)
                     self.lane.bell.ring()
-                    job = self._next(ended=True)
+                    message = self._next(ended=True)
                 else:
-                    job = self._next(ended=True, again=Job(message, job.alone), delay=delay)
+                    message = self._next(ended=True, again=message, delay=delay)
         except BaseException as error:  # noqa: BLE001 - raised on the chain's thread, by turn()
             self._broken = error
             self.lane.bell.ring()
             self._next(ended=True)
 
-    def _next(self, *, ended: bool = False, again: Job | None = None, delay: float = 0.0) -> Job | None:
-        """Give back the job that has ended, or shall be done again, and wait for one; ``None``: no more."""
+    def _next(
+        self, *, ended: bool = False, again: Message | None = None, delay: float = 0.0
+    ) -> Message | None:
+        """Give back a message that ended, or shall be tried again, and wait for one; ``None``: no more."""
         now = self.lane.clock.now()
         with self._changed:
             if again is not None:
@@ -239,11 +212,11 @@ class _Dispatch(Stage):
             if self._closing:
                 self._changed.notify_all()  # close() waits for the last one
             while not self._closing and self._broken is None:
-                job = self._schedule.start(now)
-                if job is not None:
+                message = self._schedule.start(now)
+                if message is not None:
                     if self._schedule.queued:
                         self._changed.notify()  # somebody else has to watch the queue and its times now
-                    return job
+                    return message
                 due = self._schedule.next_due()
                 self._changed.wait(None if due is None else max(0.0, due - now))
                 now = self.lane.clock.now()

@@ -24,11 +24,10 @@ behaviours = st.sampled_from(["ok", "ok", "ok", "bad", "flaky", "down", "slow", 
     workers=st.integers(1, 4),
     size=st.none() | st.integers(1, 30),
     sink_faults=st.integers(0, 3),
-    alone_every=st.none() | st.integers(1, 7),
     stop_after=st.none() | st.integers(0, 60),
 )
 def test_every_message_is_settled_exactly_once_within_demand(
-    items, max_demand, min_share, source_batch, workers, size, sink_faults, alone_every, stop_after
+    items, max_demand, min_share, source_batch, workers, size, sink_faults, stop_after
 ):
     demand = Demand(max_demand, int(max_demand * min_share), max_bytes=200)
     stop, lock = Stop(), threading.Lock()
@@ -63,12 +62,7 @@ def test_every_message_is_settled_exactly_once_within_demand(
     operators = [
         ops.map(parse),
         ops.drop_if(lambda item: item[1] == "drop"),
-        ops.dispatch(
-            work,
-            workers=workers,
-            retry=QUICK,
-            alone=None if alone_every is None else lambda m: m.data[0] % alone_every == 0,
-        ),
+        ops.dispatch(work, workers=workers, retry=QUICK),
         ops.settle(sink, retry=RetryPolicy(attempts=9, base=0.001)),
     ]
     if size is not None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamzarr.flow import Message
-from streamzarr.flow.ops.schedule import Job, Schedule
+from streamzarr.flow.ops.schedule import Schedule
 
 
 class ScheduleMachine(RuleBasedStateMachine):
@@ -21,28 +21,25 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.later = {}  # number -> due
         self.over = set()
 
-    @rule(alone=st.booleans())
-    def add(self, alone):
-        self.schedule.add(Job(Message(data=self.count), alone))
+    @rule()
+    def add(self):
+        self.schedule.add(Message(data=self.count))
         self.fresh.append(self.count)
         self.count += 1
 
     @precondition(lambda self: len(self.running) < self.WORKERS)
     @rule()
     def start(self):
-        job = self.schedule.start(self.now)
-        if job is None:
-            waiting_for_alone = self.running and (self.fresh or self.due())
-            assert waiting_for_alone or not (self.fresh or self.due()), "an idle worker was refused work"
+        message = self.schedule.start(self.now)
+        if message is None:
+            assert not [*self.fresh, *self.due()], "an idle worker was refused work"
             return
-        number = job.message.data
+        number = message.data
         if number in self.later:
             assert self.later.pop(number) <= self.now, "started before it was due"
         else:
             assert number == self.fresh.pop(0), "out of order"
-        assert not any(other.alone for other in self.running), "beside one that runs alone"
-        assert not (job.alone and self.running), "did not run alone"
-        self.running.append(job)
+        self.running.append(message)
 
     def due(self):
         return [number for number, due in self.later.items() if due <= self.now]
@@ -50,16 +47,16 @@ class ScheduleMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def finish(self, data):
-        job = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
+        message = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         self.schedule.finish()
-        self.over.add(job.message.data)
+        self.over.add(message.data)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), delay=st.floats(0, 10))
     def fail(self, data, delay):
-        job = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
-        self.later[job.message.data] = self.now + delay
-        self.schedule.retry(job, self.now + delay)
+        message = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
+        self.later[message.data] = self.now + delay
+        self.schedule.retry(message, self.now + delay)
 
     @rule(seconds=st.floats(0.1, 5))
     def pass_time(self, seconds):
@@ -93,9 +90,9 @@ class ScheduleMachine(RuleBasedStateMachine):
         for _ in range(2 * self.count + 1):
             for _ in range(len(self.running)):
                 self.schedule.finish()
-                self.over.add(self.running.pop().message.data)
-            while (job := self.schedule.start(self.now)) is not None:
-                self.running.append(job)
+                self.over.add(self.running.pop().data)
+            while (message := self.schedule.start(self.now)) is not None:
+                self.running.append(message)
         assert self.over == set(range(self.count))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from streamzarr.errors import ConfigError, StoreError, StreamzarrError
 from streamzarr.flow import Demand, Message, Stop, from_iterable, ops, run
-from streamzarr.flow.ops.schedule import Job, Schedule
+from streamzarr.flow.ops.schedule import Schedule
 from streamzarr.queue.retry import RetryPolicy
 
 FAST = RetryPolicy(attempts=4, base=0.01, jitter=0.0)
@@ -139,66 +139,21 @@ def test_backing_off_blocks_neither_the_thread_nor_the_other_messages():
     assert order == [*range(20), 0]
 
 
-def test_hooks_surround_each_attempt():
-    events, lock = [], threading.Lock()
-
-    def note(what):
-        def hook(message):
-            with lock:
-                events.append((what, message.data, threading.get_ident()))
-
-        return hook
+def test_a_judge_that_raises_breaks_the_chain():
+    def bad(error):
+        raise RuntimeError("no idea")
 
     def fn(n):
-        if n == 1:
-            raise ValueError
-        if n == 2 and sum(event[:2] == ("start", 2) for event in events) < 2:
-            raise StoreError("503")
-
-    go([1, 2], ops.dispatch(fn, workers=2, retry=FAST, on_start=note("start"), on_end=note("end")))
-    for n, times in ((1, 1), (2, 2)):
-        mine = [(what, thread) for what, data, thread in events if data == n]
-        assert [what for what, _ in mine] == ["start", "end"] * times
-        assert all(thread != threading.get_ident() for _, thread in mine)
-
-
-@pytest.mark.parametrize("hook", ["on_start", "on_end"])
-def test_a_hook_that_raises_breaks_the_chain(hook):
-    def bad(message):
-        raise RuntimeError("register is full")
+        raise StoreError("503")
 
     demand = Demand(4)
     chain = from_iterable(range(10), demand).pipe(
-        ops.dispatch(lambda n: n, stage="hook", **{hook: bad}), ops.settle()
+        ops.dispatch(fn, stage="judge", retry=FAST, is_transient=bad), ops.settle()
     )
-    with pytest.raises(
-        StreamzarrError, match="hook: a worker thread ended with RuntimeError: register is full"
-    ):
+    with pytest.raises(StreamzarrError, match="judge: a worker thread ended with RuntimeError: no idea"):
         run(chain)
     assert demand.in_flight == 0
-    assert not alive("hook")
-
-
-def test_alone_runs_while_nothing_else_does():
-    running, overlaps, lock = set(), [], threading.Lock()
-
-    def fn(n):
-        with lock:
-            running.add(n)
-            if any(other % 10 == 0 for other in running) and len(running) > 1:
-                overlaps.append(set(running))
-        threading.Event().wait(0.001)
-        with lock:
-            running.remove(n)
-
-    report, _ = go(range(100), ops.dispatch(fn, workers=4, alone=lambda m: m.data % 10 == 0))
-    assert report.ok == 100
-    assert overlaps == []
-
-
-def test_alone_that_raises_breaks_the_chain():
-    with pytest.raises(ZeroDivisionError):
-        go([1], ops.dispatch(lambda n: n, alone=lambda m: 1 / 0))
+    assert not alive("judge")
 
 
 def test_zero_workers_are_refused():
@@ -289,57 +244,39 @@ def test_a_drain_hands_back_what_waits_in_a_batch_before_the_dispatch():
 # -- the schedule by itself ------------------------------------------------------------------------------
 
 
-def job(n, alone=False):
-    return Job(Message(data=n), alone)
-
-
 def started(schedule, now=0.0):
     found = schedule.start(now)
-    return None if found is None else found.message.data
+    return None if found is None else found.data
 
 
 def test_schedule_starts_in_order():
     schedule = Schedule()
     for n in range(3):
-        schedule.add(job(n))
+        schedule.add(Message(data=n))
     assert [started(schedule) for _ in range(4)] == [0, 1, 2, None]
     assert (schedule.running, schedule.queued) == (3, 0)
 
 
 def test_schedule_puts_what_is_due_again_before_the_ready():
     schedule = Schedule()
-    first, second = job(1), job(2)
+    first, second = Message(data=1), Message(data=2)
     schedule.add(first)
     schedule.add(second)
     schedule.start(0.0), schedule.start(0.0)
     schedule.retry(first, due=5.0)
     schedule.retry(second, due=4.0)
-    schedule.add(job(3))
+    schedule.add(Message(data=3))
     assert schedule.next_due() == 4.0
     assert [started(schedule, 5.0) for _ in range(4)] == [2, 1, 3, None]
 
 
-def test_schedule_lets_nothing_past_a_job_that_runs_alone():
-    schedule = Schedule()
-    for each in (job(1), job(2, alone=True), job(3)):
-        schedule.add(each)
-    assert started(schedule) == 1
-    assert started(schedule) is None
-    schedule.finish()
-    assert started(schedule) == 2
-    assert started(schedule) is None
-    schedule.finish()
-    assert started(schedule) == 3
-
-
 def test_schedule_gives_up_what_is_not_running():
     schedule = Schedule()
-    jobs = [job(n) for n in range(6)]
-    for each in jobs:
-        schedule.add(each)
+    for n in range(6):
+        schedule.add(Message(data=n))
     a, b = schedule.start(0.0), schedule.start(0.0)
     schedule.retry(a, due=9.0)
     withdrawn = schedule.withdraw(lambda message: message.data % 2 == 0)
     assert [message.data for message in withdrawn] == [0, 2, 4]
     assert (schedule.queued, schedule.running, schedule.next_due()) == (2, 1, None)
-    assert b.message.data == 1
+    assert b.data == 1
