@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, NodeExistsError
-from streamzarr.jobs import pin
 from streamzarr.jobs.check import Request
+from streamzarr.jobs.pin import check_mark
 from streamzarr.jobs.places import writes_to
 from streamzarr.jobs.register import JobEntry, append_event, read_register
 from streamzarr.jobs.topics import JobTopics
@@ -21,8 +21,8 @@ from streamzarr.zarr.nodes.overwrite import find_old
 from streamzarr.zarr.nodes.paths import VISIBLE, name_of, parent_of
 
 
-def check_target(store: Store, documents: Mapping[str, bytes], *, overwrite: bool) -> bool:
-    """Tell whether the target is to be replaced: on demand, or because a submitter left it unfinished.
+def is_to_be_replaced(store: Store, documents: Mapping[str, bytes], *, overwrite: bool) -> bool:
+    """Tell whether what is at the target is replaced: on demand, or because a submitter left it unfinished.
 
     Parameters
     ----------
@@ -48,30 +48,32 @@ def check_target(store: Store, documents: Mapping[str, bytes], *, overwrite: boo
     return False
 
 
-def claim(request: Request, broker: Broker, topics: JobTopics) -> None:
-    """End the earlier jobs on a target that is to be replaced, so that their tasks do not touch the new one.
+def writers(request: Request, broker: Broker, topics: JobTopics) -> list[JobEntry]:
+    """Return the jobs whose target is that of the request, or lies in it, or holds it."""
+    jobs = read_register(broker, topics).values()
+    return [job for job in jobs if writes_to(job.submitted, request.target)]
+
+
+def claim(request: Request, earlier: Sequence[JobEntry], broker: Broker, topics: JobTopics) -> None:
+    """End the `earlier` jobs on a target that is to be replaced: their tasks are not to touch the new one.
 
     Raises
     ------
     streamzarr.errors.NodeExistsError
         Such a job is there, and the target was to be replaced only as the unfinished work of none.
     """
-    there = _writers(request, broker, topics)
-    if there and not request.options.overwrite:
+    if earlier and not request.options.overwrite:
         raise NodeExistsError(
-            f"job {there[-1].submitted.job} writes to {redacted(request.target)}; resume it, or overwrite"
+            f"job {earlier[-1].submitted.job} writes to {redacted(request.target)}; resume it, or overwrite"
         )
-    _end(there, broker, topics)
+    end_all(earlier, broker, topics)
 
 
-def claim_vacant(request: Request, broker: Broker, topics: JobTopics) -> bool:
-    """End the earlier jobs on a target that was just made where nothing was; tell whether there were any.
-
-    Somebody has removed what they wrote, by other means. Their tasks may still be queued, or under way.
-    """
-    there = _writers(request, broker, topics)
-    _end(there, broker, topics)
-    return bool(there)
+def end_all(jobs: Iterable[JobEntry], broker: Broker, topics: JobTopics) -> None:
+    """Cancel the jobs that may still write."""
+    for job in jobs:
+        if not (job.cancelled or job.done):
+            append_event(broker, topics, Cancelled(job.submitted.job))
 
 
 def check_still_its(broker: Broker, topics: JobTopics, submitted: Submitted) -> None:
@@ -107,7 +109,7 @@ def check_made(
     """
     with suppress(KeyNotFoundError, ConfigError):
         for stage in submitted.stages:
-            pin.check_target(open_store(stage.target), stage)
+            check_mark(open_store(stage.target), stage)
         # What replaces a node ends in blanks of its own.
         if all(store.get(key).rstrip() == data.rstrip() for key, data in documents.items()):
             return
@@ -142,18 +144,6 @@ def settle_rivals(
             raise NodeExistsError(
                 f"job {event.job}, which writes to {redacted(request.target)}, was submitted meanwhile"
             )
-
-
-def _writers(request: Request, broker: Broker, topics: JobTopics) -> list[JobEntry]:
-    """Return the jobs whose target is that of the request, or lies in it, or holds it."""
-    jobs = read_register(broker, topics).values()
-    return [job for job in jobs if writes_to(job.submitted, request.target)]
-
-
-def _end(jobs: Iterable[JobEntry], broker: Broker, topics: JobTopics) -> None:
-    for job in jobs:
-        if not (job.cancelled or job.done):
-            append_event(broker, topics, Cancelled(job.submitted.job))
 
 
 def _check_alone(store: Store, keys: Iterable[str]) -> None:

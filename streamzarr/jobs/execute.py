@@ -22,7 +22,7 @@ from streamzarr.errors import (
 )
 from streamzarr.jobs.budget import DEFAULT_MAX_BYTES, ByteBudget, bytes_of_task
 from streamzarr.jobs.compute import compute_chunk, decoded_bytes
-from streamzarr.jobs.pin import check_source, check_target, metadata_etag, open_pinned
+from streamzarr.jobs.pin import check_mark, check_source, metadata_etag, open_pinned
 from streamzarr.jobs.plan import grid_shape
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
@@ -238,7 +238,7 @@ class TaskExecutor:
             raise _UnwantedError
         if layout_of(target) != stage.layout:
             raise ConfigError(f"target {stage.target} has another layout than when job {job} was submitted")
-        check_target(store, stage)
+        check_mark(store, stage)
         self._check_shapes(stage, source)
         return OpenStage(stage, source, target, source_etag, etag, self._limits)
 

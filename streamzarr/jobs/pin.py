@@ -78,7 +78,7 @@ def mark_of(store: Store, zarr_format: int, path: str = "") -> str:
     return f"{int(blanks, 2):016x}" if blanks else ""
 
 
-def check_target(store: Store, stage: Stage) -> None:
+def check_mark(store: Store, stage: Stage) -> None:
     """Make sure that the array at the root of `store` did not take the place of a stage's target.
 
     Raises

@@ -11,7 +11,14 @@ from msgspec import structs
 from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.check import check_request
-from streamzarr.jobs.claim import check_made, check_target, claim, claim_vacant, settle_rivals
+from streamzarr.jobs.claim import (
+    check_made,
+    claim,
+    end_all,
+    is_to_be_replaced,
+    settle_rivals,
+    writers,
+)
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
 from streamzarr.jobs.pin import open_pinned
 from streamzarr.jobs.places import check_places
@@ -58,9 +65,8 @@ def submit(
     ----------
     kind
         ``copy`` stores the array anew: other chunks, codecs or Zarr format. ``map`` applies `transform` to
-        each
-        target chunk. ``downsample`` makes a multiscale group: array ``0`` is the source at full size, each
-        further level is the one before it reduced by `factor`.
+        each target chunk. ``downsample`` makes a multiscale group: array ``0`` is the source at full size,
+        each further level is the one before it reduced by `factor`.
     source, target
         URLs or paths; workers must be able to open both, below their ``--root``.
     broker
@@ -87,7 +93,8 @@ def submit(
         What a source chunk (or shard, where it has shards) that is not stored means: ``fill``, the fill
         value, as Zarr has it; or ``error``: its tasks go to the dead letters.
     overwrite
-        Replace a target that is there; earlier jobs that still write to it are cancelled.
+        Replace a target that is there. Earlier jobs that still write to it are cancelled, as they are where
+        somebody has removed their target.
     prefix
         First part of the names of the topics; workers must use the same.
     max_lag
@@ -153,16 +160,19 @@ def submit(
     rehearsal = Rehearsal(store.url)
     registration(request, make_stages(request, origin, etag, rehearsal), results_from=0)
     documents = {key: rehearsal.get(key) for key in rehearsal.list()}
-    replaces = check_target(store, documents, overwrite=overwrite)
+    replaces = is_to_be_replaced(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
         with opened.producer():
             pass  # a cluster lets a new one in after a while: best while the target is made
         topics.ensure(opened)
         since = opened.describe(topics.jobs).end
+        earlier = writers(request, opened, topics)
         if replaces:
-            claim(request, opened, topics)
+            claim(request, earlier, opened, topics)
         stages = make_stages(request, origin, etag, store, overwrite=replaces)
-        if not replaces and claim_vacant(request, opened, topics):
+        if earlier and not replaces:
+            # Somebody has removed by other means what they wrote; their tasks may be queued, or under way.
+            end_all(earlier, opened, topics)
             stages = [structs.replace(stage, write_empty=True) for stage in stages]
         submitted = registration(request, stages, opened.describe(topics.results).end[0])
         append_event(opened, topics, submitted)

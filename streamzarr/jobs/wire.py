@@ -81,8 +81,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Of the target's metadata as it was made (:func:`streamzarr.jobs.pin.mark_of`), if it took the place of
     another one; whatever has taken its place since has another."""
     write_empty: bool = False
-    """Store chunks of nothing but the fill value too, because the target took the place of another one: a
-    late writer of that one must find something in its way."""
+    """Store chunks of nothing but the fill value too, because another target is, or has been, where this one
+    is made: a late writer of that one must find something in its way."""
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

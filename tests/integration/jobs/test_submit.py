@@ -351,8 +351,8 @@ def half(store, *rest, **how):
 module.create_pyramid = half
 """
 POINTS = {
-    "before the target": ("submit", "module.check_target = die"),
-    "after the claim": ("submit", "module.claim = die; module.check_target = lambda *a, **k: True"),
+    "before the target": ("submit", "module.is_to_be_replaced = die"),
+    "after the claim": ("submit", "module.claim = die; module.is_to_be_replaced = lambda *a, **k: True"),
     "before the registration": ("submit", "module.append_event = die"),
     "after the registration": ("submit", "module.settle_rivals = die"),
     "before the first task": ("handle", "module.JobHandle.start = die"),
@@ -469,6 +469,26 @@ def test_of_two_that_overwrite_the_one_remains_whose_target_is_there(place, monk
     target = sz.open_array("b.zarr")
     assert (target.attrs.asdict(), target.fill_value) == ({"units": "metre"}, -1)
     np.testing.assert_array_equal(target[...], DATA + 100)
+
+
+def test_a_job_that_overwrites_what_another_submit_has_just_made_remains(place, monkeypatch):
+    module = sys.modules["streamzarr.jobs.submit"]
+    make, second = module.make_stages, []
+
+    def made(request, source, etag, store, **how):
+        stages = make(request, source, etag, store, **how)
+        if not isinstance(store, module.Rehearsal) and not second:
+            second.append(None)
+            second[0] = place.submit("copy", "c.zarr", "b.zarr", overwrite=True)
+        return stages
+
+    monkeypatch.setattr(module, "make_stages", made)
+    sz.create_array("c.zarr", data=DATA + 100, chunks=(8,))
+    with pytest.raises(NodeExistsError, match="another process has replaced"):
+        place.submit("copy", "a.zarr", "b.zarr")
+    with place.fleet(1), second[0] as job:
+        assert job.wait(60).state == "done"
+    np.testing.assert_array_equal(sz.open_array("b.zarr")[...], DATA + 100)
 
 
 def test_a_job_whose_target_was_taken_over_is_not_resumed(place):
