@@ -38,8 +38,8 @@ def forget(
     finished
         Forget all jobs that are done as well.
     older_than
-        Forget all jobs as well that are over (done, incomplete or cancelled) and were submitted more than so
-        many seconds ago; together with `finished`, those that are done and so old.
+        Forget all jobs as well that are over (done, incomplete, failed or cancelled) and were submitted more
+        than so many seconds ago; together with `finished`, those that are done and so old.
 
     Returns
     -------

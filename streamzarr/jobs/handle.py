@@ -272,6 +272,11 @@ class JobHandle:
             raise ConfigError(f"job {self.id} was forgotten: {self._topics.jobs} knows it no more")
         if self._driver is not None and self._driver.error is not None:
             raise self._driver.error
+        if self._source_changed:
+            raise SourceChangedError(
+                f"job {self.id}: the source has changed since it was submitted, and what was written may be "
+                "of both; submit the job again"
+            )
         if self._state() == "open":
             self._check_open()
 

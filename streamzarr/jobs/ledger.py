@@ -94,7 +94,7 @@ class Ledger:
 
     @property
     def skipped(self) -> int:
-        """Tasks that a worker passed over, because the job was cancelled then."""
+        """Tasks that a worker passed over, because the job was over then."""
         return sum(stage.skipped for stage in self.stages)
 
     @property

@@ -17,7 +17,8 @@ class JobReport:
     job: str
     kind: str
     state: JobState
-    """``open``: not settled, and not driven from here; ``incomplete``: the rest is in the dead letters."""
+    """``open``: not settled, and not driven from here; ``incomplete``: the rest is in the dead letters;
+    ``failed``: emission failed, or all is written over a source that has changed meanwhile."""
     tasks: int
     emitted: int
     """Tasks sent by this handle; 0 when it only watches."""

@@ -31,7 +31,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A task that was carried out, and the bytes it wrote; None when its job was cancelled."""
+    """A task that was carried out, and the bytes it wrote; None when its job was over."""
 
     task: Task
     nbytes: int | None

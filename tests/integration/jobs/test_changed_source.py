@@ -88,6 +88,8 @@ def test_a_job_whose_source_changed_behind_its_last_task_is_failed(embedded, mon
         assert (report.state, report.written) == ("failed", report.tasks)
         with embedded.watch(job.id) as watcher:
             assert watcher.progress().state == "failed"
+            with pytest.raises(SourceChangedError, match=f"job {job.id}: the source has changed"):
+                watcher.wait(10)
     with embedded.open() as broker:
         assert [each.state for each in jobs.read_jobs(broker, embedded.topics)] == ["failed"]
 
