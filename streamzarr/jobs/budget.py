@@ -13,9 +13,6 @@ from streamzarr.jobs.plan import Index, chunk_region, source_region
 from streamzarr.jobs.wire import Stage
 from streamzarr.zarr import Array
 
-DEFAULT_MAX_BYTES = 1 << 30
-"""Bytes of chunks that a worker process holds at once."""
-
 WIDE_BYTES = 32
 """Bytes a cell, beside its own, while a block is averaged: in double precision, as sum, count and mean."""
 EXACT_BYTES = 64

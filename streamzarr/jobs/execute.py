@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -20,8 +20,9 @@ from streamzarr.errors import (
     StoreError,
     StreamzarrError,
 )
-from streamzarr.jobs.budget import DEFAULT_MAX_BYTES, ByteBudget, bytes_of_task
+from streamzarr.jobs.budget import ByteBudget, bytes_of_task
 from streamzarr.jobs.compute import compute_chunk, decoded_bytes
+from streamzarr.jobs.options import DEFAULT_MAX_BYTES
 from streamzarr.jobs.pin import check_mark, check_source, metadata_etag, open_pinned
 from streamzarr.jobs.plan import grid_shape
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
@@ -180,10 +181,18 @@ class TaskExecutor:
         # Keyed by job: an array that was made anew between two jobs is opened anew.
         self._open = lru_cache(maxsize=STAGES_OPEN)(self._open_stage)
 
-    def __call__(self, task: Task) -> int | None:
+    def __call__(
+        self, task: Task, in_flight: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> int | None:
         """Carry out `task` and return the decoded bytes written; the chunk is durable when this returns.
 
         None says that the task's job is over, and that nothing was written.
+
+        Parameters
+        ----------
+        in_flight
+            Entered for as long as the task is worked at, not while it waits for others to give bytes back:
+            that time is not its own, nor is the death of a process meanwhile.
 
         Raises
         ------
@@ -193,7 +202,7 @@ class TaskExecutor:
             The target was made anew, or its metadata edited, while the job goes on.
         """
         try:
-            return self._carry_out(task)
+            return self._carry_out(task, in_flight)
         except _UnwantedError:
             return None
         except TargetChangedError:
@@ -202,15 +211,18 @@ class TaskExecutor:
                 raise
             return None
 
-    def _carry_out(self, task: Task) -> int | None:
-        opened = self._open(task.job, bytes(task.stage))
-        layout = opened.stage.layout
-        grid = grid_shape(layout)
-        if len(task.chunk) != len(grid) or any(not 0 <= i < n for i, n in zip(task.chunk, grid, strict=True)):
-            raise MessageError(
-                f"chunk {list(task.chunk)} is outside the grid {list(grid)} of {opened.stage.target}"
-            )
-        with self._budget.hold(bytes_of_task(opened.stage, opened.source, opened.target, task.chunk)):
+    def _carry_out(self, task: Task, in_flight: Callable[[], AbstractContextManager[object]]) -> int | None:
+        with in_flight():
+            opened = self._open(task.job, bytes(task.stage))
+            grid = grid_shape(opened.stage.layout)
+            if len(task.chunk) != len(grid) or any(
+                not 0 <= i < n for i, n in zip(task.chunk, grid, strict=True)
+            ):
+                raise MessageError(
+                    f"chunk {list(task.chunk)} is outside the grid {list(grid)} of {opened.stage.target}"
+                )
+            nbytes = bytes_of_task(opened.stage, opened.source, opened.target, task.chunk)
+        with self._budget.hold(nbytes), in_flight():
             block = opened.compute(task.chunk)
             written = opened.write(task.chunk, block, lambda: self._is_wanted(task.job))
             return decoded_bytes(block) if written else None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.options import BYTES, check_options, option
 
+DEFAULT_MAX_BYTES = 1 << 30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
@@ -35,7 +37,7 @@ class WorkerOptions:
     max_demand: int = option("Tasks that each process takes at once.", 64, minimum=1)
     max_bytes: int = option(
         "Bytes of chunks that each process holds at once; a task that needs more runs alone.",
-        1 << 30,
+        DEFAULT_MAX_BYTES,
         minimum=1,
         metavar=BYTES,
     )

@@ -165,8 +165,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
             try:
                 if suspicion is not None:
                     return Outcome(task, court(task, suspicion))
-                with in_flight(supervision, work.token):
-                    return Outcome(task, execute(task))
+                return Outcome(task, execute(task, lambda: in_flight(supervision, work.token)))
             except BaseException as error:
                 # Until it is settled the failure is kept, and its frames would keep blocks of the task.
                 forget_frames(error)

@@ -1,13 +1,17 @@
 """One task against arrays that change under it: the store is hooked, so each moment can be chosen."""
 
+import threading
+import time
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
 from streamzarr.errors import SourceChangedError
-from streamzarr.jobs.execute import TargetChangedError
+from streamzarr.jobs.execute import TargetChangedError, TaskExecutor
 from streamzarr.queue.retry import is_transient
 from streamzarr.stores import LocalStore, MemoryStore, open_store, register_store
 from streamzarr.testing.faults import WrappedStore
@@ -206,3 +210,45 @@ def test_a_store_without_conditional_put_is_looked_at_before_each_write(place, t
     other.before("get", "c/2", second_job)
     assert other.execute(task) is None
     assert other.tree() == kept
+
+
+# -- waiting for others
+
+
+def test_a_task_that_waits_for_bytes_is_not_in_flight(tmp_path):
+    """Its time, and the death of its process meanwhile, are others' doing."""
+    reading, gate = threading.Event(), threading.Event()
+    Hooked.scheme("hookedlocal", lambda url: LocalStore(f"/{url.path}"))
+    place = Place(f"{tmp_path}/{{}}", f"hookedlocal://{tmp_path}/{{}}")
+    place.target()
+    place.execute = TaskExecutor([place.hooked.format("")], max_bytes=1)  # one task at a time
+    held, spans = set(), []
+
+    @contextmanager
+    def in_flight(number):
+        held.add(number)
+        spans.append(number)
+        yield
+        held.remove(number)
+
+    def hold():
+        reading.set()
+        assert gate.wait(60)
+
+    place.before("get", "c/0", hold)
+    first, second = (
+        threading.Thread(target=place.execute, args=(place.task(number), partial(in_flight, number)))
+        for number in range(2)
+    )
+    first.start()
+    assert reading.wait(60)
+    second.start()
+    deadline = time.monotonic() + 60
+    while not place.execute._budget._queue:  # it waits
+        assert time.monotonic() < deadline
+    assert held == {0}
+    gate.set()
+    first.join(60)
+    second.join(60)
+    assert (held, sorted(spans)) == (set(), [0, 0, 1, 1])
+    assert place.written()[:16].tolist() == SOURCE[:16].tolist()
