@@ -56,6 +56,12 @@ class Failures(Generic[Reason]):
                 self._told.counts = self._reported
             return new, self._last
 
+    def clear(self) -> None:
+        """Forget everything, and who sends: everyone's records are durable, or it was told."""
+        with self._lock:
+            self._counts, self._reported, self._last = Counter(), Counter(), None
+            self._told = _ToldHere()
+
 
 def named(counts: Counter[TopicPartition]) -> str:
     """Return how many records of which partitions, for an error: ``3 of ticks[0], 1 of ticks[2]``."""

@@ -1,10 +1,12 @@
 """Who is told of records that were not written; needs no broker."""
 
+import os
 import threading
 
 from confluent_kafka import KafkaError
 
-from streamzarr.queue.kafka.idle import ClientFailures
+from streamzarr.queue.kafka.handle import Handle
+from streamzarr.queue.kafka.idle import ClientFailures, IdleClients
 
 REFUSED = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 
@@ -91,3 +93,28 @@ def test_who_has_nothing_on_its_way_is_not_told_of_what_others_lose():
     assert in_thread(other) == 1
     failures.expect_mine()
     assert take(failures) == 0
+
+
+def test_the_next_user_of_a_client_hears_of_none_of_its_failures():
+    """One thread has sent and never flushed; another was told, flushed and closed."""
+    failures, idle = ClientFailures(), IdleClients()
+    failures.expect_mine()
+    failures.note(REFUSED, Refused())
+    assert in_thread(lambda: take(failures)) == 1
+    idle.give(Handle(object()), failures)
+    assert idle.take()[1] is failures
+    failures.expect_mine()
+    assert take(failures) == 0
+    failures.note(REFUSED, Refused())
+    assert take(failures) == 1
+
+
+def test_a_fork_takes_no_client_of_its_parent():
+    idle = IdleClients()
+    idle.give(Handle(object()), ClientFailures())
+    child = os.fork()
+    if not child:
+        os._exit(0 if idle.take() is None else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert idle.take() is not None
+    assert idle.take() is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError
@@ -30,29 +31,26 @@ class IdleClients:
     A new one is no good for half a second: an idempotent client asks for its id by a timer of that length.
     A job writes to its register several times, and each time would wait for it.
 
-    Thread-safe. A forked child finds none.
+    Thread-safe, without a lock: a forked child could find it held. It finds no client either.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._clients: list[tuple[Handle, ClientFailures]] = []
+        self._clients: deque[tuple[Handle, ClientFailures]] = deque(maxlen=_MOST)
 
     def take(self) -> tuple[Handle, ClientFailures] | None:
         """Return a client, and where it reports its failures; None: there is none."""
-        with self._lock:
-            while self._clients:
+        with suppress(IndexError):
+            while True:
                 handle, failures = self._clients.pop()
                 if handle.is_here:
                     return handle, failures
         return None
 
     def give(self, handle: Handle, failures: ClientFailures) -> None:
-        """Keep a client all of whose records are durable."""
-        with self._lock:
-            if len(self._clients) < _MOST:
-                self._clients.append((handle, failures))
+        """Keep a client all of whose records are durable; its next user hears of none of its failures."""
+        failures.clear()
+        self._clients.append((handle, failures))
 
     def close(self) -> None:
         """Release all connections."""
-        with self._lock:
-            self._clients.clear()
+        self._clients.clear()
