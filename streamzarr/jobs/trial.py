@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
@@ -120,6 +121,12 @@ class Court:
             "task": encode(task).decode(),
         }
         ours, theirs = os.pipe()
+        said = bytearray()
+
+        def has_begun() -> bool:
+            said.extend(outcome.read() or b"")
+            return said.startswith(trial_process.BEGUN)
+
         with io.FileIO(ours) as outcome:
             os.set_blocking(ours, False)
             try:
@@ -137,20 +144,20 @@ class Court:
                 try:
                     with contextlib.suppress(BrokenPipeError):  # it has ended; how it did tells more
                         process.stdin.write(msgspec.json.encode(order) + b"\n")  # not closed: see Court
-                    killed = self._attend(process, outcome)
+                    killed = self._attend(process, has_begun)
                 finally:
                     process.kill()
-            said = (outcome.read() or b"").removeprefix(trial_process.BEGUN)
+            has_begun()  # to the end of what it says
         if killed is not None:
             return killed
-        if not said:
+        if not (ending := said.removeprefix(trial_process.BEGUN)):
             return _describe(process.returncode)
-        end = msgspec.json.decode(said, type=Ending)
+        end = msgspec.json.decode(ending, type=Ending)
         if end.error:
             raise revive(end)
         return end.nbytes
 
-    def _attend(self, process: subprocess.Popen[bytes], outcome: io.FileIO) -> Death | None:
+    def _attend(self, process: subprocess.Popen[bytes], has_begun: Callable[[], bool]) -> Death | None:
         """Wait for the end of `process`; kill it for what it must not do, and say so."""
         bounded = self.task_timeout is not None or self.max_memory is not None
         begun, worked = False, 0.0
@@ -160,7 +167,7 @@ class Court:
                 process.wait(STEP if bounded else None)
                 return None
             except subprocess.TimeoutExpired:
-                begun = begun or outcome.read(1) == trial_process.BEGUN
+                begun = begun or has_begun()
                 if begun:
                     worked += min(time.monotonic() - before, 2 * STEP)
             if worked > (self.task_timeout or math.inf):

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 import streamzarr as sz
+from streamzarr.jobs import trial_process
 from streamzarr.jobs.execute import layout_of
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.register import append_event
@@ -100,6 +101,19 @@ def test_the_time_to_start_the_process_is_not_the_tasks(court, tmp_path, monkeyp
     (tmp_path / "slow_to_import.py").write_text("import threading; threading.Event().wait(6)")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert court(modules=["slow_to_import"], how={"task_timeout": 5.0}) == 64
+
+
+def test_what_fails_before_the_task_is_begun_is_told_whole(court, tmp_path, monkeypatch):
+    """Also where the process takes its time to end, and is looked at meanwhile."""
+    script = tmp_path / "slow_end.py"
+    script.write_text(
+        "import os, select, sys\n"
+        'os.write(int(sys.argv[1]), b\'{"error":"CodecError","text":"no such module"}\')\n'
+        "sys.stdin.readline(), select.select([0], [], [], 0.5)\n"
+    )
+    monkeypatch.setattr(trial_process, "__file__", str(script))
+    with pytest.raises(sz.errors.CodecError, match="no such module"):
+        court(how={"task_timeout": 60.0})
 
 
 def test_a_task_that_takes_too_much_memory_is_killed(court):
