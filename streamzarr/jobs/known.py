@@ -91,7 +91,8 @@ class KnownJobs:
                 if event.job in self.entries:
                     self.leave_out(event.job)
             case Cancelled() | Resumed() | Ended():
-                if (entry := self.entries.get(event.job)) is not None and not entry.done:
+                entry = self.entries.get(event.job)
+                if entry is not None and not entry.done and not is_late(event, cancelled=entry.cancelled):
                     self.entries[event.job] = replace(
                         entry,
                         cancelled=isinstance(event, Cancelled),
@@ -153,6 +154,14 @@ class KnownJobs:
             cancelled=tuple(id_ for id_, entry in self.entries.items() if entry.cancelled),
             ended=tuple(entry.ended for entry in self.entries.values() if entry.ended is not None),
         )
+
+
+def is_late(event: Cancelled | Resumed | Ended, *, cancelled: bool) -> bool:
+    """Tell whether a driver has entered this end of a job that it had not yet heard is cancelled.
+
+    What is left is not to be done, whether it is dead or not; but a job of which all is written is over.
+    """
+    return cancelled and isinstance(event, Ended) and event.state == "incomplete"
 
 
 def _slim(submitted: Submitted) -> Submitted:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from streamzarr.errors import MessageError, QueueError
-from streamzarr.jobs.known import JobEntry
+from streamzarr.jobs.known import JobEntry, is_late
 from streamzarr.jobs.ledger import Ledger
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import (
@@ -185,8 +185,9 @@ class Tracker:
     def _decide(self, offset: int, event: Notice) -> None:
         match event:
             case Cancelled() | Resumed() | Ended() if event.job == self._job and not self.done:
-                self.cancelled = isinstance(event, Cancelled)
-                self._end(event if isinstance(event, Ended) else None)
+                if not is_late(event, cancelled=self.cancelled):
+                    self.cancelled = isinstance(event, Cancelled)
+                    self._end(event if isinstance(event, Ended) else None)
             case Forgotten() if event.job == self._job:
                 self.forgotten = True
             case Announced() if event.job == self._job:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from streamzarr.errors import (
 )
 from streamzarr.jobs import places
 from streamzarr.jobs.check import Request
+from streamzarr.jobs.register import append_event
 from streamzarr.jobs.stages import registration
 from streamzarr.jobs.target import TargetOptions
-from streamzarr.jobs.wire import Layout, Stage
+from streamzarr.jobs.wire import Ended, Layout, Stage
 from tests.support.bench import tree_digest
 
 DATA = np.arange(64, dtype="f4")
@@ -501,6 +503,21 @@ def test_a_job_whose_target_was_taken_over_is_not_resumed(place):
             place.resume(first.id)
     assert states(place)[first.id]
     np.testing.assert_array_equal(sz.open_array("b.zarr")[...], DATA + 100)
+
+
+def test_an_end_that_is_entered_late_does_not_undo_a_cancellation(place):
+    """Its driver had not yet heard that another job has taken the target over."""
+    with place.submit("copy", "a.zarr", "b.zarr") as first:
+        pass
+    shutil.rmtree("b.zarr")
+    place.submit("copy", "a.zarr", "b.zarr").close()
+    with place.open() as broker, place.watch(first.id) as watcher:
+        append_event(broker, place.topics, Ended(first.id, "incomplete", 0, 8, 0, 0, 0))
+        watcher.catch_up()
+        assert watcher.progress().state == "cancelled"
+    assert states(place)[first.id]
+    with pytest.raises(ConfigError, match="has taken over"):
+        place.resume(first.id)
 
 
 def test_a_job_that_was_only_cancelled_is_resumed_though_another_follows(place):
