@@ -21,17 +21,19 @@ _log = logging.getLogger(__name__)
 def group_lag(info: TopicInfo, committed: Mapping[int, int]) -> int:
     """Return how many records of a topic a group has not settled yet.
 
-    A partition without a commit is read from its beginning, and so is one whose commit is out of range:
-    trimmed away, or beyond the end of a topic that was made anew. Offsets that hold no record (compaction,
-    transaction markers) count until the group has passed them: the lag is never too small.
+    A partition without a commit is read from its beginning, and so is one whose commit has been trimmed
+    away. Offsets that hold no record (compaction, transaction markers) count until the group has passed them.
+    A commit beyond the end counts as the end: it may be younger than `info`.
 
     Examples
     --------
     >>> group_lag(TopicInfo("jobs", begin={0: 10, 1: 0}, end={0: 50, 1: 30}), committed={1: 25})
     45
     """
-    positions = info.reading_from(committed)
-    return sum(end - positions[partition] for partition, end in info.end.items())
+    return sum(
+        max(0, end - max(committed.get(partition, 0), info.begin.get(partition, 0)))
+        for partition, end in info.end.items()
+    )
 
 
 class LagDemand(Credits):
@@ -168,7 +170,9 @@ class LagDemand(Credits):
         # A reading is as old as its beginning, but the next one is due `refresh` after its end: a slow broker
         # must not be asked without a pause.
         self._read_at, self._asked_at = self._asked_at, self._clock.now()
-        self._lag, self._shown = group_lag(info, committed), settled
+        # A commit that is beyond an end read later is of a topic that was made anew since.
+        positions = info.reading_from(committed)
+        self._lag, self._shown = group_lag(info, positions), settled
         self._credit = refill(self._credit, self._lag + self._taken - settled, self.bounds)
         if self._warned:
             self._warned = False

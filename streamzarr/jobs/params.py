@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from streamzarr.errors import ConfigError, MessageError
+from streamzarr.limits import DEFAULT_LIMITS
 
 MAX_DEPTH: Final = 32
 """Lists within lists, at most."""
@@ -44,7 +46,13 @@ def encode_params(params: Mapping[str, Any] | None) -> dict[str, Any]:
     for name in params:
         if type(name) is not str or not name.isidentifier():
             raise ConfigError(f"params: the key {name!r:.80} is no keyword, expected a name as in Python")
-    return {name: _encode(name, value, 0) for name, value in params.items()}
+    encoded = {name: _encode(name, value, 0) for name, value in params.items()}
+    if (size := len(msgspec.json.encode(encoded))) > DEFAULT_LIMITS.max_task_bytes:
+        raise ConfigError(
+            f"params take {size} bytes, and each task carries them, expected at most "
+            f"{DEFAULT_LIMITS.max_task_bytes}; give the transform smaller params"
+        )
+    return encoded
 
 
 def decode_params(params: Mapping[str, Any]) -> dict[str, Any]:

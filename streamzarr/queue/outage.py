@@ -11,6 +11,9 @@ from typing import Final
 
 from streamzarr.redact import redacted
 
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())  # without it Python prints warnings to stderr when nobody listens
+
 REPEAT_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 15.0
 """A client that is cut off tries again at least every ten seconds: no failure for longer, and it is back."""
@@ -70,7 +73,6 @@ class Contact:
 
     def __init__(self, url: str) -> None:
         self._what = redacted(url)
-        self._log = logging.getLogger(__name__)
         self._outage = Outage()
         self._lock = threading.Lock()
 
@@ -79,9 +81,9 @@ class Contact:
         with self._lock:
             seconds = self._outage.failed(time.monotonic())
         if seconds == 0:
-            self._log.warning("%s cannot be reached, trying again: %s", self._what, reason)
+            _log.warning("%s cannot be reached, trying again: %s", self._what, reason)
         elif seconds is not None:
-            self._log.warning("%s cannot be reached for %.0f s: %s", self._what, seconds, reason)
+            _log.warning("%s cannot be reached for %.0f s: %s", self._what, seconds, reason)
 
     def reached(self) -> None:
         """Say that something has reached the broker."""
@@ -97,4 +99,4 @@ class Contact:
         with self._lock:
             seconds = self._outage.over(time.monotonic())
         if seconds is not None:
-            self._log.warning("%s is reached again, after %.0f s", self._what, seconds)
+            _log.warning("%s is reached again, after %.0f s", self._what, seconds)

@@ -23,6 +23,13 @@ FIRST = (0, "death")
 
 
 @pytest.fixture
+def children():
+    """Return what tells the processes that were started since the test began."""
+    before = set(psutil.Process().children())
+    return lambda: [each for each in psutil.Process().children() if each not in before]
+
+
+@pytest.fixture
 def court(tmp_path, transforms):
     """Return what tries one task: chunk 1 of an array whose chunk i is full of i."""
     broker = f"sqlite:///{tmp_path}/queue.db"
@@ -53,11 +60,7 @@ def encode_raw(stage):
     return msgspec.Raw(encode(stage))
 
 
-def children():
-    return psutil.Process().children()
-
-
-def test_an_innocent_task_is_done(court):
+def test_an_innocent_task_is_done(court, children):
     assert court() == 64
     np.testing.assert_array_equal(court.target[16:32], 2)
     assert children() == []
@@ -91,7 +94,7 @@ def test_enough_deaths_need_no_further_trial(court, tmp_path):
     assert not (tmp_path / "log").exists()
 
 
-def test_a_task_that_does_not_end_is_killed(court):
+def test_a_task_that_does_not_end_is_killed(court, children):
     with pytest.raises(TaskTimeoutError, match=r"within 0\.5 s, its task_timeout; .* 2 times in all"):
         court(endless="1", max_crashes=2, how={"task_timeout": 0.5})
     assert children() == []
@@ -121,7 +124,7 @@ def test_a_task_that_takes_too_much_memory_is_killed(court):
         court(transform="hungry", max_crashes=1, how={"max_memory": 200_000_000})
 
 
-def test_signals_to_all_do_not_end_a_trial(court, tmp_path):
+def test_signals_to_all_do_not_end_a_trial(court, children, tmp_path):
     """A terminal or a service manager sends them to every process; the worker sees to its own end."""
     gate = str(tmp_path / "gate")
     os.mkfifo(gate)
