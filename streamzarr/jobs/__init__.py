@@ -2,6 +2,17 @@
 
 ``submit`` makes the target and emits tasks under demand, workers (:mod:`streamzarr.jobs.worker`) carry them
 out, ``open_job`` watches, and ``resume`` goes on after an interruption.
+
+===================  ==================================================================================
+what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``plan``
+what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
+                     ``downsample``
+what travels         ``wire``, ``topics``, ``emit``, ``drive``
+what a worker does   ``worker``, ``options``, ``execute``, ``pin``, ``wanted``, ``budget``, ``heap``,
+                     ``trial``, ``settle``, ``transforms``
+what is known of it  ``register``, ``known``, ``ledger``, ``track``, ``overview``, ``report``, ``handle``,
+                     ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
+===================  ==================================================================================
 """
 
 from streamzarr.jobs.forget import forget
