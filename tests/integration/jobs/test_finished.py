@@ -182,11 +182,11 @@ def test_waiting_for_a_job_that_is_forgotten_says_so(embedded):
         job.cancel()
         assert watcher.wait(30).state == "cancelled"
         jobs.forget(job.id, broker=embedded.broker, prefix=embedded.prefix)
-        assert watcher._tracker.wait_for(lambda: watcher._tracker.forgotten, 30)
-        with pytest.raises(ConfigError, match="was forgotten"):
-            watcher.wait(30)
-        with pytest.raises(ConfigError, match="was forgotten"):
-            job.wait(30)
+        for handle in (watcher, job):
+            heard = handle._tracker
+            assert heard.wait_for(lambda heard=heard: heard.forgotten, 30)
+            with pytest.raises(ConfigError, match="was forgotten"):
+                handle.wait(30)
 
 
 def test_status_of_forged_registrations_takes_little_memory(embedded):
