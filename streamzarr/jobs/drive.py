@@ -23,6 +23,9 @@ from streamzarr.stores import open_store
 
 _log = logging.getLogger(__name__)
 
+TRIM_EVERY = 50_000
+"""Tasks sent between two trims of the topic: a large job leaves no large one, whose end would take its time."""
+
 
 class JobDriver:
     """Emits the open tasks of one job on a daemon thread of its own.
@@ -63,6 +66,7 @@ class JobDriver:
         self._pending = pending
         self._max_lag = max_lag
         self._resent = 0
+        self._trim_at = TRIM_EVERY
         self._losses = tracker.losses
         self._settled_before = tracker.ledger.settled - sum(map(tracker.ledger.is_open, pending))
         self._stop = Stop()
@@ -94,7 +98,7 @@ class JobDriver:
             with self._broker.producer() as producer:
                 self._drive_to_end(producer)
                 if not self._stop.requested:
-                    self._tidy()
+                    self._tidy(self._collect_stale, self._trim)
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the job, whatever it is
             self.error = error
         finally:
@@ -165,10 +169,13 @@ class JobDriver:
 
     def _count(self, sent: int) -> None:
         self.emitted += sent
+        if self.emitted >= self._trim_at:
+            self._trim_at = self.emitted + TRIM_EVERY
+            self._tidy(self._trim)
 
     def _count_again(self, sent: int) -> None:
-        self.emitted += sent
         self._resent += sent
+        self._count(sent)
 
     def _reopen(self, producer: Producer) -> None:
         """Take back an end of the job that a driver has entered who did not know of these open tasks.
@@ -217,17 +224,23 @@ class JobDriver:
         except StreamzarrError as error:
             _log.warning("what is known of finished jobs could not be compacted: %s", error)
 
-    def _tidy(self) -> None:
-        """Remove what killed workers left in the targets, and the tasks that no worker will read again."""
+    def _tidy(self, *steps: Callable[[], None]) -> None:
         try:
-            for stage in self._plan.stages:
-                open_store(stage.target).collect_stale()
-            # What failed of the committed tasks is whole in the dead letters.
-            committed = self._broker.committed(self._topics.group, self._topics.tasks)
-            self._broker.trim(self._topics.tasks, committed)
+            for step in steps:
+                step()
         except StreamzarrError as error:
-            # All chunks are written: what is left over takes space, and the next job's end takes it away.
-            _log.warning("job %s is settled, but not all could be tidied up: %s", self._job, error)
+            # Nothing depends on it: what is left over takes space, and the next job's end takes it away.
+            _log.warning("not all that job %s leaves could be tidied up: %s", self._job, error)
+
+    def _trim(self) -> None:
+        """Remove the tasks that no worker reads again; what failed of them is whole in the dead letters."""
+        committed = self._broker.committed(self._topics.group, self._topics.tasks)
+        self._broker.trim(self._topics.tasks, committed)
+
+    def _collect_stale(self) -> None:
+        """Remove what killed workers left in the targets."""
+        for stage in self._plan.stages:
+            open_store(stage.target).collect_stale()
 
     @property
     def _ended(self) -> bool:

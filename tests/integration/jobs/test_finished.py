@@ -37,7 +37,7 @@ def expire_offsets(bench):
 @pytest.fixture
 def no_tidying(monkeypatch):
     """A driver that leaves everything on the topics, like one that may not remove records."""
-    monkeypatch.setattr("streamzarr.jobs.drive.JobDriver._tidy", lambda _: None)
+    monkeypatch.setattr("streamzarr.jobs.drive.JobDriver._tidy", lambda _, *steps: None)
     monkeypatch.setattr("streamzarr.jobs.drive.JobDriver._compact", lambda _: None)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import streamzarr as sz
 from streamzarr import jobs
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, StoreError
 from streamzarr.jobs.emit import pending_tasks
 from streamzarr.queue.deadletter import DeadLetterQueue
 
@@ -164,3 +164,17 @@ def test_a_closed_handle_says_so_at_once(embedded):
                 use()
         assert broker.describe(embedded.topics.jobs).end == events, "and changes nothing"
     assert job.progress().state == "open"
+
+
+def test_tasks_are_trimmed_while_a_large_job_goes_on(bench, monkeypatch):
+    """Else a million of them would be removed at the end, and hold up whoever waits for the job."""
+    monkeypatch.setattr("streamzarr.jobs.drive.TRIM_EVERY", 64)
+    monkeypatch.setattr("streamzarr.jobs.drive.JobDriver._collect_stale", _unavailable)
+    sz.create_array(bench.url("a.zarr"), data=np.arange(1, 1025), chunks=2)
+    assert bench.run("copy", "a.zarr", "b.zarr", max_lag=50).state == "done"
+    with bench.open() as broker:
+        assert sum(broker.describe(bench.topics.tasks).begin.values()) > 0
+
+
+def _unavailable(driver):
+    raise StoreError("so that nothing is trimmed at the end")
