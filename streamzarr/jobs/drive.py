@@ -24,7 +24,7 @@ from streamzarr.stores import open_store
 _log = logging.getLogger(__name__)
 
 TRIM_EVERY = 50_000
-"""Tasks sent between two trims of the topic: a large job leaves no large one, whose end would take its time."""
+"""Tasks sent between two trims of the topic, so that a large job leaves no large one to its end."""
 
 
 class JobDriver:
