@@ -25,9 +25,9 @@ def main(broker: str, prefix: str, root: str) -> None:
             os.kill(os.getpid(), number)
         return write(self, index, block, **condition)
 
-    def carry_out_one(self, task):
+    def carry_out_one(self, *arguments, **options):
         try:
-            return carry_out(self, task)
+            return carry_out(self, *arguments, **options)
         finally:
             stop.drain(10.0)
 
