@@ -71,7 +71,10 @@ def test_finite_floats_stay_finite_or_are_refused(data, source, target):
         np.testing.assert_array_equal(made, plain)
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=6), min_size=1), st.integers(1, 6))
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=6), min_size=1),
+    st.integers(1, 6),
+)
 def test_text_is_whole_or_refused(texts, length):
     values = np.array(texts, np.dtypes.StringDType())
     made = passes(values, np.dtype(f"U{length}"))
