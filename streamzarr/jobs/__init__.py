@@ -4,7 +4,7 @@
 out, ``open_job`` watches, and ``resume`` goes on after an interruption.
 
 ===================  ==================================================================================
-what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``plan``
+what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``numbering``
 what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
                      ``downsample``
 what travels         ``wire``, ``topics``, ``emit``, ``drive``

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamzarr.errors import UnsupportedError
-from streamzarr.jobs.plan import Index, chunk_region, source_region
+from streamzarr.jobs.numbering import Index, chunk_region, source_region
 from streamzarr.jobs.wire import Stage
 from streamzarr.zarr import Array
 

@@ -12,8 +12,8 @@ from streamzarr.errors import LimitExceededError, TransformError, describe
 from streamzarr.jobs.cast import can_cast, cast
 from streamzarr.jobs.downsample import downsample
 from streamzarr.jobs.nodata import parse_nodata
+from streamzarr.jobs.numbering import Index, Region, chunk_region, source_region
 from streamzarr.jobs.params import decode_params
-from streamzarr.jobs.plan import Index, Region, chunk_region, source_region
 from streamzarr.jobs.transforms import find_transform
 from streamzarr.jobs.wire import Stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits

@@ -12,8 +12,8 @@ from streamzarr.flow import LagDemand, Stop
 from streamzarr.jobs.compact import compact
 from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit, pending_tasks
 from streamzarr.jobs.ledger import TaskState
+from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.pin import check_sources
-from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.report import state_of
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
@@ -46,7 +46,7 @@ class JobDriver:
         broker: Broker,
         topics: JobTopics,
         job: str,
-        plan: Plan,
+        plan: Numbering,
         tracker: Tracker,
         pending: frozenset[int],
         *,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from streamzarr.flow import LagDemand, Message, Stop, from_iterable, ops, run
-from streamzarr.jobs.plan import Plan
+from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import JOB_HEADER, TASK_HEADER, Task, encode, task_of
 from streamzarr.queue.base import Broker, NewRecord, Producer
@@ -20,7 +20,7 @@ EMIT_BATCH = 512
 class TaskEncoder:
     """Turns task numbers into records. The part that all tasks of a stage share is encoded once."""
 
-    def __init__(self, job: str, plan: Plan, partitions: int) -> None:
+    def __init__(self, job: str, plan: Numbering, partitions: int) -> None:
         self._job = job
         self._plan = plan
         self._partitions = partitions

@@ -22,9 +22,9 @@ from streamzarr.errors import (
 )
 from streamzarr.jobs.budget import ByteBudget, bytes_of_task
 from streamzarr.jobs.compute import compute_chunk, decoded_bytes
+from streamzarr.jobs.numbering import grid_shape
 from streamzarr.jobs.options import DEFAULT_MAX_BYTES
 from streamzarr.jobs.pin import check_mark, check_source, metadata_etag, open_pinned
-from streamzarr.jobs.plan import grid_shape
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.redact import redacted

@@ -14,8 +14,8 @@ from streamzarr.jobs.drive import JobDriver
 from streamzarr.jobs.emit import pending_tasks
 from streamzarr.jobs.known import JobEntry
 from streamzarr.jobs.ledger import Ledger
+from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.pin import check_sources
-from streamzarr.jobs.plan import Plan
 from streamzarr.jobs.progress import ProgressSink, progress_sink
 from streamzarr.jobs.register import append_event
 from streamzarr.jobs.report import JobReport, JobState, state_of
@@ -55,7 +55,7 @@ class JobHandle:
         self._topics = topics
         self._submitted = entry.submitted
         self._max_lag = max_lag
-        self._plan = Plan.of(entry.submitted.stages)
+        self._plan = Numbering.of(entry.submitted.stages)
         self._ledger = Ledger(self._plan.ends)
         self._tracker = Tracker(broker, topics, entry, self._ledger)
         self._tracker.start()
@@ -67,7 +67,7 @@ class JobHandle:
         return self._submitted.job
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Numbering:
         """Stages and numbering of the job's tasks."""
         return self._plan
 

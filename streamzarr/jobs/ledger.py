@@ -60,7 +60,7 @@ class Ledger:
     Parameters
     ----------
     ends
-        Number of the first task after each stage, as in :class:`streamzarr.jobs.plan.Plan`.
+        Number of the first task after each stage, as in :class:`streamzarr.jobs.numbering.Numbering`.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamzarr.errors import MessageError
 from streamzarr.jobs.known import JobEntry
 from streamzarr.jobs.ledger import Ledger
-from streamzarr.jobs.plan import Plan
+from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.register import read_register
 from streamzarr.jobs.report import JobReport, state_of
 from streamzarr.jobs.topics import JobTopics
@@ -19,7 +19,7 @@ class Standing:
 
     def __init__(self, entry: JobEntry, results: TopicInfo) -> None:
         self.entry = entry
-        self.ledger = Ledger(Plan.of(entry.submitted.stages).ends)
+        self.ledger = Ledger(Numbering.of(entry.submitted.stages).ends)
         self.newest = 0
         """Time of the newest result, milliseconds since the epoch."""
         self.start = results.reading_from({0: entry.results_from})[0]
@@ -94,7 +94,7 @@ def _ended(entry: JobEntry, ended: Ended, workers: int) -> JobReport:
         job=submitted.job,
         kind=submitted.kind,
         state=ended.state,
-        tasks=Plan.of(submitted.stages).tasks,
+        tasks=Numbering.of(submitted.stages).tasks,
         emitted=0,
         written=ended.written,
         dead=ended.dead,

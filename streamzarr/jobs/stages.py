@@ -12,8 +12,8 @@ from streamzarr.errors import ConfigError, MessageError
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.compute import check_region
 from streamzarr.jobs.execute import layout_of
+from streamzarr.jobs.numbering import chunk_region, source_region
 from streamzarr.jobs.pin import etag_of, mark_of
-from streamzarr.jobs.plan import chunk_region, source_region
 from streamzarr.jobs.pyramid import create_pyramid, plan_pyramid
 from streamzarr.jobs.register import new_job_id
 from streamzarr.jobs.target import TargetOptions, create_target

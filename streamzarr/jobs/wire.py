@@ -27,6 +27,9 @@ Params: TypeAlias = dict[str, Any]
 JobId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+MAX_BLOCK = 65_536
+"""Chunks of one task, at most."""
+BlockCount: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_BLOCK)]
 Attempts: TypeAlias = Annotated[int, Meta(ge=1, le=2**31)]
 ChunkBytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**34)]
 """As :data:`Attempts` bounded so that no sum of a job's tasks leaves the range of a count."""
@@ -38,6 +41,7 @@ MAX_STAGES = 64
 
 JOB_HEADER = "streamzarr.job"
 TASK_HEADER = "streamzarr.task"
+COUNT_HEADER = "streamzarr.chunks"
 
 
 class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +60,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def tasks(self) -> int:
-        """Number of chunks, each of which is one task."""
+        """Number of chunks."""
         return math.prod(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
 
 
@@ -80,37 +84,65 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     target_mark: str = ""
     """Of the target's metadata as it was made (:func:`streamzarr.jobs.pin.mark_of`), if it took the place of
     another one; whatever has taken its place since has another."""
+    block: PositiveAxes = ()
+    """Chunks of a task along each axis of the target's grid; none given: one."""
+    scratch: bool = False
+    """Whether the target is an intermediate array, made for this job and removed at its end."""
     write_empty: bool = False
     """Store chunks of nothing but the fill value too, because another target is, or has been, where this one
     is made: a late writer of that one must find something in its way."""
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One unit of chunk work; writes exactly the one target chunk that it names."""
+    """One unit of chunk work; writes exactly the target chunks that it names, which are of one block."""
 
     v: Literal[1]
     job: JobId
     task: Count
+    """Number of its first chunk; the others follow on it (:mod:`streamzarr.jobs.numbering`)."""
     chunk: Axes
+    """Index of its first chunk in the target's grid."""
     stage: msgspec.Raw
     """A :class:`Stage`, left encoded: workers decode each distinct stage once."""
+    count: BlockCount = 1
+    """How many chunks."""
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of its chunks in the job."""
+        return range(self.task, self.task + self.count)
 
 
-class Written(msgspec.Struct, frozen=True, array_like=True):
-    """A task whose chunk is durable in the target."""
+class Written(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """Chunks that are durable in the target: numbers that follow on one another."""
 
     task: int
+    """Number of the first."""
     attempts: Attempts
+    """At each of them."""
     nbytes: ChunkBytes
-    """Decoded bytes of the target chunk."""
+    """Decoded bytes of all of them."""
+    count: BlockCount = 1
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the chunks."""
+        return range(self.task, self.task + self.count)
 
 
-class Dead(msgspec.Struct, frozen=True, array_like=True):
-    """A task that is now a dead letter."""
+class Dead(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """Chunks that are now one dead letter: numbers that follow on one another."""
 
     task: int
+    """Number of the first."""
     attempts: Attempts
     error: str
+    count: BlockCount = 1
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the chunks."""
+        return range(self.task, self.task + self.count)
 
 
 class Results(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -251,26 +283,30 @@ def decode_notice(data: bytes | None) -> Notice:
     return _decode(_notices, data, "job event")
 
 
-def headers_of(job: str, task: int) -> Headers:
-    """Return the headers of a task's record.
+def headers_of(job: str, numbers: range) -> Headers:
+    """Return the headers of the record of a task: its job, and the numbers of its chunks.
 
-    >>> headers_of("01M7", 12)
+    >>> headers_of("01M7", range(12, 13))
     (('streamzarr.job', b'01M7'), ('streamzarr.task', b'12'))
+    >>> headers_of("01M7", range(12, 20))[2]
+    ('streamzarr.chunks', b'8')
     """
-    return ((JOB_HEADER, job.encode()), (TASK_HEADER, b"%d" % task))
+    found = ((JOB_HEADER, job.encode()), (TASK_HEADER, b"%d" % numbers.start))
+    return found if len(numbers) == 1 else (*found, (COUNT_HEADER, b"%d" % len(numbers)))
 
 
-def task_of(headers: Headers) -> tuple[str, int] | None:
-    """Return job and number of a task from its record's headers; None when it is no task of ours.
+def task_of(headers: Headers) -> tuple[str, range] | None:
+    """Return a task's job and the numbers of its chunks from its record's headers; None when it is no task.
 
     >>> task_of(((JOB_HEADER, b"01M7"), (TASK_HEADER, b"12")))
-    ('01M7', 12)
+    ('01M7', range(12, 13))
     """
     found = dict(headers)
-    job, task = found.get(JOB_HEADER, b""), found.get(TASK_HEADER, b"")
+    job, task, count = (found.get(key, b"") for key in (JOB_HEADER, TASK_HEADER, COUNT_HEADER))
     if not (job.isalnum() and len(job) <= 64 and task.isdigit() and len(task) <= 19):
         return None
-    return job.decode(), int(task)
+    chunks = int(count) if count.isdigit() and len(count) <= 5 else 1
+    return job.decode(), range(int(task), int(task) + max(1, min(chunks, MAX_BLOCK)))
 
 
 def _decode(decoder: msgspec.json.Decoder[T], data: bytes | None, what: str) -> T:

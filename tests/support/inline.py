@@ -9,7 +9,7 @@ import msgspec
 from streamzarr import jobs
 from streamzarr.jobs import JobTopics
 from streamzarr.jobs.execute import TaskExecutor
-from streamzarr.jobs.plan import Plan
+from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.register import find_job
 from streamzarr.jobs.wire import Task, encode
 from streamzarr.queue import open_broker
@@ -21,7 +21,7 @@ def run_inline(folder: Path, kind: str, source: str, target: str, **options: obj
     places = str(folder / source), str(folder / target)
     with open_broker(broker) as opened, jobs.submit(kind, *places, broker=opened, **options) as job:
         stages = find_job(opened, JobTopics(), job.id).submitted.stages
-    plan, execute, failed = Plan.of(stages), TaskExecutor([str(folder)]), {}
+    plan, execute, failed = Numbering.of(stages), TaskExecutor([str(folder)]), {}
     for number in range(plan.tasks):
         stage = plan.stages[plan.stage_of(number)]
         try:

@@ -6,7 +6,7 @@ import pytest
 
 import streamzarr.zarr as sz
 from streamzarr.jobs.execute import TaskExecutor, layout_of
-from streamzarr.jobs.plan import Plan, chunk_region
+from streamzarr.jobs.numbering import Numbering, chunk_region
 from streamzarr.jobs.wire import Stage, Task, encode
 
 VALUES = np.arange(1, 71, dtype="i4").reshape(10, 7)
@@ -20,7 +20,7 @@ def test_every_task_writes_one_object_that_no_other_task_writes(tmp_path, layout
     sz.create_array(tmp_path / "source.zarr", data=VALUES, chunks=(3, 2))
     target = sz.create_array(tmp_path / "target.zarr", shape=VALUES.shape, dtype="i4", **layout)
     stage = Stage("copy", str(tmp_path / "source.zarr"), str(tmp_path / "target.zarr"), layout_of(target))
-    plan = Plan.of([stage])
+    plan = Numbering.of([stage])
     execute = TaskExecutor([str(tmp_path)])
     covered = np.zeros(VALUES.shape, int)
     before = set(target.store.list())
