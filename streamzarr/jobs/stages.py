@@ -13,25 +13,30 @@ from streamzarr.jobs.check import Request
 from streamzarr.jobs.compute import check_region
 from streamzarr.jobs.execute import layout_of
 from streamzarr.jobs.numbering import chunk_region, source_region
+from streamzarr.jobs.passes import plan_passes
 from streamzarr.jobs.pin import etag_of, mark_of
 from streamzarr.jobs.pyramid import create_pyramid, plan_pyramid
-from streamzarr.jobs.register import new_job_id
+from streamzarr.jobs.scratch import create_scratch, scratch_space
 from streamzarr.jobs.target import TargetOptions, create_target
-from streamzarr.jobs.wire import Operation, Stage, Submitted, decode_event, encode
+from streamzarr.jobs.wire import MAX_STAGES, Operation, Stage, Submitted, decode_event, encode
 from streamzarr.limits import DEFAULT_LIMITS
-from streamzarr.stores import MemoryStore, Store
+from streamzarr.stores import MemoryStore, Store, join_url
 from streamzarr.zarr import Array
 
 TASK_OVERHEAD = 4096
 """Bytes of a task message and its headers beside the stage, at most."""
 
 
-def registration(request: Request, stages: Sequence[Stage], results_from: int) -> Submitted:
+def registration(request: Request, job: str, stages: Sequence[Stage], results_from: int) -> Submitted:
     """Return the registration of a new job; raises where it, or its tasks, would be more than is allowed."""
+    if len(stages) > MAX_STAGES:
+        raise ConfigError(
+            f"{len(stages)} stages, levels and intermediate arrays together, expected at most {MAX_STAGES}"
+        )
     if (tasks := sum(stage.layout.tasks for stage in stages)) > DEFAULT_LIMITS.max_tasks:
         raise ConfigError(f"{tasks} tasks, expected at most {DEFAULT_LIMITS.max_tasks}; use larger chunks")
     submitted = Submitted(
-        job=new_job_id(),
+        job=job,
         kind=request.kind,
         stages=tuple(stages),
         created=time.time_ns() // 1_000_000,
@@ -60,14 +65,18 @@ class Rehearsal(MemoryStore):
 
 
 def make_stages(
-    request: Request, source: Array, etag: str, store: Store, *, overwrite: bool = False
+    request: Request, source: Array, etag: str, store: Store, *, job: str, overwrite: bool = False
 ) -> list[Stage]:
-    """Create the target's arrays in `store`; return a stage for each.
+    """Create the target's arrays in `store`; return a stage for each, and for each intermediate array.
+
+    Those are made when their stages begin.
 
     Parameters
     ----------
     etag
         Of the source's metadata, taken before it was opened.
+    job
+        Its id, which names the place of intermediate arrays.
 
     Raises
     ------
@@ -79,31 +88,75 @@ def make_stages(
         raise ConfigError(
             f"shards is {options.shards}, but Zarr v2 has none; expected zarr_format=3, or no shards"
         )
+    how: dict[str, Any] = {"write_empty": overwrite, "casting": options.casting}
     if request.kind == "downsample":
-        return _pyramid(request, source, etag, store, options)
+        return _pyramid(request, job, source, etag, store, options, **how)
     array = create_target(store, source, options, copied=request.kind == "copy")
-    how = {"transform": request.transform, "params": request.params or {}, "casting": options.casting}
-    return [_stage(request.kind, source, etag, array, overwrite, missing=request.missing, **how)]
+    how |= {"transform": request.transform, "params": request.params or {}}
+    return _full_size(request, job, source, etag, array, operation=request.kind, **how)
 
 
-def _pyramid(request: Request, source: Array, etag: str, store: Store, options: TargetOptions) -> list[Stage]:
-    """Create the arrays of a multiscale group; return a stage for each, every one from the one before."""
+def _pyramid(
+    request: Request, job: str, source: Array, etag: str, store: Store, options: TargetOptions, **how: Any
+) -> list[Stage]:
+    """Create the arrays of a multiscale group; return the stages of each, every one from the one before."""
     factors = request.factors(source)
     pyramid = plan_pyramid(source, factors, request.levels, request.method, options, request.nodata)
     arrays = create_pyramid(store, pyramid, overwrite=options.overwrite)
-    how = {"factor": factors, "method": request.method, "nodata": pyramid.nodata}
-    overwrite = options.overwrite
-    return [
-        _stage("copy", source, etag, arrays[0], overwrite, missing=request.missing, casting=options.casting),
-        *(
-            _stage("downsample", above, etag_of(above), level, overwrite, **how)
-            for above, level in pairwise(arrays)
-        ),
-    ]
+    stages = _full_size(request, job, source, etag, arrays[0], **how)
+    for above, level in pairwise(arrays):
+        *_, only = plan_passes(
+            above,
+            level.metadata,
+            factor=factors,
+            wide=0,
+            max_task_bytes=request.max_task_bytes,
+        )
+        stages.append(
+            _stage(
+                "downsample",
+                above,
+                etag_of(above),
+                level,
+                only.block,
+                factor=factors,
+                method=request.method,
+                nodata=pyramid.nodata,
+                write_empty=options.overwrite,
+            )
+        )
+    return stages
+
+
+def _full_size(
+    request: Request,
+    job: str,
+    source: Array,
+    etag: str,
+    target: Array,
+    *,
+    operation: Operation = "copy",
+    **how: Any,
+) -> list[Stage]:
+    """Return the stages from the source to a target of its shape: one for each pass.
+
+    What becomes of the values becomes of them in the last; those before it only lay them out anew.
+    """
+    *others, last = plan_passes(source, target.metadata, max_task_bytes=request.max_task_bytes)
+    stages, missing = [], request.missing
+    for number, each in enumerate(others):
+        url = join_url(scratch_space(request.scratch, target.store.url), f"{job}/{number}")
+        between = create_scratch(Rehearsal(url), source, each.chunks)
+        stages.append(
+            _stage("copy", source, etag, between, each.block, missing=missing, scratch=True, write_empty=True)
+        )
+        # That array is made when its stage begins, so it has no etag yet; in it nothing may be missing.
+        source, etag, missing = between, "", "error"
+    return [*stages, _stage(operation, source, etag, target, last.block, missing=missing, **how)]
 
 
 def _stage(
-    operation: Operation, source: Array, etag: str, target: Array, overwrite: bool, **how: Any
+    operation: Operation, source: Array, etag: str, target: Array, block: tuple[int, ...], **how: Any
 ) -> Stage:
     stage = Stage(
         operation=operation,
@@ -112,7 +165,7 @@ def _stage(
         layout=layout_of(target),
         source_etag=etag,
         target_mark=mark_of(target.store, target.zarr_format, target.path),
-        write_empty=overwrite,
+        block=() if set(block) <= {1} else block,
         **how,
     )
     first = chunk_region(stage.layout, (0,) * target.ndim)
