@@ -22,6 +22,7 @@ from streamzarr.zarr import Array, open_array
 from streamzarr.zarr.codecs.compressors import BloscCodec
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.keys import V2Keys
 from streamzarr.zarr.nodes.documents import create_node
 
 SUFFIX = ".scratch"
@@ -56,7 +57,10 @@ def scratch_space(given: str | None, target: str) -> str:
 
 
 def create_scratch(store: Store, source: Array, chunks: tuple[int, ...]) -> Array:
-    """Create the array, at the root of `store`, that a pass with these `chunks` copies `source` to."""
+    """Create the array, at the root of `store`, that a pass with these `chunks` copies `source` to.
+
+    It is of the source's format: there are dtypes that only one of them has.
+    """
     data = source.metadata.data_type
     codec = BloscCodec(cname="lz4", shuffle="shuffle" if data.dtype.kind in _NUMBERS else "noshuffle")
     metadata = ArrayConfig(
@@ -65,6 +69,8 @@ def create_scratch(store: Store, source: Array, chunks: tuple[int, ...]) -> Arra
         chunks=RegularChunks(chunks),
         compressors=codec,
         fill_value=source.metadata.fill,
+        zarr_format=3 if source.zarr_format == 3 else 2,
+        chunk_key_encoding=None if source.zarr_format == 3 else V2Keys("/"),
     ).metadata()
     create_node(store, "", metadata, overwrite=False)
     return Array(store, "", metadata)

@@ -20,7 +20,7 @@ from streamzarr.jobs.scratch import create_scratch, scratch_space
 from streamzarr.jobs.target import TargetOptions, create_target
 from streamzarr.jobs.wire import MAX_STAGES, Operation, Stage, Submitted, decode_event, encode
 from streamzarr.limits import DEFAULT_LIMITS
-from streamzarr.stores import MemoryStore, Store, join_url
+from streamzarr.stores import Capabilities, MemoryStore, Store, join_url, open_store
 from streamzarr.zarr import Array
 
 TASK_OVERHEAD = 4096
@@ -52,16 +52,21 @@ def registration(request: Request, job: str, stages: Sequence[Stage], results_fr
 
 
 class Rehearsal(MemoryStore):
-    """A store in memory that goes by another's URL: what could not be made there is told as it would be."""
+    """A store in memory that stands for another: what cannot be made there is told, or planned, as it is."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, store: Store) -> None:
         super().__init__()
-        self._url = url
+        self._store = store
 
     @property
     def url(self) -> str:
         """Of the store that it stands for."""
-        return self._url
+        return self._store.url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Of the store that it stands for."""
+        return self._store.capabilities
 
 
 def make_stages(
@@ -146,7 +151,7 @@ def _full_size(
     stages, missing = [], request.missing
     for number, each in enumerate(others):
         url = join_url(scratch_space(request.scratch, target.store.url), f"{job}/{number}")
-        between = create_scratch(Rehearsal(url), source, each.chunks)
+        between = create_scratch(Rehearsal(open_store(url)), source, each.chunks)
         stages.append(
             _stage("copy", source, etag, between, each.block, missing=missing, scratch=True, write_empty=True)
         )

@@ -170,7 +170,7 @@ def submit(
     origin, etag = open_pinned(request.source)
     store = open_store(request.target)
     # In memory first: what cannot be made fails here, and what will be made is known.
-    rehearsal = Rehearsal(store.url)
+    rehearsal = Rehearsal(store)
     job = new_job_id()
     stages = make_stages(request, origin, etag, rehearsal, job=job)
     registration(request, job, stages, results_from=0)
