@@ -12,8 +12,8 @@ import numpy as np
 
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.cast import Casting
-from streamzarr.jobs.options import DEFAULT_MAX_TASK_BYTES
 from streamzarr.jobs.params import decode_params, encode_params
+from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES
 from streamzarr.jobs.target import TargetOptions
 from streamzarr.jobs.transforms import find_transform, known_transforms
 from streamzarr.jobs.wire import MAX_STAGES, JobKind, Method, Missing, Params

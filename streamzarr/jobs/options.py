@@ -8,8 +8,6 @@ from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.options import BYTES, check_options, option
 
 DEFAULT_MAX_BYTES = 1 << 30
-DEFAULT_MAX_TASK_BYTES = 128 << 20
-"""What one task may hold; a worker with the default above carries out eight at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

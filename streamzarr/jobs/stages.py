@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from streamzarr.errors import ConfigError, MessageError
+from streamzarr.jobs.budget import wide_bytes
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.compute import check_region
 from streamzarr.jobs.execute import layout_of
 from streamzarr.jobs.numbering import chunk_region, source_region
 from streamzarr.jobs.passes import plan_passes
 from streamzarr.jobs.pin import etag_of, mark_of
+from streamzarr.jobs.planner import Pass, Requests
 from streamzarr.jobs.pyramid import create_pyramid, plan_pyramid
 from streamzarr.jobs.scratch import create_scratch, scratch_space
 from streamzarr.jobs.target import TargetOptions, create_target
@@ -70,7 +72,14 @@ class Rehearsal(MemoryStore):
 
 
 def make_stages(
-    request: Request, source: Array, etag: str, store: Store, *, job: str, overwrite: bool = False
+    request: Request,
+    source: Array,
+    etag: str,
+    store: Store,
+    *,
+    job: str,
+    requests: Requests,
+    overwrite: bool = False,
 ) -> list[Stage]:
     """Create the target's arrays in `store`; return a stage for each, and for each intermediate array.
 
@@ -82,6 +91,8 @@ def make_stages(
         Of the source's metadata, taken before it was opened.
     job
         Its id, which names the place of intermediate arrays.
+    requests
+        What requests to the stores cost.
 
     Raises
     ------
@@ -93,76 +104,74 @@ def make_stages(
         raise ConfigError(
             f"shards is {options.shards}, but Zarr v2 has none; expected zarr_format=3, or no shards"
         )
-    how: dict[str, Any] = {"write_empty": overwrite, "casting": options.casting}
-    if request.kind == "downsample":
-        return _pyramid(request, job, source, etag, store, options, **how)
-    array = create_target(store, source, options, copied=request.kind == "copy")
-    how |= {"transform": request.transform, "params": request.params or {}}
-    return _full_size(request, job, source, etag, array, operation=request.kind, **how)
+    return _Maker(request, job, requests, options).stages(source, etag, store)
 
 
-def _pyramid(
-    request: Request, job: str, source: Array, etag: str, store: Store, options: TargetOptions, **how: Any
-) -> list[Stage]:
-    """Create the arrays of a multiscale group; return the stages of each, every one from the one before."""
-    factors = request.factors(source)
-    pyramid = plan_pyramid(source, factors, request.levels, request.method, options, request.nodata)
-    arrays = create_pyramid(store, pyramid, overwrite=options.overwrite)
-    stages = _full_size(request, job, source, etag, arrays[0], **how)
-    for above, level in pairwise(arrays):
-        *_, only = plan_passes(
-            above,
-            level.metadata,
-            factor=factors,
-            wide=0,
-            max_task_bytes=request.max_task_bytes,
-        )
-        stages.append(
-            _stage(
-                "downsample",
-                above,
-                etag_of(above),
-                level,
-                only.block,
-                factor=factors,
-                method=request.method,
-                nodata=pyramid.nodata,
-                write_empty=options.overwrite,
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the stages of one job."""
+
+    request: Request
+    job: str
+    requests: Requests
+    options: TargetOptions
+
+    def stages(self, source: Array, etag: str, store: Store) -> list[Stage]:
+        """Create what the job writes in `store`; return the stages."""
+        request = self.request
+        if request.kind == "downsample":
+            return self._pyramid(source, etag, store)
+        array = create_target(store, source, self.options, copied=request.kind == "copy")
+        how = {"transform": request.transform, "params": request.params or {}}
+        return self._full_size(request.kind, source, etag, array, **how)
+
+    def _pyramid(self, source: Array, etag: str, store: Store) -> list[Stage]:
+        """Create the arrays of a multiscale group; every one is made from the one before."""
+        request, options = self.request, self.options
+        factors = request.factors(source)
+        pyramid = plan_pyramid(source, factors, request.levels, request.method, options, request.nodata)
+        arrays = create_pyramid(store, pyramid, overwrite=options.overwrite)
+        how = {"factor": factors, "method": request.method, "nodata": pyramid.nodata}
+        stages = self._full_size("copy", source, etag, arrays[0])
+        for above, level in pairwise(arrays):
+            [only] = self._passes(above, level, factor=factors, wide=wide_bytes(request.method, above.dtype))
+            stages.append(
+                _stage("downsample", above, etag_of(above), level, only, write_empty=options.overwrite, **how)
             )
+        return stages
+
+    def _full_size(
+        self, operation: Operation, source: Array, etag: str, target: Array, **how: Any
+    ) -> list[Stage]:
+        """Return the stages from the source to a target of its shape: one for each pass.
+
+        The last does what is to be done with the values; those before it only lay them out anew.
+        """
+        *others, last = self._passes(source, target)
+        stages, missing = [], self.request.missing
+        for number, each in enumerate(others):
+            url = join_url(scratch_space(self.request.scratch, target.store.url), f"{self.job}/{number}")
+            between = create_scratch(Rehearsal(open_store(url)), source, each.chunks)
+            stages.append(
+                _stage("copy", source, etag, between, each, missing=missing, scratch=True, write_empty=True)
+            )
+            # That array is made when its stage begins, so it has no etag yet; nothing may be missing in it.
+            source, etag, missing = between, "", "error"
+        how |= {"casting": self.options.casting, "write_empty": self.options.overwrite}
+        return [*stages, _stage(operation, source, etag, target, last, missing=missing, **how)]
+
+    def _passes(self, source: Array, target: Array, **how: Any) -> tuple[Pass, ...]:
+        return plan_passes(
+            source,
+            target.metadata,
+            max_task_bytes=self.request.max_task_bytes,
+            in_flight=target.store.capabilities.in_flight,
+            requests=self.requests,
+            **how,
         )
-    return stages
 
 
-def _full_size(
-    request: Request,
-    job: str,
-    source: Array,
-    etag: str,
-    target: Array,
-    *,
-    operation: Operation = "copy",
-    **how: Any,
-) -> list[Stage]:
-    """Return the stages from the source to a target of its shape: one for each pass.
-
-    What becomes of the values becomes of them in the last; those before it only lay them out anew.
-    """
-    *others, last = plan_passes(source, target.metadata, max_task_bytes=request.max_task_bytes)
-    stages, missing = [], request.missing
-    for number, each in enumerate(others):
-        url = join_url(scratch_space(request.scratch, target.store.url), f"{job}/{number}")
-        between = create_scratch(Rehearsal(open_store(url)), source, each.chunks)
-        stages.append(
-            _stage("copy", source, etag, between, each.block, missing=missing, scratch=True, write_empty=True)
-        )
-        # That array is made when its stage begins, so it has no etag yet; in it nothing may be missing.
-        source, etag, missing = between, "", "error"
-    return [*stages, _stage(operation, source, etag, target, last.block, missing=missing, **how)]
-
-
-def _stage(
-    operation: Operation, source: Array, etag: str, target: Array, block: tuple[int, ...], **how: Any
-) -> Stage:
+def _stage(operation: Operation, source: Array, etag: str, target: Array, planned: Pass, **how: Any) -> Stage:
     stage = Stage(
         operation=operation,
         source=source.url,
@@ -170,7 +179,7 @@ def _stage(
         layout=layout_of(target),
         source_etag=etag,
         target_mark=mark_of(target.store, target.zarr_format, target.path),
-        block=() if set(block) <= {1} else block,
+        block=() if set(planned.block) <= {1} else planned.block,
         **how,
     )
     first = chunk_region(stage.layout, (0,) * target.ndim)

@@ -20,7 +20,7 @@ from streamzarr.jobs.claim import (
     writers,
 )
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
-from streamzarr.jobs.options import DEFAULT_MAX_TASK_BYTES
+from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES, requests_to
 from streamzarr.jobs.pin import open_pinned
 from streamzarr.jobs.places import check_places, check_scratch
 from streamzarr.jobs.register import JobEntry, append_event, find_job, new_job_id
@@ -172,7 +172,8 @@ def submit(
     # In memory first: what cannot be made fails here, and what will be made is known.
     rehearsal = Rehearsal(store)
     job = new_job_id()
-    stages = make_stages(request, origin, etag, rehearsal, job=job)
+    requests = requests_to(origin, store.capabilities.in_flight)
+    stages = make_stages(request, origin, etag, rehearsal, job=job, requests=requests)
     registration(request, job, stages, results_from=0)
     if request.scratch is not None or any(stage.scratch for stage in stages):
         space = scratch_space(request.scratch, store.url)
@@ -187,7 +188,7 @@ def submit(
         earlier = writers(request, opened, topics)
         if replaces:
             claim(request, earlier, opened, topics)
-        stages = make_stages(request, origin, etag, store, job=job, overwrite=replaces)
+        stages = make_stages(request, origin, etag, store, job=job, requests=requests, overwrite=replaces)
         if earlier and not replaces:
             # Somebody has removed by other means what they wrote; their tasks may be queued, or under way.
             end_all(earlier, opened, topics)
