@@ -7,10 +7,13 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 
 from streamzarr.errors import UnsupportedError
 from streamzarr.jobs.numbering import Index, chunk_region, source_region
-from streamzarr.jobs.wire import Stage
+from streamzarr.jobs.wire import Method, Stage
 from streamzarr.zarr import Array
 
 WIDE_BYTES = 32
@@ -34,11 +37,23 @@ def bytes_of_task(stage: Stage, source: Array, target: Array, chunk: Index) -> i
     # Encoded and decoded; and a chunk of which only a part is wanted.
     reading = 2 * dtype.itemsize * (cells + _largest_chunk(source))
     computing = cells * dtype.itemsize + unit
-    if stage.operation == "downsample" and stage.method == "mean":
-        exact = dtype.kind in "iu" and dtype.itemsize == 8
-        computing += cells * (EXACT_BYTES if exact else WIDE_BYTES)
+    if stage.operation == "downsample":
+        computing += cells * wide_bytes(stage.method, dtype)
     writing = 3 * unit  # the result, as it is stored, and encoded
     return max(reading, computing, writing)
+
+
+def wide_bytes(method: Method, dtype: np.dtype[Any]) -> int:
+    """Return the bytes a cell, beside its own, while a block is reduced.
+
+    >>> wide_bytes("mean", np.dtype("f4")), wide_bytes("mean", np.dtype("i8"))
+    (32, 64)
+    >>> wide_bytes("max", np.dtype("f4"))
+    0
+    """
+    if method != "mean":
+        return 0
+    return EXACT_BYTES if dtype.kind in "iu" and dtype.itemsize == 8 else WIDE_BYTES
 
 
 def _largest_chunk(array: Array) -> int:

@@ -24,7 +24,7 @@ from streamzarr.jobs.budget import ByteBudget, bytes_of_task
 from streamzarr.jobs.compute import compute_chunk, decoded_bytes
 from streamzarr.jobs.numbering import grid_shape
 from streamzarr.jobs.options import DEFAULT_MAX_BYTES
-from streamzarr.jobs.pin import check_mark, check_source, metadata_etag, open_pinned
+from streamzarr.jobs.pin import check_mark, check_source, lost, metadata_etag, open_pinned
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.redact import redacted
@@ -258,8 +258,12 @@ class TaskExecutor:
     def _open_source(stage: Stage) -> tuple[Array, str]:
         if stage.source_etag:
             check_source(open_store(stage.source, mode="r"), stage.source_etag)
-        source, etag = open_pinned(stage.source)
-        return source, stage.source_etag or etag
+            source, _ = open_pinned(stage.source)
+            return source, stage.source_etag
+        try:
+            return open_pinned(stage.source)
+        except NodeNotFoundError as error:
+            raise lost(stage.source) from error
 
     @staticmethod
     def _check_shapes(stage: Stage, source: Array) -> None:

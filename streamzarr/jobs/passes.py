@@ -42,7 +42,8 @@ def plan_passes(
 ) -> tuple[Pass, ...]:
     """Return the passes by which the array of `target` is made of `source`; makes nothing.
 
-    Elements of variable length are not kept in an intermediate array, and count as the references to them.
+    A downsampling has one pass. Elements of variable length are not kept in an intermediate array, and count
+    as the references to them.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def plan_passes(
         target_of(target, factor=factor, wide=wide, in_flight=in_flight),
         max_task_bytes,
         requests_to(source, in_flight) if requests is None else requests,
-        single=variable,
+        single=variable or bool(factor),
     )
 
 
