@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 from streamzarr.jobs.pin import metadata_etag
@@ -17,7 +16,6 @@ from streamzarr.jobs.planner import (
     Uneven,
     passes_of,
     readers_of,
-    writers_of,
 )
 from streamzarr.zarr import Array
 from streamzarr.zarr.chunks.parallel import cores
@@ -69,7 +67,15 @@ def plan_passes(
     variable = source.dtype.hasobject or source.dtype.kind == "T"
     return passes_of(
         source_of(source),
-        target_of(target, factor=factor, wide=wide, in_flight=in_flight),
+        Target(
+            shape=target.shape,
+            chunks=target.shards or target.chunks,
+            itemsize=target.dtype.itemsize,
+            factor=factor,
+            wide=wide,
+            in_flight=in_flight,
+            readers=readers_of(in_flight, cores()),
+        ),
         max_task_bytes,
         requests_to(source, in_flight) if requests is None else requests,
         single=variable or bool(factor),
@@ -85,23 +91,6 @@ def source_of(array: Array) -> Source:
         itemsize=array.dtype.itemsize,
         readers=readers_of(array.store.capabilities.in_flight, cores()),
         shards=None if inner is None else stored,
-    )
-
-
-def target_of(
-    metadata: ArrayMetadata, *, factor: tuple[int, ...] = (), wide: int = 0, in_flight: int = 1
-) -> Target:
-    """Return what the planner goes by of an array that is written; its chunks are of one shape."""
-    chunks = metadata.shards or metadata.chunks
-    itemsize = metadata.dtype.itemsize
-    return Target(
-        shape=metadata.shape,
-        chunks=chunks,
-        itemsize=itemsize,
-        factor=factor,
-        wide=wide,
-        writers=writers_of(in_flight, math.prod(chunks) * itemsize),
-        readers=readers_of(in_flight, cores()),
     )
 
 
