@@ -26,6 +26,7 @@ from streamzarr.cli.output import (
     print_table,
     size,
 )
+from streamzarr.cli.plan import plan
 from streamzarr.cli.submit import follow, submit
 from streamzarr.errors import ConfigError
 from streamzarr.redact import redacted
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def job() -> None:
-    """Submit chunk jobs, watch them, and go on with interrupted ones."""
+    """Plan and submit chunk jobs, watch them, and go on with interrupted ones."""
 
 
 job.add_command(submit)
+job.add_command(plan)
 
 
 @job.command(epilog=examples("streamzarr job status", "streamzarr job status 01M7XZ --json | jq .written"))

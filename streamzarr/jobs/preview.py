@@ -18,6 +18,7 @@ from streamzarr.jobs.pin import open_pinned
 from streamzarr.jobs.places import check_places
 from streamzarr.jobs.planner import Source, Target, pass_of, readers_of
 from streamzarr.jobs.register import new_job_id
+from streamzarr.jobs.scratch import scratch_space
 from streamzarr.jobs.stages import Rehearsal, make_stages, registration
 from streamzarr.jobs.wire import JobKind, Method, Missing, Operation, Stage
 from streamzarr.options import integer
@@ -35,7 +36,7 @@ class StagePlan:
 
     operation: Operation
     target: str
-    """URL of the array that is written."""
+    """URL of the array that is written, or of the scratch space that it is in."""
     scratch: bool
     """Whether that is an intermediate array, which is removed at the end."""
     shape: tuple[int, ...]
@@ -159,7 +160,7 @@ def plan(
     requests = requests_to(origin, rehearsal.capabilities.in_flight)
     stages = make_stages(request, origin, etag, rehearsal, job=job, requests=requests)
     registration(request, job, stages, results_from=0)
-    return _job_plan(request, tuple(_stage_plans(origin, rehearsal, stages)), threads, max_bytes)
+    return _job_plan(request, tuple(_stage_plans(request, origin, rehearsal, stages)), threads, max_bytes)
 
 
 def _job_plan(request: Request, stages: tuple[StagePlan, ...], threads: int, max_bytes: int) -> JobPlan:
@@ -180,12 +181,15 @@ def _job_plan(request: Request, stages: tuple[StagePlan, ...], threads: int, max
     )
 
 
-def _stage_plans(origin: Array, rehearsal: Store, stages: Sequence[Stage]) -> Iterator[StagePlan]:
+def _stage_plans(
+    request: Request, origin: Array, rehearsal: Store, stages: Sequence[Stage]
+) -> Iterator[StagePlan]:
     """Yield what each stage would do; its target is in the rehearsal, unless it is an intermediate array."""
     source, levels = source_of(origin), count()
     for stage in stages:
         target = _target(stage, rehearsal.capabilities.in_flight)
-        yield _stage_plan(stage, source, target)
+        place = scratch_space(request.scratch, rehearsal.url) if stage.scratch else stage.target
+        yield _stage_plan(stage, place, source, target)
         if stage.scratch:
             source = Source.of(target.shape, target.chunks, target.itemsize, target.readers)
         elif stage is not stages[-1]:
@@ -206,11 +210,11 @@ def _target(stage: Stage, in_flight: int) -> Target:
     )
 
 
-def _stage_plan(stage: Stage, source: Source, target: Target) -> StagePlan:
+def _stage_plan(stage: Stage, place: str, source: Source, target: Target) -> StagePlan:
     found = pass_of(source, target, stage.block or (1,) * len(target.chunks))
     return StagePlan(
         stage.operation,
-        stage.target,
+        place,
         stage.scratch,
         stage.layout.shape,
         stage.layout.dtype,
