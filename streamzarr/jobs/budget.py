@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamzarr.errors import UnsupportedError
-from streamzarr.jobs.numbering import Index, chunk_region, source_region
+from streamzarr.jobs.block import Box
+from streamzarr.jobs.compute import wanted_of
+from streamzarr.jobs.numbering import chunk_region
+from streamzarr.jobs.planner.memory import FETCH_BYTES, Held, held_bytes, readers_of, writers_of
 from streamzarr.jobs.wire import Stage
 from streamzarr.zarr import Array
+from streamzarr.zarr.chunks import parallel
 
 WIDE_BYTES = 32
 """Bytes a cell, beside its own, while a block is averaged: in double precision, as sum, count and mean."""
@@ -19,34 +23,54 @@ EXACT_BYTES = 64
 """Likewise of 64-bit integers, which are summed as Python's own."""
 
 
-def bytes_of_task(stage: Stage, source: Array, target: Array, chunk: Index) -> int:
-    """Return how many bytes of chunks a task holds at most, beside what its transform takes for itself.
-
-    It reads, computes, then writes; no step keeps what only the one before it needed. Variable-length
-    strings count as the references to them.
-    """
-    dtype = source.dtype
-    wanted = chunk_region(stage.layout, chunk)
-    if stage.operation == "downsample":
-        wanted = source_region(wanted, stage.factor, source.shape)
-    cells: int = math.prod(part.stop - part.start for part in wanted)
-    unit = math.prod(stage.layout.chunks) * max(target.dtype.itemsize, dtype.itemsize)
-    # Encoded and decoded; and a chunk of which only a part is wanted.
-    reading = 2 * dtype.itemsize * (cells + _largest_chunk(source))
-    computing = cells * dtype.itemsize + unit
-    if stage.operation == "downsample" and stage.method == "mean":
-        exact = dtype.kind in "iu" and dtype.itemsize == 8
-        computing += cells * (EXACT_BYTES if exact else WIDE_BYTES)
-    writing = 3 * unit  # the result, as it is stored, and encoded
-    return max(reading, computing, writing)
+def bytes_of_box(stage: Stage, source: Array, target: Array, box: Box) -> int:
+    """Return how many bytes the chunks of a box hold at most, beside what a transform takes for itself."""
+    region = wanted_of(stage, box.region(stage.layout), source)
+    touched = (
+        axis.chunk_of(part.stop - 1) - axis.chunk_of(part.start) + 1 if part.stop > part.start else 0
+        for axis, part in zip(source.grid.axes, region, strict=True)
+    )
+    cells = math.prod(part.stop - part.start for part in region)
+    return held_bytes(_held(stage, source, target, box), cells, math.prod(touched), len(box))
 
 
-def _largest_chunk(array: Array) -> int:
-    """Return the cells of the largest chunk."""
+def writers_of_stage(stage: Stage, source: Array, target: Array) -> int:
+    """Return how many chunks of a target one task writes at once."""
+    return writers_of(target.store.capabilities.in_flight, _unit(stage, source, target))
+
+
+def _held(stage: Stage, source: Array, target: Array, box: Box) -> Held:
+    first = wanted_of(stage, chunk_region(stage.layout, box.low), source)
+    return Held(
+        itemsize=source.dtype.itemsize,
+        chunk=_chunk_bytes(source),
+        readers=readers_of(source.store.capabilities.in_flight, parallel.cores()),
+        part=math.prod(part.stop - part.start for part in first),
+        unit=_unit(stage, source, target),
+        writers=writers_of_stage(stage, source, target),
+        wide=_wide(stage, source),
+    )
+
+
+def _unit(stage: Stage, source: Array, target: Array) -> int:
+    return math.prod(stage.layout.chunks) * max(source.dtype.itemsize, target.dtype.itemsize)
+
+
+def _wide(stage: Stage, source: Array) -> int:
+    if stage.operation != "downsample" or stage.method != "mean":
+        return 0
+    exact = source.dtype.kind in "iu" and source.dtype.itemsize == 8
+    return EXACT_BYTES if exact else WIDE_BYTES
+
+
+def _chunk_bytes(array: Array) -> int:
+    """Return the bytes of the largest chunk; of a shard, what is asked for at once."""
+    itemsize = array.dtype.itemsize
     try:
-        return math.prod(array.chunks)
+        chunk, shard = math.prod(array.chunks) * itemsize, math.prod(array.shards or ()) * itemsize
     except UnsupportedError:  # rectilinear
-        return math.prod([max(lengths) for lengths in array.read_chunk_sizes], start=1)
+        return itemsize * math.prod([max(lengths) for lengths in array.read_chunk_sizes], start=1)
+    return max(chunk, min(shard, FETCH_BYTES))
 
 
 class ByteBudget:
