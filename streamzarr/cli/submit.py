@@ -20,6 +20,7 @@ from streamzarr.cli.options import (
     DType,
     Integers,
     NoData,
+    Size,
     assigned,
     broker_option,
     examples,
@@ -74,6 +75,20 @@ _JOB_OPTIONS: Sequence[Callable[[Command], Command]] = (
         help="A source chunk, or shard, that is not stored: holds the fill value, or fails its task.",
     ),
     click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
+    click.option(
+        "--max-task-bytes",
+        type=Size(),
+        default="128MiB",
+        show_default=True,
+        help="What one task may hold. It writes a block of chunks as large as this allows and helps; where "
+        "the source would still be read several times over, the job goes through an intermediate array.",
+    ),
+    click.option(
+        "--scratch",
+        metavar="URL",
+        help="Where an intermediate array lies until the job is done, below a root of the workers; "
+        "TARGET.scratch without it.",
+    ),
     max_lag_option,
     click.option(
         "--detach", is_flag=True, help="Return at once; a process in the background sends the tasks."
@@ -91,7 +106,7 @@ def _job_options(command: Command) -> Command:
 
 @click.group()
 def submit() -> None:
-    """Submit a job: one task for each chunk of the target.
+    """Submit a job: a task for each block of chunks of the target.
 
     The command waits for the job and shows its progress. Ctrl-C leaves it where it stands.
     Exit code 0: all is written; 3: some tasks are in the dead letters; 2: an error.

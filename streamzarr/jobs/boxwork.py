@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from streamzarr.errors import SourceChangedError, is_interrupt
 from streamzarr.jobs.block import Box, part_within
-from streamzarr.jobs.budget import writers_of_stage
 from streamzarr.jobs.compute import compute_chunk, decoded_bytes
 from streamzarr.jobs.numbering import Index, Region, chunk_region
 from streamzarr.jobs.opened import OpenStage, TargetChangedError, UnwantedError
@@ -71,7 +70,7 @@ class BoxWork:
         whole = opened.wanted(box.region(opened.stage.layout))
         made = filter(None, map(partial(self._compute, values, whole), box.chunks))
         del values
-        writers = min(len(box), writers_of_stage(opened.stage, opened.source, opened.target))
+        writers = min(len(box), opened.held.writers)
         parallel.hand_over(self._write, made, writers)
         return ()
 

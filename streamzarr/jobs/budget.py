@@ -7,15 +7,17 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from streamzarr.errors import UnsupportedError
+import numpy as np
+
 from streamzarr.jobs.block import Box
 from streamzarr.jobs.compute import wanted_of
-from streamzarr.jobs.numbering import chunk_region
-from streamzarr.jobs.planner.memory import FETCH_BYTES, Held, held_bytes, readers_of, writers_of
-from streamzarr.jobs.wire import Stage
+from streamzarr.jobs.passes import source_of, target_of
+from streamzarr.jobs.planner import Held, held_bytes
+from streamzarr.jobs.planner.ends import held
+from streamzarr.jobs.wire import Method, Stage
 from streamzarr.zarr import Array
-from streamzarr.zarr.chunks import parallel
 
 WIDE_BYTES = 32
 """Bytes a cell, beside its own, while a block is averaged: in double precision, as sum, count and mean."""
@@ -23,54 +25,36 @@ EXACT_BYTES = 64
 """Likewise of 64-bit integers, which are summed as Python's own."""
 
 
-def bytes_of_box(stage: Stage, source: Array, target: Array, box: Box) -> int:
+def held_by(stage: Stage, source: Array, target: Array) -> Held:
+    """Return what the memory of the tasks of a stage goes by."""
+    read = source_of(source)
+    wide = wide_bytes(stage.method, source.dtype) if stage.operation == "downsample" else 0
+    in_flight = target.store.capabilities.in_flight
+    return held(read, target_of(target.metadata, read, factor=stage.factor, wide=wide, in_flight=in_flight))
+
+
+def bytes_of_box(held: Held, stage: Stage, source: Array, box: Box) -> int:
     """Return how many bytes the chunks of a box hold at most, beside what a transform takes for itself."""
     region = wanted_of(stage, box.region(stage.layout), source)
-    touched = (
-        axis.chunk_of(part.stop - 1) - axis.chunk_of(part.start) + 1 if part.stop > part.start else 0
+    cells = math.prod(part.stop - part.start for part in region)
+    touched = math.prod(
+        axis.chunk_of(part.stop - 1) - axis.chunk_of(part.start) + 1
         for axis, part in zip(source.grid.axes, region, strict=True)
     )
-    cells = math.prod(part.stop - part.start for part in region)
-    return held_bytes(_held(stage, source, target, box), cells, math.prod(touched), len(box))
+    return held_bytes(held, cells, touched, len(box))
 
 
-def writers_of_stage(stage: Stage, source: Array, target: Array) -> int:
-    """Return how many chunks of a target one task writes at once."""
-    return writers_of(target.store.capabilities.in_flight, _unit(stage, source, target))
+def wide_bytes(method: Method, dtype: np.dtype[Any]) -> int:
+    """Return the bytes a cell, beside its own, while a block is reduced.
 
-
-def _held(stage: Stage, source: Array, target: Array, box: Box) -> Held:
-    first = wanted_of(stage, chunk_region(stage.layout, box.low), source)
-    return Held(
-        itemsize=source.dtype.itemsize,
-        chunk=_chunk_bytes(source),
-        readers=readers_of(source.store.capabilities.in_flight, parallel.cores()),
-        part=math.prod(part.stop - part.start for part in first),
-        unit=_unit(stage, source, target),
-        writers=writers_of_stage(stage, source, target),
-        wide=_wide(stage, source),
-    )
-
-
-def _unit(stage: Stage, source: Array, target: Array) -> int:
-    return math.prod(stage.layout.chunks) * max(source.dtype.itemsize, target.dtype.itemsize)
-
-
-def _wide(stage: Stage, source: Array) -> int:
-    if stage.operation != "downsample" or stage.method != "mean":
+    >>> wide_bytes("mean", np.dtype("f4")), wide_bytes("mean", np.dtype("i8"))
+    (32, 64)
+    >>> wide_bytes("max", np.dtype("f4"))
+    0
+    """
+    if method != "mean":
         return 0
-    exact = source.dtype.kind in "iu" and source.dtype.itemsize == 8
-    return EXACT_BYTES if exact else WIDE_BYTES
-
-
-def _chunk_bytes(array: Array) -> int:
-    """Return the bytes of the largest chunk; of a shard, what is asked for at once."""
-    itemsize = array.dtype.itemsize
-    try:
-        chunk, shard = math.prod(array.chunks) * itemsize, math.prod(array.shards or ()) * itemsize
-    except UnsupportedError:  # rectilinear
-        return itemsize * math.prod([max(lengths) for lengths in array.read_chunk_sizes], start=1)
-    return max(chunk, min(shard, FETCH_BYTES))
+    return EXACT_BYTES if dtype.kind in "iu" and dtype.itemsize == 8 else WIDE_BYTES
 
 
 class ByteBudget:

@@ -13,6 +13,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.params import decode_params, encode_params
+from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES
 from streamzarr.jobs.target import TargetOptions
 from streamzarr.jobs.transforms import find_transform, known_transforms
 from streamzarr.jobs.wire import MAX_STAGES, JobKind, Method, Missing, Params
@@ -46,6 +47,9 @@ class Request:
     method: Method = "mean"
     nodata: Any = None
     """Checked together with the dtype; see :func:`streamzarr.jobs.nodata.nodata_values`."""
+    max_task_bytes: int = DEFAULT_MAX_TASK_BYTES
+    scratch: str | None = None
+    """None: beside the target."""
 
     def factors(self, source: Array) -> tuple[int, ...]:
         """Return the factor of each axis of the source of a pyramid; ``ConfigError`` when it does not fit."""
@@ -68,6 +72,8 @@ def check_request(
     target: str | os.PathLike[str],
     *,
     missing: str,
+    max_task_bytes: int,
+    scratch: str | os.PathLike[str] | None,
     options: Mapping[str, Any],
     **own: Any,
 ) -> Request:
@@ -102,6 +108,8 @@ def check_request(
         _place("target", target),
         _choice("missing", missing, get_args(Missing)),  # type: ignore[arg-type]
         _options(**options),
+        max_task_bytes=integer("max_task_bytes", max_task_bytes, minimum=1),
+        scratch=None if scratch is None else _place("scratch", scratch),
         **taken,
     )
 
@@ -143,7 +151,7 @@ def _options(
 
 
 def _place(name: str, url: str | os.PathLike[str]) -> str:
-    """Return the URL of the source or the target; every process of every worker must be able to open it."""
+    """Return the URL of source, target or scratch space; all processes of workers must be able to open it."""
     place = os.fspath(url) if isinstance(url, os.PathLike) else url
     if split_url(text(name, place)).scheme == "memory":
         raise ConfigError(

@@ -89,12 +89,13 @@ def check_still_its(broker: Broker, topics: JobTopics, submitted: Submitted) -> 
         return
     order = list(jobs)
     for later in order[order.index(submitted.job) + 1 :]:
-        if any(writes_to(jobs[later].submitted, stage.target) for stage in submitted.stages):
-            raise ConfigError(
-                f"job {later} has taken over {redacted(submitted.stages[0].target)}, and what job "
-                f"{submitted.job} writes would destroy it; submit the job again, to another target or to "
-                "overwrite"
-            )
+        for stage in submitted.stages:
+            if writes_to(jobs[later].submitted, stage.target):
+                raise ConfigError(
+                    f"job {later} has taken over {redacted(stage.target)}, and what job "
+                    f"{submitted.job} writes would destroy it; submit the job again, to another target or to "
+                    "overwrite"
+                )
 
 
 def check_made(
@@ -109,7 +110,8 @@ def check_made(
     """
     with suppress(KeyNotFoundError, ConfigError):
         for stage in submitted.stages:
-            check_mark(open_store(stage.target), stage)
+            if not stage.scratch:  # those are made when their stages begin
+                check_mark(open_store(stage.target), stage)
         # What replaces a node ends in blanks of its own.
         if all(store.get(key).rstrip() == data.rstrip() for key, data in documents.items()):
             return

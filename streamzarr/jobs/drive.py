@@ -15,6 +15,7 @@ from streamzarr.jobs.ledger import TaskState
 from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.report import state_of
+from streamzarr.jobs.scratch import prepare, remove_scratch
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
 from streamzarr.jobs.wire import Ended, Resumed, encode
@@ -137,6 +138,7 @@ class JobDriver:
 
         if not counts.settled:
             self._reopen(producer)
+            self._prepare(stage)
             send(self._take(self._ledger.open_tasks(span), self._pending), self._count)
         while not (self._stop.requested or counts.settled):
             self._reopen(producer)
@@ -151,6 +153,15 @@ class JobDriver:
             send(self._take(self._ledger.tasks_in(TaskState.SKIPPED, span), frozenset()), self._count_again)
         # A later stage reads what this one wrote: with a chunk missing it must not begin.
         return not self._stop.requested and counts.complete
+
+    def _prepare(self, stage: int) -> None:
+        counts = self._ledger.stages[stage]
+        try:
+            prepare(self._plan.stages, stage, begun=counts.written > 0)
+        except SourceChangedError:
+            self._tracker.catch_up()
+            if not counts.settled:  # else another driver was through with the whole job, and tidied up
+                raise
 
     def _take(self, tasks: Iterator[int], pending: frozenset[int]) -> Iterator[int]:
         """Yield the tasks to send: those that are not `pending`, and skipped ones in any case.
@@ -200,6 +211,8 @@ class JobDriver:
             totals = (ledger.written, ledger.dead, ledger.retried, ledger.nbytes)
             newest = self._tracker.last_result
         changed = self._source_change() if state == "done" else None
+        if state == "done" and changed is None:
+            remove_scratch(self._job, self._plan.stages)
         ended = Ended(self._job, state if changed is None else "failed", *totals, newest=newest)
         producer.send(self._topics.jobs, [NewRecord(encode(ended), key=self._job.encode())])
         producer.flush()

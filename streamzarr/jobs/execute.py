@@ -12,11 +12,11 @@ import msgspec
 from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, NodeNotFoundError
 from streamzarr.jobs.block import Box
 from streamzarr.jobs.boxwork import BoxWork, InFlight
-from streamzarr.jobs.budget import ByteBudget, bytes_of_box
+from streamzarr.jobs.budget import ByteBudget, bytes_of_box, held_by
 from streamzarr.jobs.opened import OpenStage, TargetChangedError, UnwantedError
 from streamzarr.jobs.options import DEFAULT_MAX_BYTES
 from streamzarr.jobs.outcome import Tell
-from streamzarr.jobs.pin import check_mark, check_source, metadata_etag, open_pinned
+from streamzarr.jobs.pin import check_mark, check_source, lost, metadata_etag, open_pinned
 from streamzarr.jobs.transforms import find_transform
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
@@ -124,7 +124,7 @@ class TaskExecutor:
             todo = [Box.of_task(opened.stage, task, numbers)]
         while todo:
             box = todo.pop()
-            nbytes = bytes_of_box(opened.stage, opened.source, opened.target, box)
+            nbytes = bytes_of_box(opened.held, opened.stage, opened.source, box)
             if len(box) > 1 and (box.is_sparse or nbytes > self._budget.limit):
                 todo += reversed(box.halves())
                 continue
@@ -159,14 +159,20 @@ class TaskExecutor:
         self._check_shapes(stage, source)
         if stage.operation == "map" and stage.transform is not None:
             find_transform(stage.transform)
-        return OpenStage(stage, source, target, source_etag, etag, self._limits)
+        return OpenStage(
+            stage, source, target, source_etag, etag, held_by(stage, source, target), self._limits
+        )
 
     @staticmethod
     def _open_source(stage: Stage) -> tuple[Array, str]:
         if stage.source_etag:
             check_source(open_store(stage.source, mode="r"), stage.source_etag)
-        source, etag = open_pinned(stage.source)
-        return source, stage.source_etag or etag
+            source, _ = open_pinned(stage.source)
+            return source, stage.source_etag
+        try:
+            return open_pinned(stage.source)
+        except NodeNotFoundError as error:
+            raise lost(stage.source) from error
 
     @staticmethod
     def _check_shapes(stage: Stage, source: Array) -> None:

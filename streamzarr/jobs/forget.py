@@ -9,8 +9,9 @@ from streamzarr.errors import ConfigError
 from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.jobs.compact import compact
 from streamzarr.jobs.overview import read_jobs
-from streamzarr.jobs.register import append_event, the_match
+from streamzarr.jobs.register import append_event, read_register, the_match
 from streamzarr.jobs.report import JobReport
+from streamzarr.jobs.scratch import remove_scratch
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Forgotten, task_of
 from streamzarr.queue.base import Broker
@@ -27,7 +28,8 @@ def forget(
 ) -> list[str]:
     """Forget jobs: they are listed no more, and their events, results and dead letters are removed.
 
-    Chunks stay as they are. Workers skip what may still be queued of these jobs.
+    Chunks stay as they are, but intermediate arrays are removed. Workers skip what may still be queued of
+    these jobs.
 
     Parameters
     ----------
@@ -62,6 +64,9 @@ def forget(
                 raise ConfigError(f"job {job} is not over: cancel it first, or wait until it is")
         chosen = [id_ for id_, each in reports.items() if id_ in named or _falls(each, finished, older_than)]
         if chosen:
+            for job, entry in read_register(broker, topics).items():
+                if job in chosen:  # first, so that whoever is killed meanwhile can do it again
+                    remove_scratch(job, entry.submitted.stages)
             append_event(broker, topics, *map(Forgotten, chosen))
             letters = DeadLetterQueue(broker, topics.dead)
             letters.drop(letters.ls(lambda letter: (task_of(letter.headers) or ("",))[0] in chosen))

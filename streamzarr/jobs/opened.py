@@ -14,6 +14,7 @@ from streamzarr.jobs.block import Box
 from streamzarr.jobs.compute import check_region, wanted_of
 from streamzarr.jobs.numbering import Index, Region, chunk_region
 from streamzarr.jobs.pin import check_source, metadata_etag
+from streamzarr.jobs.planner import Held
 from streamzarr.jobs.wire import Stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.redact import redacted
@@ -42,6 +43,8 @@ class OpenStage:
     """Of the source's metadata, as the job has it or taken before the source was opened."""
     target_etag: str
     """Of the target's metadata, taken before the target was opened."""
+    held: Held
+    """What the memory of its tasks goes by."""
     limits: Limits = DEFAULT_LIMITS
 
     def wanted(self, region: Region) -> Region:

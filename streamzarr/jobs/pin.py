@@ -132,6 +132,14 @@ def check_source(store: Store, etag: str, zarr_format: int | None = None) -> Non
         )
 
 
+def lost(array: str) -> SourceChangedError:
+    """Return the error of an intermediate array that an earlier stage of its job has written, and is gone."""
+    return SourceChangedError(
+        f"the intermediate array {redacted(array)} is gone, which earlier tasks of the job have written; "
+        "submit the job again"
+    )
+
+
 def check_sources(stages: Iterable[Stage]) -> None:
     """Make sure that all that `stages` read is what they were submitted for; raises as `check_source`."""
     for stage in stages:

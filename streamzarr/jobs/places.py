@@ -11,7 +11,7 @@ from streamzarr.errors import ConfigError, ContainsArrayError, NodeNotFoundError
 from streamzarr.jobs.wire import Submitted
 from streamzarr.queue.open import local_file
 from streamzarr.redact import redacted
-from streamzarr.stores import StoreURL, open_store, overlaps, split_url
+from streamzarr.stores import StoreURL, join_url, open_store, overlaps, split_url
 from streamzarr.zarr import Array
 from streamzarr.zarr import open as open_node
 
@@ -42,13 +42,32 @@ def check_places(source: str, target: str, broker: str) -> None:
             f"target {redacted(target)} is, or holds, the file of the queue {redacted(broker)}; "
             "expected a folder for the target alone"
         )
-    if not open_store(target).capabilities.writable:
-        raise UnsupportedError(f"target {redacted(target)} can only be read")
-    for place in _above(split_url(target)):
-        if _is_array(place):
-            raise ContainsArrayError(
-                f"target {redacted(target)} lies in the array {redacted(place)}, where nothing can be created"
+    _check_creatable("target", target)
+
+
+def check_scratch(scratch: str, job: str, source: str, target: str, broker: str) -> None:
+    """Refuse a place for the intermediate arrays of a job where none can be made, or where they would harm.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        It is the source, the target, or the file of the queue, or lies in one.
+    streamzarr.errors.ContainsArrayError
+        It lies in an array.
+    streamzarr.errors.UnsupportedError
+        Its store cannot be written.
+    """
+    inside = join_url(scratch, job)  # what it holds beside that is not touched
+    for name, place in (("source", source), ("target", target)):
+        if overlaps(inside, place):
+            raise ConfigError(
+                f"scratch {redacted(scratch)} is, or lies in, the {name} {redacted(place)}; "
+                "expected a place for intermediate arrays alone"
             )
+    queue = local_file(broker)
+    if queue is not None and any(overlaps(inside, f"{queue}{end}") for end in QUEUE_FILES):
+        raise ConfigError(f"scratch {redacted(scratch)} is the file of the queue {redacted(broker)}")
+    _check_creatable("scratch", inside)
 
 
 def writes_to(job: Submitted, target: str) -> bool:
@@ -58,6 +77,16 @@ def writes_to(job: Submitted, target: str) -> bool:
             if overlaps(stage.target, target):
                 return True
     return False
+
+
+def _check_creatable(name: str, url: str) -> None:
+    if not open_store(url).capabilities.writable:
+        raise UnsupportedError(f"{name} {redacted(url)} can only be read")
+    for place in _above(split_url(url)):
+        if _is_array(place):
+            raise ContainsArrayError(
+                f"{name} {redacted(url)} lies in the array {redacted(place)}, where nothing can be created"
+            )
 
 
 def _is_array(place: str) -> bool:

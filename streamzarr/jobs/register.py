@@ -43,6 +43,15 @@ def new_job_id() -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def is_job_id(text: str) -> bool:
+    """Tell whether this has the form of an id of :func:`new_job_id`.
+
+    >>> is_job_id("01M7Y1TCG75RQM4QSKJ7P15XR6"), is_job_id("documents")
+    (True, False)
+    """
+    return len(text) == 26 and set(text) <= set(_ALPHABET)
+
+
 class Unwanted:
     """The jobs whose tasks are not to be carried out: all that a worker keeps of the register.
 

@@ -20,9 +20,11 @@ from streamzarr.jobs.claim import (
     writers,
 )
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
+from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES, requests_to
 from streamzarr.jobs.pin import open_pinned
-from streamzarr.jobs.places import check_places
-from streamzarr.jobs.register import JobEntry, append_event, find_job
+from streamzarr.jobs.places import check_places, check_scratch
+from streamzarr.jobs.register import JobEntry, append_event, find_job, new_job_id
+from streamzarr.jobs.scratch import scratch_space
 from streamzarr.jobs.stages import Rehearsal, make_stages, registration
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import JobKind, Method, Missing
@@ -53,6 +55,8 @@ def submit(
     attributes: Mapping[str, Any] | None = None,
     missing: Missing = "fill",
     overwrite: bool = False,
+    max_task_bytes: int = DEFAULT_MAX_TASK_BYTES,
+    scratch: str | None = None,
     prefix: str = DEFAULT_PREFIX,
     max_lag: int = DEFAULT_MAX_LAG,
 ) -> JobHandle:
@@ -95,6 +99,13 @@ def submit(
     overwrite
         Replace a target that is there. Earlier jobs that still write to it are cancelled, as they are where
         somebody has removed their target.
+    max_task_bytes
+        Bytes of chunks that one task may hold. A task writes a block of target chunks that is as large as
+        this allows and helps; where the source would still be read several times over, the job goes through
+        an intermediate array. A task of a single chunk may need more.
+    scratch
+        URL or path, below the workers' ``--root`` too, where an intermediate array lies until the job is
+        done, in a folder named by the job's id. Not given: beside the target, ``{target}.scratch``.
     prefix
         First part of the names of the topics; workers must use the same.
     max_lag
@@ -108,7 +119,7 @@ def submit(
     Raises
     ------
     streamzarr.errors.ConfigError
-        The options do not fit together or the source; or source and target overlap.
+        The options do not fit together or the source; or source, target and scratch overlap.
     streamzarr.errors.NodeNotFoundError, streamzarr.errors.NodeExistsError
         There is no source, or there is a target.
     streamzarr.errors.LimitExceededError
@@ -136,6 +147,8 @@ def submit(
         source,
         target,
         missing=missing,
+        max_task_bytes=max_task_bytes,
+        scratch=scratch,
         options={
             "chunks": chunks,
             "shards": shards,
@@ -157,8 +170,14 @@ def submit(
     origin, etag = open_pinned(request.source)
     store = open_store(request.target)
     # In memory first: what cannot be made fails here, and what will be made is known.
-    rehearsal = Rehearsal(store.url)
-    registration(request, make_stages(request, origin, etag, rehearsal), results_from=0)
+    rehearsal = Rehearsal(store)
+    job = new_job_id()
+    requests = requests_to(origin, store.capabilities.in_flight)
+    stages = make_stages(request, origin, etag, rehearsal, job=job, requests=requests)
+    registration(request, job, stages, results_from=0)
+    if request.scratch is not None or any(stage.scratch for stage in stages):
+        space = scratch_space(request.scratch, store.url)
+        check_scratch(space, job, request.source, request.target, queue)
     documents = {key: rehearsal.get(key) for key in rehearsal.list()}
     replaces = is_to_be_replaced(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
@@ -169,12 +188,12 @@ def submit(
         earlier = writers(request, opened, topics)
         if replaces:
             claim(request, earlier, opened, topics)
-        stages = make_stages(request, origin, etag, store, overwrite=replaces)
+        stages = make_stages(request, origin, etag, store, job=job, requests=requests, overwrite=replaces)
         if earlier and not replaces:
             # Somebody has removed by other means what they wrote; their tasks may be queued, or under way.
             end_all(earlier, opened, topics)
             stages = [structs.replace(stage, write_empty=True) for stage in stages]
-        submitted = registration(request, stages, opened.describe(topics.results).end[0])
+        submitted = registration(request, job, stages, opened.describe(topics.results).end[0])
         append_event(opened, topics, submitted)
         check_made(store, documents, opened, topics, submitted)
         settle_rivals(opened, topics, since, submitted, request)

@@ -299,7 +299,7 @@ def test_a_job_that_could_not_be_read_back_is_not_registered():
     stage = Stage("downsample", "a.zarr", "b.zarr", layout, factor=(2**64,))
     request = Request("copy", "a.zarr", "b.zarr", "fill", TargetOptions())
     with pytest.raises(ConfigError, match=r"the job cannot be registered: .*factor"):
-        registration(request, [stage], results_from=0)
+        registration(request, "01M7", [stage], results_from=0)
 
 
 def test_parameters_are_checked_against_the_function_where_it_is_known(place, transforms):

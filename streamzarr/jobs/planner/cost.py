@@ -1,0 +1,61 @@
+"""What work costs, in seconds, about: enough to tell which of two plans is the faster one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+T = TypeVar("T", float, npt.NDArray[np.float64])
+
+DECODED = 1e9
+"""Bytes a second, of a fast codec, read from a file and decoded."""
+ENCODED = 0.5e9
+"""Likewise encoded and written."""
+TASK_SECONDS = 1e-3
+"""Of sending a task, opening what it needs, and its result."""
+FEW_TASKS = 4
+"""With fewer in a pass, workers are idle."""
+IDLE = 1.25
+"""Times the cost of such a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What requests to a store cost.
+
+    Examples
+    --------
+    >>> Requests().of(1600)
+    1.0
+    """
+
+    seconds: float = 0.01
+    """Of one, from asking to the first byte."""
+    in_flight: int = 16
+    """How many wait at a time."""
+
+    def of(self, count: int) -> float:
+        """Return the seconds that `count` requests are waited for."""
+        return count * self.seconds / self.in_flight
+
+
+FILES = Requests(50e-6, 1)
+"""Of a file system: opening a file."""
+
+
+def reading(nbytes: T, reads: T, requests: Requests) -> T:
+    """Return the seconds of reading and decoding."""
+    return nbytes / DECODED + reads * (requests.seconds / requests.in_flight)
+
+
+def writing(nbytes: int, writes: int, requests: Requests) -> float:
+    """Return the seconds of encoding and writing."""
+    return nbytes / ENCODED + requests.of(writes)
+
+
+def idle(tasks: int) -> float:
+    """Return the factor by which a pass of so many tasks takes longer for want of work for all."""
+    return IDLE if tasks < FEW_TASKS else 1.0
