@@ -129,7 +129,7 @@ def pass_of(source: Source, target: Target, block: Axes) -> Pass:
 
 
 def requests_of(source: Source, every: list[int]) -> int:
-    """Return the requests of all blocks of `every` cells: one for a chunk; for a shard, its index and a range.
+    """Return the requests of all blocks of `every` cells: one for a chunk, for a shard its index and a range.
 
     Ranges of a shard that lie close together are read as one (:mod:`streamzarr.zarr.chunks.ranges`).
     """
