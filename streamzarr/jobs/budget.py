@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from streamzarr.errors import UnsupportedError
-from streamzarr.jobs.numbering import Index, chunk_region, source_region
+from streamzarr.jobs.block import Box
+from streamzarr.jobs.compute import wanted_of
+from streamzarr.jobs.passes import source_of, target_of
+from streamzarr.jobs.planner import Held, held_bytes
+from streamzarr.jobs.planner.ends import held
 from streamzarr.jobs.wire import Method, Stage
 from streamzarr.zarr import Array
 
@@ -22,25 +25,23 @@ EXACT_BYTES = 64
 """Likewise of 64-bit integers, which are summed as Python's own."""
 
 
-def bytes_of_task(stage: Stage, source: Array, target: Array, chunk: Index) -> int:
-    """Return how many bytes of chunks a task holds at most, beside what its transform takes for itself.
+def held_by(stage: Stage, source: Array, target: Array) -> Held:
+    """Return what the memory of the tasks of a stage goes by."""
+    read = source_of(source)
+    wide = wide_bytes(stage.method, source.dtype) if stage.operation == "downsample" else 0
+    in_flight = target.store.capabilities.in_flight
+    return held(read, target_of(target.metadata, read, factor=stage.factor, wide=wide, in_flight=in_flight))
 
-    It reads, computes, then writes; no step keeps what only the one before it needed. Variable-length
-    strings count as the references to them.
-    """
-    dtype = source.dtype
-    wanted = chunk_region(stage.layout, chunk)
-    if stage.operation == "downsample":
-        wanted = source_region(wanted, stage.factor, source.shape)
-    cells: int = math.prod(part.stop - part.start for part in wanted)
-    unit = math.prod(stage.layout.chunks) * max(target.dtype.itemsize, dtype.itemsize)
-    # Encoded and decoded; and a chunk of which only a part is wanted.
-    reading = 2 * dtype.itemsize * (cells + _largest_chunk(source))
-    computing = cells * dtype.itemsize + unit
-    if stage.operation == "downsample":
-        computing += cells * wide_bytes(stage.method, dtype)
-    writing = 3 * unit  # the result, as it is stored, and encoded
-    return max(reading, computing, writing)
+
+def bytes_of_box(held: Held, stage: Stage, source: Array, box: Box) -> int:
+    """Return how many bytes the chunks of a box hold at most, beside what a transform takes for itself."""
+    region = wanted_of(stage, box.region(stage.layout), source)
+    cells = math.prod(part.stop - part.start for part in region)
+    touched = math.prod(
+        axis.chunk_of(part.stop - 1) - axis.chunk_of(part.start) + 1
+        for axis, part in zip(source.grid.axes, region, strict=True)
+    )
+    return held_bytes(held, cells, touched, len(box))
 
 
 def wide_bytes(method: Method, dtype: np.dtype[Any]) -> int:
@@ -54,14 +55,6 @@ def wide_bytes(method: Method, dtype: np.dtype[Any]) -> int:
     if method != "mean":
         return 0
     return EXACT_BYTES if dtype.kind in "iu" and dtype.itemsize == 8 else WIDE_BYTES
-
-
-def _largest_chunk(array: Array) -> int:
-    """Return the cells of the largest chunk."""
-    try:
-        return math.prod(array.chunks)
-    except UnsupportedError:  # rectilinear
-        return math.prod([max(lengths) for lengths in array.read_chunk_sizes], start=1)
 
 
 class ByteBudget:

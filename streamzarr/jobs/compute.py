@@ -1,4 +1,4 @@
-"""From the source to the values of one target chunk: read, reduce or transform, cast."""
+"""From what was read of the source to the values of one target chunk: reduce or transform, cast."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from streamzarr.errors import LimitExceededError, TransformError, describe
 from streamzarr.jobs.cast import can_cast, cast
 from streamzarr.jobs.downsample import downsample
 from streamzarr.jobs.nodata import parse_nodata
-from streamzarr.jobs.numbering import Index, Region, chunk_region, source_region
+from streamzarr.jobs.numbering import Index, Region, source_region
 from streamzarr.jobs.params import decode_params
 from streamzarr.jobs.transforms import find_transform
 from streamzarr.jobs.wire import Stage
-from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.limits import Limits
 from streamzarr.zarr import Array
 
 
@@ -30,10 +30,21 @@ def check_region(source: Array, region: Region, limits: Limits) -> None:
         )
 
 
+def wanted_of(stage: Stage, region: Region, source: Array) -> Region:
+    """Return the part of the source that `region` of the target is made of."""
+    return source_region(region, stage.factor, source.shape) if stage.operation == "downsample" else region
+
+
 def compute_chunk(
-    stage: Stage, source: Array, target: Array, chunk: Index, limits: Limits = DEFAULT_LIMITS
+    stage: Stage, part: npt.NDArray[Any], source: Array, target: Array, chunk: Index
 ) -> npt.NDArray[Any]:
     """Return the block that belongs at `chunk` of the target, in its dtype.
+
+    Parameters
+    ----------
+    part
+        What the source holds there. A transform may change it, but where it is a view of a larger array: then
+        it is given a copy.
 
     Raises
     ------
@@ -41,25 +52,14 @@ def compute_chunk(
         A value does not fit the target's dtype; names target, chunk and value.
     streamzarr.errors.TransformError
         The transform is unknown, or returned what is no such block.
-    streamzarr.errors.LimitExceededError
-        It is made of more of the source than may be held in memory.
-    streamzarr.errors.KeyNotFoundError
-        A chunk of the source is not stored, and the job does not take that for the fill value.
-    streamzarr.errors.CodecError, streamzarr.errors.StoreError
-        The source cannot be read.
     """
-    region = chunk_region(stage.layout, chunk)
-    if stage.operation == "downsample":
-        region = source_region(region, stage.factor, source.shape)
-        check_region(source, region, limits)
-    block = source.read(region, missing=stage.missing)
     where = f"{stage.target}: chunk {list(chunk)}"
     if stage.operation == "downsample":
-        nodata = parse_nodata(stage.nodata, source.metadata)
-        block = downsample(block, stage.factor, stage.method, nodata)
+        part = downsample(part, stage.factor, stage.method, parse_nodata(stage.nodata, source.metadata))
     elif stage.operation == "map" and stage.transform is not None:
-        return transformed(stage, block, target, where)
-    return cast(np.asarray(block), target.dtype, stage.casting, where)
+        own = part if part.base is None else part.copy(order="C")
+        return transformed(stage, own, target, where)
+    return cast(np.asarray(part), target.dtype, stage.casting, where)
 
 
 def transformed(stage: Stage, block: npt.NDArray[Any], target: Array, where: str) -> npt.NDArray[Any]:

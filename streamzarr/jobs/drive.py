@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from streamzarr.errors import SourceChangedError, StreamzarrError
 from streamzarr.flow import LagDemand, Stop
 from streamzarr.jobs.compact import compact
 from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit, pending_tasks
-from streamzarr.jobs.ledger import TaskState
+from streamzarr.jobs.ledger import TO_DO, TaskState
 from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.report import state_of
 from streamzarr.jobs.scratch import prepare, remove_scratch
+from streamzarr.jobs.spans import Spans
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
 from streamzarr.jobs.wire import Ended, Resumed, encode
@@ -29,7 +30,7 @@ TRIM_EVERY = 50_000
 
 
 class JobDriver:
-    """Emits the open tasks of one job on a daemon thread of its own.
+    """Emits tasks for the open chunks of one job on a daemon thread of its own.
 
     ``running``, ``error``, ``emitted`` and ``in_flight`` may be read from any thread; the tracker's
     condition is notified when the driver ends.
@@ -37,7 +38,7 @@ class JobDriver:
     Parameters
     ----------
     pending
-        Tasks that are on the topic already, from an earlier driver of the same job.
+        Chunks of which tasks are on the topic already, from an earlier driver of the same job.
     max_lag
         How many tasks may be on the topic and not yet committed by the workers.
     """
@@ -49,13 +50,14 @@ class JobDriver:
         job: str,
         plan: Numbering,
         tracker: Tracker,
-        pending: frozenset[int],
+        pending: Spans,
         *,
         max_lag: int,
     ) -> None:
         self.error: BaseException | None = None
         self.running = True
         self.emitted = 0
+        """Chunks of the tasks sent."""
         self.covered = 0
         """How many stages were begun and not broken off."""
         self._broker = broker
@@ -67,15 +69,17 @@ class JobDriver:
         self._pending = pending
         self._max_lag = max_lag
         self._resent = 0
+        self._sent = 0
         self._trim_at = TRIM_EVERY
         self._losses = tracker.losses
-        self._settled_before = tracker.ledger.settled - sum(map(tracker.ledger.is_open, pending))
+        queued = sum(tracker.ledger.count(each, *TO_DO) for each in pending.ranges)
+        self._settled_before = tracker.ledger.settled - queued
         self._stop = Stop()
         self._thread = threading.Thread(target=self._run, name=f"streamzarr-emit-{job}", daemon=True)
 
     @property
     def in_flight(self) -> int:
-        """Tasks sent, now or by an earlier driver, and not settled."""
+        """Chunks whose tasks were sent, now or by an earlier driver, and that are not settled."""
         settled = self._ledger.settled - self._settled_before
         return max(0, self.emitted - self._resent - settled) if self.running else 0
 
@@ -117,7 +121,8 @@ class JobDriver:
                 return
 
     def _drive_all(self, producer: Producer) -> None:
-        encoder = TaskEncoder(self._job, self._plan, self._broker.describe(self._topics.tasks).partitions)
+        order = range(self._broker.describe(self._topics.tasks).partitions)
+        encoder = TaskEncoder(self._job, self._plan, order)
         demand = LagDemand(self._broker, self._topics.tasks, self._topics.group, max_lag=self._max_lag)
         for stage in range(len(self._plan.stages)):
             complete = self._drive(stage, producer, encoder, demand)
@@ -130,8 +135,8 @@ class JobDriver:
         """Emit one stage and wait until it is settled; tell whether the next one may begin."""
         span, counts, tracker = self._plan.span(stage), self._ledger.stages[stage], self._tracker
 
-        def send(tasks: Iterator[int], count: Callable[[int], None]) -> None:
-            emit(producer, self._topics, encoder, tasks, demand, self._stop, count)
+        def send(numbers: Iterator[range], count: Callable[[Sequence[range]], None]) -> None:
+            emit(producer, self._topics, encoder, self._take(numbers), demand, self._stop, count)
             self._tracker.wait_for(
                 lambda: self._ended or counts.settled or counts.skipped > 0 or self._losses != tracker.losses
             )
@@ -139,7 +144,7 @@ class JobDriver:
         if not counts.settled:
             self._reopen(producer)
             self._prepare(stage)
-            send(self._take(self._ledger.open_tasks(span), self._pending), self._count)
+            send(self._without(self._pending, span), self._count)
         while not (self._stop.requested or counts.settled):
             self._reopen(producer)
             if self._losses != tracker.losses:
@@ -147,10 +152,10 @@ class JobDriver:
                 self._losses = tracker.losses
                 pending = pending_tasks(self._broker, self._topics, self._job)
                 tracker.catch_up()
-                send(self._take(self._ledger.open_tasks(span), pending), self._count_again)
+                send(self._without(pending, span), self._count_again)
                 continue
             # A worker that had not yet heard of a resumption skips tasks: those are sent again.
-            send(self._take(self._ledger.tasks_in(TaskState.SKIPPED, span), frozenset()), self._count_again)
+            send(self._ledger.runs_in(span, TaskState.SKIPPED), self._count_again)
         # A later stage reads what this one wrote: with a chunk missing it must not begin.
         return not self._stop.requested and counts.complete
 
@@ -163,29 +168,36 @@ class JobDriver:
             if not counts.settled:  # else another driver was through with the whole job, and tidied up
                 raise
 
-    def _take(self, tasks: Iterator[int], pending: frozenset[int]) -> Iterator[int]:
-        """Yield the tasks to send: those that are not `pending`, and skipped ones in any case.
+    def _without(self, pending: Spans, span: range) -> Iterator[range]:
+        """Yield the open chunks of `span` that are not `pending`, and skipped ones in any case."""
+        for numbers in self._ledger.runs_in(span, *TO_DO):
+            for part, queued in pending.split(numbers):
+                if queued:
+                    yield from self._ledger.runs_in(part, TaskState.SKIPPED)
+                else:
+                    yield part
 
-        Each is looked at when its turn comes, so that nothing is kept of the others.
-        """
-        skipped = TaskState.SKIPPED
-        todo = (task for task in tasks if task not in pending or self._ledger.state(task) is skipped)
+    def _take(self, numbers: Iterator[range]) -> Iterator[range]:
+        """Yield runs for a task each; what is to be done is looked at little ahead of its turn."""
+        runs = self._plan.runs(numbers)
         while True:
             with self._tracker.changed:
-                batch = list(islice(todo, EMIT_BATCH))
-                self._ledger.reopen(batch)
+                batch = list(islice(runs, EMIT_BATCH))
+                for run in batch:
+                    self._ledger.resend(run)
             if not batch:
                 return
             yield from batch
 
-    def _count(self, sent: int) -> None:
-        self.emitted += sent
-        if self.emitted >= self._trim_at:
-            self._trim_at = self.emitted + TRIM_EVERY
+    def _count(self, sent: Sequence[range]) -> None:
+        self.emitted += sum(map(len, sent))
+        self._sent += len(sent)
+        if self._sent >= self._trim_at:
+            self._trim_at = self._sent + TRIM_EVERY
             self._tidy(self._trim)
 
-    def _count_again(self, sent: int) -> None:
-        self._resent += sent
+    def _count_again(self, sent: Sequence[range]) -> None:
+        self._resent += sum(map(len, sent))
         self._count(sent)
 
     def _reopen(self, producer: Producer) -> None:

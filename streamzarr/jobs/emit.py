@@ -8,8 +8,9 @@ import msgspec
 
 from streamzarr.flow import LagDemand, Message, Stop, from_iterable, ops, run
 from streamzarr.jobs.numbering import Numbering
+from streamzarr.jobs.spans import Spans
 from streamzarr.jobs.topics import JobTopics
-from streamzarr.jobs.wire import JOB_HEADER, TASK_HEADER, Task, encode, task_of
+from streamzarr.jobs.wire import Task, encode, headers_of, key_of, task_of
 from streamzarr.queue.base import Broker, NewRecord, Producer
 from streamzarr.queue.scan import scan
 
@@ -18,24 +19,26 @@ EMIT_BATCH = 512
 
 
 class TaskEncoder:
-    """Turns task numbers into records. The part that all tasks of a stage share is encoded once."""
+    """Turns runs of chunks into records. The part that all tasks of a stage share is encoded once.
 
-    def __init__(self, job: str, plan: Numbering, partitions: int) -> None:
+    Tasks go round the partitions in `order`.
+    """
+
+    def __init__(self, job: str, plan: Numbering, order: Sequence[int]) -> None:
         self._job = job
         self._plan = plan
-        self._partitions = partitions
-        self._job_header = (JOB_HEADER, job.encode())
+        self._order = order
         self._stages = [msgspec.Raw(encode(stage)) for stage in plan.stages]
 
-    def record(self, task: int) -> NewRecord:
-        """Return the record of a task; tasks go round all partitions, which spreads them best."""
-        chunk = self._plan.chunk(task)
-        message = Task(1, self._job, task, chunk, self._stages[self._plan.stage_of(task)])
+    def record(self, run: range) -> NewRecord:
+        """Return the record of the task that is to write these chunks, which are of one block."""
+        stage, chunk = self._plan.stage_of(run.start), self._plan.chunk(run.start)
+        ordinal = self._plan.blocks[stage].ordinal(chunk)
         return NewRecord(
-            value=encode(message),
-            key=b"%s/%d" % (self._job_header[1], task),
-            headers=(self._job_header, (TASK_HEADER, b"%d" % task)),
-            partition=task % self._partitions,
+            value=encode(Task(1, self._job, run.start, chunk, self._stages[stage], len(run))),
+            key=key_of(self._job, run),
+            headers=headers_of(self._job, run),
+            partition=self._order[ordinal % len(self._order)],
         )
 
 
@@ -43,32 +46,30 @@ def emit(
     producer: Producer,
     topics: JobTopics,
     encoder: TaskEncoder,
-    tasks: Iterable[int],
+    runs: Iterable[range],
     demand: LagDemand,
     stop: Stop,
-    on_sent: Callable[[int], None],
+    on_sent: Callable[[Sequence[range]], None],
 ) -> None:
-    """Send `tasks`, never more than `demand` allows; returns when all are durable, or on `stop`.
+    """Send `runs` as tasks, never more than `demand` allows; returns when all are durable, or on `stop`.
 
-    `on_sent` is called with the number of tasks of each batch once they are durable.
+    `on_sent` is called with the runs of each batch once its tasks are durable.
     """
 
     def send(messages: Sequence[Message]) -> None:
-        producer.send(topics.tasks, [encoder.record(message.data) for message in messages])
+        batch = [message.data for message in messages]
+        producer.send(topics.tasks, list(map(encoder.record, batch)))
         producer.flush()
-        on_sent(len(messages))
+        on_sent(batch)
 
-    run(from_iterable(tasks, demand, batch=EMIT_BATCH).pipe(ops.settle(send)), stop=stop)
+    run(from_iterable(runs, demand, batch=EMIT_BATCH).pipe(ops.settle(send)), stop=stop)
 
 
-def pending_tasks(broker: Broker, topics: JobTopics, job: str) -> frozenset[int]:
-    """Return the tasks of `job` that are on the topic and not yet committed by the workers."""
+def pending_tasks(broker: Broker, topics: JobTopics, job: str) -> Spans:
+    """Return the chunks of the tasks of `job` that are on the topic and not yet committed by the workers."""
     committed = broker.committed(topics.group, topics.tasks)
     info = broker.describe(topics.tasks)
-    pending = set()
     # What is trimmed meanwhile is not pending: a worker is through with it, or nobody will ever see it.
-    for record in scan(broker, topics.tasks, info.reading_from(committed), info.end, on_gap="skip"):
-        found = task_of(record.headers)
-        if found is not None and found[0] == job:
-            pending.add(found[1])
-    return frozenset(pending)
+    records = scan(broker, topics.tasks, info.reading_from(committed), info.end, on_gap="skip")
+    tasks = (task_of(record.headers) for record in records)
+    return Spans.of(task[1] for task in tasks if task is not None and task[0] == job)

@@ -1,30 +1,23 @@
-"""Carrying out one task: read the source region, compute, write the one target chunk."""
+"""Carrying out a task below the allowed roots: open its arrays, then box after box of its chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-import numpy.typing as npt
 
-from streamzarr.errors import (
-    ConfigError,
-    KeyNotFoundError,
-    MessageError,
-    NodeNotFoundError,
-    PreconditionFailedError,
-    StoreError,
-    StreamzarrError,
-)
-from streamzarr.jobs.budget import ByteBudget, bytes_of_task
-from streamzarr.jobs.compute import compute_chunk, decoded_bytes
-from streamzarr.jobs.numbering import grid_shape
+from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, NodeNotFoundError
+from streamzarr.jobs.block import Box
+from streamzarr.jobs.boxwork import BoxWork, InFlight
+from streamzarr.jobs.budget import ByteBudget, bytes_of_box, held_by
+from streamzarr.jobs.opened import OpenStage, TargetChangedError, UnwantedError
 from streamzarr.jobs.options import DEFAULT_MAX_BYTES
+from streamzarr.jobs.outcome import Tell
 from streamzarr.jobs.pin import check_mark, check_source, lost, metadata_etag, open_pinned
+from streamzarr.jobs.transforms import find_transform
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.redact import redacted
@@ -33,9 +26,6 @@ from streamzarr.zarr import Array, open_array
 
 STAGES_OPEN = 64
 """Stages whose arrays a worker keeps open at once."""
-
-WRITE_ATTEMPTS = 5
-"""Looks at a chunk that others write at the same time, at most; the task is then tried again later."""
 
 
 def layout_of(array: Array) -> Layout:
@@ -53,100 +43,6 @@ def layout_of(array: Array) -> Layout:
         zarr_format=zarr_format,
         codecs=msgspec.Raw(msgspec.json.encode(codecs, order="sorted")),
     )
-
-
-class TargetChangedError(StoreError):
-    """The target changed while a task was under way; nothing was written, the next attempt opens it anew."""
-
-
-class _UnwantedError(StreamzarrError):
-    """The job is over; its target may have become another job's."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStage:
-    """A stage with its arrays open. Shared by all threads of a worker; arrays are thread-safe."""
-
-    stage: Stage
-    source: Array
-    target: Array
-    source_etag: str
-    """Of the source's metadata, as the job has it or taken before the source was opened."""
-    target_etag: str
-    """Of the target's metadata, taken before the target was opened."""
-    limits: Limits = DEFAULT_LIMITS
-
-    def compute(self, chunk: tuple[int, ...]) -> npt.NDArray[Any]:
-        """Return the block that belongs at `chunk` of the target.
-
-        Raises
-        ------
-        streamzarr.errors.SourceChangedError
-            What was read may not be of the array that the job was submitted for.
-        """
-        try:
-            block = compute_chunk(self.stage, self.source, self.target, chunk, self.limits)
-        except StreamzarrError:
-            self._check_source()  # else an error of another array's chunks would hide the reason
-            raise
-        self._check_source()
-        return block
-
-    def write(self, chunk: tuple[int, ...], block: npt.NDArray[Any], confirm: Callable[[], bool]) -> bool:
-        """Write the block where the target is still the one that was opened; False: the job is over.
-
-        Where nothing is, the chunk is put on the condition that nothing is: whoever has more right to the
-        place comes later and replaces it. Where something is, it may be of an array that has taken this one's
-        place: so its etag first, then target and register, then it is replaced if it is still the same.
-
-        Parameters
-        ----------
-        confirm
-            Reads the register to its end and tells whether the job's tasks are wanted.
-
-        Raises
-        ------
-        TargetChangedError
-            Another array has taken the target's place, or somebody else keeps writing the same chunk.
-        """
-        target, write_empty = self.target, self.stage.write_empty
-        self.check_target()
-        if not target.store.capabilities.conditional_put:
-            target.write_chunk(chunk, block, write_empty=write_empty)
-            return True
-        for _ in range(WRITE_ATTEMPTS):
-            with suppress(PreconditionFailedError):
-                target.write_chunk(chunk, block, write_empty=write_empty, if_none_match=True)
-                return True
-            etag = target.chunk_etag(chunk)
-            self.check_target()
-            if not confirm():
-                return False
-            if etag is not None:
-                with suppress(PreconditionFailedError):
-                    target.write_chunk(chunk, block, write_empty=write_empty, if_match=etag)
-                    return True
-        raise TargetChangedError(
-            f"chunk {list(chunk)} of {redacted(target.url)} was written by others again and again"
-        )
-
-    def check_target(self) -> None:
-        """Make sure that the target is the array that was opened: one small request to the store.
-
-        Raises
-        ------
-        TargetChangedError
-            It is gone, or its metadata has changed.
-        """
-        with suppress(KeyNotFoundError):
-            if metadata_etag(self.target.store, self.stage.layout.zarr_format) == self.target_etag:
-                return
-        raise TargetChangedError(
-            f"the metadata of {redacted(self.stage.target)} changed while a task was under way"
-        )
-
-    def _check_source(self) -> None:
-        check_source(self.source.store, self.source_etag, self.source.zarr_format)
 
 
 class TaskExecutor:
@@ -182,17 +78,25 @@ class TaskExecutor:
         self._open = lru_cache(maxsize=STAGES_OPEN)(self._open_stage)
 
     def __call__(
-        self, task: Task, in_flight: Callable[[], AbstractContextManager[object]] = nullcontext
-    ) -> int | None:
-        """Carry out `task` and return the decoded bytes written; the chunk is durable when this returns.
+        self, task: Task, numbers: Sequence[int], tell: Tell, in_flight: InFlight = nullcontext
+    ) -> bool:
+        """Carry out chunks of `task`; each that `tell` hears of as written is durable then.
 
-        None says that the task's job is over, and that nothing was written.
+        Returns
+        -------
+        bool
+            False says that the task's job is over, and that what was not told of is not written.
 
         Parameters
         ----------
+        numbers
+            Of the chunks, ascending.
+        tell
+            Told of each chunk how it ended, in no particular order and from several threads.
         in_flight
-            Entered for as long as the task is worked at, not while it waits for others to give bytes back:
-            that time is not its own, nor is the death of a process meanwhile.
+            Entered for each step of the work: opening the arrays, a read, a chunk that is computed, one that
+            is written. Not while the task waits for others to give bytes back: that time is not its own, nor
+            is the death of a process meanwhile.
 
         Raises
         ------
@@ -200,32 +104,33 @@ class TaskExecutor:
             The source is not what the job was submitted for.
         TargetChangedError
             The target was made anew, or its metadata edited, while the job goes on.
+        streamzarr.errors.ConfigError, streamzarr.errors.MessageError, streamzarr.errors.TransformError
+            The task cannot be carried out here at all.
         """
         try:
-            return self._carry_out(task, in_flight)
-        except _UnwantedError:
-            return None
+            self._carry_out(task, numbers, tell, in_flight)
+        except UnwantedError:
+            return False
         except TargetChangedError:
             self._open.cache_clear()
             if self._is_wanted(task.job):
                 raise
-            return None
+            return False
+        return True
 
-    def _carry_out(self, task: Task, in_flight: Callable[[], AbstractContextManager[object]]) -> int | None:
+    def _carry_out(self, task: Task, numbers: Sequence[int], tell: Tell, in_flight: InFlight) -> None:
         with in_flight():
             opened = self._open(task.job, bytes(task.stage))
-            grid = grid_shape(opened.stage.layout)
-            if len(task.chunk) != len(grid) or any(
-                not 0 <= i < n for i, n in zip(task.chunk, grid, strict=True)
-            ):
-                raise MessageError(
-                    f"chunk {list(task.chunk)} is outside the grid {list(grid)} of {opened.stage.target}"
-                )
-            nbytes = bytes_of_task(opened.stage, opened.source, opened.target, task.chunk)
-        with self._budget.hold(nbytes), in_flight():
-            block = opened.compute(task.chunk)
-            written = opened.write(task.chunk, block, lambda: self._is_wanted(task.job))
-            return decoded_bytes(block) if written else None
+            todo = [Box.of_task(opened.stage, task, numbers)]
+        while todo:
+            box = todo.pop()
+            nbytes = bytes_of_box(opened.held, opened.stage, opened.source, box)
+            if len(box) > 1 and (box.is_sparse or nbytes > self._budget.limit):
+                todo += reversed(box.halves())
+                continue
+            with self._budget.hold(nbytes):
+                carry = BoxWork(opened, tell, in_flight, lambda: self._is_wanted(task.job))
+                todo += reversed(carry(box))
 
     def _open_stage(self, job: str, encoded: bytes) -> OpenStage:
         stage = decode_stage(encoded)
@@ -242,17 +147,21 @@ class TaskExecutor:
             etag = metadata_etag(store, stage.layout.zarr_format)
         except KeyNotFoundError as error:
             if not self._is_wanted(job):
-                raise _UnwantedError from error
+                raise UnwantedError from error
             raise NodeNotFoundError(f"no array at {stage.target}, the target of job {job}") from error
         target = open_array(store, mode="r+")
         # Now that the target is pinned: if it was another job's already, this one had been cancelled before.
         if not self._is_wanted(job):
-            raise _UnwantedError
+            raise UnwantedError
         if layout_of(target) != stage.layout:
             raise ConfigError(f"target {stage.target} has another layout than when job {job} was submitted")
         check_mark(store, stage)
         self._check_shapes(stage, source)
-        return OpenStage(stage, source, target, source_etag, etag, self._limits)
+        if stage.operation == "map" and stage.transform is not None:
+            find_transform(stage.transform)
+        return OpenStage(
+            stage, source, target, source_etag, etag, held_by(stage, source, target), self._limits
+        )
 
     @staticmethod
     def _open_source(stage: Stage) -> tuple[Array, str]:

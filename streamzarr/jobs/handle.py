@@ -19,6 +19,7 @@ from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.progress import ProgressSink, progress_sink
 from streamzarr.jobs.register import append_event
 from streamzarr.jobs.report import JobReport, JobState, state_of
+from streamzarr.jobs.spans import NOTHING, Spans
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
 from streamzarr.jobs.wire import Cancelled, Ended, Resumed
@@ -68,7 +69,7 @@ class JobHandle:
 
     @property
     def plan(self) -> Numbering:
-        """Stages and numbering of the job's tasks."""
+        """Stages of the job, and the numbers of their chunks."""
         return self._plan
 
     # -- what a user does with it ------------------------------------------------------------------
@@ -103,7 +104,7 @@ class JobHandle:
             )
 
     def wait(self, timeout: float | None = None, *, progress: bool | ProgressSink = False) -> JobReport:
-        """Wait until every task is written or dead, the job is cancelled, or `timeout` seconds have passed.
+        """Wait until every chunk is written or dead, the job is cancelled, or `timeout` seconds have passed.
 
         Parameters
         ----------
@@ -117,7 +118,7 @@ class JobHandle:
         streamzarr.errors.ConfigError
             `timeout` is no number of seconds, the handle is closed, or somebody had the job forgotten.
         streamzarr.errors.SourceChangedError
-            Every task is written, but the source has changed meanwhile: what was written may be of both.
+            All is written, but the source has changed meanwhile: what was written may be of both.
         streamzarr.errors.StreamzarrError
             Emission failed for good, e.g. the broker is gone; :meth:`resume` goes on from there.
         """
@@ -153,7 +154,7 @@ class JobHandle:
             return self.progress()
 
     def resume(self) -> Self:
-        """Go on where the job stands: send every task that is neither settled nor still queued.
+        """Go on where the job stands: send tasks for all chunks that are neither settled nor still queued.
 
         Dead letters stay dead; ``streamzarr dlq replay`` sends those again.
 
@@ -172,14 +173,14 @@ class JobHandle:
                 check_still_its(self._broker, self._topics, self._submitted)
                 check_sources(self._submitted.stages)
             append_event(self._broker, self._topics, Resumed(self.id))
-            # The queue first, the results second: a task that is settled in between is then in both.
+            # The queue first, the results second: what is settled in between is then in both.
             pending = pending_tasks(self._broker, self._topics, self.id)
             self._tracker.catch_up()
             self.start(pending)
             return self
 
-    def start(self, pending: frozenset[int] = frozenset()) -> None:
-        """Begin to emit, leaving out the `pending` tasks that are queued already."""
+    def start(self, pending: Spans = NOTHING) -> None:
+        """Begin to emit, leaving out the chunks of `pending` tasks, which are queued already."""
         self._drive(pending)
 
     def catch_up(self) -> None:
@@ -241,7 +242,7 @@ class JobHandle:
         covered = self._ledger.stages[: self._driver.covered]
         return not self._driver.running and all(stage.settled for stage in covered)
 
-    def _drive(self, pending: frozenset[int]) -> JobDriver:
+    def _drive(self, pending: Spans) -> JobDriver:
         driver = self._driver = JobDriver(
             self._broker, self._topics, self.id, self._plan, self._tracker, pending, max_lag=self._max_lag
         )
@@ -261,7 +262,7 @@ class JobHandle:
                 and not self._closed
                 and not tracker.wait_for(lambda: tracker.done, patience)
             ):
-                driver = self._drive(frozenset())
+                driver = self._drive(NOTHING)
                 tracker.wait_for(lambda: not driver.running, left)
                 self._raise_failure()
 

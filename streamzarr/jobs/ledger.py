@@ -1,24 +1,25 @@
-"""What has become of each task of a job: explicit state, changed only by results.
+"""What has become of each chunk of a job: explicit state, changed only by results.
 
-Workers deliver at least once, so the same task can be reported twice; the ledger counts it once.
+Workers deliver at least once, so the same chunk can be reported twice; the ledger counts it once.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
-from streamzarr.jobs.wire import Ended, Results
+from streamzarr.jobs.wire import Ended, Results, numbers_of
 
 PAGE: Final = 1024
-"""Tasks whose states are kept together: nothing is kept of pages of which nothing was heard."""
+"""Chunks whose states are kept together: nothing is kept of pages of which nothing was heard."""
 
 
 class TaskState(IntEnum):
-    """What is known of one task."""
+    """What is known of one chunk."""
 
     OPEN = 0
     WRITTEN = 1
@@ -26,14 +27,35 @@ class TaskState(IntEnum):
     SKIPPED = 3
 
 
-_OPEN, _WRITTEN, _DEAD, _SKIPPED = map(int, TaskState)
-_ALL_OPEN: Final = bytes(PAGE)
+_OPEN, _WRITTEN, _DEAD, _SKIPPED = TaskState
+TO_DO: Final = (_OPEN, _SKIPPED)
+"""States of what is still to be done."""
+_ALL_OPEN: Final = bytes([_OPEN]) * PAGE
 _ALL_WRITTEN: Final = bytes([_WRITTEN]) * PAGE
+
+
+class _Move(NamedTuple):
+    """A change of state: what becomes of each, and to which they change."""
+
+    table: bytes
+    to: TaskState
+
+    @classmethod
+    def of(cls, *states: TaskState, to: TaskState) -> _Move:
+        return cls(bytes.maketrans(bytes(states), bytes([to]) * len(states)), to)
+
+
+# A written chunk stays written whatever a late duplicate says; a replayed dead letter may become written.
+_WRITE: Final = _Move.of(_OPEN, _DEAD, _SKIPPED, to=_WRITTEN)
+_BURY: Final = _Move.of(_OPEN, _SKIPPED, to=_DEAD)
+_SKIP: Final = _Move.of(_OPEN, to=_SKIPPED)
+_REPLAY: Final = _Move.of(_DEAD, to=_OPEN)
+_RESEND: Final = _Move.of(_SKIPPED, to=_OPEN)
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many tasks of one stage are in each state."""
+    """How many chunks of one stage are in each state."""
 
     tasks: int
     written: int = 0
@@ -50,84 +72,77 @@ class Counts:
         """Whether each is written."""
         return self.written == self.tasks
 
+    def change(self, old: bytes, new: bytes) -> None:
+        """Count states anew that were `old` and are `new`."""
+        self.written += new.count(_WRITTEN) - old.count(_WRITTEN)
+        self.dead += new.count(_DEAD) - old.count(_DEAD)
+        self.skipped += new.count(_SKIPPED) - old.count(_SKIPPED)
+
 
 class Ledger:
-    """State and totals of the tasks of one job. Owned by one thread or under its lock.
+    """State and totals of the chunks of one job. Owned by one thread or under its lock.
 
-    Totals cost nothing that grows with the job. States take a byte for each task of a page of which some
-    are settled and some are not, and nothing for the rest.
+    Totals cost nothing that grows with the job. States take a byte for each chunk of a page of which some
+    are settled and some are not, and nothing for the rest. A run of chunks costs about what one does.
 
     Parameters
     ----------
     ends
-        Number of the first task after each stage, as in :class:`streamzarr.jobs.numbering.Numbering`.
+        Number of the first chunk after each stage, as in :class:`streamzarr.jobs.numbering.Numbering`.
 
     Examples
     --------
     >>> from streamzarr.jobs.wire import Results, Written
-    >>> ledger = Ledger([3])
-    >>> ledger.apply(Results("j", "w", written=(Written(0, 2, 100),)))
-    >>> ledger.written, ledger.retried, ledger.settled
-    (1, 1, 1)
+    >>> ledger = Ledger([8])
+    >>> ledger.apply(Results("j", "w", written=(Written(0, 2, 300, count=3),)))
+    >>> ledger.written, ledger.retried, ledger.nbytes, list(ledger.runs_in(range(8), *TO_DO))
+    (3, 3, 300, [range(3, 8)])
     """
 
     def __init__(self, ends: Sequence[int]) -> None:
         self.tasks = ends[-1]
+        """Chunks of all stages."""
         self.stages = tuple(Counts(end - start) for start, end in zip((0, *ends[:-1]), ends, strict=True))
         self.retried = 0
-        """Attempts beyond the first, of all tasks."""
+        """Attempts beyond the first, at all chunks."""
         self.nbytes = 0
         """Decoded bytes of the chunks written."""
         self._ends = tuple(ends)
-        self._pages: dict[int, bytes | bytearray] = {}
+        self._pages: dict[int, bytes] = {}
         self._blank = _ALL_OPEN
 
     @property
     def written(self) -> int:
-        """Tasks whose chunks are durable."""
+        """Chunks that are durable."""
         return sum(stage.written for stage in self.stages)
 
     @property
     def dead(self) -> int:
-        """Tasks that are dead letters."""
+        """Chunks that are dead letters."""
         return sum(stage.dead for stage in self.stages)
 
     @property
     def skipped(self) -> int:
-        """Tasks that a worker passed over, because the job was over then."""
+        """Chunks that a worker passed over, because the job was over then."""
         return sum(stage.skipped for stage in self.stages)
 
     @property
     def settled(self) -> int:
-        """Tasks that are written or dead; a skipped one is still to be done."""
+        """Chunks that are written or dead; a skipped one is still to be done."""
         return self.written + self.dead
-
-    def state(self, task: int) -> TaskState:
-        """Return what is known of one task."""
-        return TaskState(self._state(task))
-
-    def has(self, task: int, state: TaskState) -> bool:
-        """Tell whether this is a task of the job, and in `state`."""
-        return 0 <= task < self.tasks and self._state(task) == state
-
-    def is_open(self, task: int) -> bool:
-        """Tell whether this is a task of the job, and neither written nor dead."""
-        return 0 <= task < self.tasks and self._state(task) in (_OPEN, _SKIPPED)
 
     def apply(self, results: Results) -> None:
         """Take in one results record; numbers outside the job are ignored (the topic is untrusted)."""
         for written in results.written:
-            if self._move(written.task, _WRITTEN):
-                self.nbytes += written.nbytes
-                self.retried += written.attempts - 1
+            new = self._move(written.numbers, _WRITE)
+            self.nbytes += written.nbytes * new // written.count
+            self.retried += (written.attempts - 1) * new
         for dead in results.dead:
-            if self._move(dead.task, _DEAD):
-                self.retried += dead.attempts - 1
-        for task in results.skipped:
-            self._move(task, _SKIPPED)
-        self.reopen(
-            task for task in results.replayed if 0 <= task < self.tasks and self._state(task) == _DEAD
-        )
+            self.retried += (dead.attempts - 1) * self._move(dead.numbers, _BURY)
+        for run in results.skipped:
+            self._move(numbers_of(run), _SKIP)
+        for run in results.replayed:
+            self._move(numbers_of(run), _REPLAY)
 
     def end(self, ended: Ended) -> None:
         """Take in how the job ended, in place of results that need not be read."""
@@ -138,62 +153,46 @@ class Ledger:
         self.nbytes, self.retried = ended.nbytes, ended.retried
         self._pages, self._blank = {}, _ALL_WRITTEN
 
-    def reopen(self, tasks: Iterable[int]) -> None:
-        """Count these tasks as not settled, because they were sent again."""
-        for task in tasks:
-            self._set(task, _OPEN)
+    def resend(self, numbers: range) -> None:
+        """Count those of these chunks that were skipped as open, because they are sent again."""
+        self._move(numbers, _RESEND)
 
-    def open_tasks(self, span: range) -> Iterator[int]:
-        """Yield the tasks of `span` that are neither written nor dead, as they are when it comes to them."""
-        return self._in_states(span, (_OPEN, _SKIPPED))
+    def runs_in(self, span: range, *states: TaskState) -> Iterator[range]:
+        """Yield those numbers of `span` that are in one of `states`: ascending, in runs within a page.
 
-    def tasks_in(self, state: TaskState, span: range) -> Iterator[int]:
-        """Yield the tasks of `span` that are in `state` when it comes to them."""
-        return self._in_states(span, (int(state),))
+        Each page is looked at when its turn comes.
+        """
+        like = re.compile(b"[" + re.escape(bytes(states)) + b"]+")
+        for _, number, part in self._parts(span):
+            page, first = self._pages.get(number, self._blank), number * PAGE
+            for found in like.finditer(page, part.start, part.stop):
+                yield range(first + found.start(), first + found.end())
 
-    def _in_states(self, span: range, states: tuple[int, ...]) -> Iterator[int]:
-        for number in range(span.start // PAGE, -(-span.stop // PAGE)):
+    def count(self, span: range, *states: TaskState) -> int:
+        """Return how many numbers of `span` are in one of `states`."""
+        return sum(map(len, self.runs_in(span, *states)))
+
+    def _parts(self, numbers: range) -> Iterator[tuple[Counts, int, range]]:
+        """Cut those numbers that are of the job at the edges of stages and pages: stage, page, part of it."""
+        at, stop = max(0, numbers.start), min(numbers.stop, self.tasks)
+        while at < stop:
+            stage = bisect_right(self._ends, at)
+            number, first = divmod(at, PAGE)
+            length = min(stop, self._ends[stage], at - first + PAGE) - at
+            yield self.stages[stage], number, range(first, first + length)
+            at += length
+
+    def _move(self, numbers: range, move: _Move) -> int:
+        """Change states and return how many were changed."""
+        changed = 0
+        for stage, number, part in self._parts(numbers):
             page = self._pages.get(number, self._blank)
-            if not any(state in page for state in states):
+            old = page[part.start : part.stop]
+            new = old.translate(move.table)
+            if new == old:
                 continue
-            for task in range(max(span.start, number * PAGE), min(span.stop, (number + 1) * PAGE)):
-                if self._state(task) in states:
-                    yield task
-
-    def _state(self, task: int) -> int:
-        return self._pages.get(task // PAGE, self._blank)[task % PAGE]
-
-    def _move(self, task: int, to: int) -> bool:
-        """Change a state unless what is known already is at least as good; tell whether it changed."""
-        if not 0 <= task < self.tasks:
-            return False
-        now = self._state(task)
-        # A written chunk stays written whatever a late duplicate says; a replayed dead letter may become
-        # written.
-        if now in (to, _WRITTEN) or (now == _DEAD and to == _SKIPPED):
-            return False
-        self._set(task, to)
-        return True
-
-    def _set(self, task: int, to: int) -> None:
-        number, index = divmod(task, PAGE)
-        page = self._pages.get(number, self._blank)
-        stage = self.stages[bisect_right(self._ends, task)]
-        if page[index] == to:
-            return
-        self._count(stage, page[index], -1)
-        self._count(stage, to, 1)
-        if not isinstance(page, bytearray):
-            page = self._pages[number] = bytearray(page)
-        page[index] = to
-        if page == _ALL_WRITTEN:
-            self._pages[number] = _ALL_WRITTEN
-
-    @staticmethod
-    def _count(stage: Counts, state: int, change: int) -> None:
-        if state == _WRITTEN:
-            stage.written += change
-        elif state == _DEAD:
-            stage.dead += change
-        elif state == _SKIPPED:
-            stage.skipped += change
+            stage.change(old, new)
+            changed += new.count(move.to) - old.count(move.to)
+            page = page[: part.start] + new + page[part.stop :]
+            self._pages[number] = _ALL_WRITTEN if page == _ALL_WRITTEN else page
+        return changed

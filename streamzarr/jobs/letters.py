@@ -1,21 +1,28 @@
 """The dead letters of jobs, reconciled with their ledgers.
 
 A worker writes the letter first and the result second. When it dies in between, its task is carried out again
-and may succeed, or fail and leave a second letter. The ledger is what counts: a letter of a job is open when
-its task is dead, and each dead task has one.
+and may succeed, or fail and leave other letters, about other chunks. The ledger is what counts: a letter of a
+job is open when one of its chunks is dead that no newer letter covers, so each dead chunk has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias
 
-from streamzarr.jobs.ledger import TaskState
-from streamzarr.jobs.overview import Standing, read_standings
-from streamzarr.jobs.register import JobEntry, read_register
+from streamzarr.jobs.ledger import TO_DO, Ledger, TaskState
+from streamzarr.jobs.overview import read_standings
+from streamzarr.jobs.register import read_register
+from streamzarr.jobs.spans import topmost
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import task_of
 from streamzarr.queue.base import Broker
-from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, Entry
+from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, Entry, LetterId
+
+Fate: TypeAlias = Literal["open", "moot", "queued"]
+"""``open``: it is about dead chunks; ``moot``: all of them are written, or newer letters are about them;
+``queued``: the task is carried out again."""
 
 
 def open_letters(
@@ -32,41 +39,49 @@ def open_letters(
 
 
 def reconcile(broker: Broker, topics: JobTopics, letters: Iterable[Entry]) -> list[Entry]:
-    """Return those of `letters` whose tasks are dead, or of which no job tells; close those that are moot."""
+    """Return those of `letters` of dead chunks, or of which no job tells; close those that are moot.
+
+    Parameters
+    ----------
+    letters
+        Oldest first.
+    """
     letters = list(letters)
     if not letters:
         return []
     entries = read_register(broker, topics)
-    tasks = {id_: _task(letter, topics, entries) for id_, letter in letters}
-    concerned = {task[0]: entries[task[0]] for task in tasks.values() if task is not None}
-    standings = read_standings(broker, topics, {i: entry for i, entry in concerned.items() if not entry.done})
-    newest = {task: id_ for id_, task in tasks.items() if task is not None}
-    still_open, moot = [], []
+    known: dict[str, dict[LetterId, range]] = defaultdict(dict)
     for id_, letter in letters:
-        task = tasks[id_]
-        if task is None:
-            still_open.append((id_, letter))
-        elif _is_written(task, standings) or newest[task] != id_:
-            moot.append((id_, letter))
-        elif _is_dead(task, standings):
-            still_open.append((id_, letter))
+        task = task_of(letter.headers) if letter.topic == topics.tasks else None
+        if task is not None and task[0] in entries:
+            known[task[0]][id_] = task[1]
+    concerned = {job: entries[job] for job in known if not entries[job].done}
+    standings = read_standings(broker, topics, concerned)
+    found: dict[LetterId, Fate] = {id_: "moot" for runs in known.values() for id_ in runs}
+    for job, standing in standings.items():  # of the others all is written
+        runs = known[job]
+        found.update(zip(runs, fates(list(runs.values()), standing.ledger, lost=standing.lost), strict=True))
+    moot = [entry for entry in letters if found.get(entry[0]) == "moot"]
     DeadLetterQueue(broker, topics.dead).settle(moot, "moot")
-    return still_open
+    return [entry for entry in letters if found.get(entry[0], "open") == "open"]
 
 
-def _task(letter: DeadLetter, topics: JobTopics, entries: dict[str, JobEntry]) -> tuple[str, int] | None:
-    """Return the task of a known job that a letter is about."""
-    task = task_of(letter.headers) if letter.topic == topics.tasks else None
-    return task if task is not None and task[0] in entries else None
+def fates(letters: Sequence[range], ledger: Ledger, *, lost: bool = False) -> list[Fate]:
+    """Tell what has become of the letters of one job about these chunks, oldest first.
+
+    Parameters
+    ----------
+    lost
+        Whether the ledger may have missed results: then what is open in it may be dead.
+    """
+    return [_fate(parts, ledger, lost) for parts in topmost(letters)]
 
 
-def _is_written(task: tuple[str, int], standings: dict[str, Standing]) -> bool:
-    job, number = task
-    return job not in standings or standings[job].ledger.has(number, TaskState.WRITTEN)
-
-
-def _is_dead(task: tuple[str, int], standings: dict[str, Standing]) -> bool:
-    """Tell whether the task is dead by all that is known; else it is queued, and will be carried out."""
-    job, number = task
-    standing = standings[job]
-    return standing.lost or not standing.ledger.is_open(number)
+def _fate(parts: list[range], ledger: Ledger, lost: bool) -> Fate:
+    """Tell what has become of a letter that alone is about these chunks."""
+    written = sum(ledger.count(part, TaskState.WRITTEN) for part in parts)
+    to_do = sum(ledger.count(part, *TO_DO) for part in parts)
+    unwritten = sum(map(len, parts)) - written
+    if not unwritten:
+        return "moot"
+    return "open" if lost or unwritten > to_do else "queued"

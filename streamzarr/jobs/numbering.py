@@ -89,10 +89,10 @@ class Blocks:
         """Return the numbers of the chunks of the block that the chunk with this number is of."""
         return self._locate(number)[1]
 
-    def ordinal(self, number: int) -> int:
-        """Return the place, in C order, of the block that the chunk with this number is of."""
+    def ordinal(self, chunk: Index) -> int:
+        """Return the place, in C order, of the block that the chunk with this index in the grid is of."""
         ordinal = 0
-        for i, n, size in zip(self.chunk(number), self.grid, self.block, strict=True):
+        for i, n, size in zip(chunk, self.grid, self.block, strict=True):
             ordinal = ordinal * -(-n // size) + i // size
         return ordinal
 
@@ -106,17 +106,17 @@ class Blocks:
 
     def _locate(self, number: int) -> tuple[Index, range]:
         """Return index and block of a chunk: blocks before this one fill whole slabs of the grid."""
-        corner, wide, left, start = [], [], number, 0
-        lead = 1
-        for axis, (n, size) in enumerate(zip(self.grid, self.block, strict=True)):
-            slab = lead * math.prod(self.grid[axis + 1 :])
+        corner, wide, left = [], [], number
+        lead, behind = 1, math.prod(self.grid)
+        for n, size in zip(self.grid, self.block, strict=True):
+            behind //= n
+            slab = lead * behind
             first = left // (slab * size) * size
             left -= first * slab
-            start += first * slab
             corner.append(first)
             wide.append(min(size, n - first))
             lead *= wide[-1]
-        index = []
+        start, index = number - left, []
         for at, width in zip(reversed(corner), reversed(wide), strict=True):
             left, i = divmod(left, width)
             index.append(at + i)
@@ -178,23 +178,20 @@ class Numbering:
         run = self.blocks[stage].run(number - first)
         return range(first + run.start, first + run.stop)
 
-    def ordinal(self, number: int) -> int:
-        """Return the place of a chunk's block among those of its stage."""
-        stage = self.stage_of(number)
-        return self.blocks[stage].ordinal(number - self.span(stage).start)
+    def runs(self, numbers: Iterable[range]) -> Iterator[range]:
+        """Cut ranges, which ascend, into the runs that can be one task: without gaps, within one block.
 
-    def runs(self, numbers: Iterable[int]) -> Iterator[range]:
-        """Cut numbers, which ascend, into the runs that can be one task: without gaps, within one block.
-
-        Takes no more of `numbers` than a run and the number behind it.
+        Takes no more of `numbers` than a run and the range behind it.
         """
         run, block = range(0), range(0)
-        for number in numbers:
-            if run and number == run.stop and number in block:
-                run = range(run.start, number + 1)
-                continue
-            if run:
-                yield run
-            run, block = range(number, number + 1), self.block(number)
+        for part in numbers:
+            at = part.start
+            while at < part.stop:
+                if not (run and at == run.stop and at in block):
+                    if run:
+                        yield run
+                    run, block = range(at, at), self.block(at)
+                at = min(part.stop, block.stop)
+                run = range(run.start, at)
         if run:
             yield run

@@ -11,7 +11,7 @@ from streamzarr.jobs.letters import reconcile
 from streamzarr.jobs.register import append_event, read_register
 from streamzarr.jobs.settle import CUT_HEADER, RESULTS_A_RECORD
 from streamzarr.jobs.topics import JobTopics
-from streamzarr.jobs.wire import Results, Resumed, encode, task_of
+from streamzarr.jobs.wire import Results, Resumed, Run, encode, run_of, task_of
 from streamzarr.queue.base import Broker, NewRecord
 from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, LetterId
 
@@ -19,8 +19,9 @@ from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, LetterId
 def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> int:
     """Send these letters to the workers again and return how many; whoever waits for their jobs waits on.
 
-    Letters whose chunks were written meanwhile are closed, not sent. A job's ledger is told before its
-    letters are sent: killed in between, a letter is still there, and so is its task for `resume`. A
+    Letters whose chunks were written meanwhile are closed, not sent. A letter about several chunks of which
+    some are written is sent whole: to write a chunk twice does no harm. A job's ledger is told before its
+    letters are sent: killed in between, a letter is still there, and so are its chunks for `resume`. A
     pyramid's next level is not begun by a replay: resume the job for that.
 
     Parameters
@@ -77,15 +78,15 @@ def _known_jobs(
 
 
 def _reopen(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> None:
-    """Tell the jobs of these letters that their tasks are no longer dead."""
-    tasks: dict[str, list[int]] = defaultdict(list)
+    """Tell the jobs of these letters that what is dead of their chunks no longer is."""
+    runs: dict[str, list[Run]] = defaultdict(list)
     for _, letter in letters:
         if (found := task_of(letter.headers)) is not None:
-            tasks[found[0]].append(found[1])
+            runs[found[0]].append(run_of(found[1]))
     with broker.producer() as producer:
         records = [
-            NewRecord(encode(Results(job, "", replayed=tuple(numbers))), key=job.encode())
-            for job, numbers in tasks.items()
+            NewRecord(encode(Results(job, "", replayed=tuple(replayed))), key=job.encode())
+            for job, replayed in runs.items()
         ]
         producer.send(topics.results, records)
         producer.flush()

@@ -12,7 +12,7 @@ JobState: TypeAlias = Literal["open", "running", "done", "incomplete", "cancelle
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """Where a job stands."""
+    """Where a job stands. What is counted is chunks, of which a task may have many."""
 
     job: str
     kind: str
@@ -20,19 +20,20 @@ class JobReport:
     """``open``: not settled, and not driven from here; ``incomplete``: the rest is in the dead letters;
     ``failed``: emission failed, or all is written over a source that has changed meanwhile."""
     tasks: int
+    """Chunks of all stages."""
     emitted: int
-    """Tasks sent by this handle; 0 when it only watches."""
+    """Chunks of the tasks sent by this handle; 0 when it only watches."""
     written: int
     dead: int
     skipped: int
     retried: int
-    """Attempts beyond the first."""
+    """Attempts beyond the first, at all chunks."""
     bytes: int
     """Decoded bytes written."""
     seconds: float
     """From submission to the newest result, or to now while running."""
     in_flight: int
-    """Tasks sent by this handle and not settled."""
+    """Chunks of the tasks sent by this handle that are not settled."""
     workers: int
     """Members of the workers' group."""
     created: int
@@ -40,7 +41,7 @@ class JobReport:
     malformed: int = 0
     """Records of the results topic that could not be read as results."""
     unknown: int = 0
-    """Tasks of which nothing is known, where results were removed from the topic before they were read; some
+    """Chunks of which nothing is known, where results were removed from the topic before they were read; some
     may be written. Resuming sends them again, which does no harm."""
 
     @property

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
 
 from streamzarr.errors import name_of
 from streamzarr.flow import Message
+from streamzarr.flow.message import Failure
+from streamzarr.jobs.block import part_of
+from streamzarr.jobs.outcome import Failed, Lost, Work, runs_of
 from streamzarr.jobs.topics import JobTopics
-from streamzarr.jobs.wire import Dead, Results, Task, Written, encode, headers_of, task_of
+from streamzarr.jobs.wire import (
+    COUNT_HEADER,
+    JOB_HEADER,
+    TASK_HEADER,
+    Dead,
+    Results,
+    Run,
+    Task,
+    Written,
+    decode_stage,
+    encode,
+    headers_of,
+    key_of,
+    run_of,
+    task_of,
+)
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.base import NewRecord, Record
 from streamzarr.queue.deadletter import DeadLetter
 
+EXECUTE = "execute"
+"""Name of the stage of a worker's chain in which a chunk fails."""
+LETTERS_A_SEND = 500
+"""A task can leave as many letters as it has chunks: these are made and handed to the broker at a time."""
+TASK_HEADERS = (JOB_HEADER, TASK_HEADER, COUNT_HEADER)
 RESULTS_A_RECORD = 2000
 """Keeps a results record below 100 KB, far from any broker's limit on a message."""
 CUT_HEADER = "streamzarr.cut"
@@ -21,27 +46,27 @@ CUT_HEADER = "streamzarr.cut"
 CUT_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A task, and the 16 bytes that stand for this sending of it in the register of work in flight."""
-
-    task: Task
-    token: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A task that was carried out, and the bytes it wrote; None when its job was over."""
-
-    task: Task
-    nbytes: int | None
-
-
 @dataclass(slots=True)
 class _Tally:
     written: list[Written] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
-    skipped: list[int] = field(default_factory=list)
+    skipped: list[Run] = field(default_factory=list)
+
+    def enter(self, work: Work, failure: Failure | None) -> list[Lost]:
+        """Take in what has become of a task; return what of it is to be dead letters."""
+        self.written += work.outcome.written_runs()
+        left = work.outcome.left(work.task.numbers)
+        if failure is None:
+            self.skipped += map(run_of, runs_of(left))
+        lost = work.outcome.lost(left, None if failure is None else Failed(failure.attempts, failure.error))
+        self.bury(lost)
+        return lost
+
+    def bury(self, lost: Sequence[Lost]) -> None:
+        """Take in what is dead."""
+        self.dead += [
+            Dead(numbers.start, attempts, name_of(error), len(numbers)) for numbers, attempts, error in lost
+        ]
 
     def records(self, job: str, worker: str) -> list[NewRecord]:
         """Return the results records of one job, each of bounded size."""
@@ -79,43 +104,44 @@ class Settler:
     def __call__(self, messages: Sequence[Message]) -> None:
         """Write results and dead letters; raises ``QueueError`` when the broker did not take them all."""
         jobs: dict[str, _Tally] = defaultdict(_Tally)
-        letters = []
+        lost: list[tuple[Message, list[Lost]]] = []
         for message in messages:
-            if message.failure is not None:
-                found = _identity(message)
-                letters.append(self._letter(message, found))
-                if found is not None:
-                    error = name_of(message.failure.error)
-                    jobs[found[0]].dead.append(Dead(found[1], message.failure.attempts, error))
-                continue
-            outcome: Outcome = message.data
-            tally, task = jobs[outcome.task.job], outcome.task.task
-            if outcome.nbytes is None:
-                tally.skipped.append(task)
+            if isinstance(message.data, Work):
+                lost.append((message, jobs[message.data.task.job].enter(message.data, message.failure)))
             else:
-                tally.written.append(Written(task, message.attempts, outcome.nbytes))
-        if letters:
-            self._send(self._topics.dead, [letter.to_record() for letter in letters])
+                lost.append((message, [self._enter_unread(message, jobs)]))
+        letters = (letter.to_record() for message, found in lost for letter in self._letters(message, found))
+        while batch := list(islice(letters, LETTERS_A_SEND)):
+            self._send(self._topics.dead, batch)
         self._send(
             self._topics.results,
             [record for job, tally in jobs.items() for record in tally.records(job, self._worker)],
         )
         self._flush()
 
-    def _letter(self, message: Message, found: tuple[str, int] | None) -> DeadLetter:
+    def _enter_unread(self, message: Message, jobs: dict[str, _Tally]) -> Lost:
+        """Enter what cannot be decoded: it may be a task all the same, then its headers tell."""
         assert message.record is not None
         assert message.failure is not None
+        job, numbers = task_of(message.record.headers) or ("", range(0))
+        lost = Lost(numbers, message.failure.attempts, message.failure.error)
+        if numbers:
+            jobs[job].bury([lost])
+        return lost
+
+    def _letters(self, message: Message, lost: Sequence[Lost]) -> Iterator[DeadLetter]:
+        assert message.record is not None
         record = self._cut(message.record)
-        if found is not None and task_of(record.headers) != found:
-            record = record._replace(headers=record.headers + headers_of(*found))
-        return DeadLetter.of(
-            record,
-            error=message.failure.error,
-            stage=message.failure.stage,
-            attempts=message.failure.attempts,
-            first_seen=message.first_seen,
-            worker=self._worker,
-        )
+        named = _named(message.data.task) if isinstance(message.data, Work) else lambda record, _: record
+        for numbers, attempts, error in lost:
+            yield DeadLetter.of(
+                named(record, numbers),
+                error=error,
+                stage=EXECUTE if message.failure is None else message.failure.stage,
+                attempts=attempts,
+                first_seen=message.first_seen,
+                worker=self._worker,
+            )
 
     def _cut(self, record: Record) -> Record:
         """Return `record`, or where it is no task for its size alone, its beginning.
@@ -134,12 +160,17 @@ class Settler:
         )
 
 
-def _identity(message: Message) -> tuple[str, int] | None:
-    """Return job and number of the task that failed, if it is one.
+def _named(task: Task) -> Callable[[Record, range], Record]:
+    """Return what makes of the record of `task` one of some of its chunks, which its headers name."""
+    stage = cache(lambda: decode_stage(task.stage))
 
-    What cannot be decoded may be a task all the same: then its headers tell.
-    """
-    if isinstance(message.data, Work):
-        return message.data.task.job, message.data.task.task
-    assert message.record is not None
-    return task_of(message.record.headers)
+    def named(record: Record, numbers: range) -> Record:
+        if task_of(record.headers) != (task.job, numbers):
+            others = tuple(header for header in record.headers if header[0] not in TASK_HEADERS)
+            record = record._replace(headers=(*others, *headers_of(task.job, numbers)))
+        if numbers == task.numbers:
+            return record
+        part = encode(part_of(task, stage(), numbers))
+        return record._replace(key=key_of(task.job, numbers), value=part)
+
+    return named

@@ -9,18 +9,19 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 # Nothing of streamzarr up here: where it lies is only known once the order is read.
 
 BEGUN = b"+"
-"""Said before the task is begun: what comes before is no part of it."""
+"""The line said before each step of the work: what comes before the first is no part of it."""
 LONGEST = 4000
-"""Characters of an error's text: an ending fits into a pipe, and can be said before anybody listens."""
+"""Characters of an error's text."""
 
 
 def main(arguments: list[str]) -> None:
-    """Carry out the task of the order on standard input, and say the outcome to the descriptor given."""
+    """Carry out the task of the order on standard input; say what becomes of it to the descriptor given."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # its worker is told, and ends it in time
         signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()
@@ -29,7 +30,8 @@ def main(arguments: list[str]) -> None:
     order = json.loads(sys.stdin.buffer.readline())
     sys.path[:] = order["path"]
     threading.Thread(target=_end_with_worker, daemon=True).start()
-    os.write(out, _outcome(order, out))
+    with open(out, "wb") as mouth:
+        _carry_out(order, mouth)
     # All is said and durable; threads and exit handlers of the transform have no part in it.
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -43,9 +45,9 @@ def _end_with_worker() -> None:
     os._exit(os.EX_TEMPFAIL)
 
 
-def _outcome(order: dict[str, Any], out: int) -> bytes:
-    """Carry out the task; return the encoded :class:`~streamzarr.jobs.trial.Ending`."""
-    from contextlib import closing
+def _carry_out(order: dict[str, Any], mouth: BinaryIO) -> None:
+    """Carry out the task; say an :class:`~streamzarr.jobs.trial_child.Ending` of each chunk as it comes."""
+    from contextlib import closing, contextmanager
 
     import msgspec
 
@@ -54,27 +56,48 @@ def _outcome(order: dict[str, Any], out: int) -> bytes:
     from streamzarr.jobs.options import WorkerOptions
     from streamzarr.jobs.topics import JobTopics
     from streamzarr.jobs.transforms import load_transforms
-    from streamzarr.jobs.trial import Ending
+    from streamzarr.jobs.trial_child import Ending
     from streamzarr.jobs.wanted import Wanted
     from streamzarr.jobs.wire import decode_task, encode
     from streamzarr.queue import open_broker
     from streamzarr.queue.retry import is_transient
 
+    lock, ourselves = threading.Lock(), os.getpid()
+
+    def say(line: bytes) -> None:
+        if os.getpid() != ourselves:  # a fork that came back from the work it was made in
+            os._exit(os.EX_SOFTWARE)
+        with lock:
+            mouth.write(line + b"\n")
+            mouth.flush()
+
+    def lost(number: int | None, error: BaseException) -> Ending:
+        text = message_of(error, LONGEST)
+        return Ending(number, error=name_of(error), text=text, transient=is_transient(error))
+
+    def tell(number: int, end: int | BaseException) -> None:
+        say(encode(Ending(number, end) if isinstance(end, int) else lost(number, end)))
+
+    @contextmanager
+    def in_flight() -> Iterator[None]:
+        say(BEGUN)
+        yield
+
     try:
         options = msgspec.convert(order["options"], WorkerOptions)
         load_transforms(options.transforms)
-        task = decode_task(order["task"].encode())
+        task, numbers = decode_task(order["task"].encode()), order["numbers"]
         with (
             open_broker(options.broker) as broker,
             closing(Wanted(broker, JobTopics(options.prefix))) as wanted,
         ):
             execute = TaskExecutor(options.roots, is_wanted=wanted.certainly, max_bytes=options.max_bytes)
-            os.write(out, BEGUN)
-            ending = Ending(nbytes=execute(task))
+            for part in [[number] for number in numbers] if order["singly"] else [numbers]:
+                if not execute(task, part, tell, in_flight):
+                    say(encode(Ending()))
+                    return
     except BaseException as error:  # noqa: BLE001 - judged by the worker, as one of its own would be
-        text = message_of(error, LONGEST)
-        ending = Ending(error=name_of(error), text=text, transient=is_transient(error))
-    return encode(ending)
+        say(encode(lost(None, error)))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 MAX_BLOCK = 65_536
 """Chunks of one task, at most."""
 BlockCount: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_BLOCK)]
+Run: TypeAlias = int | tuple[int, BlockCount]
+"""Numbers that follow on one another: the only one, or the first and how many."""
 Attempts: TypeAlias = Annotated[int, Meta(ge=1, le=2**31)]
 ChunkBytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**34)]
 """As :data:`Attempts` bounded so that no sum of a job's tasks leaves the range of a count."""
@@ -121,7 +123,8 @@ class Written(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     attempts: Attempts
     """At each of them."""
     nbytes: ChunkBytes
-    """Decoded bytes of all of them."""
+    """Decoded bytes of all of them. Of a run of which some were written before, the others' share is counted:
+    that is exact where its chunks are of one size."""
     count: BlockCount = 1
 
     @property
@@ -152,9 +155,9 @@ class Results(msgspec.Struct, frozen=True, omit_defaults=True):
     worker: str
     written: tuple[Written, ...] = ()
     dead: tuple[Dead, ...] = ()
-    skipped: tuple[int, ...] = ()
-    replayed: tuple[int, ...] = ()
-    """Dead letters that are sent again; written by whoever replays them, before they are."""
+    skipped: tuple[Run, ...] = ()
+    replayed: tuple[Run, ...] = ()
+    """What dead letters cover that are sent again; written by whoever replays them, before they are."""
 
 
 class Submitted(msgspec.Struct, frozen=True, tag="submitted", omit_defaults=True):
@@ -281,6 +284,35 @@ def decode_event(data: bytes | None) -> JobEvent:
 def decode_notice(data: bytes | None) -> Notice:
     """Return the job event in `data` without the stages of a job; raises ``MessageError``."""
     return _decode(_notices, data, "job event")
+
+
+def run_of(numbers: range) -> Run:
+    """Return numbers as results have them.
+
+    >>> run_of(range(7, 8)), run_of(range(7, 10))
+    (7, (7, 3))
+    """
+    return numbers.start if len(numbers) == 1 else (numbers.start, len(numbers))
+
+
+def numbers_of(run: Run) -> range:
+    """Return the numbers that results tell of.
+
+    >>> numbers_of(7), numbers_of((7, 3))
+    (range(7, 8), range(7, 10))
+    """
+    first, count = (run, 1) if isinstance(run, int) else run
+    return range(first, first + count)
+
+
+def key_of(job: str, numbers: range) -> bytes:
+    """Return the key of the record of a task, or of a dead letter: another one for other chunks.
+
+    >>> key_of("01M7", range(12, 13)), key_of("01M7", range(12, 20))
+    (b'01M7/12', b'01M7/12+8')
+    """
+    found = b"%s/%d" % (job.encode(), numbers.start)
+    return found if len(numbers) == 1 else b"%s+%d" % (found, len(numbers))
 
 
 def headers_of(job: str, numbers: range) -> Headers:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import blake2b
@@ -24,7 +23,8 @@ from typing import Protocol
 from streamzarr.flow import Demand, Message, RunReport, Stop, from_topic, ops, run
 from streamzarr.jobs.execute import TaskExecutor
 from streamzarr.jobs.options import WorkerOptions
-from streamzarr.jobs.settle import Outcome, Settler, Work
+from streamzarr.jobs.outcome import Work, forget_frames
+from streamzarr.jobs.settle import EXECUTE, Settler
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
 from streamzarr.jobs.trial import Court
@@ -43,18 +43,6 @@ MESSAGE_BYTES = 8 << 20
 
 SETTLE_SECONDS = 0.05
 """How long the outcome of a task waits for others: each settling is a durable write to the queue."""
-
-
-def forget_frames(error: BaseException) -> None:
-    """Clear the local variables of all frames that an error, its causes and contexts have come through."""
-    todo: list[BaseException | None] = [error]
-    seen: set[int] = set()  # causes may go in circles
-    while todo:
-        each = todo.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            traceback.clear_frames(each.__traceback__)
-            todo += [each.__cause__, each.__context__]
 
 
 class Supervision(Protocol):
@@ -157,19 +145,23 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
         court = Court(options, supervision.task_timeout, supervision.max_memory)
         settler = Settler(topics, supervision.name, producer.send, producer.flush)
 
-        def carry_out(work: Work) -> Outcome:
-            task = work.task
-            if not wanted.lately(task.job):
-                return Outcome(task, None)
-            suspicion = supervision.suspicion(work.token)
+        def carry_out(work: Work) -> Work:
+            task, outcome = work.task, work.outcome
+            outcome.begin()
+            left = outcome.left(task.numbers)
             try:
-                if suspicion is not None:
-                    return Outcome(task, court(task, suspicion))
-                return Outcome(task, execute(task, lambda: in_flight(supervision, work.token)))
+                if wanted.lately(task.job):
+                    suspicion = supervision.suspicion(work.token)
+                    if suspicion is not None:
+                        done = court(task, left, outcome.tell, suspicion)
+                    else:
+                        done = execute(task, left, outcome.tell, lambda: in_flight(supervision, work.token))
+                    if done:
+                        outcome.check()
             except BaseException as error:
-                # Until it is settled the failure is kept, and its frames would keep blocks of the task.
                 forget_frames(error)
                 raise
+            return work
 
         def turn() -> None:
             supervision.beat()
@@ -186,7 +178,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
             on_turn=turn,
         ).pipe(
             ops.map_messages(decode, stage="decode"),
-            ops.dispatch(carry_out, workers=options.threads, stage="execute", retry=retry),
+            ops.dispatch(carry_out, workers=options.threads, stage=EXECUTE, retry=retry),
             ops.batch(max(1, options.max_demand // 2), timeout=SETTLE_SECONDS),
             ops.settle(settler, contact=broker.contact),
         )

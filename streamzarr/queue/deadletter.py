@@ -9,7 +9,8 @@ The original is durable on its topic before the marker is written, so a crash be
 make a replay happen twice, never get lost.
 
 A worker that dies after it wrote a letter gets its message again, and may write another. Letters about the
-same message are one: the newest stands for all, and what settles one settles them.
+same message are one: the newest stands for all, and what settles one settles them. Parts of one record are
+messages of their own if their keys differ.
 """
 
 from __future__ import annotations
@@ -180,9 +181,12 @@ class DeadLetter:
             ) from error
 
     @property
-    def origin(self) -> tuple[str, int, int, int]:
-        """Which message it is about; the time tells apart what has one place on a topic made anew."""
-        return self.topic, self.partition, self.offset, self.timestamp
+    def origin(self) -> tuple[str, int, int, int, bytes | None]:
+        """Which message it is about.
+
+        The time tells apart what has one place on a topic made anew, the key the parts of one record.
+        """
+        return self.topic, self.partition, self.offset, self.timestamp, self.key
 
     def original(self, *, partition: int | None = None) -> NewRecord:
         """Return the message as it was, to be sent to `topic` again."""

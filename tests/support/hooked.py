@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,6 +15,7 @@ from streamzarr.jobs.pin import metadata_etag
 from streamzarr.jobs.wire import Stage, Task, encode
 from streamzarr.stores import open_store, register_store
 from streamzarr.testing.faults import Call, WrappedStore
+from tests.support.inline import carry_out
 
 SOURCE = np.arange(1, 25, dtype="i4")
 
@@ -44,7 +46,10 @@ class Place:
 
     def __post_init__(self):
         sz.create_array(self.plain.format("a.zarr"), data=SOURCE, chunks=(2,), compressors=None)
-        self.execute = TaskExecutor([self.hooked.format("")], is_wanted=lambda job: job not in self.unwanted)
+        self.executor = TaskExecutor([self.hooked.format("")], is_wanted=lambda job: job not in self.unwanted)
+
+    def execute(self, task, in_flight=nullcontext):
+        return carry_out(self.executor, task, in_flight)
 
     def target(self, **options):
         options.setdefault("fill_value", 0)

@@ -129,3 +129,39 @@ def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) ->
     for error in errors:
         if error is not None:
             raise error
+
+
+def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -> None:
+    """Call `action` on each item, on other threads; the items are all made on the calling one.
+
+    With one thread it does both by itself. No more than `threads` items are there at a time, and one error
+    stops the rest and is raised when what is under way has ended.
+    """
+    if threads < 2:
+        for item in items:
+            action(item)
+            del item  # while the next one is made
+        return
+    pool, room, errors = _executor(), threading.Semaphore(threads - 1), list[BaseException]()
+
+    def act(item: T) -> None:
+        try:
+            action(item)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+        finally:
+            room.release()
+
+    try:
+        for item in items:
+            room.acquire()
+            if errors:
+                room.release()
+                break
+            pool.submit(act, item)
+            del item
+    finally:
+        for _ in range(threads - 1):
+            room.acquire()
+    if errors:
+        raise errors[0]

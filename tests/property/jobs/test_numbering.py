@@ -62,6 +62,17 @@ def test_a_task_outside_the_plan_is_an_index_error():
         plan.stage_of(2)
 
 
+def split_at(numbers, apart):
+    """Cut a list wherever two neighbours are `apart`."""
+    parts = []
+    for number in numbers:
+        if parts and not apart(parts[-1][-1], number):
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return parts
+
+
 blocked = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 7)), min_size=0, max_size=4)
 
 
@@ -78,7 +89,7 @@ def test_the_chunks_of_a_block_follow_on_one_another(axes):
     ]
     assert [blocks.chunk(number) for number in range(count)] == expected
     assert [blocks.number(chunk) for chunk in expected] == list(range(count))
-    ordinals = [blocks.ordinal(number) for number in range(count)]
+    ordinals = [blocks.ordinal(chunk) for chunk in expected]
     assert sorted(set(ordinals)) == list(range(blocks.count))
     assert ordinals == sorted(ordinals)
     for number in range(0, count, 7):
@@ -92,7 +103,9 @@ def test_runs_hold_each_number_once_and_stay_within_a_block(axes, data):
     stage_ = structs.replace(stage([(n, 1) for n, _ in axes]), block=tuple(size for _, size in axes))
     numbering = Numbering.of([stage_, stage_])
     numbers = data.draw(st.lists(st.integers(0, numbering.tasks - 1), unique=True).map(sorted))
-    runs = list(numbering.runs(numbers))
+    cuts = data.draw(st.sets(st.integers(0, numbering.tasks)))
+    parts = split_at(numbers, lambda one, other: other > one + 1 or other in cuts)
+    runs = list(numbering.runs(range(part[0], part[-1] + 1) for part in parts))
     assert [number for run in runs for number in run] == numbers
     for run in runs:
         assert len({numbering.block(number) for number in run}) == 1

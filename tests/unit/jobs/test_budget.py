@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
-from streamzarr.jobs.budget import ByteBudget, bytes_of_task
+from streamzarr.jobs.block import Box
+from streamzarr.jobs.budget import ByteBudget, bytes_of_box, held_by
 from streamzarr.jobs.execute import layout_of
 from streamzarr.jobs.wire import Stage
 
@@ -111,6 +112,6 @@ def test_a_task_is_charged_for_what_it_reads_and_writes(source, target, operatio
     b = sz.create_array("memory://", shape=(4000 if operation == "copy" else 1000,), dtype="f8", **target)
     stage = Stage(operation, "a", "b", layout_of(b), **more)
     largest = max(a.read_chunk_sizes[0])
-    charged = bytes_of_task(stage, a, b, (0,))
+    charged = bytes_of_box(held_by(stage, a, b), stage, a, Box.of([(0, (0,))]))
     # the block, encoded chunks, the result and its encoded form, each of 8 bytes a cell
     assert 8 * (1000 + largest) <= charged <= 8 * 6 * (1000 + largest)

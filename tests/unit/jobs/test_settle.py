@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from streamzarr.flow import Message
-from streamzarr.jobs.settle import CUT_HEADER, Settler, Work
+from streamzarr.jobs.outcome import Work
+from streamzarr.jobs.settle import CUT_HEADER, Settler
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Task, decode_results, headers_of, task_of
 from streamzarr.limits import DEFAULT_LIMITS
@@ -35,11 +36,11 @@ def record(value=b"{}", headers=()):
 @pytest.mark.parametrize(
     ("sent", "data"),
     [
-        (record(headers=headers_of("01M7", 12)), WORK),
-        (record(headers=headers_of("01M7", 12)), b"{}"),  # could not be decoded
+        (record(headers=headers_of("01M7", range(12, 13))), WORK),
+        (record(headers=headers_of("01M7", range(12, 13))), b"{}"),  # could not be decoded
         (record(), WORK),  # without headers
-        (record(headers=headers_of("OTHER", 1)), WORK),  # the task itself knows better
-        (record(b"x" * (DEFAULT_LIMITS.max_task_bytes + 1), headers_of("01M7", 12)), b"cut"),
+        (record(headers=headers_of("OTHER", range(1, 2))), WORK),  # the task itself knows better
+        (record(b"x" * (DEFAULT_LIMITS.max_task_bytes + 1), headers_of("01M7", range(12, 13))), b"cut"),
     ],
     ids=["whole", "undecodable", "no headers", "wrong headers", "cut"],
 )
@@ -47,7 +48,7 @@ def record(value=b"{}", headers=()):
 def test_a_letter_carries_origin_job_and_task(sent, data, error):
     letter, results = settle(sent, data, error)
     assert (letter.topic, letter.partition, letter.offset) == (TOPICS.tasks, 3, 41)
-    assert task_of(letter.headers) == ("01M7", 12)
+    assert task_of(letter.headers) == ("01M7", range(12, 13))
     assert (CUT_HEADER in dict(letter.headers)) == (data == b"cut")
     assert (results.job, [(dead.task, dead.attempts, dead.error) for dead in results.dead]) == (
         "01M7",
@@ -56,6 +57,6 @@ def test_a_letter_carries_origin_job_and_task(sent, data, error):
 
 
 def test_a_letter_of_a_task_as_it_was_sent_is_unchanged():
-    sent = record(headers=(("other", b"1"), *headers_of("01M7", 12)))
+    sent = record(headers=(("other", b"1"), *headers_of("01M7", range(12, 13))))
     letter, _ = settle(sent, WORK, ValueError("no"))
     assert (letter.headers, letter.value, letter.key, letter.timestamp) == (sent.headers, b"{}", b"k", 5)

@@ -28,7 +28,7 @@ def applied(function, *, data=BLOCK, casting="same_kind", target=None, **options
         target = sz.create_array(MemoryStore(), **how | options)
     stage = Stage("map", source.url, target.url, layout_of(target), transform="given", casting=casting)
     chunk = (0,) * data.ndim
-    block = compute_chunk(stage, source, target, chunk)
+    block = compute_chunk(stage, source[...], source, target, chunk)
     target.write_chunk(chunk, block)
     return target[...].tolist()
 

@@ -17,6 +17,8 @@ from streamzarr.jobs.wire import (
     decode_stage,
     decode_task,
     encode,
+    numbers_of,
+    run_of,
 )
 
 LAYOUT = Layout((4,), (2,), "<f4", 3, msgspec.Raw(b'{"codecs":[]}'))
@@ -28,6 +30,25 @@ def test_a_task_survives_the_wire():
     task = decode_task(encode(TASK))
     assert (task.job, task.task, task.chunk) == ("01J", 7, (3, 0))
     assert decode_stage(task.stage) == STAGE
+
+
+def test_results_tell_of_single_chunks_as_before_and_of_runs():
+    old = b'{"job":"01J","worker":"w","written":[[1,2,3]],"skipped":[4,9],"replayed":[5]}'
+    results = decode_results(old)
+    assert (results.skipped, [written.numbers for written in results.written]) == ((4, 9), [range(1, 2)])
+    runs = tuple(map(run_of, (range(4, 5), range(8, 72))))
+    results = decode_results(encode(Results("01J", "w", skipped=runs, replayed=runs)))
+    assert (
+        list(map(numbers_of, results.skipped))
+        == [range(4, 5), range(8, 72)]
+        == list(map(numbers_of, results.replayed))
+    )
+
+
+@pytest.mark.parametrize("run", ["[1]", "[1,0]", "[1,65537]", "[1,2,3]", '"1"', "1.5", "null"])
+def test_results_with_anything_else_for_a_run_are_refused(run):
+    with pytest.raises(MessageError, match="not a results record"):
+        decode_results(b'{"job":"01J","worker":"w","skipped":[%s]}' % run.encode())
 
 
 def test_results_and_events_survive_the_wire():

@@ -87,6 +87,14 @@ def test_letters_about_messages_of_a_topic_made_anew_are_two():
     assert len(open_letters([stored(letter_for(), 0, 0), stored(letter_for(other), 0, 1)])) == 2
 
 
+def test_letters_about_parts_of_one_record_are_as_many_as_there_are_parts():
+    parts = [ORIGINAL._replace(key=key) for key in (b"job/0", b"job/1", b"job/0")]
+    records = [stored(letter_for(part), 0, offset) for offset, part in enumerate(parts)]
+    assert [id_.offset for id_, _ in open_letters(records)] == [1, 2]
+    marker = Record("ticks.dead", 0, 3, None, None, (("streamzarr.settled", b"0"), ("s.as", b"x")), 0)
+    assert [id_.offset for id_, _ in open_letters([*records, marker])] == [1]
+
+
 def test_the_topic():
     assert dead_letter_topic("a.b") == "a.b.dead"
 
