@@ -67,15 +67,7 @@ def plan_passes(
     variable = source.dtype.hasobject or source.dtype.kind == "T"
     return passes_of(
         source_of(source),
-        Target(
-            shape=target.shape,
-            chunks=target.shards or target.chunks,
-            itemsize=target.dtype.itemsize,
-            factor=factor,
-            wide=wide,
-            in_flight=in_flight,
-            readers=readers_of(in_flight, cores()),
-        ),
+        target_of(target, factor=factor, wide=wide, in_flight=in_flight),
         max_task_bytes,
         requests_to(source, in_flight) if requests is None else requests,
         single=variable or bool(factor),
@@ -91,6 +83,21 @@ def source_of(array: Array) -> Source:
         itemsize=array.dtype.itemsize,
         readers=readers_of(array.store.capabilities.in_flight, cores()),
         shards=None if inner is None else stored,
+    )
+
+
+def target_of(
+    metadata: ArrayMetadata, *, factor: tuple[int, ...] = (), wide: int = 0, in_flight: int = 1
+) -> Target:
+    """Return what the planner goes by of an array that is written, in chunks of one shape."""
+    return Target(
+        shape=metadata.shape,
+        chunks=metadata.shards or metadata.chunks,
+        itemsize=metadata.dtype.itemsize,
+        factor=factor,
+        wide=wide,
+        in_flight=in_flight,
+        readers=readers_of(in_flight, cores()),
     )
 
 

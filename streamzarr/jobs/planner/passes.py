@@ -103,7 +103,7 @@ def _through(
 def cost_of(passes: Passes, requests: Requests) -> float:
     """Return the seconds that one worker takes for the passes, about."""
     return sum(
-        idle(each.tasks)
+        idle(float(max(each.tasks, 1)))
         * (
             reading(float(each.bytes_read), float(each.reads), requests)
             + writing(each.bytes_written, each.writes, requests)

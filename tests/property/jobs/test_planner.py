@@ -128,7 +128,7 @@ def test_no_block_within_the_bound_decodes_less(both, bound):
     found = one_pass(source, target, bound, FREE)
 
     def cost(each):
-        return idle(each.tasks) * each.bytes_read / DECODED
+        return idle(float(max(each.tasks, 1))) * each.bytes_read / DECODED
 
     others = [
         each
