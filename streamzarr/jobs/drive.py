@@ -73,15 +73,15 @@ class JobDriver:
         self._trim_at = TRIM_EVERY
         self._losses = tracker.losses
         queued = sum(tracker.ledger.count(each, *TO_DO) for each in pending.ranges)
-        self._settled_before = tracker.ledger.settled - queued
+        self._before = tracker.ledger.settled + queued
         self._stop = Stop()
         self._thread = threading.Thread(target=self._run, name=f"streamzarr-emit-{job}", daemon=True)
 
     @property
     def in_flight(self) -> int:
         """Chunks whose tasks were sent, now or by an earlier driver, and that are not settled."""
-        settled = self._ledger.settled - self._settled_before
-        return max(0, self.emitted - self._resent - settled) if self.running else 0
+        sent = self._before + self.emitted - self._resent
+        return max(0, sent - self._ledger.settled) if self.running else 0
 
     def start(self) -> None:
         """Begin; ends by itself when the job is cancelled, from wherever."""
