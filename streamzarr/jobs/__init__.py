@@ -7,7 +7,7 @@ out, ``open_job`` watches, and ``resume`` goes on after an interruption.
 what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``numbering``
 what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
                      ``downsample``
-what travels         ``wire``, ``topics``, ``emit``, ``drive``
+what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``
 what a worker does   ``worker``, ``options``, ``execute``, ``pin``, ``wanted``, ``budget``, ``heap``,
                      ``trial``, ``settle``, ``transforms``
 what is known of it  ``register``, ``known``, ``ledger``, ``track``, ``overview``, ``report``, ``handle``,

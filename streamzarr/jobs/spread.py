@@ -10,7 +10,8 @@ def interleaved(partitions: int, assignment: Mapping[str, Sequence[int]]) -> tup
     """Return all `partitions`, one of each member of the group in turn.
 
     So the first tasks go to as many members as there are, and of any number of first tasks no member gets
-    two more than another that has partitions left. Those that nobody owns come last.
+    two more than another that has partitions left. Those that nobody owns take turns as if one member more
+    did: while a group is being rebalanced they are on their way to somebody who joins.
 
     Parameters
     ----------
@@ -22,12 +23,15 @@ def interleaved(partitions: int, assignment: Mapping[str, Sequence[int]]) -> tup
 
     Examples
     --------
-    >>> interleaved(6, {"a": [0, 1, 2], "b": [3, 4]})
+    >>> interleaved(6, {"a": [0, 1, 2], "b": [3, 4, 5]})
+    (0, 3, 1, 4, 2, 5)
+    >>> interleaved(6, {"a": [0, 1, 2], "joining": []})
     (0, 3, 1, 4, 2, 5)
     >>> interleaved(3, {})
     (0, 1, 2)
     """
     owned = [sorted(assignment[member]) for member in sorted(assignment)]
-    turns = [partition for turn in zip_longest(*owned, fillvalue=-1) for partition in turn]
     every = range(partitions)
-    return tuple(dict.fromkeys(partition for partition in [*turns, *every] if partition in every))
+    unowned = sorted(set(every).difference(*owned))
+    turns = zip_longest(*owned, unowned, fillvalue=-1)
+    return tuple(dict.fromkeys(partition for turn in turns for partition in turn if partition in every))

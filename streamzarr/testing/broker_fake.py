@@ -190,7 +190,6 @@ class FakeBroker(Broker):
 
     def assignment(self, group: str, topic: str) -> dict[str, list[int]]:
         """Return ``{}``, as there are no members to tell of."""
-        self._fault("assignment")
         return {}
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
