@@ -30,7 +30,7 @@ def held_by(stage: Stage, source: Array, target: Array) -> Held:
     read = source_of(source)
     wide = wide_bytes(stage.method, source.dtype) if stage.operation == "downsample" else 0
     in_flight = target.store.capabilities.in_flight
-    return held(read, target_of(target.metadata, read, factor=stage.factor, wide=wide, in_flight=in_flight))
+    return held(read, target_of(target.metadata, factor=stage.factor, wide=wide, in_flight=in_flight))
 
 
 def bytes_of_box(held: Held, stage: Stage, source: Array, box: Box) -> int:

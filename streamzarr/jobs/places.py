@@ -19,8 +19,10 @@ QUEUE_FILES = ("", "-wal", "-shm", "-journal", "-live")
 """What an embedded broker keeps beside each other: the names' ends."""
 
 
-def check_places(source: str, target: str, broker: str) -> None:
+def check_places(source: str, target: str, broker: str | None) -> None:
     """Refuse a target that writing to would destroy something that is no target of this job.
+
+    Without a broker there is no queue that could be in the way.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def check_places(source: str, target: str, broker: str) -> None:
             f"source {redacted(source)} and target {redacted(target)} are the same place, or one lies in the "
             "other: a job would write over what it reads"
         )
-    queue = local_file(broker)
+    queue = None if broker is None else local_file(broker)
     if queue is not None and any(overlaps(f"{queue}{end}", target) for end in QUEUE_FILES):
         raise ConfigError(
             f"target {redacted(target)} is, or holds, the file of the queue {redacted(broker)}; "
