@@ -99,7 +99,7 @@ def wait(id: str | None, broker: str, prefix: str, as_json: bool) -> None:  # no
 def resume(id: str, broker: str, prefix: str, max_lag: int, as_json: bool) -> None:  # noqa: A002
     """Go on with a JOB whose submitter has ended, was killed, or cancelled it.
 
-    Sends the tasks that are neither done nor queued, and waits as `job submit` does. Dead letters stay dead:
+    Sends tasks for what is neither done nor queued, and waits as `job submit` does. Dead letters stay dead:
     `streamzarr dlq replay` sends those again.
     """
     from streamzarr.jobs import resume as resume_job

@@ -8,11 +8,11 @@ what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, `
 what is planned      ``planner``, ``passes``, ``preview``
 what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
                      ``downsample``
-what travels         ``wire``, ``topics``, ``emit``, ``drive``
+what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``
 what a worker does   ``worker``, ``options``, ``execute``, ``pin``, ``wanted``, ``budget``, ``heap``,
                      ``trial``, ``settle``, ``transforms``
-what is known of it  ``register``, ``known``, ``ledger``, ``track``, ``overview``, ``report``, ``handle``,
-                     ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
+what is known of it  ``register``, ``known``, ``ledger``, ``spans``, ``track``, ``overview``, ``report``,
+                     ``handle``, ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
 ===================  ==================================================================================
 """
 

@@ -131,11 +131,12 @@ class Settler:
 
     def _letters(self, message: Message, lost: Sequence[Lost]) -> Iterator[DeadLetter]:
         assert message.record is not None
+        is_task = isinstance(message.data, Work)
+        part = _parts(message.data.task) if is_task else _whole(message.record)
         record = self._cut(message.record)
-        named = _named(message.data.task) if isinstance(message.data, Work) else lambda record, _: record
         for numbers, attempts, error in lost:
             yield DeadLetter.of(
-                named(record, numbers),
+                part(record, numbers),
                 error=error,
                 stage=EXECUTE if message.failure is None else message.failure.stage,
                 attempts=attempts,
@@ -160,17 +161,29 @@ class Settler:
         )
 
 
-def _named(task: Task) -> Callable[[Record, range], Record]:
-    """Return what makes of the record of `task` one of some of its chunks, which its headers name."""
+def _named(record: Record, job: str, numbers: range) -> Record:
+    """Return `record` with headers that name these chunks of a job."""
+    if task_of(record.headers) == (job, numbers):
+        return record
+    others = (header for header in record.headers if header[0] not in TASK_HEADERS)
+    return record._replace(headers=(*others, *headers_of(job, numbers)))
+
+
+def _whole(origin: Record) -> Callable[[Record, range], Record]:
+    """Return what gives the record of a task that could not be read the names that it came with."""
+    found = task_of(origin.headers)
+    return lambda record, _: record if found is None else _named(record, *found)
+
+
+def _parts(task: Task) -> Callable[[Record, range], Record]:
+    """Return what makes of the record of `task` one of some of its chunks."""
     stage = cache(lambda: decode_stage(task.stage))
 
-    def named(record: Record, numbers: range) -> Record:
-        if task_of(record.headers) != (task.job, numbers):
-            others = tuple(header for header in record.headers if header[0] not in TASK_HEADERS)
-            record = record._replace(headers=(*others, *headers_of(task.job, numbers)))
+    def part(record: Record, numbers: range) -> Record:
+        named = _named(record, task.job, numbers)
         if numbers == task.numbers:
-            return record
-        part = encode(part_of(task, stage(), numbers))
-        return record._replace(key=key_of(task.job, numbers), value=part)
+            return named
+        value = encode(part_of(task, stage(), numbers))
+        return named._replace(key=key_of(task.job, numbers), value=value)
 
-    return named
+    return part

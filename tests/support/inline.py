@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from streamzarr.jobs.wire import Task, encode
 from streamzarr.queue import open_broker
 
 
-def carry_out(execute: TaskExecutor, task: Task, in_flight: InFlight = nullcontext) -> int | None:
-    """Carry out all chunks of a task; return the decoded bytes written, None where its job is over.
+def carry_out(execute: Callable[..., bool], task: Task, in_flight: InFlight = nullcontext) -> int | None:
+    """Carry out all chunks of a task by a ``TaskExecutor`` or the like.
+
+    Returns the decoded bytes written, None where its job is over.
 
     Raises the error of the first chunk that failed.
     """

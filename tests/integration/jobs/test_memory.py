@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
-from streamzarr.jobs.worker import forget_frames
+from streamzarr.jobs.outcome import forget_frames
 
 MIB = 1 << 20
 CHUNK = 16 * MIB
@@ -21,6 +21,7 @@ import streamzarr.zarr as sz
 from streamzarr.jobs.execute import TaskExecutor, layout_of
 from streamzarr.jobs.heap import share_heap
 from streamzarr.jobs.wire import Stage, Task, encode
+from tests.support.inline import carry_out
 
 share_heap()
 folder, max_bytes = sys.argv[1], int(sys.argv[2])
@@ -29,7 +30,7 @@ stage = msgspec.Raw(encode(Stage("copy", f"{folder}/a.zarr", f"{folder}/b.zarr",
 execute = TaskExecutor([folder], max_bytes=max_bytes)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with ThreadPoolExecutor(6) as threads:
-    list(threads.map(lambda number: execute(Task(1, "job", number, (number,), stage)), range(12)))
+    list(threads.map(lambda number: carry_out(execute, Task(1, "job", number, (number,), stage)), range(12)))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 

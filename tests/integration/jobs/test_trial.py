@@ -18,6 +18,7 @@ from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.trial import Court, TaskMemoryError, TaskTimeoutError, WorkerCrashError
 from streamzarr.jobs.wire import Cancelled, Stage, Task, decode_task, encode
 from streamzarr.queue import open_broker
+from tests.support.inline import carry_out
 
 FIRST = (0, "death")
 
@@ -50,7 +51,8 @@ def court(tmp_path, transforms):
             transforms=[*transforms, *modules],
             max_crashes=max_crashes,
         )
-        return Court(options, **dict(how))(task, suspicion)
+        court = Court(options, **dict(how))
+        return carry_out(lambda task, numbers, tell, _: court(task, numbers, tell, suspicion), task)
 
     run.target, run.broker = target, broker
     return run
@@ -111,7 +113,7 @@ def test_what_fails_before_the_task_is_begun_is_told_whole(court, tmp_path, monk
     script = tmp_path / "slow_end.py"
     script.write_text(
         "import os, select, sys\n"
-        'os.write(int(sys.argv[1]), b\'{"error":"CodecError","text":"no such module"}\')\n'
+        'os.write(int(sys.argv[1]), b\'{"error":"CodecError","text":"no such module"}\\n\')\n'
         "sys.stdin.readline(), select.select([0], [], [], 0.5)\n"
     )
     monkeypatch.setattr(trial_process, "__file__", str(script))
