@@ -126,7 +126,10 @@ def assert_one_sentence(result, code=2):
         (["job", "plan", "copy", "a.zarr"], "missing argument 'TARGET'"),
         (["job", "plan", "copy", "missing.zarr", "b.zarr"], "missing.zarr"),
         (["job", "plan", "copy", "a.zarr", "a.zarr"], "are the same place, or one lies in the other"),
-        (["job", "plan", "copy", "a.zarr", "b.zarr", "--max-task-bytes", "much"], "'much' is not a number of bytes"),
+        (
+            ["job", "plan", "copy", "a.zarr", "b.zarr", "--max-task-bytes", "much"],
+            "'much' is not a number of bytes",
+        ),
         (["job", "plan", "copy", "a.zarr", "b.zarr", "--threads", "0"], "0 is not in the range"),
         (["job", "status"], "streamzarr.db does not exist"),
         (["job", "resume", "01ABC"], "streamzarr.db does not exist"),

@@ -36,7 +36,8 @@ def test_inner_chunks_are_decoded_and_shards_asked_for():
     assert source.stored == source.shards == (Even(16, 8), Even(16, 8))
     assert target_of(sharded.metadata).chunks == (8, 8)  # a task writes whole shards
     [found] = plan_passes(sharded, array(shape=(16, 16), chunks=(4, 4)).metadata, max_task_bytes=1 << 20)
-    assert (found.block, found.decoded, found.reads) == ((2, 2), 1.0, 2 * 4)  # of a shard its index, and a range
+    # Of each shard its index, and a range.
+    assert (found.block, found.decoded, found.reads) == ((2, 2), 1.0, 2 * 4)
 
 
 def test_elements_of_variable_length_go_to_no_intermediate_array():
