@@ -143,7 +143,7 @@ def cancel(id: str, broker: str, prefix: str, as_json: bool) -> None:  # noqa: A
 def forget(
     ids: tuple[str, ...], finished: bool, older_than: float | None, broker: str, prefix: str, as_json: bool
 ) -> None:
-    """Forget jobs that are over: their events, results and dead letters are removed, their chunks stay.
+    """Forget jobs that are over: events, results, dead letters and intermediate arrays go, targets stay.
 
     A job that is not over has to be cancelled first.
     """

@@ -173,7 +173,7 @@ class JobDriver:
     def _prepare(self, stage: int) -> None:
         counts = self._ledger.stages[stage]
         try:
-            prepare(self._plan.stages, stage, begun=counts.written > 0)
+            prepare(self._job, self._plan.stages, stage, begun=counts.written > 0)
         except SourceChangedError:
             self._tracker.catch_up()
             if not counts.settled:  # else another driver was through with the whole job, and tidied up

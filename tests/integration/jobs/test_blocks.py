@@ -22,8 +22,8 @@ BLOCKS = [range(8), range(8, 12), range(12, 20), range(20, 24)]
 
 
 @pytest.fixture
-def blocks(embedded, monkeypatch):
-    """A source of 24 chunks; the tasks of a job are blocks of them."""
+def cut(monkeypatch):
+    """The tasks of jobs on grids of two axes are blocks of 2 x 4 chunks."""
     submit = import_module("streamzarr.jobs.submit")  # the package has the function by this name
     make_stages = submit.make_stages
 
@@ -31,10 +31,20 @@ def blocks(embedded, monkeypatch):
         return [structs.replace(stage, block=(2, 4)) for stage in make_stages(*args, **options)]
 
     monkeypatch.setattr(submit, "make_stages", make)
-    data = np.arange(24, dtype="i4").reshape(4, 6)
-    sz.create_array(embedded.url("a.zarr"), data=data, chunks=(1, 1), fill_value=-1)
+
+
+@pytest.fixture
+def blocks(embedded, cut):
+    """What a worker does to a job of 24 chunks, whose tasks are blocks of them."""
+    source(embedded)
     with embedded.open() as broker:
         yield Worker(embedded, broker)
+
+
+def source(bench):
+    data = np.arange(24, dtype="i4").reshape(4, 6)
+    sz.create_array(bench.url("a.zarr"), data=data, chunks=(1, 1), fill_value=-1)
+    return data
 
 
 class Worker:
@@ -182,6 +192,27 @@ def test_one_chunk_of_a_block_is_a_dead_letter_that_is_replayed_alone(blocks):
         blocks.tell(job, written=failed)
         assert job.wait(60).state == "done"
         assert open_letters(blocks.broker, blocks.topics) == []
+
+
+def test_of_a_block_in_which_chunks_fail_the_others_are_written(bench, cut, transforms):
+    data = source(bench)
+    params = {"values": "9,14", "fixed": bench.url("fixed")}
+    with (
+        bench.open() as broker,
+        bench.fleet(transforms=transforms),
+        bench.submit("map", "a.zarr", "b.zarr", transform="fail_on", params=params) as job,
+    ):
+        report = job.wait(60)
+        assert (report.state, report.written, report.dead) == ("incomplete", 22, 2)
+        target = sz.open_array(bench.url("b.zarr"))
+        np.testing.assert_array_equal(target[:], np.where(np.isin(data, [9, 14]), -1, data + 1))
+        letters = open_letters(broker, bench.topics)
+        assert sorted(decode_task(letter.value).chunk for _, letter in letters) == [(1, 3), (2, 2)]
+        assert all("cannot take the value" in letter.message for _, letter in letters)
+        (bench.folder / "fixed").touch()
+        assert jobs.replay(broker, bench.topics, letters) == 2
+        assert job.wait(60).state == "done"
+        np.testing.assert_array_equal(target[:], data + 1)
 
 
 def test_a_letter_of_a_whole_block_is_replayed_with_what_is_written_of_it(blocks):

@@ -1,5 +1,6 @@
 """Jobs through intermediate arrays: the values are numpy's, and the arrays go away, whatever happens."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -7,9 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import streamzarr as sz
 from streamzarr import jobs
+from streamzarr.cli.main import cli
 from streamzarr.errors import (
     ConfigError,
     ContainsArrayError,
@@ -111,6 +114,22 @@ def test_scratch_space_that_is_given_is_used_and_stays(maps):
         assert job.plan.stages[0].target == f"file://{space}/{job.id}/0"
         check(maps, job)
     assert list(space.iterdir()) == []
+
+
+def test_the_command_takes_bytes_a_task_and_scratch_space(maps, monkeypatch):
+    monkeypatch.chdir(maps.folder)
+    place = ["--broker", maps.broker, "--prefix", maps.prefix]
+    how = ["--chunks", "64,4,4", "--max-task-bytes", "100kB", "--scratch", "tmp"]
+    with maps.fleet(1):
+        result = CliRunner().invoke(
+            cli, ["job", "submit", "copy", "a.zarr", "b.zarr", *how, *place, "--json"]
+        )
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["state"], report["written"]) == ("done", 128)
+    with maps.watch(report["job"]) as job:
+        assert job.plan.stages[0].target == f"file://{maps.folder}/tmp/{job.id}/0"
+    assert list((maps.folder / "tmp").iterdir()) == []
 
 
 def test_source_chunks_that_are_not_stored_hold_the_fill_value(embedded):
