@@ -68,7 +68,7 @@ def carried_out(tmp_path, places, kind="copy", **options):
         stages = find_job(opened, JobTopics(), job.id).submitted.stages
     numbering, execute, found = Numbering.of(stages), TaskExecutor([places("")]), []
     for number, stage in enumerate(stages):
-        prepare(stages, number, begun=False)
+        prepare(job.id, stages, number, begun=False)
         Noted.counts.clear()
         tasks, held = 0, 0
         for run in numbering.runs([numbering.span(number)]):
