@@ -1,12 +1,13 @@
 """Chunk jobs against a plain loop: what do queue, acknowledgements and supervision cost?
 
 Two worker processes carry out a map job; two bare processes do the same read, decode, transform, encode and
-durable write of the same chunks in a loop, without a queue. Rounds are interleaved, because machines drift.
-The ratios are the loop's time to the job's: by the clock, from ``submit`` to the last result, and by
-processor time of ours, the fair one where a broker's JVM shares the cores. Each target is new, so that
-nobody's removal of an old one is counted. The second table is the producer's cost a task.
+durable write of the same chunks in a loop, chunk by chunk, without a queue. Rounds are interleaved, because
+machines drift. The ratios are the loop's time to the job's: by the clock, from ``submit`` to the last
+result, and by processor time of ours, the fair one where a broker's JVM shares the cores. Each target is
+new, so that nobody's removal of an old one is counted. The last line is the producer's cost a chunk, of
+chunks of one byte.
 
-    python benchmarks/jobs.py [--broker kafka://127.0.0.1:9092] [--rounds 5] [--json]
+    python benchmarks/jobs.py [--broker kafka://127.0.0.1:9092] [--rounds 5] [--kib 16 256] [--json]
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import statistics
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +37,11 @@ from streamzarr.queue import open_broker
 
 HERE = Path(__file__).parent
 PROCESSES = 2
-CELLS = [("zstd", 256), ("zstd", 1024), ("blosc", 256), ("blosc", 1024)]
-"""Codec, and KiB of a decoded chunk."""
+CODECS = ("zstd", "blosc")
+SIDES = {16: 64, 256: 256, 1024: 512}
+"""Values along each axis of a chunk, by the KiB of a decoded one."""
+WIDTH = 4096
+"""Values along the second axis: a multiple of each side."""
 
 
 @sz.transform
@@ -45,15 +51,15 @@ def bench_affine(block):
 
 def make_source(folder: Path, codec: str, kib: int, megabytes: int) -> str:
     """A smooth field with noise in float32, which compresses about as real measurements do."""
-    count = megabytes * 1024 // kib
+    side, rows = SIDES[kib], megabytes * (1 << 18) // WIDTH
     rng = np.random.default_rng(0)
-    wave = np.sin(np.linspace(0, 40, kib * 256, dtype="f4"))
+    wave = np.sin(np.linspace(0, 40, WIDTH, dtype="f4"))
     url = str(folder / f"source-{codec}-{kib}.zarr")
-    array = sz.create_array(
-        url, shape=(count, kib * 256), chunks=(1, kib * 256), dtype="f4", compressors=codec
-    )
-    for i in range(count):
-        array[i] = np.round(wave * (1 + i % 7) + rng.normal(0, 0.05, wave.size).astype("f4"), 2)
+    array = sz.create_array(url, shape=(rows, WIDTH), chunks=(side, side), dtype="f4", compressors=codec)
+    for start in range(0, rows, side):
+        amplitude = 1 + np.arange(start, start + side)[:, np.newaxis] / side % 7
+        noise = rng.normal(0, 0.05, (side, WIDTH))
+        array[start : start + side] = np.round(wave * amplitude + noise, 2).astype("f4")
     return url
 
 
@@ -70,8 +76,8 @@ def loop(source: str, target: str, part: int, ready, go, spent) -> None:
     ready.release()
     go.wait()
     begun = time.process_time()
-    for i in range(part, a.grid.shape[0], PROCESSES):
-        b.write_chunk((i, 0), bench_affine(a.read_chunk((i, 0))))
+    for chunk in islice(np.ndindex(a.grid.shape), part, None, PROCESSES):
+        b.write_chunk(chunk, bench_affine(a.read_chunk(chunk)))
     spent.put(time.process_time() - begun)
 
 
@@ -116,7 +122,7 @@ def time_job(broker: str, prefix: str, source: str, target: str, fleet: Fleet) -
 
 
 def throughput(
-    broker: str, folder: Path, rounds: int, megabytes: int, threads: int
+    broker: str, folder: Path, rounds: int, sizes: Sequence[int], megabytes: int, threads: int
 ) -> list[dict[str, object]]:
     rows = []
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
@@ -125,7 +131,7 @@ def throughput(
     ) as fleet:
         warm = make_source(folder, "gzip", 256, 8)
         time_job(broker, prefix, warm, str(folder / "warm.zarr"), fleet)
-        for codec, kib in CELLS:
+        for codec, kib in product(CODECS, sizes):
             source = make_source(folder, codec, kib, megabytes)
             pairs = [
                 (
@@ -152,11 +158,11 @@ def throughput(
     return rows
 
 
-def producer_cost(broker: str, folder: Path, tasks: int) -> dict[str, object]:
+def producer_cost(broker: str, folder: Path, chunks: int) -> dict[str, object]:
     """Emit a job with no worker there; count time and processor time until all is durable."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
     source = str(folder / "tiny.zarr")
-    sz.create_array(source, shape=(tasks,), chunks=(1,), dtype="u1", overwrite=True)
+    sz.create_array(source, shape=(chunks,), chunks=(1,), dtype="u1", overwrite=True)
     topics = JobTopics(prefix)
     with open_broker(broker) as opened:
         topics.ensure(opened)
@@ -167,13 +173,13 @@ def producer_cost(broker: str, folder: Path, tasks: int) -> dict[str, object]:
             str(folder / "t.zarr"),
             broker=opened,
             prefix=prefix,
-            max_lag=10 * tasks,
+            max_lag=10 * chunks,
             overwrite=True,
         ) as job:
-            while job.progress().emitted < tasks:
+            while job.progress().emitted < chunks:
                 job.wait(0.01)
             wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return {"tasks": tasks, "us_wall": wall / tasks * 1e6, "us_cpu": cpu / tasks * 1e6}
+    return {"chunks": chunks, "us_wall": wall / chunks * 1e6, "us_cpu": cpu / chunks * 1e6}
 
 
 def main() -> None:
@@ -183,17 +189,20 @@ def main() -> None:
     parser.add_argument("--broker", help="default: an embedded broker in the benchmark's folder")
     parser.add_argument("--folder", help="where arrays are written; default: a temporary folder")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--megabytes", type=int, default=256, help="size of each array, MiB")
+    parser.add_argument(
+        "--kib", type=int, nargs="+", choices=SIDES, default=list(SIDES), help="sizes of a decoded chunk"
+    )
+    parser.add_argument("--megabytes", type=int, default=256, help="size of each array, MiB; a multiple of 8")
     parser.add_argument("--threads", type=int, default=1, help="codec threads of each worker")
-    parser.add_argument("--tasks", type=int, default=50_000, help="tasks of the producer's measurement")
+    parser.add_argument("--chunks", type=int, default=50_000, help="chunks of the producer's measurement")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(HERE)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         broker = options.broker or f"sqlite:///{folder}/queue.db"
-        rows = throughput(broker, folder, options.rounds, options.megabytes, options.threads)
-        cost = producer_cost(broker, folder, options.tasks)
+        rows = throughput(broker, folder, options.rounds, options.kib, options.megabytes, options.threads)
+        cost = producer_cost(broker, folder, options.chunks)
     if options.json:
         print(json.dumps({"broker": broker, "throughput": rows, "producer": cost}, indent=2))
         return
@@ -204,7 +213,7 @@ def main() -> None:
             f"{row['codec']:6} {row['chunk_kib']:5} {row['job_mb_s']:9.0f} {row['loop_mb_s']:9.0f} "
             f"{row['cpu_ratio']:6.2f} {row['ratio']:6.2f}  ({row['ratio_min']:.2f}-{row['ratio_max']:.2f})"
         )
-    print(f"producer: {cost['us_wall']:.1f} µs wall, {cost['us_cpu']:.1f} µs processor time a task")
+    print(f"producer: {cost['us_wall']:.1f} µs wall, {cost['us_cpu']:.1f} µs processor time a chunk")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Limits:
     max_task_bytes: int = 512 << 10
     """Size of one chunk task message, bytes; with its reason as a dead letter it fits a broker's 1 MB."""
     max_tasks: int = 1 << 28
-    """Tasks of one job; whoever watches it keeps a byte for each, at most."""
+    """Chunks of one job; whoever watches it keeps a byte for each, at most."""
     max_register_bytes: int = 64 << 20
     """Memory for the jobs of one register, about; the oldest are not listed beyond it."""
     max_jobs: int = 1 << 17

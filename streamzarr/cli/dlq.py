@@ -33,7 +33,8 @@ numbers_argument = click.argument("numbers", nargs=-1, type=click.IntRange(min=0
 def dlq() -> None:
     """Look at dead letters, send them again, or drop them.
 
-    A dead letter is a task that failed for good, exactly as it was, with the reason.
+    A dead letter is a task that failed for good, exactly as it was, with the reason. A task that writes many
+    chunks leaves one for each of its chunks that failed, or one for all of them if it could not be begun.
     """
 
 
@@ -50,7 +51,7 @@ def ls(job: str | None, broker: str, prefix: str, as_json: bool) -> None:
         print_json([_facts(entry) for entry in entries])
         return
     print_table(
-        ("number", "job", "task", "error", "message", "stage", "attempts", "age"),
+        ("number", "job", "writes", "error", "message", "stage", "attempts", "age"),
         [_row(entry) for entry in entries],
         empty="no dead letters",
     )
@@ -78,7 +79,7 @@ def show(number: int, broker: str, prefix: str, as_json: bool) -> None:
             ("number", number),
             ("job", facts["job"]),
             ("task", facts["task"]),
-            *([("writes", f"chunk {facts['target_chunk']} of {facts['target']}")] if task else []),
+            *([("writes", f"{_written_by(facts)} of {facts['target']}")] if task else []),
             *([("reads", facts["source"])] if task else []),
             ("error", facts["error"]),
             ("message", facts["message"]),
@@ -194,19 +195,39 @@ def _facts(entry: Entry | tuple[tuple[int, int], DeadLetter]) -> dict[str, Any]:
         "source": None,
         "target": None,
         "target_chunk": None,
+        "chunks": None,
     }
     try:
         task = decode_task(letter.value)
         stage = decode_stage(task.stage)
     except StreamzarrError:
         return facts  # not a task: that is why it is here
-    return {**facts, "source": stage.source, "target": stage.target, "target_chunk": list(task.chunk)}
+    return {
+        **facts,
+        "source": stage.source,
+        "target": stage.target,
+        "target_chunk": list(task.chunk),
+        "chunks": task.count,
+    }
+
+
+def _written_by(facts: dict[str, Any]) -> str:
+    """Name the chunks that a task writes; nothing where it cannot be read."""
+    first, count = facts["target_chunk"], facts["chunks"]
+    if first is None:
+        return ""
+    return f"chunk {first}" if count == 1 else f"{count} chunks from {first}"
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:
     facts = _facts(entry)
-    names = ("number", "job", "task", "error", "message", "stage", "attempts")
-    row = {**facts, "job": facts["job"][:SHORT], "message": _first_line(facts["message"])}
+    names = ("number", "job", "writes", "error", "message", "stage", "attempts")
+    row = {
+        **facts,
+        "job": facts["job"][:SHORT],
+        "writes": _written_by(facts),
+        "message": _first_line(facts["message"]),
+    }
     return (*(row[name] for name in names), _ago(facts["first_seen"]))
 
 

@@ -3,7 +3,7 @@
 ==  ==========================================================
 0   done
 2   an error; also: a job was cancelled
-3   a job ended, and some of its tasks are in the dead letters
+3   a job ended, and some of its chunks are in the dead letters
 130 interrupted by Ctrl-C
 ==  ==========================================================
 """

@@ -26,6 +26,7 @@ from streamzarr.cli.output import (
     print_table,
     size,
 )
+from streamzarr.cli.plan import plan
 from streamzarr.cli.submit import follow, submit
 from streamzarr.errors import ConfigError
 from streamzarr.redact import redacted
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def job() -> None:
-    """Submit chunk jobs, watch them, and go on with interrupted ones."""
+    """Plan and submit chunk jobs, watch them, and go on with interrupted ones."""
 
 
 job.add_command(submit)
+job.add_command(plan)
 
 
 @job.command(epilog=examples("streamzarr job status", "streamzarr job status 01M7XZ --json | jq .written"))
@@ -97,7 +99,7 @@ def wait(id: str | None, broker: str, prefix: str, as_json: bool) -> None:  # no
 def resume(id: str, broker: str, prefix: str, max_lag: int, as_json: bool) -> None:  # noqa: A002
     """Go on with a JOB whose submitter has ended, was killed, or cancelled it.
 
-    Sends the tasks that are neither done nor queued, and waits as `job submit` does. Dead letters stay dead:
+    Sends tasks for what is neither done nor queued, and waits as `job submit` does. Dead letters stay dead:
     `streamzarr dlq replay` sends those again.
     """
     from streamzarr.jobs import resume as resume_job
@@ -141,7 +143,7 @@ def cancel(id: str, broker: str, prefix: str, as_json: bool) -> None:  # noqa: A
 def forget(
     ids: tuple[str, ...], finished: bool, older_than: float | None, broker: str, prefix: str, as_json: bool
 ) -> None:
-    """Forget jobs that are over: their events, results and dead letters are removed, their chunks stay.
+    """Forget jobs that are over: events, results, dead letters and intermediate arrays go, targets stay.
 
     A job that is not over has to be cancelled first.
     """

@@ -14,20 +14,8 @@ import click
 
 from streamzarr.cli.failures import EXIT_DEAD_LETTERS, EXIT_INTERRUPTED, Failure, sentence_of
 from streamzarr.cli.interrupts import interrupt_at_a_safe_moment
-from streamzarr.cli.options import (
-    Assignment,
-    Compressor,
-    DType,
-    Integers,
-    NoData,
-    Size,
-    assigned,
-    broker_option,
-    examples,
-    json_option,
-    max_lag_option,
-    prefix_option,
-)
+from streamzarr.cli.kinds import Command, asked, copy_options, downsample_options, map_options, with_options
+from streamzarr.cli.options import broker_option, examples, json_option, max_lag_option, prefix_option
 from streamzarr.cli.output import counted, duration, print_json, print_line, size
 from streamzarr.errors import ConfigError, SourceChangedError, StreamzarrError
 from streamzarr.hints import hint
@@ -36,59 +24,9 @@ from streamzarr.redact import redacted
 if TYPE_CHECKING:
     from streamzarr.jobs import JobHandle, JobReport
 
-Command = Callable[..., None]
-
-
-_JOB_OPTIONS: Sequence[Callable[[Command], Command]] = (
-    click.argument("source"),
-    click.argument("target"),
+_SUBMIT_OPTIONS: Sequence[Callable[[Command], Command]] = (
     broker_option,
     prefix_option,
-    click.option(
-        "--chunks", type=Integers(), help="One length for all axes, or one for each; the source's without it."
-    ),
-    click.option("--dtype", type=DType(), help="dtype of the target; the source's without it."),
-    click.option(
-        "--casting",
-        type=click.Choice(["no", "equiv", "safe", "same_kind", "unsafe"]),
-        default="same_kind",
-        show_default=True,
-        help="numpy's rule by which values become --dtype. One that does not fit makes its task a dead "
-        "letter; with unsafe it is what numpy makes of it.",
-    ),
-    click.option(
-        "--compressor",
-        "compressors",
-        type=Compressor(),
-        default="keep",
-        show_default=True,
-        help='zstd, blosc, gzip, none, keep (as the source), or JSON such as \'{"id": "zstd", "level": 5}\'.',
-    ),
-    click.option(
-        "--zarr-format", type=click.Choice(["2", "3"]), help="Format of the target; the source's without it."
-    ),
-    click.option(
-        "--missing",
-        type=click.Choice(["fill", "error"]),
-        default="fill",
-        show_default=True,
-        help="A source chunk, or shard, that is not stored: holds the fill value, or fails its task.",
-    ),
-    click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
-    click.option(
-        "--max-task-bytes",
-        type=Size(),
-        default="128MiB",
-        show_default=True,
-        help="What one task may hold. It writes a block of chunks as large as this allows and helps; where "
-        "the source would still be read several times over, the job goes through an intermediate array.",
-    ),
-    click.option(
-        "--scratch",
-        metavar="URL",
-        help="Where an intermediate array lies until the job is done, below a root of the workers; "
-        "TARGET.scratch without it.",
-    ),
     max_lag_option,
     click.option(
         "--detach", is_flag=True, help="Return at once; a process in the background sends the tasks."
@@ -97,11 +35,9 @@ _JOB_OPTIONS: Sequence[Callable[[Command], Command]] = (
 )
 
 
-def _job_options(command: Command) -> Command:
-    """Give a command the arguments and options that all kinds of jobs have."""
-    for option in reversed(_JOB_OPTIONS):
-        command = option(command)
-    return command
+def _submit_options(command: Command) -> Command:
+    """Give a command the options of submitting, whatever the job."""
+    return with_options(command, _SUBMIT_OPTIONS)
 
 
 @click.group()
@@ -119,7 +55,8 @@ def submit() -> None:
         "streamzarr job submit copy maps.zarr series.zarr --chunks 365,60,60",
     )
 )
-@_job_options
+@copy_options
+@_submit_options
 def copy(**options: Any) -> None:
     """Store SOURCE anew as TARGET: other chunks, codec, dtype or Zarr format."""
     _submit("copy", **options)
@@ -131,19 +68,11 @@ def copy(**options: Any) -> None:
         "streamzarr job submit map kelvin.zarr celsius.zarr --transform celsius --param offset=-273.15",
     ),
 )
-@_job_options
-@click.option("--transform", required=True, metavar="NAME", help="Name of a transform that the workers know.")
-@click.option(
-    "--param",
-    "params",
-    type=Assignment(),
-    multiple=True,
-    help="A keyword for the transform; repeatable. What reads as JSON is that, in quotes it is text: "
-    "n=1, low=0.5, on=true, none=null, window=[3,3], high=Infinity, year='\"2020\"'; else text.",
-)
-def map_(params: tuple[tuple[str, Any], ...], **options: Any) -> None:
+@map_options
+@_submit_options
+def map_(**options: Any) -> None:
     """Apply a transform to every chunk of SOURCE and store the result as TARGET."""
-    _submit("map", params=assigned(params), **options)
+    _submit("map", **options)
 
 
 @submit.command(
@@ -152,31 +81,11 @@ def map_(params: tuple[tuple[str, Any], ...], **options: Any) -> None:
         "streamzarr job submit downsample stack.zarr pyramid.zarr --factor 1,2,2 --method max",
     )
 )
-@_job_options
-@click.option(
-    "--factor", type=Integers(), default="2", show_default=True, help="For all axes, or one for each."
-)
-@click.option(
-    "--levels", type=click.IntRange(min=1), default=2, show_default=True, help="Arrays in the pyramid."
-)
-@click.option(
-    "--method",
-    type=click.Choice(["mean", "nearest", "max"]),
-    default="mean",
-    show_default=True,
-    help="What a cell becomes.",
-)
-@click.option(
-    "--nodata",
-    type=NoData(),
-    default="auto",
-    show_default=True,
-    help="Value of cells that do not count in mean and max; none: all count; auto: what SOURCE says by a "
-    "fill value that is not zero, and by its attributes _FillValue and missing_value.",
-)
-def downsample(factor: tuple[int, ...], **options: Any) -> None:
+@downsample_options
+@_submit_options
+def downsample(**options: Any) -> None:
     """Make TARGET a pyramid: array 0 is SOURCE, each further one the last reduced by a factor."""
-    _submit("downsample", factor=_one_or_all(factor), **options)
+    _submit("downsample", **options)
 
 
 def _submit(
@@ -186,8 +95,6 @@ def _submit(
     *,
     broker: str,
     prefix: str,
-    chunks: tuple[int, ...] | None,
-    zarr_format: str | None,
     max_lag: int,
     detach: bool,
     as_json: bool,
@@ -201,10 +108,8 @@ def _submit(
         target,
         broker=broker,
         prefix=prefix,
-        chunks=None if chunks is None else _one_or_all(chunks),
-        zarr_format=None if zarr_format is None else int(zarr_format),  # type: ignore[arg-type]
         max_lag=max_lag,
-        **options,
+        **asked(**options),
     )
     if not detach:
         follow(handle, broker=broker, prefix=prefix, as_json=as_json)
@@ -277,7 +182,3 @@ def _detach(job: str, *, broker: str, prefix: str, max_lag: int, as_json: bool) 
     else:
         see = hint("job", "status", job, broker=broker, prefix=prefix)
         print_line(f"job {job} goes on in process {process.pid}, log {log}; see {see}")
-
-
-def _one_or_all(numbers: tuple[int, ...]) -> int | tuple[int, ...]:
-    return numbers[0] if len(numbers) == 1 else numbers

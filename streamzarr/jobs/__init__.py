@@ -5,19 +5,21 @@ out, ``open_job`` watches, and ``resume`` goes on after an interruption.
 
 ===================  ==================================================================================
 what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``numbering``
+what is planned      ``planner``, ``passes``, ``preview``
 what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
                      ``downsample``
-what travels         ``wire``, ``topics``, ``emit``, ``drive``
+what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``
 what a worker does   ``worker``, ``options``, ``execute``, ``pin``, ``wanted``, ``budget``, ``heap``,
                      ``trial``, ``settle``, ``transforms``
-what is known of it  ``register``, ``known``, ``ledger``, ``track``, ``overview``, ``report``, ``handle``,
-                     ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
+what is known of it  ``register``, ``known``, ``ledger``, ``spans``, ``track``, ``overview``, ``report``,
+                     ``handle``, ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
 ===================  ==================================================================================
 """
 
 from streamzarr.jobs.forget import forget
 from streamzarr.jobs.handle import JobHandle
 from streamzarr.jobs.overview import read_jobs
+from streamzarr.jobs.preview import JobPlan, StagePlan, plan
 from streamzarr.jobs.register import read_register
 from streamzarr.jobs.replay import replay
 from streamzarr.jobs.report import JobReport
@@ -27,10 +29,13 @@ from streamzarr.jobs.transforms import transform
 
 __all__ = [
     "JobHandle",
+    "JobPlan",
     "JobReport",
     "JobTopics",
+    "StagePlan",
     "forget",
     "open_job",
+    "plan",
     "read_jobs",
     "read_register",
     "replay",

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from streamzarr.errors import SourceChangedError, StreamzarrError
+from streamzarr.errors import QueueError, SourceChangedError, StreamzarrError
 from streamzarr.flow import LagDemand, Stop
 from streamzarr.jobs.compact import compact
 from streamzarr.jobs.emit import EMIT_BATCH, TaskEncoder, emit, pending_tasks
@@ -17,6 +17,7 @@ from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.report import state_of
 from streamzarr.jobs.scratch import prepare, remove_scratch
 from streamzarr.jobs.spans import Spans
+from streamzarr.jobs.spread import interleaved
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
 from streamzarr.jobs.wire import Ended, Resumed, encode
@@ -73,15 +74,15 @@ class JobDriver:
         self._trim_at = TRIM_EVERY
         self._losses = tracker.losses
         queued = sum(tracker.ledger.count(each, *TO_DO) for each in pending.ranges)
-        self._settled_before = tracker.ledger.settled - queued
+        self._before = tracker.ledger.settled + queued
         self._stop = Stop()
         self._thread = threading.Thread(target=self._run, name=f"streamzarr-emit-{job}", daemon=True)
 
     @property
     def in_flight(self) -> int:
         """Chunks whose tasks were sent, now or by an earlier driver, and that are not settled."""
-        settled = self._ledger.settled - self._settled_before
-        return max(0, self.emitted - self._resent - settled) if self.running else 0
+        sent = self._before + self.emitted - self._resent
+        return max(0, sent - self._ledger.settled) if self.running else 0
 
     def start(self) -> None:
         """Begin; ends by itself when the job is cancelled, from wherever."""
@@ -121,15 +122,25 @@ class JobDriver:
                 return
 
     def _drive_all(self, producer: Producer) -> None:
-        order = range(self._broker.describe(self._topics.tasks).partitions)
-        encoder = TaskEncoder(self._job, self._plan, order)
         demand = LagDemand(self._broker, self._topics.tasks, self._topics.group, max_lag=self._max_lag)
         for stage in range(len(self._plan.stages)):
+            encoder = TaskEncoder(self._job, self._plan, self._partition_order())
             complete = self._drive(stage, producer, encoder, demand)
             if not self._stop.requested:
                 self.covered = stage + 1
             if not complete:
                 break
+
+    def _partition_order(self) -> tuple[int, ...]:
+        """Return in which order tasks go round the partitions, which spreads them over the workers of now."""
+        topics = self._topics
+        partitions = self._broker.describe(topics.tasks).partitions
+        try:
+            assignment = self._broker.assignment(topics.group, topics.tasks)
+        except QueueError as error:
+            _log.warning("tasks of job %s may reach fewer workers than there are: %s", self._job, error)
+            assignment = {}
+        return interleaved(partitions, assignment)
 
     def _drive(self, stage: int, producer: Producer, encoder: TaskEncoder, demand: LagDemand) -> bool:
         """Emit one stage and wait until it is settled; tell whether the next one may begin."""
@@ -162,7 +173,7 @@ class JobDriver:
     def _prepare(self, stage: int) -> None:
         counts = self._ledger.stages[stage]
         try:
-            prepare(self._plan.stages, stage, begun=counts.written > 0)
+            prepare(self._job, self._plan.stages, stage, begun=counts.written > 0)
         except SourceChangedError:
             self._tracker.catch_up()
             if not counts.settled:  # else another driver was through with the whole job, and tidied up

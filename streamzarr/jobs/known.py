@@ -179,5 +179,5 @@ def _cost(entry: JobEntry) -> int:
     """Return about how many bytes of memory an entry takes, at most."""
     stages = entry.submitted.stages
     text = sum(4 * (len(stage.source) + len(stage.target) + len(stage.transform or "")) for stage in stages)
-    axes = sum(3 * len(stage.layout.shape) for stage in stages)
+    axes = sum(4 * len(stage.layout.shape) for stage in stages)
     return _JOB_BYTES + _STAGE_BYTES * len(stages) + text + 40 * axes

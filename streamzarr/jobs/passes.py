@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 from streamzarr.jobs.pin import metadata_etag
@@ -17,7 +16,6 @@ from streamzarr.jobs.planner import (
     Uneven,
     passes_of,
     readers_of,
-    writers_of,
 )
 from streamzarr.zarr import Array
 from streamzarr.zarr.chunks.parallel import cores
@@ -91,16 +89,14 @@ def source_of(array: Array) -> Source:
 def target_of(
     metadata: ArrayMetadata, *, factor: tuple[int, ...] = (), wide: int = 0, in_flight: int = 1
 ) -> Target:
-    """Return what the planner goes by of an array that is written; its chunks are of one shape."""
-    chunks = metadata.shards or metadata.chunks
-    itemsize = metadata.dtype.itemsize
+    """Return what the planner goes by of an array that is written, in chunks of one shape."""
     return Target(
         shape=metadata.shape,
-        chunks=chunks,
-        itemsize=itemsize,
+        chunks=metadata.shards or metadata.chunks,
+        itemsize=metadata.dtype.itemsize,
         factor=factor,
         wide=wide,
-        writers=writers_of(in_flight, math.prod(chunks) * itemsize),
+        in_flight=in_flight,
         readers=readers_of(in_flight, cores()),
     )
 

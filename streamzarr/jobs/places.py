@@ -19,8 +19,10 @@ QUEUE_FILES = ("", "-wal", "-shm", "-journal", "-live")
 """What an embedded broker keeps beside each other: the names' ends."""
 
 
-def check_places(source: str, target: str, broker: str) -> None:
+def check_places(source: str, target: str, broker: str | None) -> None:
     """Refuse a target that writing to would destroy something that is no target of this job.
+
+    Without a broker there is no queue that could be in the way.
 
     Raises
     ------
@@ -36,8 +38,7 @@ def check_places(source: str, target: str, broker: str) -> None:
             f"source {redacted(source)} and target {redacted(target)} are the same place, or one lies in the "
             "other: a job would write over what it reads"
         )
-    queue = local_file(broker)
-    if queue is not None and any(overlaps(f"{queue}{end}", target) for end in QUEUE_FILES):
+    if broker is not None and any(overlaps(place, target) for place in _queue_files(broker)):
         raise ConfigError(
             f"target {redacted(target)} is, or holds, the file of the queue {redacted(broker)}; "
             "expected a folder for the target alone"
@@ -64,8 +65,7 @@ def check_scratch(scratch: str, job: str, source: str, target: str, broker: str)
                 f"scratch {redacted(scratch)} is, or lies in, the {name} {redacted(place)}; "
                 "expected a place for intermediate arrays alone"
             )
-    queue = local_file(broker)
-    if queue is not None and any(overlaps(inside, f"{queue}{end}") for end in QUEUE_FILES):
+    if any(overlaps(inside, place) for place in _queue_files(broker)):
         raise ConfigError(f"scratch {redacted(scratch)} is the file of the queue {redacted(broker)}")
     _check_creatable("scratch", inside)
 
@@ -77,6 +77,11 @@ def writes_to(job: Submitted, target: str) -> bool:
             if overlaps(stage.target, target):
                 return True
     return False
+
+
+def _queue_files(broker: str) -> list[str]:
+    queue = local_file(broker)
+    return [] if queue is None else [f"{queue}{end}" for end in QUEUE_FILES]
 
 
 def _check_creatable(name: str, url: str) -> None:

@@ -33,7 +33,8 @@ class JobReport:
     seconds: float
     """From submission to the newest result, or to now while running."""
     in_flight: int
-    """Chunks of the tasks sent by this handle that are not settled."""
+    """Chunks whose tasks were sent, by this handle or before it, and that are not settled; 0 when it only
+    watches."""
     workers: int
     """Members of the workers' group."""
     created: int

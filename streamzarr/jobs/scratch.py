@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from streamzarr.errors import ConfigError, NodeExistsError, NodeNotFoundError, StreamzarrError
 from streamzarr.jobs.execute import layout_of
-from streamzarr.jobs.pin import lost
+from streamzarr.jobs.pin import check_sources, lost
 from streamzarr.jobs.register import is_job_id
 from streamzarr.jobs.wire import Stage
 from streamzarr.redact import redacted
@@ -76,8 +76,8 @@ def create_scratch(store: Store, source: Array, chunks: tuple[int, ...]) -> Arra
     return Array(store, "", metadata)
 
 
-def prepare(stages: Sequence[Stage], number: int, *, begun: bool) -> None:
-    """See to it that the intermediate arrays are there that stage `number` reads and writes.
+def prepare(job: str, stages: Sequence[Stage], number: int, *, begun: bool) -> None:
+    """See to it that the intermediate arrays are there that stage `number` of a job reads and writes.
 
     Parameters
     ----------
@@ -87,18 +87,22 @@ def prepare(stages: Sequence[Stage], number: int, *, begun: bool) -> None:
     Raises
     ------
     streamzarr.errors.SourceChangedError
-        One is gone that was there.
+        One is gone that was there; or the source that one is made of is another one.
     streamzarr.errors.NodeExistsError
         Something else is where one is to be.
+    streamzarr.errors.ConfigError
+        It is to be where none of this job can be.
     """
     stage = stages[number]
     if number and stages[number - 1].scratch and not _is_array(stage.source):
         raise lost(stage.source)
     if not stage.scratch:
         return
+    _place_of(job, stage.target, stages[-1].target)
     if not _is_array(stage.target):
         if begun:
             raise lost(stage.target)
+        check_sources([stage])
         with suppress(NodeExistsError):  # somebody else may have made it; what is there now is looked at
             source = open_array(stage.source, mode="r")
             create_scratch(open_store(stage.target), source, stage.layout.chunks)

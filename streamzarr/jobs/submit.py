@@ -197,9 +197,8 @@ def submit(
         append_event(opened, topics, submitted)
         check_made(store, documents, opened, topics, submitted)
         settle_rivals(opened, topics, since, submitted, request)
-        handle = JobHandle(
-            opened, topics, JobEntry(submitted), max_lag=max_lag, owns_broker=isinstance(broker, str)
-        )
+        entry = JobEntry(submitted, results_from=submitted.results_from)
+        handle = JobHandle(opened, topics, entry, max_lag=max_lag, owns_broker=isinstance(broker, str))
         handle.start()
         keep()
     return handle

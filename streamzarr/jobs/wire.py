@@ -198,6 +198,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     state: Literal["done", "incomplete", "failed"]
     """``failed``: all is written, but the source has changed meanwhile."""
     written: Count
+    """Chunks, as is all that is counted."""
     dead: Count
     retried: Count
     nbytes: Count

@@ -289,6 +289,13 @@ class Broker(ABC):
         """Return how many members `group` has now; 0 when nobody has heard of it. Cheap enough to poll."""
 
     @abstractmethod
+    def assignment(self, group: str, topic: str) -> dict[str, list[int]]:
+        """Return the partitions of `topic` that each member of `group` owns now, sorted.
+
+        A member without any has an empty list; ``{}`` says that nobody is there. One question to the broker.
+        """
+
+    @abstractmethod
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Return the committed positions of `group` by partition; partitions without one are absent."""
 

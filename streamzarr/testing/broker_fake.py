@@ -188,6 +188,10 @@ class FakeBroker(Broker):
         """Return 0: members are commanded by the test, not counted."""
         return 0
 
+    def assignment(self, group: str, topic: str) -> dict[str, list[int]]:
+        """Return ``{}``, as there are no members to tell of."""
+        return {}
+
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Return the committed positions of a group."""
         self._fault("committed")

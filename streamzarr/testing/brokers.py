@@ -176,6 +176,39 @@ class BrokerSuite(WritingCases, ReadingCases):
         assert broker.members(group) == 0
         assert broker.members(f"{group}-that-nobody-joined") == 0
 
+    def test_assignment_tells_who_owns_which_partitions(
+        self, broker: Broker, topic: str, group: str, opened: contextlib.ExitStack
+    ) -> None:
+        other = self.new_topic(broker, 1)
+        assert broker.assignment(group, topic) == {}
+        consumers = [opened.enter_context(broker.consumer([topic], group)) for _ in range(2)]
+
+        def agrees() -> bool:
+            told = sorted(broker.assignment(group, topic).values())
+            return told == sorted(
+                sorted(partition.partition for partition in consumer.assignment()) for consumer in consumers
+            )
+
+        self.balanced(*consumers)
+        self.until(agrees, *consumers, what="the broker tells what the members have")
+        assert sorted(map(len, broker.assignment(group, topic).values())) == [2, 2]
+        assert list(broker.assignment(group, other).values()) == [[], []]
+        consumers.pop().close()
+        self.balanced(*consumers)
+        self.until(agrees, *consumers, what="who has left is not told of")
+        consumers.pop().close()
+        self.until(lambda: broker.assignment(group, topic) == {}, what="nobody is there")
+
+    def test_a_member_without_a_partition_is_told_of(
+        self, broker: Broker, single: str, group: str, opened: contextlib.ExitStack
+    ) -> None:
+        consumers = [opened.enter_context(broker.consumer([single], group)) for _ in range(2)]
+        self.until(
+            lambda: sorted(broker.assignment(group, single).values()) == [[], [0]],
+            *consumers,
+            what="one owns the partition and one nothing",
+        )
+
     def test_polling_for_nothing_joins_and_takes_nothing(
         self, broker: Broker, single: str, group: str, opened: contextlib.ExitStack
     ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.jobs.planner.axes import Even, Steps
-from streamzarr.jobs.planner.cost import FEW_TASKS, IDLE, Requests, reading
+from streamzarr.jobs.planner.cost import Requests, idle, reading
 from streamzarr.jobs.planner.ends import Axes, Pass, Source, Target, held_of, pass_of
 from streamzarr.jobs.wire import MAX_BLOCK
 
@@ -100,8 +100,7 @@ def _least(source: Source, target: Target, max_bytes: int, requests: Requests) -
     choices = axes[0].within(most)
     for axis in axes[1:]:
         choices = choices.times(axis).within(most).best()
-    seconds = reading(choices.decoded * source.itemsize, choices.reads, requests)
-    seconds = seconds * np.where(choices.tasks < FEW_TASKS, IDLE, 1.0)
+    seconds = idle(choices.tasks) * reading(choices.decoded * source.itemsize, choices.reads, requests)
 
     def first(rows: Iterable[int]) -> int | None:
         return next((row for row in rows if held_of(source, target, choices.block(row)) <= max_bytes), None)

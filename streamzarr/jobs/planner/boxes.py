@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice, pairwise, permutations
 
 from streamzarr.jobs.planner.ends import Axes, Source, Target
-from streamzarr.jobs.planner.memory import COPIES, GROUP_BYTES
+from streamzarr.jobs.planner.memory import COPIES, GROUP_BYTES, writers_of
 
 ORDERS = 6
 """In which boxes are grown along the axes, at most."""
@@ -35,7 +35,9 @@ def intermediates(source: Source, target: Target, max_bytes: int) -> list[tuple[
     beside = 2 * source.readers * max(nbytes, GROUP_BYTES)
     to_read = _boxes(shape, chunks, steps, max(max_bytes - beside, max_bytes // 3) // source.itemsize)
     nbytes = math.prod(steps) * source.itemsize
-    beside = max(2 * target.readers * GROUP_BYTES, (1 + COPIES) * target.writers * nbytes)
+    beside = max(
+        2 * target.readers * GROUP_BYTES, (1 + COPIES) * writers_of(target.in_flight, nbytes) * nbytes
+    )
     to_write = _boxes(shape, steps, chunks, max(max_bytes - beside, max_bytes // 3) // source.itemsize)
     pairs = [(read, write) for read in to_read for write in to_write]
     chains = [[read, write] for read, write in pairs]

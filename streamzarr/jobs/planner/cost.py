@@ -16,10 +16,8 @@ ENCODED = 0.5e9
 """Likewise encoded and written."""
 TASK_SECONDS = 1e-3
 """Of sending a task, opening what it needs, and its result."""
-FEW_TASKS = 4
-"""With fewer in a pass, workers are idle."""
-IDLE = 1.25
-"""Times the cost of such a pass."""
+WORKERS = 4
+"""That a pass keeps busy until about half of them wait for its last tasks to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,10 @@ def writing(nbytes: int, writes: int, requests: Requests) -> float:
     return nbytes / ENCODED + requests.of(writes)
 
 
-def idle(tasks: int) -> float:
-    """Return the factor by which a pass of so many tasks takes longer for want of work for all."""
-    return IDLE if tasks < FEW_TASKS else 1.0
+def idle(tasks: T) -> T:
+    """Return the factor by which a pass of so many tasks takes longer, as workers are idle at its end.
+
+    >>> idle(1.0), idle(100.0)
+    (3.0, 1.02)
+    """
+    return 1 + WORKERS / 2 / tasks

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from streamzarr.jobs.planner.axes import Even, Steps
-from streamzarr.jobs.planner.memory import FETCH_BYTES, Held, held_bytes
+from streamzarr.jobs.planner.memory import FETCH_BYTES, Held, held_bytes, writers_of
 
 Axes = tuple[int, ...]
 
@@ -61,10 +61,10 @@ class Target:
     """Cells of the source along each axis for one of this; none given: one."""
     wide: int = 0
     """Bytes a cell of the source while it is computed with."""
-    writers: int = 1
-    """Chunks that are written at once to where it is."""
+    in_flight: int = 1
+    """Requests that its store likes to have in flight."""
     readers: int = 1
-    """Chunks that are read at once from where it is: intermediate arrays are beside it."""
+    """Chunks that are read at once from there: intermediate arrays are beside it."""
 
     @property
     def steps(self) -> Axes:
@@ -154,12 +154,13 @@ def held(source: Source, target: Target) -> Held:
     chunk, stored = (
         source.itemsize * math.prod(axis.largest for axis in axes) for axes in (source.chunks, source.stored)
     )
+    unit = math.prod(target.chunks) * max(source.itemsize, target.itemsize)
     return Held(
         itemsize=source.itemsize,
         chunk=max(chunk, min(stored, FETCH_BYTES)) if source.shards else chunk,
         readers=source.readers,
         part=part,
-        unit=math.prod(target.chunks) * max(source.itemsize, target.itemsize),
-        writers=target.writers,
+        unit=unit,
+        writers=writers_of(target.in_flight, unit),
         wide=target.wide,
     )

@@ -94,7 +94,7 @@ def _through(
     shape, itemsize = source.shape, source.itemsize
     found, reads = [], source
     for each in chunks:
-        between = Target(shape, each, itemsize, writers=target.writers, readers=target.readers)
+        between = Target(shape, each, itemsize, in_flight=target.in_flight, readers=target.readers)
         found.append(one_pass(reads, between, max_bytes, requests))
         reads = Source.of(shape, each, itemsize, target.readers)
     return (*found, one_pass(reads, target, max_bytes, requests))
@@ -103,7 +103,7 @@ def _through(
 def cost_of(passes: Passes, requests: Requests) -> float:
     """Return the seconds that one worker takes for the passes, about."""
     return sum(
-        idle(each.tasks)
+        idle(float(max(each.tasks, 1)))
         * (
             reading(float(each.bytes_read), float(each.reads), requests)
             + writing(each.bytes_written, each.writes, requests)

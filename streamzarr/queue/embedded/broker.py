@@ -179,17 +179,30 @@ class EmbeddedBroker(Broker):
             found = []
             for id_, each in db.execute("SELECT id, name FROM groups ORDER BY name").fetchall():
                 if name in (None, each):
-                    found.append(GroupInfo(each, self._alive(db, id_), groups_.committed(db, each)))
+                    found.append(GroupInfo(each, len(self._alive(db, id_)), groups_.committed(db, each)))
             return found
 
     def members(self, group: str) -> int:  # noqa: D102
         with self._database.read() as db:
-            row = db.execute("SELECT id FROM groups WHERE name = ?", (group,)).fetchone()
-            return 0 if row is None else self._alive(db, row[0])
+            id_ = groups_.id_of(db, group)
+            return 0 if id_ is None else len(self._alive(db, id_))
 
-    def _alive(self, db: sqlite3.Connection, group_id: int) -> int:
+    def assignment(self, group: str, topic: str) -> dict[str, list[int]]:  # noqa: D102
+        with self._database.read() as db:
+            id_ = groups_.id_of(db, group)
+            if id_ is None:
+                return {}
+            owned: dict[str, list[int]] = {member: [] for member in self._alive(db, id_)}
+            for number, owner in groups_.owners(db, id_, topic).items():
+                if owner in owned:
+                    owned[owner].append(number)
+        return owned
+
+    def _alive(self, db: sqlite3.Connection, group_id: int) -> list[str]:
         members = groups_.members(db, group_id)
-        return sum(presence.is_alive(self._database.live, id_, session) for id_, session in members.items())
+        return [
+            id_ for id_, session in members.items() if presence.is_alive(self._database.live, id_, session)
+        ]
 
     def committed(self, group: str, topic: str) -> dict[int, int]:  # noqa: D102
         with self._database.read() as db:

@@ -60,6 +60,23 @@ def remove(db: sqlite3.Connection, group: int, leavers: Iterable[str]) -> None:
     replan(db, group)
 
 
+def id_of(db: sqlite3.Connection, name: str) -> int | None:
+    """Return the id of the group of this name; None when nobody has joined it yet."""
+    row = db.execute("SELECT id FROM groups WHERE name = ?", (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def owners(db: sqlite3.Connection, group: int, topic: str) -> dict[int, str]:
+    """Return the owner of each partition of `topic` that has one, in the order of partitions."""
+    rows = db.execute(
+        "SELECT p.number, a.owner FROM assignments a JOIN partitions p ON a.partition = p.id "
+        "JOIN topics t ON p.topic = t.id "
+        "WHERE a.grp = ? AND t.name = ? AND a.owner IS NOT NULL ORDER BY p.number",
+        (group, topic),
+    )
+    return dict(rows.fetchall())
+
+
 def members(db: sqlite3.Connection, group: int) -> dict[str, float]:
     """Return the session timeout of each member, in seconds."""
     rows = db.execute("SELECT id, session_ms FROM members WHERE grp = ?", (group,))

@@ -24,6 +24,8 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    ConsumerGroupDescription,
+    MemberDescription,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -192,10 +194,22 @@ class KafkaAdmin:
 
     def members(self, groups: list[str]) -> dict[str, int]:
         """Return how many members each group has."""
+        return {group: len(members) for group, members in self._describe(groups).items()}
+
+    def assignment(self, group: str, topic: str) -> dict[str, list[int]]:
+        """Return the partitions of `topic` that each member of `group` owns, sorted."""
+        return {
+            member.member_id: sorted(
+                where.partition for where in member.assignment.topic_partitions if where.topic == topic
+            )
+            for member in self._describe([group])[group]
+        }
+
+    def _describe(self, groups: list[str]) -> dict[str, list[MemberDescription]]:
         if not groups:
             return {}
 
-        def request(client: Any, timeout: float) -> dict[str, int]:
+        def request(client: Any, timeout: float) -> dict[str, list[MemberDescription]]:
             answers = client.describe_consumer_groups(groups, request_timeout=timeout)
             return {group: _members(answer) for group, answer in answers.items()}
 
@@ -371,12 +385,12 @@ class KafkaAdmin:
             pause.wait(_RETRY_SECONDS)
 
 
-def _members(answer: Future[Any]) -> int:
+def _members(answer: Future[ConsumerGroupDescription]) -> list[MemberDescription]:
     try:
-        return len(answer.result().members)
+        return answer.result().members
     except KafkaException as error:
         if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
-            return 0
+            return []
         raise
 
 

@@ -123,6 +123,9 @@ class KafkaBroker(Broker):
     def members(self, group: str) -> int:  # noqa: D102
         return self._admin.members([group])[group]
 
+    def assignment(self, group: str, topic: str) -> dict[str, list[int]]:  # noqa: D102
+        return self._admin.assignment(group, topic)
+
     def committed(self, group: str, topic: str) -> dict[int, int]:  # noqa: D102
         positions = self._admin.committed(group, self._partitions(topic))
         return {where.partition: offset for where, offset in positions.items()}

@@ -24,7 +24,7 @@ def die_after_the_letter(bench, broker, number):
     with broker.reader(bench.topics.tasks) as reader:
         while records := reader.poll(1000, timeout=20):
             for record in records:
-                if task_of(record.headers)[1] == number:
+                if task_of(record.headers)[1] == range(number, number + 1):
                     letter = DeadLetter.of(record, error=ValueError("disk full"), stage="execute")
                     with broker.producer() as producer:
                         producer.send(bench.topics.dead, [letter.to_record()])

@@ -72,3 +72,15 @@ def test_positions_beyond_the_end_of_the_results_do_not_stop_a_job(bench):
             report = resumed.wait(60)
     assert (report.state, report.written) == ("done", 20)
     np.testing.assert_array_equal(sz.open_array(bench.url("b.zarr"))[:], data)
+
+
+def test_results_of_earlier_jobs_that_were_removed_are_no_loss_to_a_new_one(bench):
+    sz.create_array(bench.url("a.zarr"), data=np.arange(64), chunks=(16,))
+    bench.run("copy", "a.zarr", "first.zarr")  # its results are removed when it is done
+    with bench.submit("copy", "a.zarr", "second.zarr") as job:
+        bench.until_emitted(4)
+        job.catch_up()
+        assert not job._tracker.lost
+        with bench.fleet():
+            report = job.wait(60)
+    assert (report.state, report.emitted) == ("done", 4), "and nothing is sent twice"

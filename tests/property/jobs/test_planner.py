@@ -128,7 +128,7 @@ def test_no_block_within_the_bound_decodes_less(both, bound):
     found = one_pass(source, target, bound, FREE)
 
     def cost(each):
-        return idle(each.tasks) * each.bytes_read / DECODED
+        return idle(float(max(each.tasks, 1))) * each.bytes_read / DECODED
 
     others = [
         each
@@ -146,7 +146,7 @@ def test_passes_lead_from_the_source_to_the_target(both, bound):
     least = max(bound, LEAST_CHUNKS * source.itemsize * math.prod(axis.largest for axis in source.chunks))
     reads = source
     for found in passes[:-1]:
-        between = Target(source.shape, found.chunks, source.itemsize, (), 0, target.writers, target.readers)
+        between = Target(source.shape, found.chunks, source.itemsize, (), 0, target.in_flight, target.readers)
         assert found == pass_of(reads, between, found.block)
         check(reads, between, found)
         assert found.held_bytes <= least or set(found.block) <= {1}

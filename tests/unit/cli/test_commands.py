@@ -87,6 +87,9 @@ def assert_one_sentence(result, code=2):
         (["job", "submit", "copy", "memory://a", "b.zarr"], "which only this process can see"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--max-lag", "0"], "0 is not in the range"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--missing", "fil"], "'fil' is not one of"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--max-task-bytes", "0"], "it is 0, expected"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--scratch", "a.zarr/x"], "lies in, the source"),
+        (["job", "submit", "copy", "a.zarr", "b.zarr", "--scratch", ""], "scratch is ''"),
         (["job", "submit", "copy", "a.zarr", "b.zarr", "--prefix", ""], "prefix is ''"),
         (["job", "submit", "downsample", "a.zarr", "b.zarr", "--levels", "65"], "levels is 65"),
         (["job", "submit", "map", "a.zarr", "b.zarr", "--transform", ""], "transform is ''"),
@@ -120,6 +123,14 @@ def assert_one_sentence(result, code=2):
         ),
         (["job", "submit", "downsample", "a.zarr", "b.zarr", "--factor", "2,2"], "factor"),
         (["job", "submit", "downsample", "a.zarr", "b.zarr", "--levels", "0"], "0 is not in the range"),
+        (["job", "plan", "copy", "a.zarr"], "missing argument 'TARGET'"),
+        (["job", "plan", "copy", "missing.zarr", "b.zarr"], "missing.zarr"),
+        (["job", "plan", "copy", "a.zarr", "a.zarr"], "are the same place, or one lies in the other"),
+        (
+            ["job", "plan", "copy", "a.zarr", "b.zarr", "--max-task-bytes", "much"],
+            "'much' is not a number of bytes",
+        ),
+        (["job", "plan", "copy", "a.zarr", "b.zarr", "--threads", "0"], "0 is not in the range"),
         (["job", "status"], "streamzarr.db does not exist"),
         (["job", "resume", "01ABC"], "streamzarr.db does not exist"),
         (["job", "resume", "01ABC", "--broker", "sqlite:///queue.db"], "no job with id '01ABC'"),
@@ -250,6 +261,32 @@ def test_what_a_topic_holds_cannot_drive_the_terminal(folder):
     sz.create_array("a.zarr", shape=(2,), dtype="f4", attributes={"evil": "\x1b[2J\x07"})
     assert "\x1b" not in run("info", "a.zarr").stdout
     assert "\x1b" not in run("info", "\x1b[2J.zarr").stderr
+
+
+def test_a_plan_as_a_table_and_as_json(folder):
+    sz.create_array("maps.zarr", shape=(128, 512, 1024), chunks=(1, 512, 1024), dtype="f4")
+    command = ("job", "plan", "copy", "maps.zarr", "series.zarr", "--chunks", "128,32,64")
+    names, first, second, total = run(*command, "--max-task-bytes", "64MiB").stdout.splitlines()
+    assert names.split() == ["stage", "chunks", "block", "tasks", "read", "times", "written", "a", "task"]
+    assert first.startswith("1 copy to scratch  ")
+    assert second.split()[:3] == ["2", "copy", "128,32,64"]
+    assert "536.9 MB read, 536.9 MB written; a worker process takes up to" in total
+    planned = json.loads(run(*command, "--max-task-bytes", "1GiB", "--json").stdout)
+    [stage] = planned["stages"]
+    assert (stage["decoded"], stage["reads"], stage["writes"], planned["tasks"]) == (1.0, 128, 256, 1)
+    assert stage["target"].endswith("/series.zarr")
+    assert planned["worker_bytes"] > stage["task_bytes"] > 128 * 512 * 1024 * 4
+    assert [path.name for path in folder.iterdir()] == ["maps.zarr"]
+
+
+def test_a_plan_of_a_pyramid_and_of_a_transform(folder):
+    sz.create_array("a.zarr", data=np.zeros((8, 8), "f4"), chunks=(4, 4))
+    pyramid = json.loads(
+        run("job", "plan", "downsample", "a.zarr", "b.zarr", "--levels", "3", "--json").stdout
+    )
+    assert [stage["operation"] for stage in pyramid["stages"]] == ["copy", "downsample", "downsample"]
+    mapped = run("job", "plan", "map", "a.zarr", "b.zarr", "--transform", "theirs", "--param", "x=1").stdout
+    assert mapped.splitlines()[1].startswith("1 map")
 
 
 @pytest.fixture
