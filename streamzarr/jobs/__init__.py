@@ -10,8 +10,8 @@ what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``com
 what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``
 what a worker does   ``worker``, ``options``, ``execute``, ``pin``, ``wanted``, ``budget``, ``heap``,
                      ``trial``, ``settle``, ``transforms``
-what is known of it  ``register``, ``known``, ``ledger``, ``track``, ``overview``, ``report``, ``handle``,
-                     ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
+what is known of it  ``register``, ``known``, ``ledger``, ``spans``, ``track``, ``overview``, ``report``,
+                     ``handle``, ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
 ===================  ==================================================================================
 """
 
