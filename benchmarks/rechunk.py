@@ -2,13 +2,13 @@
 
 Everybody reads the same Zarr v2 array and writes one of other chunks, zstd at level 1, with two workers on
 one file system; each trial is a fresh process. ``start`` is from its beginning until the workers stand ready,
-and ``wall`` from there, ``submit`` in our case, until all data is written; cubed starts its processes for each
-computation, so that this is in its wall time. ``tree`` is the peak memory of all processes of a trial,
+and ``wall`` from there, ``submit`` in our case, until all data is written; cubed starts its processes for
+each computation, so that this is in its wall time. ``tree`` is the peak memory of all processes of a trial,
 ``process`` that of the largest. Every result is held to numpy on sampled chunks. Rounds are interleaved,
 because machines drift; a ratio is the median of the rounds' own, above 1 where ours was faster.
 
-``--memory`` is what a worker process may hold in all. Cubed plans by it, ours and rechunker by it less what an
-interpreter holds; dask's workers are killed beyond it, and dask's threads know no bound. The peers run in
+``--memory`` is what a worker process may hold in all. Cubed plans by it, ours and rechunker by it less what
+an interpreter holds; dask's workers are killed beyond it, and dask's threads know no bound. The peers run in
 environments of their own with the versions of ``rechunkers/environments.py``, installed at first use; one
 that cannot be had is left out.
 

@@ -1,6 +1,6 @@
 """Cubed on processes, which it starts for each computation: that is part of its time.
 
-It counts several copies of what a task holds, so that its processes stay within the bound with their interpreter.
+It counts several copies of what a task holds, so that a process keeps the bound with its interpreter too.
 """
 
 import cubed
