@@ -6,7 +6,7 @@ target's store likes to have under way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from streamzarr.jobs.outcome import Tell
 from streamzarr.queue.retry import is_transient
 from streamzarr.zarr.chunks import parallel
 
-InFlight: TypeAlias = Callable[[], AbstractContextManager[object]]
+InFlight: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[object]]
 _Made: TypeAlias = tuple[int, Index, npt.NDArray[Any]]
 """Number and index of a chunk, and its values."""
 
@@ -56,7 +56,7 @@ class BoxWork:
         What cannot be read in it may be of one chunk only: the others are not to fail with it.
         """
         try:
-            with self._in_flight():
+            with self._in_flight(box.numbers):
                 values = self._opened.read(box)
         except BaseException as error:
             if not _is_of_chunks(error):
@@ -79,7 +79,7 @@ class BoxWork:
         number, chunk = numbered
         opened = self._opened
         try:
-            with self._in_flight():
+            with self._in_flight((number,)):
                 wanted = opened.wanted(chunk_region(opened.stage.layout, chunk))
                 part = values if wanted == whole else values[part_within(wanted, whole)]
                 block = compute_chunk(opened.stage, part, opened.source, opened.target, chunk)
@@ -94,7 +94,7 @@ class BoxWork:
     def _write(self, made: _Made) -> None:
         number, chunk, block = made
         try:
-            with self._in_flight():
+            with self._in_flight((number,)):
                 self._opened.write(chunk, block, self._confirm)
         except BaseException as error:  # noqa: BLE001 - raised by _fail(), where it is not of this chunk
             self._fail(number, error)

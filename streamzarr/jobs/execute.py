@@ -94,9 +94,9 @@ class TaskExecutor:
         tell
             Told of each chunk how it ended, in no particular order and from several threads.
         in_flight
-            Entered for each step of the work: opening the arrays, a read, a chunk that is computed, one that
-            is written. Not while the task waits for others to give bytes back: that time is not its own, nor
-            is the death of a process meanwhile.
+            Entered for each step of the work, with the numbers of the chunks that it is for: opening the
+            arrays, a read, a chunk that is computed, one that is written. Not while the task waits for others
+            to give bytes back: that time is not its own, nor is the death of a process meanwhile.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class TaskExecutor:
         return True
 
     def _carry_out(self, task: Task, numbers: Sequence[int], tell: Tell, in_flight: InFlight) -> None:
-        with in_flight():
+        with in_flight(numbers):
             opened = self._open(task.job, bytes(task.stage))
             todo = [Box.of_task(opened.stage, task, numbers)]
         while todo:

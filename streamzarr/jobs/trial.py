@@ -4,9 +4,10 @@ A worker that dies takes the work of its neighbours along, and its partitions st
 given it up. So a task under suspicion is not carried out in the worker: a child process does it, one task and
 nothing else, and all that its death costs is that process.
 
-Of a task of many chunks mostly one is to blame, or none. It is tried as a whole first, which costs no more
-than to carry it out; if that ends in a death, chunk after chunk, until the one that is to blame has stood out
-and is put aside. Deaths are counted of single chunks only.
+Of a task of many chunks mostly one is to blame, or none. It is tried as a whole, which costs no more than to
+carry it out, and the child says at which chunk it works: a death is held against that one. Where it worked at
+several, at what they are read from for example, they are tried one after the other from there, until the one
+to blame is put aside.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import msgspec
 from streamzarr.errors import StreamzarrError
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.outcome import Tell
-from streamzarr.jobs.trial_child import Bounds, Death, Ending, describe_exit, revive, run_trial
+from streamzarr.jobs.trial_child import Bounds, Cause, Death, End, Ending, revive, run_trial
 from streamzarr.jobs.wire import Task, encode
 
 
@@ -50,7 +51,7 @@ class Court:
     task_timeout: float | None = None
     max_memory: int | None = None
 
-    def __call__(self, task: Task, numbers: Sequence[int], tell: Tell, suspicion: tuple[int, str]) -> bool:
+    def __call__(self, task: Task, numbers: Sequence[int], tell: Tell, suspicion: tuple[int, Cause]) -> bool:
         """Carry out chunks of `task`, in their order; False: its job is over, and the rest not written.
 
         Parameters
@@ -68,43 +69,45 @@ class Court:
             What carrying out the task as a whole has raised.
         """
         left = list(numbers)
-        deaths: Counter[int] = Counter()
-        cause, last, singly = suspicion[1], "", False
-        if task.count == 1:
-            deaths[task.task] = suspicion[0]
+        deaths = Counter({task.task: suspicion[0]} if task.count == 1 else {})
+        death, singly = Death(suspicion[1], ""), False
         while left:
-            singly = singly or len(left) == 1
-            if deaths[left[0]] >= self.options.max_crashes:
-                number = left.pop(0)
-                tell(number, self._condemn(deaths[number], cause, last))
+            guilty = max(left, key=deaths.__getitem__)
+            if deaths[guilty] >= self.options.max_crashes:
+                left.remove(guilty)
+                tell(guilty, self._condemn(deaths[guilty], death))
                 singly = False
                 continue
+            singly = singly or len(left) == 1
             end = self._try(task, left, tell, singly)
-            if not isinstance(end, Death):
+            if not isinstance(end, End):
                 return end
-            cause, last = end.cause, end.text
-            if singly:
-                deaths[left[0]] += 1
-            singly = True
+            death = end.death
+            chunk = left[0] if singly else end.chunk
+            if chunk is None:
+                singly = True
+            else:
+                deaths[chunk] += 1
         return True
 
-    def _condemn(self, deaths: int, cause: str, last: str) -> StreamzarrError:
+    def _condemn(self, deaths: int, death: Death) -> StreamzarrError:
         times = "once" if deaths == 1 else f"{deaths} times"
-        if cause == "timeout":
+        if death.cause == "timeout":
             return TaskTimeoutError(
                 f"the task did not end within {self.task_timeout:g} s, its task_timeout; "
                 f"its process was killed, {times} in all"
             )
-        if cause == "memory":
+        if death.cause == "memory":
             return TaskMemoryError(
                 f"the task's process used more than {self.max_memory} bytes, its max_memory, and was killed, "
                 f"{times} in all"
             )
         return WorkerCrashError(
-            f"the process died {times} while it carried out this task" + (f", last by {last}" if last else "")
+            f"the process died {times} while it carried out this task"
+            + (f", last by {death.text}" if death.text else "")
         )
 
-    def _try(self, task: Task, left: list[int], tell: Tell, singly: bool) -> Death | bool:
+    def _try(self, task: Task, left: list[int], tell: Tell, singly: bool) -> End | bool:
         """Carry out what is left in a process of its own, and take what it tells of from `left`."""
         order = {
             "path": sys.path,
@@ -130,4 +133,4 @@ class Court:
             return False
         if not left:
             return True
-        return end if isinstance(end, Death) else describe_exit(end)
+        return end

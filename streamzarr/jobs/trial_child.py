@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -57,14 +58,58 @@ class Bounds:
     """Bytes."""
 
 
-def run_trial(order: dict[str, Any], bounds: Bounds, hear: Callable[[Ending], None]) -> Death | int:
-    """Run a process that carries out `order`; return its exit code, or why it was killed.
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a trial ended."""
+
+    code: int
+    """Of the process."""
+    killed: Death | None
+    chunk: int | None
+    """The one chunk that was being worked at; None: it was none, or several."""
+
+    @property
+    def death(self) -> Death:
+        """What it died of; raises ``InterruptedError`` where that says nothing of the task."""
+        return _describe(self.code) if self.killed is None else self.killed
+
+
+class _Witness:
+    """Takes in what a trial says."""
+
+    def __init__(self, hear: Callable[[Ending], None]) -> None:
+        self._hear = hear
+        self._under_way: Counter[bytes] = Counter()
+        self.begun = False
+
+    @property
+    def chunk(self) -> int | None:
+        """The one chunk that is being worked at; None: it is none, or several."""
+        chunks = set(+self._under_way)
+        return int(chunks.pop()) if len(chunks) == 1 and b"" not in chunks else None
+
+    def listen(self, lines: Iterable[bytes]) -> bool:
+        """Take in lines; tell whether a step of the work began or ended."""
+        stepped = False
+        for line in lines:
+            kind = line[:1]
+            if kind not in (trial_process.BEGUN, trial_process.ENDED):
+                self._hear(msgspec.json.decode(line, type=Ending))
+                continue
+            self._under_way[line[1:]] += 1 if kind == trial_process.BEGUN else -1
+            self.begun = stepped = True
+        return stepped
+
+
+def run_trial(order: dict[str, Any], bounds: Bounds, hear: Callable[[Ending], None]) -> End:
+    """Run a process that carries out `order` to its end, or kill it for what it must not do.
 
     Parameters
     ----------
     hear
         Called with each ending, as soon as it is said.
     """
+    witness = _Witness(hear)
     ours, theirs = os.pipe()
     with contextlib.closing(_Ear(ours)) as ear:
         try:
@@ -82,44 +127,31 @@ def run_trial(order: dict[str, Any], bounds: Bounds, hear: Callable[[Ending], No
             try:
                 with contextlib.suppress(BrokenPipeError):  # it has ended; how it did tells more
                     process.stdin.write(msgspec.json.encode(order) + b"\n")  # not closed: it ends with us
-                killed = _attend(process, ear, bounds, hear)
+                killed = _attend(process, ear, bounds, witness)
             finally:
                 process.kill()
-        _hear_all(ear.listen(0), hear)
-    return process.returncode if killed is None else killed
+        witness.listen(ear.listen(0))
+    return End(process.returncode, killed, witness.chunk)
 
 
-def _attend(
-    process: subprocess.Popen[bytes], ear: _Ear, bounds: Bounds, hear: Callable[[Ending], None]
-) -> Death | None:
-    """Listen until `process` ends; kill it for what it must not do, and say so."""
-    begun, worked = False, 0.0
+def _attend(process: subprocess.Popen[bytes], ear: _Ear, bounds: Bounds, witness: _Witness) -> Death | None:
+    """Listen until `process` ends; say what it must be killed for."""
+    worked = 0.0
     while True:
         before = time.monotonic()
-        if _hear_all(ear.listen(STEP), hear):
-            begun, worked = True, 0.0
+        if witness.listen(ear.listen(STEP)):
+            worked = 0.0
         if ear.closed:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STEP)
         if process.poll() is not None:
             return None
-        if begun:
+        if witness.begun:
             worked += min(time.monotonic() - before, 2 * STEP)
         if worked > bounds.seconds:
             return Death("timeout", f"{bounds.seconds} s")
         if bounds.memory < math.inf and _memory(process.pid) > bounds.memory:
             return Death("memory", f"{bounds.memory} bytes")
-
-
-def _hear_all(lines: Iterator[bytes], hear: Callable[[Ending], None]) -> bool:
-    """Pass endings on; tell whether a step of the work was begun."""
-    begun = False
-    for line in lines:
-        if line == trial_process.BEGUN:
-            begun = True
-        else:
-            hear(msgspec.json.decode(line, type=Ending))
-    return begun
 
 
 class _Ear:
@@ -179,7 +211,7 @@ def _memory(pid: int) -> int:
     return used
 
 
-def describe_exit(code: int) -> Death:
+def _describe(code: int) -> Death:
     """Put the end of a trial by itself into words.
 
     Raises

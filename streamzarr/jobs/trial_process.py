@@ -9,13 +9,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 # Nothing of streamzarr up here: where it lies is only known once the order is read.
 
-BEGUN = b"+"
-"""The line said before each step of the work: what comes before the first is no part of it."""
+BEGUN, ENDED = b"+", b"-"
+"""Begin the lines said before and after each step of the work, with the number of its chunk if it is one.
+
+What comes before the first step is no part of the work.
+"""
 LONGEST = 4000
 """Characters of an error's text."""
 
@@ -79,9 +82,13 @@ def _carry_out(order: dict[str, Any], mouth: BinaryIO) -> None:
         say(encode(Ending(number, end) if isinstance(end, int) else lost(number, end)))
 
     @contextmanager
-    def in_flight() -> Iterator[None]:
-        say(BEGUN)
-        yield
+    def in_flight(chunks: Sequence[int]) -> Iterator[None]:
+        step = b"%d" % chunks[0] if len(chunks) == 1 else b""
+        say(BEGUN + step)
+        try:
+            yield
+        finally:
+            say(ENDED + step)
 
     try:
         options = msgspec.convert(order["options"], WorkerOptions)

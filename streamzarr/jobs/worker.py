@@ -28,6 +28,7 @@ from streamzarr.jobs.settle import EXECUTE, Settler
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
 from streamzarr.jobs.trial import Court
+from streamzarr.jobs.trial_child import Cause
 from streamzarr.jobs.wanted import Wanted
 from streamzarr.jobs.wire import decode_task
 from streamzarr.queue import open_broker
@@ -75,7 +76,7 @@ class Supervision(Protocol):
     def finished(self, token: bytes) -> None:
         """Take a token out of the register."""
 
-    def suspicion(self, token: bytes) -> tuple[int, str] | None:
+    def suspicion(self, token: bytes) -> tuple[int, Cause] | None:
         """Return what is held against a token that was in flight when a worker died; None: nothing.
 
         The deaths that it alone can have caused, and the cause of the last one: death, timeout or memory.
@@ -101,7 +102,7 @@ class Unsupervised:
 
     finished = started
 
-    def suspicion(self, token: bytes) -> tuple[int, str] | None:
+    def suspicion(self, token: bytes) -> tuple[int, Cause] | None:
         """Nobody is suspected."""
 
 
@@ -155,7 +156,7 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
                     if suspicion is not None:
                         done = court(task, left, outcome.tell, suspicion)
                     else:
-                        done = execute(task, left, outcome.tell, lambda: in_flight(supervision, work.token))
+                        done = execute(task, left, outcome.tell, lambda _: in_flight(supervision, work.token))
                     if done:
                         outcome.check()
             except BaseException as error:

@@ -54,6 +54,64 @@ def test_six_threads_hold_no_more_than_max_bytes(tmp_path):
     assert (sz.open_array(tmp_path / "b.zarr")[-CHUNK:] == block).all()
 
 
+BLOCKS = """
+import sys
+from pathlib import Path
+
+import msgspec
+import streamzarr.zarr as sz
+from streamzarr.jobs.block import Box
+from streamzarr.jobs.budget import bytes_of_box, held_by
+from streamzarr.jobs.execute import TaskExecutor, layout_of
+from streamzarr.jobs.heap import share_heap
+from streamzarr.jobs.numbering import Numbering
+from streamzarr.jobs.wire import Stage, Task, encode
+from tests.support.inline import carry_out
+
+def peak():
+    status = Path("/proc/self/status").read_text()  # ru_maxrss is at least that of the process that forked
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+share_heap()
+folder, block = sys.argv[1], tuple(map(int, sys.argv[2:]))
+source, target = sz.open_array(f"{folder}/a.zarr"), sz.open_array(f"{folder}/b.zarr")
+stage = Stage("copy", f"{folder}/a.zarr", f"{folder}/b.zarr", layout_of(target), block=block)
+numbering, execute, most = Numbering.of([stage]), TaskExecutor([folder]), 0
+before = peak()
+for run in numbering.runs([range(numbering.tasks)]):
+    box = Box.of((number, numbering.chunk(number)) for number in run)
+    most = max(most, bytes_of_box(held_by(stage, source, target), stage, source, box))
+    chunk, raw = numbering.chunk(run.start), msgspec.Raw(encode(stage))
+    carry_out(execute, Task(1, "job", run.start, chunk, raw, len(run)))
+print(peak() - before, most)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.parametrize("chunks", [(32, 64, 512), (32, 16, 64)])
+def test_a_task_of_many_chunks_holds_its_box_and_little_more(tmp_path, chunks):
+    """Neither copies of all its chunks, nor the box of the task before."""
+    shape = (32, 512, 1024)  # 64 MiB; a task owns half of it
+    source = sz.create_array(tmp_path / "a.zarr", shape=shape, chunks=(1, 512, 1024), dtype="f4")
+    values = np.random.default_rng(0).random(shape[1:], "f4")
+    for index in range(32):
+        source[index] = values + np.float32(index)
+    sz.create_array(tmp_path / "b.zarr", shape=shape, chunks=chunks, dtype="f4")
+    block = [1, 512 // chunks[1], 1024 // chunks[2] // 2]
+    script = subprocess.run(
+        [sys.executable, "-c", BLOCKS, str(tmp_path), *map(str, block)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    grown, charged = map(int, script.stdout.split())
+    assert 32 * MIB <= charged <= 80 * MIB
+    assert grown < charged + 24 * MIB
+    assert (sz.open_array(tmp_path / "b.zarr")[31] == values + np.float32(31)).all()
+
+
 def test_a_failure_that_waits_to_be_settled_keeps_no_block():
     blocks = []
 

@@ -10,9 +10,10 @@ import psutil
 import pytest
 
 import streamzarr as sz
-from streamzarr.jobs import trial_process
+from streamzarr.jobs import trial_child, trial_process
 from streamzarr.jobs.execute import layout_of
 from streamzarr.jobs.options import WorkerOptions
+from streamzarr.jobs.outcome import Outcome
 from streamzarr.jobs.register import append_event
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.trial import Court, TaskMemoryError, TaskTimeoutError, WorkerCrashError
@@ -140,3 +141,102 @@ def test_signals_to_all_do_not_end_a_trial(court, children, tmp_path):
     trial.join(60)
     os.close(fifo)
     assert ends == [64]
+
+
+# -- tasks of many chunks
+
+
+@pytest.fixture
+def tried(tmp_path, transforms, court):
+    """Return what tries all four chunks as one task, and tells what came of it."""
+
+    def run(*, how=(), max_crashes=2, source=f"{tmp_path}/a.zarr", modules=(), **params):
+        target = court.target
+        stage = Stage("map", source, str(target.url), layout_of(target), "bad_task", params, block=(4,))
+        task = decode_task(encode(Task(1, "01J", 8, (0,), encode_raw(stage), 4)))
+        options = WorkerOptions(
+            broker=court.broker,
+            roots=[str(tmp_path), f"deadly://{tmp_path}"],
+            transforms=[*transforms, *modules],
+            max_crashes=max_crashes,
+        )
+        outcome = Outcome()
+        outcome.begin()
+        assert Court(options, **dict(how))(task, list(task.numbers), outcome.tell, (5, "death"))
+        return outcome
+
+    return run
+
+
+def errors_of(outcome):
+    return {number: type(failed.error).__name__ for number, failed in outcome.failed.items()}
+
+
+def test_an_innocent_task_of_many_chunks_is_done_by_one_process(tried, court):
+    """Whatever was held against it as a whole: it was not said of any of its chunks."""
+    outcome = tried()
+    assert {number: done.nbytes for number, done in outcome.written.items()} == dict.fromkeys(
+        range(8, 12), 64
+    )
+    np.testing.assert_array_equal(court.target[...], np.repeat([1, 2, 3, 4], 16))
+
+
+def test_only_the_chunks_that_kill_raise_or_never_end_are_lost(tried, court):
+    outcome = tried(kill="0", error="1", endless="3", how={"task_timeout": 1.0})
+    assert errors_of(outcome) == {8: "WorkerCrashError", 9: "ValueError", 11: "TaskTimeoutError"}
+    assert "died 2 times while" in str(outcome.failed[8].error)
+    assert "within 1 s, its task_timeout; its process was killed, 2 times" in str(outcome.failed[11].error)
+    np.testing.assert_array_equal(court.target[...], np.repeat([0, 0, 3, 0], 16))
+
+
+def test_the_time_limit_is_of_a_step_and_not_of_all_chunks(tried, tmp_path, monkeypatch):
+    script = tmp_path / "slow_steps.py"
+    script.write_text(
+        "import os, select, sys\n"
+        "sys.stdin.readline()\n"
+        "for number in range(8, 12):\n"
+        "    for _ in range(3):\n"
+        "        os.write(int(sys.argv[1]), b'+%d\\n' % number)\n"
+        "        select.select([0], [], [], 0.5)\n"
+        "        os.write(int(sys.argv[1]), b'-%d\\n' % number)\n"
+        '    os.write(int(sys.argv[1]), b\'{"task":%d,"nbytes":1}\\n\' % number)\n'
+    )
+    monkeypatch.setattr(trial_process, "__file__", str(script))
+    assert len(tried(how={"task_timeout": 4.0}).written) == 4
+
+
+def test_a_death_while_all_is_read_is_put_down_to_the_chunk_that_is_read_alone(
+    tried, tmp_path, court, monkeypatch
+):
+    (tmp_path / "deadly_store.py").write_text(
+        "import os\n"
+        "from streamzarr.stores import LocalStore, register_store\n"
+        "from streamzarr.testing.faults import WrappedStore\n"
+        "class Deadly(WrappedStore):\n"
+        "    def around(self, call, action):\n"
+        "        return os._exit(3) if call.key == 'c/2' else action()\n"
+        "register_store('deadly', lambda url: Deadly(LocalStore(f'/{url.path}')))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    outcome = tried(source=f"deadly://{tmp_path}/a.zarr", modules=["deadly_store"])
+    assert errors_of(outcome) == {10: "WorkerCrashError"}
+    assert str(outcome.failed[10].error).endswith("last by exit code 3 without a last word")
+    np.testing.assert_array_equal(court.target[...], np.repeat([1, 2, 0, 4], 16))
+
+
+def test_endings_that_do_not_fit_into_a_pipe_are_heard(tmp_path):
+    """A process that says more than anybody has listened to yet waits; and nothing is lost when it ends."""
+    script = tmp_path / "much.py"
+    script.write_text(
+        "import os, sys\n"
+        "with open(int(sys.argv[1]), 'wb') as out:\n"
+        "    for number in range(500):\n"
+        '        out.write(b\'{"task":%d,"error":"ValueError","text":"\' % number)\n'
+        "        out.write(b'x' * 4000 + b'\"}\\n')\n"
+    )
+    heard = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial_process, "__file__", str(script))
+        end = trial_child.run_trial({}, trial_child.Bounds(), heard.append)
+    assert (end.code, end.killed, end.chunk) == (0, None, None)
+    assert [(ending.task, len(ending.text)) for ending in heard] == [(number, 4000) for number in range(500)]

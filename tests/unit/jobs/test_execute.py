@@ -225,7 +225,8 @@ def test_a_task_that_waits_for_bytes_is_not_in_flight(tmp_path):
     held, spans = set(), []
 
     @contextmanager
-    def in_flight(number):
+    def in_flight(number, chunks):
+        assert tuple(chunks) == (number,)
         held.add(number)
         spans.append(number)
         yield
