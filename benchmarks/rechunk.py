@@ -59,7 +59,7 @@ PEERS = {
     "ours": Peer("with_streamzarr.py", None),
     "dask-threads": Peer("with_dask.py", "dask"),
     "distributed": Peer("with_distributed.py", "dask"),
-    "distributed-x2": Peer("with_distributed.py", "dask", share=2),
+    "distributed-x4": Peer("with_distributed.py", "dask", share=4),
     "rechunker": Peer("with_rechunker.py", "rechunker"),
     "cubed": Peer("with_cubed.py", "cubed"),
 }
