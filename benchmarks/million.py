@@ -88,11 +88,13 @@ def make_field(url: str, chunks: int, cells: int) -> None:
         dtype="f4",
         compressors="zstd",
     )
-    rng = np.random.default_rng(0)
-    for start in range(0, chunks * cells, BATCH * cells):
-        at = np.arange(start, min(start + BATCH * cells, chunks * cells))
-        field = 20 * np.sin(at / 500) + 100 * np.sin(at / 37_000) + rng.normal(0, 0.05, at.size)
-        array[start : start + BATCH * cells] = np.round(field, 1).astype("f4")
+    at = np.arange(BATCH * cells)
+    wave = (
+        20 * np.sin(at / 500) + 100 * np.sin(at / 37_000) + np.random.default_rng(0).normal(0, 0.05, at.size)
+    )
+    for start in range(0, chunks * cells, at.size):
+        level = 50 * np.sin(start / 1e9)
+        array[start : start + at.size] = np.round(wave[: chunks * cells - start] + level, 1).astype("f4")
 
 
 def check(source: str, target: str, cells: int) -> None:

@@ -108,7 +108,8 @@ def requests_to(source: Array, in_flight: int) -> Requests:
         return FILES
     if source.store.capabilities.in_flight == 1:
         return Requests(in_flight=waiting)
-    return Requests(min(_seconds(source) for _ in range(MEASURED)), waiting)
+    seconds = min(_seconds(source) for _ in range(MEASURED))
+    return Requests(seconds, waiting, put_seconds=seconds)
 
 
 def _seconds(array: Array) -> float:

@@ -26,7 +26,7 @@ from streamzarr.stores import Store, open_store
 from streamzarr.zarr import Array, open_array
 from streamzarr.zarr.chunks.parallel import cores
 
-WORKER_BYTES = 64 << 20
+WORKER_BYTES = 72 << 20
 """What a worker process takes before it holds anything: the interpreter and the library, measured."""
 
 

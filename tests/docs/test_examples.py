@@ -16,13 +16,16 @@ SAYS = {
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
     "embeddings.py": "the neighbours are numpy's",
+    "rechunk_maps.py": "both say the same",
     "tick_cube.py": "each is numpy's",
 }
+ARGUMENTS = {"rechunk_maps.py": ["--rows", "60"]}
+"""Smaller than what people run."""
 
 
 def run(example, folder, **environment):
     return subprocess.run(
-        [sys.executable, str(example)],
+        [sys.executable, str(example), *ARGUMENTS.get(example.name, [])],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
@@ -39,8 +42,15 @@ def test_an_example_runs(example, tmp_path):
     assert SAYS[example.name] in done.stdout
 
 
-def test_the_pyramid_without_the_recorded_data(tmp_path):
-    done = run(ROOT / "examples" / "elevation_pyramid.py", tmp_path, STREAMZARR_DATA=str(tmp_path))
+@pytest.mark.parametrize("name", ["elevation_pyramid.py", "rechunk_maps.py"])
+def test_an_example_runs_without_the_recorded_data(name, tmp_path):
+    done = run(ROOT / "examples" / name, tmp_path, STREAMZARR_DATA=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "generated" in done.stdout
-    assert SAYS["elevation_pyramid.py"] in done.stdout
+    assert SAYS[name] in done.stdout
+
+
+def test_the_rechunked_maps_become_a_picture(tmp_path):
+    done = run(ROOT / "examples" / "rechunk_maps.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rechunk_maps.png").read_bytes().startswith(b"\x89PNG")

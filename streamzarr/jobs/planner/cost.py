@@ -26,22 +26,20 @@ class Requests:
 
     Examples
     --------
-    >>> Requests().of(1600)
+    >>> writing(0, 1600, Requests())
     1.0
     """
 
     seconds: float = 0.01
-    """Of one, from asking to the first byte."""
+    """Of one that reads, from asking to the first byte."""
     in_flight: int = 16
     """How many wait at a time."""
-
-    def of(self, count: int) -> float:
-        """Return the seconds that `count` requests are waited for."""
-        return count * self.seconds / self.in_flight
+    put_seconds: float = 0.01
+    """Of one that writes."""
 
 
-FILES = Requests(50e-6, 1)
-"""Of a file system: opening a file."""
+FILES = Requests(50e-6, 1, 1e-3)
+"""Of a file system: opening a file; and making one that is durable."""
 
 
 def reading(nbytes: T, reads: T, requests: Requests) -> T:
@@ -51,7 +49,7 @@ def reading(nbytes: T, reads: T, requests: Requests) -> T:
 
 def writing(nbytes: int, writes: int, requests: Requests) -> float:
     """Return the seconds of encoding and writing."""
-    return nbytes / ENCODED + requests.of(writes)
+    return nbytes / ENCODED + writes * requests.put_seconds / requests.in_flight
 
 
 def idle(tasks: T) -> T:

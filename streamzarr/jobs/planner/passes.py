@@ -17,7 +17,7 @@ OFTEN = 2.1
 """How often one pass may decode the source, and so may several together: more is looked to be avoided."""
 WORTH = 1.25
 """Times the cost of one pass, at most, that is paid for decoding no more often than that."""
-MORE = 0.8
+MORE = 0.67
 """Times the cost with one intermediate array, at most, for which there are more of them."""
 
 LIKE = 1.05

@@ -1,5 +1,6 @@
 """What a plan says is what happens: every read and write counted, and the memory of each task measured."""
 
+import threading
 import tracemalloc
 from collections import Counter
 from typing import ClassVar
@@ -31,6 +32,7 @@ class Noted(WrappedStore):
     """Counts reads and writes of chunks, by the place of their array."""
 
     counts: ClassVar[Counter] = Counter()
+    lock = threading.Lock()
 
     def __init__(self, url, folder):
         super().__init__(LocalStore(folder / url.path, fsync=False))
@@ -43,7 +45,8 @@ class Noted(WrappedStore):
     def around(self, call, action):
         if not call.key.rpartition("/")[2].startswith((".", "zarr.json")):
             what = "read" if call.operation in READS else call.operation
-            Noted.counts[self._url, what] += 1
+            with Noted.lock:  # a task reads with several threads
+                Noted.counts[self._url, what] += 1
         return action()
 
 
@@ -85,17 +88,17 @@ def check(planned, found):
         (tasks, reads, writes) for tasks, reads, writes, _ in found
     ]
     for stage, (*_, held) in zip(planned.stages, found, strict=True):
-        assert held <= stage.task_bytes + (2 << 20)
+        assert held <= stage.task_bytes + (1 << 20)  # what is no chunk
     assert planned.tasks == sum(tasks for tasks, *_ in found)
 
 
 def test_an_intermediate_array(tmp_path, places):
-    data = np.random.default_rng(0).normal(size=(256, 128, 256)).astype("f4")
+    data = np.random.default_rng(0).normal(size=(128, 128, 256)).astype("f4")
     sz.create_array(places("a.zarr"), data=data, chunks=(1, 128, 256))
-    planned, found = carried_out(tmp_path, places, chunks=(256, 16, 16), max_task_bytes=12 << 20)
+    planned, found = carried_out(tmp_path, places, chunks=(128, 16, 16), max_task_bytes=6 << 20)
     assert [stage.scratch for stage in planned.stages] == [True, False]
     assert sum(stage.decoded for stage in planned.stages) <= 2.1
-    assert all(stage.task_bytes <= 12 << 20 for stage in planned.stages)
+    assert all(stage.task_bytes <= 6 << 20 for stage in planned.stages)
     check(planned, found)
     np.testing.assert_array_equal(sz.open_array(places("b.zarr"))[...], data)
 

@@ -26,7 +26,7 @@ from streamzarr.jobs.planner.ends import held
 from streamzarr.jobs.planner.passes import LEAST_CHUNKS, OFTEN, cost_of
 from streamzarr.jobs.wire import MAX_BLOCK
 
-FREE = Requests(0.0, 1)
+FREE = Requests(0.0, 1, 0.0)
 
 
 @st.composite
@@ -208,7 +208,7 @@ def test_requests_weigh_where_they_are_slow():
         passes = passes_of(Source.of(shape, MAPS, 4), Target(shape, LONG, 4), 256 << 20, requests)
         return sum(found.reads + found.writes for found in passes)
 
-    assert count(Requests(1.0, 1)) < count(FREE) / 2
+    assert count(Requests(1.0, 1, 1.0)) < count(FREE) / 2
 
 
 @pytest.mark.parametrize("count", [10**5, 10**6])
