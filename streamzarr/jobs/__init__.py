@@ -9,8 +9,9 @@ what is planned      ``planner``, ``passes``, ``preview``
 what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
                      ``downsample``
 what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``
-what a worker does   ``worker``, ``options``, ``execute``, ``pin``, ``wanted``, ``budget``, ``heap``,
-                     ``trial``, ``settle``, ``transforms``
+what a worker does   ``worker``, ``options``, ``execute``, ``opened``, ``block``, ``boxwork``, ``outcome``,
+                     ``pin``, ``wanted``, ``budget``, ``heap``, ``trial``, ``trial_child``, ``settle``,
+                     ``transforms``
 what is known of it  ``register``, ``known``, ``ledger``, ``spans``, ``track``, ``overview``, ``report``,
                      ``handle``, ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
 ===================  ==================================================================================

@@ -48,7 +48,7 @@ class BoxWork:
         self._tell = tell
         self._in_flight = in_flight
         self._confirm = confirm
-        self._looked = not opened.is_conditional  # then each write looks by itself
+        self._checked = False
 
     def __call__(self, box: Box) -> tuple[Box, ...]:
         """Carry out `box`; return what to carry out in its place where it cannot be read as a whole.
@@ -82,14 +82,20 @@ class BoxWork:
             with self._in_flight((number,)):
                 wanted = opened.wanted(chunk_region(opened.stage.layout, chunk))
                 part = values if wanted == whole else values[part_within(wanted, whole)]
-                block = compute_chunk(opened.stage, part, opened.source, opened.target, chunk)
-                if not self._looked:
-                    opened.check_target()
-                    self._looked = True
+                try:
+                    block = compute_chunk(opened.stage, part, opened.source, opened.target, chunk)
+                finally:
+                    self._check()
         except BaseException as error:  # noqa: BLE001 - raised by _fail(), where it is not of this chunk
             self._fail(number, error)
             return None
         return number, chunk, block
+
+    def _check(self) -> None:
+        """Look at both arrays once, before the first chunk is written or lost."""
+        if not self._checked:
+            self._opened.check()
+            self._checked = True
 
     def _write(self, made: _Made) -> None:
         number, chunk, block = made

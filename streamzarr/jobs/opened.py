@@ -52,12 +52,12 @@ class OpenStage:
         return wanted_of(self.stage, region, self.source)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
-        """Return what the source holds of a box of chunks, the caller's own.
+        """Return what the source holds of a box of chunks, the caller's own; see :meth:`check`.
 
         Raises
         ------
         streamzarr.errors.SourceChangedError
-            What was read may not be of the array that the job was submitted for.
+            It cannot be read, and is not the array that the job was submitted for.
         streamzarr.errors.LimitExceededError
             A chunk is made of more of the source than may be held in memory.
         streamzarr.errors.KeyNotFoundError
@@ -68,12 +68,26 @@ class OpenStage:
         if self.stage.operation == "downsample":
             check_region(self.source, self.wanted(chunk_region(self.stage.layout, box.low)), self.limits)
         try:
-            values = self.source.read(self.wanted(box.region(self.stage.layout)), missing=self.stage.missing)
+            return self.source.read(self.wanted(box.region(self.stage.layout)), missing=self.stage.missing)
         except StreamzarrError:
             self._check_source()  # else an error of another array's chunks would hide the reason
             raise
+
+    def check(self) -> None:
+        """Make sure of both arrays, between what is read of one and what is written to the other.
+
+        A target without conditional put is looked at before each write, and not here.
+
+        Raises
+        ------
+        streamzarr.errors.SourceChangedError
+            What was read may not be of the array that the job was submitted for.
+        TargetChangedError
+            Another array has taken the target's place.
+        """
         self._check_source()
-        return values
+        if self._is_conditional:
+            self._check_target()
 
     def write(self, chunk: Index, block: npt.NDArray[Any], confirm: Callable[[], bool]) -> None:
         """Write the block where the target is still the one that was opened.
@@ -95,8 +109,8 @@ class OpenStage:
             The job is over.
         """
         target, write_empty = self.target, self.stage.write_empty
-        if not self.is_conditional:
-            self.check_target()
+        if not self._is_conditional:
+            self._check_target()
             target.write_chunk(chunk, block, write_empty=write_empty)
             return
         for _ in range(WRITE_ATTEMPTS):
@@ -104,7 +118,7 @@ class OpenStage:
                 target.write_chunk(chunk, block, write_empty=write_empty, if_none_match=True)
                 return
             etag = target.chunk_etag(chunk)
-            self.check_target()
+            self._check_target()
             if not confirm():
                 raise UnwantedError
             if etag is not None:
@@ -116,18 +130,10 @@ class OpenStage:
         )
 
     @property
-    def is_conditional(self) -> bool:
-        """Whether a chunk can be put on a condition; else the target is looked at before each."""
+    def _is_conditional(self) -> bool:
         return self.target.store.capabilities.conditional_put
 
-    def check_target(self) -> None:
-        """Make sure that the target is the array that was opened: one small request to the store.
-
-        Raises
-        ------
-        TargetChangedError
-            It is gone, or its metadata has changed.
-        """
+    def _check_target(self) -> None:
         with suppress(KeyNotFoundError):
             if metadata_etag(self.target.store, self.stage.layout.zarr_format) == self.target_etag:
                 return

@@ -39,8 +39,8 @@ class SupervisionOptions:
         metavar="SECONDS",
     )
     task_timeout: float | None = option(
-        "Time that one task may take; its process is then killed, which counts as a death that it caused. "
-        "For ever without it.",
+        "Time that one step of a task may take: reading, and each chunk computed or written; its process is "
+        "then killed, which counts as a death that it caused. For ever without it.",
         None,
         above=0,
         metavar="SECONDS",
