@@ -19,7 +19,8 @@ import sys
 from streamzarr import jobs
 source, target, broker, prefix = sys.argv[1:]
 job = jobs.submit(
-    "copy", source, target, broker=broker, prefix=prefix, compressors="zstd", max_lag={MAX_LAG}
+    "copy", source, target, broker=broker, prefix=prefix, compressors="zstd", max_lag={MAX_LAG},
+    max_task_bytes=1,  # so that each task is one chunk
 )
 print(job.id, flush=True)
 print(job.wait().state, flush=True)
@@ -83,7 +84,7 @@ def test_a_slow_transform_holds_the_producer_too(embedded, transforms):
     with (
         embedded.fleet(2, transforms=transforms),
         embedded.submit(
-            "map", "a.zarr", "b.zarr", transform="gated", params={"gate": gate}, max_lag=300
+            "map", "a.zarr", "b.zarr", transform="gated", params={"gate": gate}, max_lag=300, max_task_bytes=1
         ) as job,
     ):
         assert held_at(embedded, 300) == 300
