@@ -13,6 +13,8 @@ from streamzarr.jobs.planner.ends import Axes, Pass, Source, Target
 
 Passes: TypeAlias = tuple[Pass, ...]
 
+SELDOM = 1.1
+"""Where one pass decodes the source no more often than this, there is nothing to gain by another one."""
 OFTEN = 2.1
 """How often one pass may decode the source, and so may several together: more is looked to be avoided."""
 WORTH = 1.25
@@ -49,12 +51,13 @@ def passes_of(
     [1.0, 1.0]
     """
     direct = one_pass(source, target, max_bytes, requests)
-    if single or direct.decoded <= OFTEN:
+    if single or direct.decoded <= SELDOM:
         return (direct,)
-    # Whoever decodes a chunk holds it: a task may always read one whole, or it would be decoded many times.
-    chunk = source.itemsize * math.prod(axis.largest for axis in source.chunks)
-    max_bytes = max(max_bytes, LEAST_CHUNKS * chunk)
-    direct = one_pass(source, target, max_bytes, requests)
+    if direct.decoded > OFTEN:
+        # Whoever decodes a chunk holds it: a task may always read one whole, or it would be decoded many times.
+        chunk = source.itemsize * math.prod(axis.largest for axis in source.chunks)
+        max_bytes = max(max_bytes, LEAST_CHUNKS * chunk)
+        direct = one_pass(source, target, max_bytes, requests)
     plans = [
         _through(source, target, chunks, max_bytes, requests)
         for chunks in intermediates(source, target, max_bytes)
@@ -80,7 +83,8 @@ def _best(direct: Passes, plans: Sequence[Passes], requests: Requests) -> Passes
     seldom = [
         passes
         for passes in two
-        if sum(each.decoded for each in passes) <= OFTEN and cost(passes) <= cost(direct) * WORTH
+        if direct[0].decoded > OFTEN >= sum(each.decoded for each in passes)
+        and cost(passes) <= cost(direct) * WORTH
     ]
     found = best(seldom or [direct, *two])
     more = [passes for passes in plans if len(passes) > 2 and cost(passes) < cost(found) * MORE]
