@@ -54,7 +54,7 @@ def passes_of(
     if single or direct.decoded <= SELDOM:
         return (direct,)
     if direct.decoded > OFTEN:
-        # Whoever decodes a chunk holds it: a task may always read one whole, or it would be decoded many times.
+        # Whoever decodes a chunk holds it: a task may always read one whole, or would decode it many times.
         chunk = source.itemsize * math.prod(axis.largest for axis in source.chunks)
         max_bytes = max(max_bytes, LEAST_CHUNKS * chunk)
         direct = one_pass(source, target, max_bytes, requests)
