@@ -17,9 +17,9 @@ SELDOM = 1.1
 """Where one pass decodes the source no more often than this, there is nothing to gain by another one."""
 OFTEN = 2.1
 """How often one pass may decode the source, and so may several together: more is looked to be avoided."""
-WORTH = 1.25
+WORTH = 10
 """Times the cost of one pass, at most, that is paid for decoding no more often than that."""
-MORE = 0.67
+MORE = 0.5
 """Times the cost with one intermediate array, at most, for which there are more of them."""
 
 LIKE = 1.05

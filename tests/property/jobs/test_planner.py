@@ -23,7 +23,7 @@ from streamzarr.jobs.planner import (
 from streamzarr.jobs.planner.blocks import SAME
 from streamzarr.jobs.planner.cost import DECODED, idle
 from streamzarr.jobs.planner.ends import held
-from streamzarr.jobs.planner.passes import LEAST_CHUNKS, OFTEN, cost_of
+from streamzarr.jobs.planner.passes import LEAST_CHUNKS, SELDOM, WORTH, cost_of
 from streamzarr.jobs.wire import MAX_BLOCK
 
 FREE = Requests(0.0, 1, 0.0)
@@ -158,8 +158,8 @@ def test_passes_lead_from_the_source_to_the_target(both, bound):
     check(reads, target, passes[-1])
     assert passes[-1].held_bytes <= least or set(passes[-1].block) <= {1}
     direct = one_pass(source, target, bound, FREE)
-    assert len(passes) == 1 or direct.decoded > OFTEN
-    assert cost_of(passes, FREE) <= cost_of((direct,), FREE) * 1.25
+    assert len(passes) == 1 or direct.decoded > SELDOM
+    assert cost_of(passes, FREE) <= cost_of((direct,), FREE) * WORTH
     assert passes_of(source, target, bound, FREE, single=True) == (direct,)
 
 
