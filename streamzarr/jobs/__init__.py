@@ -1,4 +1,4 @@
-"""Chunk jobs: one task for each target chunk, through a topic, to any number of workers.
+"""Chunk jobs: one array made of another by tasks, each a block of target chunks, on any number of workers.
 
 ``submit`` makes the target and emits tasks under demand, workers (:mod:`streamzarr.jobs.worker`) carry them
 out, ``open_job`` watches, and ``resume`` goes on after an interruption.
