@@ -39,15 +39,23 @@ class BoxWork:
         As of :class:`~streamzarr.jobs.execute.TaskExecutor`.
     confirm
         Reads the register to its end and tells whether the job's tasks are wanted.
+    goes_on
+        Tells the same by a reading of a moment ago.
     """
 
     def __init__(
-        self, opened: OpenStage, tell: Tell, in_flight: InFlight, confirm: Callable[[], bool]
+        self,
+        opened: OpenStage,
+        tell: Tell,
+        in_flight: InFlight,
+        confirm: Callable[[], bool],
+        goes_on: Callable[[], bool],
     ) -> None:
         self._opened = opened
         self._tell = tell
         self._in_flight = in_flight
         self._confirm = confirm
+        self._goes_on = goes_on
         self._checked = False
 
     def __call__(self, box: Box) -> tuple[Box, ...]:
@@ -76,6 +84,8 @@ class BoxWork:
 
     def _compute(self, values: npt.NDArray[Any], whole: Region, numbered: tuple[int, Index]) -> _Made | None:
         """Return what belongs at one chunk, of the `values` in `whole`; None where that failed."""
+        if not self._goes_on():
+            raise UnwantedError
         number, chunk = numbered
         opened = self._opened
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import msgspec
@@ -57,6 +57,8 @@ class TaskExecutor:
     is_wanted
         Reads the register of jobs to its end and tells whether a job's tasks are to be carried out. Asked
         when arrays are opened, and where a task finds that somebody else has been at its chunk.
+    goes_on
+        Tells the same by a reading of a moment ago. Asked before each chunk: a task of many may take long.
     max_bytes
         Bytes of chunks that all tasks under way hold together; one that needs more runs alone.
     """
@@ -66,10 +68,12 @@ class TaskExecutor:
         roots: Sequence[str],
         limits: Limits = DEFAULT_LIMITS,
         is_wanted: Callable[[str], bool] = lambda job: True,
+        goes_on: Callable[[str], bool] = lambda job: True,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self._limits = limits
         self._is_wanted = is_wanted
+        self._goes_on = goes_on
         self._budget = ByteBudget(max_bytes)
         if not roots:
             raise ConfigError("a worker needs at least one root URL below which it may read and write")
@@ -129,7 +133,13 @@ class TaskExecutor:
                 todo += reversed(box.halves())
                 continue
             with self._budget.hold(nbytes):
-                carry = BoxWork(opened, tell, in_flight, lambda: self._is_wanted(task.job))
+                carry = BoxWork(
+                    opened,
+                    tell,
+                    in_flight,
+                    partial(self._is_wanted, task.job),
+                    partial(self._goes_on, task.job),
+                )
                 todo += reversed(carry(box))
 
     def _open_stage(self, job: str, encoded: bytes) -> OpenStage:

@@ -98,7 +98,12 @@ def _carry_out(order: dict[str, Any], mouth: BinaryIO) -> None:
             open_broker(options.broker) as broker,
             closing(Wanted(broker, JobTopics(options.prefix))) as wanted,
         ):
-            execute = TaskExecutor(options.roots, is_wanted=wanted.certainly, max_bytes=options.max_bytes)
+            execute = TaskExecutor(
+                options.roots,
+                is_wanted=wanted.certainly,
+                goes_on=wanted.lately,
+                max_bytes=options.max_bytes,
+            )
             for part in [[number] for number in numbers] if order["singly"] else [numbers]:
                 if not execute(task, part, tell, in_flight):
                     say(encode(Ending()))

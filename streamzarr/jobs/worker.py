@@ -141,7 +141,12 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
     with open_broker(options.broker) as broker, broker.producer() as producer, ExitStack() as stack:
         topics.ensure(broker)
         wanted = stack.enter_context(closing(Wanted(broker, topics)))
-        execute = TaskExecutor(options.roots, is_wanted=wanted.certainly, max_bytes=options.max_bytes)
+        execute = TaskExecutor(
+            options.roots,
+            is_wanted=wanted.certainly,
+            goes_on=wanted.lately,
+            max_bytes=options.max_bytes,
+        )
         # A task that was in flight when a worker died is tried where it can take nothing down.
         court = Court(options, supervision.task_timeout, supervision.max_memory)
         settler = Settler(topics, supervision.name, producer.send, producer.flush)

@@ -149,6 +149,17 @@ def test_a_block_larger_than_the_worker_may_hold_is_cut(tmp_path):
     np.testing.assert_array_equal(bench.run(), GRID)
 
 
+def test_a_job_that_is_cancelled_ends_between_two_chunks_of_a_block(tmp_path):
+    bench = Bench(tmp_path.name, GRID, target={"chunks": (1, 7)}, block=(9, 1))
+    outcome = Outcome()
+    bench.execute = TaskExecutor([bench.url.format("")], goes_on=lambda job: len(outcome.written) < 3)
+    assert not bench.execute(bench.task(range(9)), range(9), outcome.tell)
+    assert sorted(outcome.written) == [0, 1, 2]
+    assert not outcome.failed
+    assert not outcome.passing
+    np.testing.assert_array_equal(bench.target[...], np.where(np.arange(9)[:, None] < 3, GRID, 0))
+
+
 def test_an_array_without_dimensions(tmp_path):
     assert Bench(tmp_path.name, np.array(7, "i4")).run() == 7
 
