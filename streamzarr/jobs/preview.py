@@ -187,18 +187,19 @@ def _stage_plans(
     """Yield what each stage would do; its target is in the rehearsal, unless it is an intermediate array."""
     source, levels = source_of(origin), count()
     for stage in stages:
-        target = _target(stage, rehearsal.capabilities.in_flight)
+        path = str(next(levels)) if request.kind == "downsample" and not stage.scratch else ""
+        made = origin if stage.scratch else open_array(rehearsal, path=path)
+        target = _target(stage, made.dtype, rehearsal.capabilities.in_flight)
         place = scratch_space(request.scratch, rehearsal.url) if stage.scratch else stage.target
         yield _stage_plan(stage, place, source, target)
         if stage.scratch:
             source = Source.of(target.shape, target.chunks, target.itemsize, target.readers)
-        elif stage is not stages[-1]:
-            source = source_of(open_array(rehearsal, path=str(next(levels))))
+        else:
+            source = source_of(made)
 
 
-def _target(stage: Stage, in_flight: int) -> Target:
+def _target(stage: Stage, dtype: np.dtype[Any], in_flight: int) -> Target:
     layout = stage.layout
-    dtype = np.dtype(layout.dtype)
     return Target(
         shape=layout.shape,
         chunks=layout.chunks,

@@ -164,3 +164,10 @@ def test_arrays_without_axes_or_cells(tmp_path, shape):
     cells = 0 if shape else 1
     assert (planned.tasks, planned.reads, planned.writes) == (cells, cells, cells)
     assert planned.bytes_read == planned.bytes_written == 4 * cells
+
+
+@pytest.mark.parametrize("kind", ["str", "bytes", "M8[s]", "S3", [("a", "i4"), ("b", "f4")]])
+def test_a_plan_for_elements_of_any_dtype(tmp_path, kind):
+    sz.create_array(f"{tmp_path}/a.zarr", shape=(8,), chunks=(2,), dtype=kind)
+    [stage] = jobs.plan("copy", f"{tmp_path}/a.zarr", f"{tmp_path}/b.zarr", chunks=4).stages
+    assert (stage.tasks, stage.reads, stage.writes) == (2, 4, 2)
