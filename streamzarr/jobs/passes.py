@@ -24,6 +24,8 @@ from streamzarr.zarr.metadata import ArrayMetadata
 
 DEFAULT_MAX_TASK_BYTES = 128 << 20
 """What a task of a job may hold, unless it is one chunk."""
+VARIABLE_BYTES = 16 << 10
+"""What an element of variable length may take, for the number of them that a task of many chunks has."""
 MEASURED = 3
 """Requests of which the quickest tells what a store takes for one."""
 
@@ -40,8 +42,9 @@ def plan_passes(
 ) -> tuple[Pass, ...]:
     """Return the passes by which the array of `target` is made of `source`; makes nothing.
 
-    A downsampling has one pass. Elements of variable length are not kept in an intermediate array, and count
-    as the references to them.
+    A downsampling has one pass. Elements of variable length are not kept in an intermediate array. They count
+    as the references to them, but a task of many chunks has only as many as if each took 16 KiB: what they
+    take is not known before.
 
     Parameters
     ----------
@@ -65,6 +68,8 @@ def plan_passes(
     [1.0, 1.0]
     """
     variable = source.dtype.hasobject or source.dtype.kind == "T"
+    if variable:
+        max_task_bytes = max_task_bytes * source.dtype.itemsize // VARIABLE_BYTES
     return passes_of(
         source_of(source),
         target_of(target, factor=factor, wide=wide, in_flight=in_flight),

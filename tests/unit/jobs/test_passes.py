@@ -49,6 +49,15 @@ def test_elements_of_variable_length_go_to_no_intermediate_array():
     assert len(plan_passes(numbers, others.metadata, max_task_bytes=16 << 20)) > 1
 
 
+def test_a_task_has_few_elements_of_variable_length():
+    documents = array(shape=(2_000_000,), chunks=(10,), dtype="str")
+    [found] = plan_passes(documents, documents.metadata)
+    assert 1 < found.block[0] * 10 <= (128 << 20) // (16 << 10)
+    names, others = (array(shape=(1000, 1000), chunks=each, dtype="str") for each in [(1, 1000), (1000, 10)])
+    [found] = plan_passes(names, others.metadata)
+    assert found.tasks == 100
+
+
 def test_a_downsampling_has_one_pass():
     above = array(shape=(4096, 4096), chunks=(1, 4096))
     level = array(shape=(2048, 2048), chunks=(2048, 1))
