@@ -18,7 +18,7 @@ from streamzarr.jobs.block import Box, part_within
 from streamzarr.jobs.compute import compute_chunk, decoded_bytes
 from streamzarr.jobs.numbering import Index, Region, chunk_region
 from streamzarr.jobs.opened import OpenStage, TargetChangedError, UnwantedError
-from streamzarr.jobs.outcome import Tell
+from streamzarr.jobs.outcome import Tell, without_values
 from streamzarr.queue.retry import is_transient
 from streamzarr.zarr.chunks import parallel
 
@@ -71,8 +71,9 @@ class BoxWork:
                 raise
             if len(box) > 1 and not is_transient(error):
                 return box.halves()
+            said = without_values(error)
             for number in box.numbers:
-                self._tell(number, error)
+                self._tell(number, said)
             return ()
         opened = self._opened
         whole = opened.wanted(box.region(opened.stage.layout))
@@ -121,7 +122,7 @@ class BoxWork:
         """Tell of the error of one chunk; raise what is not of one."""
         if not _is_of_chunks(error):
             raise error
-        self._tell(number, error)
+        self._tell(number, without_values(error))
 
 
 def _is_of_chunks(error: BaseException) -> bool:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from streamzarr.errors import StreamzarrError, TransformError, message_of, name_of
 from streamzarr.jobs.wire import MAX_BLOCK, Task, Written
 from streamzarr.queue.retry import is_transient
 
 MAX_RUN_BYTES = 1 << 34
 """Of chunks that one entry of a result names (:data:`streamzarr.jobs.wire.ChunkBytes`)."""
+MAX_ERROR_TEXT = 4000
+"""Characters that are kept of what an error says."""
 
 Tell: TypeAlias = Callable[[int, int | BaseException], None]
 """Told the number of each chunk as it ends, and the decoded bytes that are durable, or why there are none."""
@@ -154,6 +158,25 @@ def runs_of(numbers: Iterable[int]) -> Iterator[range]:
 def _goes_on(run: Written, number: int, attempts: int, nbytes: int) -> bool:
     follows = number == run.task + run.count and run.count < MAX_BLOCK
     return follows and attempts == run.attempts and run.nbytes + nbytes <= MAX_RUN_BYTES
+
+
+def without_values(error: BaseException) -> BaseException:
+    """Return an error of ours as it is, and in place of anybody else's one of the same name and text.
+
+    Until its task is settled the error is kept, and it may have been made with the values of its chunk.
+
+    >>> error = without_values(ValueError("of no use"))
+    >>> name_of(error), str(error)
+    ('ValueError', 'of no use')
+    """
+    if isinstance(error, StreamzarrError):
+        return error
+    return _named(name_of(error), is_transient(error))(message_of(error, MAX_ERROR_TEXT))
+
+
+@lru_cache(maxsize=64)
+def _named(name: str, transient: bool) -> type[TransformError]:
+    return type(name, (TransformError,), {"transient": transient})
 
 
 def forget_frames(error: BaseException) -> None:

@@ -1,6 +1,8 @@
 """A task of many chunks writes what as many tasks of one chunk do, and reads its source once."""
 
+import gc
 import threading
+import weakref
 from dataclasses import replace
 
 import msgspec
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
-from streamzarr.errors import CodecError, KeyNotFoundError, MessageError, StoreError
+from streamzarr.errors import CodecError, KeyNotFoundError, MessageError, StoreError, name_of
 from streamzarr.jobs.execute import TaskExecutor, layout_of
 from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.outcome import Outcome
@@ -158,6 +160,23 @@ def test_a_job_that_is_cancelled_ends_between_two_chunks_of_a_block(tmp_path):
     assert not outcome.failed
     assert not outcome.passing
     np.testing.assert_array_equal(bench.target[...], np.where(np.arange(9)[:, None] < 3, GRID, 0))
+
+
+def test_errors_that_are_kept_hold_no_values_of_their_chunks(tmp_path, monkeypatch):
+    blocks = []
+
+    def picky(stage, part, *_):
+        own = part.copy()
+        blocks.append(weakref.ref(own))
+        raise ValueError("not these", own)
+
+    monkeypatch.setattr("streamzarr.jobs.boxwork.compute_chunk", picky)
+    bench = Bench(tmp_path.name, GRID, target={"chunks": (1, 7)}, block=(9, 1))
+    outcome = bench.outcome(range(9))
+    gc.collect()
+    assert [name_of(failed.error) for failed in outcome.failed.values()] == ["ValueError"] * 9
+    assert str(outcome.failed[0].error).startswith("('not these', array(")
+    assert [block() for block in blocks] == [None] * 9
 
 
 def test_an_array_without_dimensions(tmp_path):
