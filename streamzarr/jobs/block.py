@@ -21,10 +21,6 @@ def blocks_of(stage: Stage, task: Task) -> tuple[Blocks, int]:
         The task is none of this stage: not all its chunks are in the grid, or of one block.
     """
     grid = grid_shape(stage.layout)
-    if len(stage.block or grid) != len(grid):
-        raise MessageError(
-            f"a block of {list(stage.block)} chunks in the grid {list(grid)} of {stage.target}"
-        )
     if len(task.chunk) != len(grid) or any(not 0 <= i < n for i, n in zip(task.chunk, grid, strict=True)):
         raise MessageError(f"chunk {list(task.chunk)} is outside the grid {list(grid)} of {stage.target}")
     blocks = Blocks.of(stage)

@@ -94,6 +94,11 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Store chunks of nothing but the fill value too, because another target is, or has been, where this one
     is made: a late writer of that one must find something in its way."""
 
+    def __post_init__(self) -> None:
+        axes, block = len(self.layout.shape), self.block
+        if block and (len(block) != axes or math.prod(block) > MAX_BLOCK):
+            raise ValueError(f"a block of {block} chunks, expected {axes} axes, {MAX_BLOCK} chunks at most")
+
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One unit of chunk work; writes exactly the target chunks that it names, which are of one block."""

@@ -409,7 +409,3 @@ def test_a_task_that_is_none_of_its_stage_is_refused(tmp_path):
     ):
         with pytest.raises(MessageError, match=reason):
             carry_out(bench.execute, task)
-    bench = Bench(tmp_path.name + "x", GRID, target={"chunks": (3, 3)})
-    bench.stage = msgspec.structs.replace(bench.stage, block=(2,))
-    with pytest.raises(MessageError, match="block of"):
-        carry_out(bench.execute, bench.task(range(1)))

@@ -87,3 +87,13 @@ def test_a_huge_task_is_refused_before_it_is_parsed():
 def test_a_stage_with_an_unknown_operation_is_refused():
     with pytest.raises(MessageError, match="stage"):
         decode_stage(encode(STAGE).replace(b'"map"', b'"exec"'))
+
+
+@pytest.mark.parametrize("block", [[2, 2], [65_537]])
+def test_a_block_that_no_task_can_have_is_refused_in_tasks_and_registrations(block):
+    stage = msgspec.json.decode(encode(STAGE)) | {"block": block}
+    with pytest.raises(MessageError, match="a block of"):
+        decode_stage(msgspec.json.encode(stage))
+    submitted = msgspec.json.decode(encode(Submitted("01J", "map", (STAGE,), 5, 6))) | {"stages": [stage]}
+    with pytest.raises(MessageError, match="a block of"):
+        decode_event(msgspec.json.encode(submitted))
