@@ -158,7 +158,11 @@ def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -
             if errors:
                 room.release()
                 break
-            pool.submit(act, item)
+            try:
+                pool.submit(act, item)
+            except RuntimeError:  # no thread is to be had, or the interpreter ends: nobody else makes room
+                room.release()
+                raise
             del item
     finally:
         for _ in range(threads - 1):

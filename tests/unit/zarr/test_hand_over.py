@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -73,3 +74,20 @@ def test_an_error_of_the_making_waits_for_what_is_under_way():
     with pytest.raises(ValueError, match="no more"):
         hand_over(act, items(), 3)
     assert done == [1]
+
+
+def test_it_does_not_wait_for_a_thread_that_cannot_be_had(monkeypatch):
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    monkeypatch.setattr("streamzarr.zarr.chunks.parallel._pool", pool)
+    ended = []
+
+    def work():
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            hand_over(print, range(3), 3)
+        ended.append(True)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert ended
