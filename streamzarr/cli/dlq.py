@@ -1,4 +1,4 @@
-"""``streamzarr dlq``: the tasks that failed for good."""
+"""``streamzarr dlq``: the chunks that failed for good."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class TaskExecutor:
         Reads the register of jobs to its end and tells whether a job's tasks are to be carried out. Asked
         when arrays are opened, and where a task finds that somebody else has been at its chunk.
     max_bytes
-        Bytes of chunks that all tasks under way hold together; one that needs more runs alone.
+        Bytes of chunks that all tasks under way hold together; one beyond that is cut, a chunk runs alone.
     """
 
     def __init__(
