@@ -1,4 +1,4 @@
-"""``streamzarr dlq``: the tasks that failed for good."""
+"""``streamzarr dlq``: the chunks that failed for good."""
 
 from __future__ import annotations
 
@@ -103,7 +103,11 @@ def show(number: int, broker: str, prefix: str, as_json: bool) -> None:
 def replay(
     numbers: tuple[int, ...], job: str | None, everything: bool, broker: str, prefix: str, as_json: bool
 ) -> None:
-    """Send dead letters to the workers again: those with the numbers N, those of a job, or all."""
+    """Send dead letters to the workers again: those with the numbers N, those of a job, or all.
+
+    What a job does behind them, its next stage, is sent by `job resume`.
+    """
+    from streamzarr.jobs import read_register
     from streamzarr.jobs import replay as replay_letters
 
     _check_choice(numbers, job, everything)
@@ -111,9 +115,14 @@ def replay(
         see = hint("dlq", "ls", broker=broker, prefix=prefix)
         entries = _select(opened, topics, numbers, job, see)
         count = replay_letters(opened, topics, entries)
+        known = read_register(opened, topics)
     jobs = _tell("replayed", count, entries, as_json)
-    if not as_json:
-        for each in jobs:
+    if as_json:
+        return
+    for each in jobs:
+        if each in known and len(known[each].submitted.stages) > 1:
+            print_line(f"go on with {hint('job', 'resume', each, broker=broker, prefix=prefix)}")
+        else:
             print_line(f"see {hint('job', 'status', each, broker=broker, prefix=prefix)}")
 
 

@@ -23,7 +23,7 @@ _OPTIONS: Sequence[Callable[[Command], Command]] = (
         type=click.Choice(["no", "equiv", "safe", "same_kind", "unsafe"]),
         default="same_kind",
         show_default=True,
-        help="numpy's rule by which values become --dtype. One that does not fit makes its task a dead "
+        help="numpy's rule by which values become --dtype. One that does not fit makes its chunk a dead "
         "letter; with unsafe it is what numpy makes of it.",
     ),
     click.option(
@@ -42,7 +42,7 @@ _OPTIONS: Sequence[Callable[[Command], Command]] = (
         type=click.Choice(["fill", "error"]),
         default="fill",
         show_default=True,
-        help="A source chunk, or shard, that is not stored: holds the fill value, or fails its task.",
+        help="A source chunk, or shard, that is not stored: holds the fill value, or fails what needs it.",
     ),
     click.option("--overwrite", is_flag=True, help="Replace a target that is there."),
     click.option(

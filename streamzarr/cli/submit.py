@@ -45,7 +45,7 @@ def submit() -> None:
     """Submit a job: a task for each block of chunks of the target.
 
     The command waits for the job and shows its progress. Ctrl-C leaves it where it stands.
-    Exit code 0: all is written; 3: some tasks are in the dead letters; 2: an error.
+    Exit code 0: all is written; 3: some chunks are in the dead letters; 2: an error.
     """
 
 

@@ -60,7 +60,7 @@ class TaskExecutor:
     goes_on
         Tells the same by a reading of a moment ago. Asked before each chunk: a task of many may take long.
     max_bytes
-        Bytes of chunks that all tasks under way hold together; one that needs more runs alone.
+        Bytes of chunks that all tasks under way hold together; one beyond that is cut, a chunk runs alone.
     """
 
     def __init__(

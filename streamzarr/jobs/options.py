@@ -36,7 +36,7 @@ class WorkerOptions:
     )
     max_demand: int = option("Tasks that each process takes at once.", 64, minimum=1)
     max_bytes: int = option(
-        "Bytes of chunks that each process holds at once; a task that needs more runs alone.",
+        "Bytes of chunks that each process holds at once; a task beyond that is cut, a chunk runs alone.",
         DEFAULT_MAX_BYTES,
         minimum=1,
         metavar=BYTES,

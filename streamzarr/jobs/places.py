@@ -46,8 +46,10 @@ def check_places(source: str, target: str, broker: str | None) -> None:
     _check_creatable("target", target)
 
 
-def check_scratch(scratch: str, job: str, source: str, target: str, broker: str) -> None:
+def check_scratch(scratch: str, job: str, source: str, target: str, broker: str | None) -> None:
     """Refuse a place for the intermediate arrays of a job where none can be made, or where they would harm.
+
+    Without a broker there is no queue that could be in the way.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def check_scratch(scratch: str, job: str, source: str, target: str, broker: str)
                 f"scratch {redacted(scratch)} is, or lies in, the {name} {redacted(place)}; "
                 "expected a place for intermediate arrays alone"
             )
-    if any(overlaps(inside, place) for place in _queue_files(broker)):
+    if broker is not None and any(overlaps(inside, place) for place in _queue_files(broker)):
         raise ConfigError(f"scratch {redacted(scratch)} is the file of the queue {redacted(broker)}")
     _check_creatable("scratch", inside)
 

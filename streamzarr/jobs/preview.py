@@ -15,7 +15,7 @@ from streamzarr.jobs.check import Request, check_request
 from streamzarr.jobs.options import DEFAULT_MAX_BYTES
 from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES, requests_to, source_of
 from streamzarr.jobs.pin import open_pinned
-from streamzarr.jobs.places import check_places
+from streamzarr.jobs.places import check_places, check_scratch
 from streamzarr.jobs.planner import Source, Target, pass_of, readers_of
 from streamzarr.jobs.register import new_job_id
 from streamzarr.jobs.scratch import scratch_space
@@ -160,6 +160,9 @@ def plan(
     requests = requests_to(origin, rehearsal.capabilities.in_flight)
     stages = make_stages(request, origin, etag, rehearsal, job=job, requests=requests)
     registration(request, job, stages, results_from=0)
+    if request.scratch is not None or any(stage.scratch for stage in stages):
+        space = scratch_space(request.scratch, rehearsal.url)
+        check_scratch(space, job, request.source, request.target, None)
     return _job_plan(request, tuple(_stage_plans(request, origin, rehearsal, stages)), threads, max_bytes)
 
 

@@ -22,7 +22,7 @@ def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, 
     Letters whose chunks were written meanwhile are closed, not sent. A letter about several chunks of which
     some are written is sent whole: to write a chunk twice does no harm. A job's ledger is told before its
     letters are sent: killed in between, a letter is still there, and so are its chunks for `resume`. A
-    pyramid's next level is not begun by a replay: resume the job for that.
+    job's next stage is not begun by a replay: resume the job for that.
 
     Parameters
     ----------

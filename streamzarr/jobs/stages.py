@@ -35,8 +35,13 @@ def registration(request: Request, job: str, stages: Sequence[Stage], results_fr
         raise ConfigError(
             f"{len(stages)} stages, levels and intermediate arrays together, expected at most {MAX_STAGES}"
         )
-    if (tasks := sum(stage.layout.tasks for stage in stages)) > DEFAULT_LIMITS.max_tasks:
-        raise ConfigError(f"{tasks} tasks, expected at most {DEFAULT_LIMITS.max_tasks}; use larger chunks")
+    if (chunks := sum(stage.layout.tasks for stage in stages)) > DEFAULT_LIMITS.max_tasks:
+        between = sum(stage.layout.tasks for stage in stages if stage.scratch)
+        raise ConfigError(
+            f"{chunks} chunks to write, {between} of them in scratch space, "
+            f"expected at most {DEFAULT_LIMITS.max_tasks}; "
+            f"use {'a larger max_task_bytes' if 2 * between > chunks else 'larger chunks'}"
+        )
     submitted = Submitted(
         job=job,
         kind=request.kind,

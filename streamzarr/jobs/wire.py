@@ -179,9 +179,9 @@ class Submitted(msgspec.Struct, frozen=True, tag="submitted", omit_defaults=True
     """Written by a compaction: tells nothing unless a :class:`Snapshot` behind it names the job."""
 
     def __post_init__(self) -> None:
-        tasks = sum(stage.layout.tasks for stage in self.stages)
-        if tasks > DEFAULT_LIMITS.max_tasks:
-            raise ValueError(f"{tasks} tasks, expected at most {DEFAULT_LIMITS.max_tasks}")
+        chunks = sum(stage.layout.tasks for stage in self.stages)
+        if chunks > DEFAULT_LIMITS.max_tasks:
+            raise ValueError(f"{chunks} chunks, expected at most {DEFAULT_LIMITS.max_tasks}")
 
 
 class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,16 @@ def test_every_command_that_is_printed_about_a_job_works_as_printed(place, trans
     resume = shown(run("job", "wait", job, *place, code=2))
     with fleet(place):
         assert "done: 4 chunks" in enter(resume)
+
+
+def test_after_a_replay_a_job_of_several_stages_goes_on_as_printed(place):
+    chunk = Path("a.zarr/c/1")
+    whole = chunk.read_bytes()
+    chunk.write_bytes(b"damaged")
+    with fleet(place):
+        run("job", "submit", "downsample", "a.zarr", "b.zarr", "--levels", "3", *place, code=3)
+        chunk.write_bytes(whole)
+        assert "done: 7 chunks" in enter(shown(run("dlq", "replay", "--all", *place)))
 
 
 def test_what_is_printed_about_a_job_in_the_background_works_as_printed(place):

@@ -11,7 +11,7 @@ import pytest
 
 import streamzarr as sz
 from streamzarr import jobs
-from streamzarr.errors import ConfigError, NodeNotFoundError
+from streamzarr.errors import ConfigError, ContainsArrayError, NodeNotFoundError
 from streamzarr.jobs import JobTopics
 from streamzarr.jobs.execute import TaskExecutor
 from streamzarr.jobs.numbering import Numbering
@@ -136,6 +136,34 @@ def test_a_plan_makes_nothing_and_refuses_what_submitting_would(tmp_path):
         jobs.plan("copy", source, source)
     with pytest.raises(ConfigError, match="takes no factor"):
         jobs.plan("copy", source, target, factor=2)
+
+
+@pytest.mark.parametrize(
+    ("scratch", "error", "message"),
+    [
+        ("a.zarr/tmp", ConfigError, "is, or lies in, the source"),
+        ("b.zarr", ConfigError, "is, or lies in, the target"),
+        ("other.zarr/tmp", ContainsArrayError, "where nothing can be created"),
+    ],
+)
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_plan_refuses_scratch_space_that_submitting_would(
+    tmp_path, monkeypatch, scratch, error, message, needed
+):
+    monkeypatch.chdir(tmp_path)
+    sz.create_array("a.zarr", shape=(256, 128, 256), chunks=(1, 128, 256), dtype="f4")
+    sz.create_array("other.zarr", shape=(4,), chunks=(2,), dtype="f4")
+    options = {"chunks": (256, 16, 16), "max_task_bytes": 1 << (20 if needed else 30)}
+    with pytest.raises(error, match=message):
+        jobs.plan("copy", "a.zarr", "b.zarr", scratch=scratch, **options)
+
+
+def test_an_intermediate_array_of_too_many_chunks_wants_more_memory_not_larger_chunks(tmp_path):
+    source, target = str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")
+    sz.create_array(source, shape=(10**6, 10**5, 1000), chunks=(1, 10**5, 1000), dtype="f8")
+    with pytest.raises(ConfigError, match=r"2000000000 of them in scratch .*; use a larger max_task_bytes"):
+        jobs.plan("copy", source, target, chunks=(10**6, 10, 10))
+    assert len(jobs.plan("copy", source, target, chunks=(10**6, 10, 10), max_task_bytes=1 << 36).stages) == 2
 
 
 def test_the_memory_of_a_worker_is_that_of_its_threads_within_its_bound(tmp_path):
