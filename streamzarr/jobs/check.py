@@ -17,7 +17,7 @@ from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES
 from streamzarr.jobs.target import TargetOptions
 from streamzarr.jobs.transforms import find_transform, known_transforms
 from streamzarr.jobs.wire import MAX_STAGES, JobKind, Method, Missing, Params
-from streamzarr.options import integer, text
+from streamzarr.options import integer, parse_bytes, text
 from streamzarr.redact import redacted
 from streamzarr.stores import split_url
 from streamzarr.zarr import Array
@@ -72,7 +72,7 @@ def check_request(
     target: str | os.PathLike[str],
     *,
     missing: str,
-    max_task_bytes: int,
+    max_task_bytes: int | str,
     scratch: str | os.PathLike[str] | None,
     options: Mapping[str, Any],
     **own: Any,
@@ -108,7 +108,7 @@ def check_request(
         _place("target", target),
         _choice("missing", missing, get_args(Missing)),  # type: ignore[arg-type]
         _options(**options),
-        max_task_bytes=integer("max_task_bytes", max_task_bytes, minimum=1),
+        max_task_bytes=integer("max_task_bytes", _bytes("max_task_bytes", max_task_bytes), minimum=1),
         scratch=None if scratch is None else _place("scratch", scratch),
         **taken,
     )
@@ -158,6 +158,15 @@ def _place(name: str, url: str | os.PathLike[str]) -> str:
             f"{name} is {redacted(place)}, which only this process can see, expected what workers can open"
         )
     return place
+
+
+def _bytes(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_bytes(value)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def _choice(name: str, value: Any, choices: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ def check_scratch(scratch: str, job: str, source: str, target: str, broker: str 
     Raises
     ------
     streamzarr.errors.ConfigError
-        It is the source, the target, or the file of the queue, or lies in one.
+        It is the source, the target, or the file of the queue, or lies in one or in any other file.
     streamzarr.errors.ContainsArrayError
         It lies in an array.
     streamzarr.errors.UnsupportedError
@@ -70,6 +70,7 @@ def check_scratch(scratch: str, job: str, source: str, target: str, broker: str 
     if broker is not None and any(overlaps(inside, place) for place in _queue_files(broker)):
         raise ConfigError(f"scratch {redacted(scratch)} is the file of the queue {redacted(broker)}")
     _check_creatable("scratch", inside)
+    _check_folder("scratch", scratch)
 
 
 def writes_to(job: Submitted, target: str) -> bool:
@@ -94,6 +95,16 @@ def _check_creatable(name: str, url: str) -> None:
             raise ContainsArrayError(
                 f"{name} {redacted(url)} lies in the array {redacted(place)}, where nothing can be created"
             )
+
+
+def _check_folder(name: str, url: str) -> None:
+    """Refuse what is, or lies in, a file."""
+    place = split_url(url)
+    if place.scheme != "file":
+        return
+    there = next(path for path in (Path(place.path), *Path(place.path).parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{name} {redacted(url)}: {there} is a file, expected a folder")
 
 
 def _is_array(place: str) -> bool:

@@ -97,7 +97,7 @@ def plan(
     attributes: Mapping[str, Any] | None = None,
     missing: Missing = "fill",
     overwrite: bool = False,
-    max_task_bytes: int = DEFAULT_MAX_TASK_BYTES,
+    max_task_bytes: int | str = DEFAULT_MAX_TASK_BYTES,
     scratch: str | None = None,
     threads: int = 1,
     max_bytes: int = DEFAULT_MAX_BYTES,

@@ -55,7 +55,7 @@ def submit(
     attributes: Mapping[str, Any] | None = None,
     missing: Missing = "fill",
     overwrite: bool = False,
-    max_task_bytes: int = DEFAULT_MAX_TASK_BYTES,
+    max_task_bytes: int | str = DEFAULT_MAX_TASK_BYTES,
     scratch: str | None = None,
     prefix: str = DEFAULT_PREFIX,
     max_lag: int = DEFAULT_MAX_LAG,
@@ -100,9 +100,9 @@ def submit(
         Replace a target that is there. Earlier jobs that still write to it are cancelled, as they are where
         somebody has removed their target.
     max_task_bytes
-        Bytes of chunks that one task may hold. A task writes a block of target chunks that is as large as
-        this allows and helps; where the source would still be read several times over, the job goes through
-        an intermediate array. A task of a single chunk may need more.
+        Bytes of chunks that one task may hold, or text such as ``"256MiB"``. A task writes a block of target
+        chunks that is as large as this allows and helps; where the source would still be read several times
+        over, the job goes through an intermediate array. A task of a single chunk may need more.
     scratch
         URL or path, below the workers' ``--root`` too, where an intermediate array lies until the job is
         done, in a folder named by the job's id. Not given: beside the target, ``{target}.scratch``.

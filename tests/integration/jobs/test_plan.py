@@ -163,7 +163,9 @@ def test_an_intermediate_array_of_too_many_chunks_wants_more_memory_not_larger_c
     sz.create_array(source, shape=(10**6, 10**5, 1000), chunks=(1, 10**5, 1000), dtype="f8")
     with pytest.raises(ConfigError, match=r"2000000000 of them in scratch .*; use a larger max_task_bytes"):
         jobs.plan("copy", source, target, chunks=(10**6, 10, 10))
-    assert len(jobs.plan("copy", source, target, chunks=(10**6, 10, 10), max_task_bytes=1 << 36).stages) == 2
+    assert len(jobs.plan("copy", source, target, chunks=(10**6, 10, 10), max_task_bytes="64GiB").stages) == 2
+    with pytest.raises(ConfigError, match="max_task_bytes: '64 gigs' is not a number of bytes"):
+        jobs.plan("copy", source, target, max_task_bytes="64 gigs")
 
 
 def test_the_memory_of_a_worker_is_that_of_its_threads_within_its_bound(tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -318,6 +319,8 @@ def test_scratch_space_outside_the_roots_of_the_workers_is_refused_by_them(maps,
         ("a.zip", UnsupportedError, "scratch .*a.zip.* can only be read"),
         ("memory://x", ConfigError, "scratch is memory://x, which only this process can see"),
         ("ftp://x", ConfigError, "unknown scheme 'ftp'"),
+        ("notes.txt", ConfigError, "notes.txt is a file, expected a folder"),
+        ("notes.txt/tmp", ConfigError, "scratch .*notes.txt/tmp: .*notes.txt is a file, expected a folder"),
     ],
 )
 @pytest.mark.parametrize("needed", [True, False])
@@ -325,6 +328,7 @@ def test_scratch_space_that_would_harm_is_refused(maps, monkeypatch, scratch, er
     monkeypatch.chdir(maps.folder)
     sz.create_array("other.zarr", shape=(4,), chunks=(2,), dtype="f4")
     shutil.make_archive("a", "zip", "a.zarr")
+    Path("notes.txt").write_text("no folder")
     before = sorted(maps.folder.rglob("*"))
     options = {"max_task_bytes": SMALL if needed else 1 << 30, "chunks": SERIES}
     with pytest.raises(error, match=message):
