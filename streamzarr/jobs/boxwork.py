@@ -95,8 +95,14 @@ class BoxWork:
                 part = values if wanted == whole else values[part_within(wanted, whole)]
                 try:
                     block = compute_chunk(opened.stage, part, opened.source, opened.target, chunk)
-                finally:
+                except BaseException as error:
+                    # A transform can throw whatever it likes, our errors of whole tasks too: of its chunk.
+                    if is_interrupt(error):
+                        raise
                     self._check()
+                    self._tell(number, without_values(error))
+                    return None
+                self._check()
         except BaseException as error:  # noqa: BLE001 - raised by _fail(), where it is not of this chunk
             self._fail(number, error)
             return None

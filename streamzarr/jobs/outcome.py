@@ -12,6 +12,9 @@ from streamzarr.errors import StreamzarrError, TransformError, message_of, name_
 from streamzarr.jobs.wire import MAX_BLOCK, Task, Written
 from streamzarr.queue.retry import is_transient
 
+_TRACEBACK, _CAUSE, _CONTEXT = (
+    vars(BaseException)[name] for name in ("__traceback__", "__cause__", "__context__")
+)
 MAX_RUN_BYTES = 1 << 34
 """Of chunks that one entry of a result names (:data:`streamzarr.jobs.wire.ChunkBytes`)."""
 MAX_ERROR_TEXT = 4000
@@ -190,7 +193,8 @@ def forget_frames(error: BaseException) -> None:
         each = todo.pop()
         if each is not None and id(each) not in seen:
             seen.add(id(each))
-            traceback.clear_frames(each.__traceback__)
-            # Frames that are still at work will have variables yet. An error may refuse to be changed.
+            # As they are, whatever an error answers for them; it may refuse to be changed, too.
+            traceback.clear_frames(_TRACEBACK.__get__(each))
+            # Frames that are still at work will have variables yet.
             BaseException.with_traceback(each, None)
-            todo += [each.__cause__, each.__context__]
+            todo += [_CAUSE.__get__(each), _CONTEXT.__get__(each)]

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import streamzarr as sz
+from streamzarr.errors import SourceChangedError
+from streamzarr.jobs.opened import UnwantedError
 
 
 @sz.transform
@@ -60,6 +62,15 @@ class Mute(Exception):
         raise GeneratorExit
 
 
+class Hidden(Exception):
+    """Shows nobody where it came from."""
+
+    def __getattribute__(self, name):
+        if name in ("__traceback__", "__cause__", "__context__"):
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
 def _cyclic():
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
@@ -77,6 +88,9 @@ ERRORS = (
     lambda: ValueError("lone \ud800 surrogate"),
     lambda: type("N" * 100_000, (Exception,), {})("a long name"),
     lambda: _cyclic(),
+    lambda: Hidden(),
+    lambda: SourceChangedError("of another job, which the transform looked at"),
+    lambda: UnwantedError("not of this job"),
 )
 """All that a function can throw. Chunk number `n` of ``throw`` gets error number `n`."""
 

@@ -3,6 +3,7 @@
 import gc
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import msgspec
@@ -19,6 +20,7 @@ from streamzarr.jobs.wire import Stage, Task, encode
 from streamzarr.stores import MemoryStore
 from tests.support.hooked import Hooked
 from tests.support.inline import carry_out
+from tests.support.job_transforms import ERRORS
 
 
 @pytest.fixture
@@ -298,6 +300,32 @@ def test_a_chunk_that_cannot_be_computed_is_lost_and_the_others_are_written(tmp_
     }
     assert sorted(outcome.written) == [0, 1, 3, 4, 6, 7]
     assert bench.target[...].tolist() == [0, 1, 0, 3, 4, 0, 6, 7]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_whatever_a_transform_throws_costs_its_chunk_only(tmp_path, registry, error):
+    @transform
+    def throw(block):
+        if block[0] == 3:
+            raise error()
+        return block
+
+    data = np.arange(8)
+    bench = Bench(
+        tmp_path.name,
+        data,
+        source={"chunks": (8,)},
+        target={"chunks": (1,)},
+        operation="map",
+        transform="throw",
+        block=(8,),
+    )
+    with ThreadPoolExecutor(1) as pool:  # on the main thread a KeyboardInterrupt is Ctrl-C
+        outcome = pool.submit(bench.outcome, range(8)).result()
+    assert list(outcome.failed) == [3]
+    thrown, told = name_of(error()), name_of(outcome.failed[3].error)
+    assert told == thrown
+    assert sorted(outcome.written) == [0, 1, 2, 4, 5, 6, 7]
 
 
 def test_a_value_that_does_not_fit_costs_its_chunk_only(tmp_path):
