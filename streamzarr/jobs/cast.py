@@ -99,8 +99,9 @@ def _converted(
 def _always_fits(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
     if target.kind in "OT":
         return True
-    # numpy calls safe what is not: a double has 53 of 64 bits, and seconds as nanoseconds may overflow.
-    longs = source.kind in "iu" and source.itemsize == 8 and target.kind in "fc"
+    # numpy calls safe what is not: a double has 53 of 64 bits, a duration 63, and seconds as nanoseconds may
+    # overflow.
+    longs = source.kind in "iu" and source.itemsize == 8 and target.kind in "fcm"
     return source.kind in "biufcSU" and not longs and np.can_cast(source, target, "safe")
 
 
@@ -135,6 +136,8 @@ def _lost(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> npt.NDArray[np.b
         return _rounded(before, after.real)
     if old in "fc":
         return np.asarray(np.isfinite(before) & ~np.isfinite(after))
+    if old in "iu" and new == "m":  # the least of 64 bits stands for NaT
+        return np.asarray(np.isnat(after) | (before > np.iinfo(np.int64).max))
     # NaT differs from itself; it stays what it is.
     return np.asarray((after.astype(before.dtype) != before) & (before == before))
 
