@@ -162,7 +162,8 @@ def test_more_stages_than_a_job_may_have_are_refused(tmp_path, passes):
     [
         ({"max_task_bytes": 0}, "max_task_bytes is 0, expected an integer, 1 or more"),
         ({"max_task_bytes": True}, "max_task_bytes is True, expected an integer, 1 or more"),
-        ({"max_task_bytes": "128MiB"}, "max_task_bytes is '128MiB', expected an integer"),
+        ({"max_task_bytes": "128 megs"}, "max_task_bytes: '128 megs' is not a number of bytes"),
+        ({"max_task_bytes": 1.5}, r"max_task_bytes is 1\.5, expected an integer"),
         ({"scratch": ""}, "scratch is '', expected text"),
         ({"scratch": 5}, "scratch is 5, expected text"),
         ({"scratch": "memory://x"}, "scratch is memory://x, which only this process can see"),
