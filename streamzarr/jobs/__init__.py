@@ -5,7 +5,7 @@ out, ``open_job`` watches, and ``resume`` goes on after an interruption.
 
 ===================  ==================================================================================
 what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``numbering``
-what is planned      ``planner``, ``passes``, ``preview``
+what is planned      ``planner``, ``passes``, ``rehearse``, ``preview``
 what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
                      ``downsample``
 what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``

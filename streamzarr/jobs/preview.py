@@ -13,16 +13,13 @@ from streamzarr.jobs.budget import wide_bytes
 from streamzarr.jobs.cast import Casting
 from streamzarr.jobs.check import Request, check_request
 from streamzarr.jobs.options import DEFAULT_MAX_BYTES
-from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES, requests_to, source_of
-from streamzarr.jobs.pin import open_pinned
-from streamzarr.jobs.places import check_places, check_scratch
+from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES, source_of
 from streamzarr.jobs.planner import Source, Target, pass_of, readers_of
-from streamzarr.jobs.register import new_job_id
+from streamzarr.jobs.rehearse import rehearse
 from streamzarr.jobs.scratch import scratch_space
-from streamzarr.jobs.stages import Rehearsal, make_stages, registration
 from streamzarr.jobs.wire import JobKind, Method, Missing, Operation, Stage
 from streamzarr.options import integer
-from streamzarr.stores import Store, open_store
+from streamzarr.stores import Store
 from streamzarr.zarr import Array, open_array
 from streamzarr.zarr.chunks.parallel import cores
 
@@ -153,17 +150,9 @@ def plan(
         method=method,
         nodata=nodata,
     )
-    check_places(request.source, request.target, None)
-    origin, etag = open_pinned(request.source)
-    rehearsal = Rehearsal(open_store(request.target))
-    job = new_job_id()
-    requests = requests_to(origin, rehearsal.capabilities.in_flight)
-    stages = make_stages(request, origin, etag, rehearsal, job=job, requests=requests)
-    registration(request, job, stages, results_from=0)
-    if request.scratch is not None or any(stage.scratch for stage in stages):
-        space = scratch_space(request.scratch, rehearsal.url)
-        check_scratch(space, job, request.source, request.target, None)
-    return _job_plan(request, tuple(_stage_plans(request, origin, rehearsal, stages)), threads, max_bytes)
+    found = rehearse(request, None)
+    stages = tuple(_stage_plans(request, found.source, found.rehearsal, found.stages))
+    return _job_plan(request, stages, threads, max_bytes)
 
 
 def _job_plan(request: Request, stages: tuple[StagePlan, ...], threads: int, max_bytes: int) -> JobPlan:

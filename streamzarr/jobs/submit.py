@@ -20,18 +20,15 @@ from streamzarr.jobs.claim import (
     writers,
 )
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
-from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES, requests_to
-from streamzarr.jobs.pin import open_pinned
-from streamzarr.jobs.places import check_places, check_scratch
-from streamzarr.jobs.register import JobEntry, append_event, find_job, new_job_id
-from streamzarr.jobs.scratch import scratch_space
-from streamzarr.jobs.stages import Rehearsal, make_stages, registration
+from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES
+from streamzarr.jobs.register import JobEntry, append_event, find_job
+from streamzarr.jobs.rehearse import rehearse
+from streamzarr.jobs.stages import make_stages, registration
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import JobKind, Method, Missing
 from streamzarr.options import integer, text
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import Broker
-from streamzarr.stores import open_store
 
 
 def submit(
@@ -166,19 +163,9 @@ def submit(
         method=method,
         nodata=nodata,
     )
-    check_places(request.source, request.target, queue)
-    origin, etag = open_pinned(request.source)
-    store = open_store(request.target)
     # In memory first: what cannot be made fails here, and what will be made is known.
-    rehearsal = Rehearsal(store)
-    job = new_job_id()
-    requests = requests_to(origin, store.capabilities.in_flight)
-    stages = make_stages(request, origin, etag, rehearsal, job=job, requests=requests)
-    registration(request, job, stages, results_from=0)
-    if request.scratch is not None or any(stage.scratch for stage in stages):
-        space = scratch_space(request.scratch, store.url)
-        check_scratch(space, job, request.source, request.target, queue)
-    documents = {key: rehearsal.get(key) for key in rehearsal.list()}
+    found = rehearse(request, queue)
+    store, documents = found.store, {key: found.rehearsal.get(key) for key in found.rehearsal.list()}
     replaces = is_to_be_replaced(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
         with opened.producer():
@@ -188,12 +175,20 @@ def submit(
         earlier = writers(request, opened, topics)
         if replaces:
             claim(request, earlier, opened, topics)
-        stages = make_stages(request, origin, etag, store, job=job, requests=requests, overwrite=replaces)
+        stages = make_stages(
+            request,
+            found.source,
+            found.etag,
+            store,
+            job=found.job,
+            requests=found.requests,
+            overwrite=replaces,
+        )
         if earlier and not replaces:
             # Somebody has removed by other means what they wrote; their tasks may be queued, or under way.
             end_all(earlier, opened, topics)
             stages = [structs.replace(stage, write_empty=True) for stage in stages]
-        submitted = registration(request, job, stages, opened.describe(topics.results).end[0])
+        submitted = registration(request, found.job, stages, opened.describe(topics.results).end[0])
         append_event(opened, topics, submitted)
         check_made(store, documents, opened, topics, submitted)
         settle_rivals(opened, topics, since, submitted, request)

@@ -479,7 +479,7 @@ def test_a_job_that_overwrites_what_another_submit_has_just_made_remains(place, 
 
     def made(request, source, etag, store, **how):
         stages = make(request, source, etag, store, **how)
-        if not isinstance(store, module.Rehearsal) and not second:
+        if not second:  # what is made in memory first is made elsewhere
             second.append(None)
             second[0] = place.submit("copy", "c.zarr", "b.zarr", overwrite=True)
         return stages
