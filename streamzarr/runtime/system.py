@@ -15,8 +15,8 @@ from streamzarr.runtime.base import Bell, Condition, Event, Lock, Runtime, Threa
 class SystemBell:
     """A :class:`streamzarr.runtime.Bell`.
 
-    ``SimpleQueue.put`` is reentrant, which no lock, ``Condition`` or ``Event`` of Python is, so a signal handler
-    may ring.
+    ``SimpleQueue.put`` is reentrant, which no lock, ``Condition`` or ``Event`` of Python is, so a signal
+    handler may ring.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class SystemBell:
 
 
 class SystemRuntime(Runtime):
-    """This machine's clocks, threads and random numbers. Safe to fork: it holds no state."""
+    """Clocks, threads and random numbers of the machine we run on. Safe to fork: it holds no state."""
 
     def now(self) -> float:
         """Return ``time.monotonic()``."""
