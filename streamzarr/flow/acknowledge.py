@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Collection
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -79,6 +80,15 @@ class Hold:
         """Return the offset that the position of `claim` may not pass; ``None``: any."""
         return self._offsets.get(claim)
 
+    @property
+    def ours(self) -> bool:
+        """True while all partitions that its records came from are ours."""
+        return all(claim.ours for claim in (*self._offsets, *self._counts))
+
+    def within(self, claims: Collection[Claim]) -> bool:
+        """Tell whether all its records came under `claims`."""
+        return all(claim in claims for claim in (*self._offsets, *self._counts))
+
     def extend(self, claim: Claim, offset: int) -> None:
         """Keep the position of `claim` from passing `offset`."""
         before = self._offsets.get(claim)
@@ -90,10 +100,14 @@ class Hold:
         """Note that `records` of `claim` share the fate of the accumulator's result."""
         self._counts[claim] = self._counts.get(claim, 0) + records
 
-    def absorb(self, other: Hold) -> None:
-        """Take over what `other` owes: its result was folded under this hold."""
+    def keep_as(self, other: Hold) -> None:
+        """Keep the positions that `other` keeps: a piece of its result was folded under this hold."""
         for claim, offset in other._offsets.items():
             self.extend(claim, offset)
+
+    def absorb(self, other: Hold) -> None:
+        """Take over what `other` owes: its result was folded under this hold."""
+        self.keep_as(other)
         for claim, records in other._counts.items():
             self.count(claim, records)
         other._release()
