@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streamzarr.errors import ConfigError
 
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What may be in flight at once.

@@ -191,9 +191,7 @@ class Chain:
 
     def owns(self, message: Message) -> bool:
         """Tell whether anything of `message` is still ours to settle."""
-        return any(
-            claim_of(leaf).ours and all(hold.ours for hold in leaf.holds) for leaf in leaves(message)
-        )
+        return any(claim_of(leaf).ours and all(hold.ours for hold in leaf.holds) for leaf in leaves(message))
 
     def _release(
         self, messages: Iterable[Message], outcome: Outcome | None, hold: Hold | None = None
@@ -210,9 +208,9 @@ class Chain:
                     if leaf.holds:
                         self._pass_on(leaf.holds, hold, released)
                     if released is not None:
-                        self.tally.enter(released.outcome, released.count)
+                        self.tally.enter(released.outcome, released.records)
                         count, nbytes = returned.get(claim.credits, (0, 0))
-                        returned[claim.credits] = (count + released.count, nbytes + released.nbytes)
+                        returned[claim.credits] = (count + released.records, nbytes + released.nbytes)
         finally:
             for credits, (count, nbytes) in returned.items():  # noqa: A001
                 credits.settle(count, nbytes)
@@ -230,8 +228,8 @@ class Chain:
 
     def _enter(self, fates: Sequence[Released]) -> None:
         for fate in fates:
-            self.tally.held -= fate.count
-            self.tally.enter(fate.outcome, fate.count)
+            self.tally.held -= fate.records
+            self.tally.enter(fate.outcome, fate.records)
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -249,9 +247,9 @@ class Chain:
         for claim in self._claims:
             left = claim.end()
             if left:
-                self.tally.left += sum(released.count for released in left)
+                self.tally.left += sum(released.records for released in left)
                 claim.credits.settle(
-                    sum(released.count for released in left), sum(released.nbytes for released in left)
+                    sum(released.records for released in left), sum(released.nbytes for released in left)
                 )
 
 

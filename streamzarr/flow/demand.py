@@ -1,7 +1,7 @@
 """Demand: how many more messages, and bytes, may be in flight.
 
-The arithmetic is in :mod:`streamzarr.flow.balance`; :class:`Demand` adds a lock and wakes who waits. Credit is
-room in memory: it returns when a message's data have left memory, not when it is delivered, so it bounds
+The arithmetic is in :mod:`streamzarr.flow.balance`; :class:`Demand` adds a lock and wakes who waits. Credit
+is room in memory: it returns when a message's data have left memory, not when it is delivered, so it bounds
 everything between source and settler, threads included.
 """
 

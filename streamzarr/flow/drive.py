@@ -38,7 +38,7 @@ class Source(Protocol):
         """Connect; called first, once."""
 
     def pull(self, room: Room, timeout: float) -> list[Message] | None:
-        """Return messages of up to ``room.messages`` records, waiting at most `timeout` seconds for the first.
+        """Return messages of up to ``room.messages`` records, waiting at most `timeout` seconds for one.
 
         ``None`` says that there will never be more.
         """
@@ -99,9 +99,7 @@ class PulledIntake:
         room = self._credits.room()
         if not self._waiting and not self._exhausted and room.messages:
             idle = alone and not graph.chain.in_flight
-            pulled = self._source.pull(
-                room, graph.patience(self._source.poll_timeout if idle else BUSY_POLL)
-            )
+            pulled = self._source.pull(room, graph.patience(self._source.poll_timeout if idle else BUSY_POLL))
             if not pulled:
                 self._exhausted = pulled is None
                 return True
@@ -163,9 +161,9 @@ def observe(
                 graph.each_turn(on_turn)
             if not wiring.driven:
                 wiring.driven = True
-                # Scheduled, not called: the whole chain must be connected before the first batch, or an operator
-                # such as take() could not stop it. Disposing cancels the chain and leaves the scheduled action
-                # be, since it is the action that releases what the chain holds.
+                # Scheduled, not called: the whole chain must be connected before the first batch, or an
+                # operator such as take() could not stop it. Disposing cancels the chain and leaves the
+                # scheduled action be, since it is the action that releases what the chain holds.
                 (scheduler or CurrentThreadScheduler.singleton()).schedule(lambda *_: drive(graph))
         return Disposable(graph.cancel)
 

@@ -312,7 +312,7 @@ def connecting(wiring: Wiring | None = None) -> Iterator[Wiring]:
 
 @contextmanager
 def feeding(below: tuple[Stage, ...]) -> Iterator[None]:
-    """What is connected inside feeds the stages of `below`."""
+    """Let what is connected inside feed the stages of `below`."""
     token = _below.set(below)
     try:
         yield

@@ -103,9 +103,7 @@ class _Work:
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class (design §7 rule 6)
             return self._judge(message.replace(attempts=attempts), error, runtime.random())
 
-    def _judge(
-        self, message: Message, error: BaseException, chance: float
-    ) -> tuple[Message, float | None]:
+    def _judge(self, message: Message, error: BaseException, chance: float) -> tuple[Message, float | None]:
         delay = None
         if self.retry is not None and self.is_transient(error):
             delay = self.retry.delay(message.attempts, chance)

@@ -106,7 +106,6 @@ def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Oper
     stage
         Its name in the failure.
     """
-
     return staged(lambda chain, observer: _Filter(chain, observer, predicate, stage))
 
 

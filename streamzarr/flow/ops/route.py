@@ -19,9 +19,7 @@ from streamzarr.flow.stage import Stage
 Branches = Mapping[str, Sequence[Operator]]
 
 
-def route(
-    fn: Callable[[Message], str], branches: Branches, *, stage: str = "route"
-) -> Operator:
+def route(fn: Callable[[Message], str], branches: Branches, *, stage: str = "route") -> Operator:
     """Send each message through the branch that ``fn(message)`` names, and join what comes out.
 
     Each branch waits, flushes and drains by itself: a busy one does not hold back what waits in another.
@@ -84,7 +82,10 @@ def broadcast(
     >>> from streamzarr.flow import Demand, from_iterable, ops, run
     >>> seen = []
     >>> chain = from_iterable([1, 2], Demand(10)).pipe(
-    ...     ops.broadcast({"raw": [], "square": [ops.map(lambda n: n * n)]}, {"square": lambda m: m.data > 1}),
+    ...     ops.broadcast(
+    ...         {"raw": [], "square": [ops.map(lambda n: n * n)]},
+    ...         selectors={"square": lambda message: message.data > 1},
+    ...     ),
     ...     ops.settle(lambda messages: seen.extend(message.data for message in messages)),
     ... )
     >>> run(chain).ok, sorted(seen)
@@ -167,7 +168,7 @@ def _branching(
                 stage = make(wiring.graph.chain, observer, entries)
                 below = {id(one): one for entry in entries.values() for one in entry.below}
                 wiring.graph.join(stage, tuple(below.values()))
-                with feeding((stage, )):
+                with feeding((stage,)):
                     subscription = source.subscribe(
                         stage.take, observer.on_error, observer.on_completed, scheduler=scheduler
                     )
