@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 import uuid
 
@@ -43,6 +44,7 @@ def queued(url, topic, prefetch_bytes, until):
         while not until(seen):
             assert time.monotonic() < deadline, seen
             client.poll(0.01)
+            threading.Event().wait(0.005)  # slower than what is fetched
     finally:
         client.close()
     return seen
