@@ -23,6 +23,7 @@ from streamzarr.queue.record import Headers as Headers
 from streamzarr.queue.record import Record as Record
 from streamzarr.queue.record import TopicPartition as TopicPartition
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 
 OnGap: TypeAlias = Literal["fail", "skip"]
 """What to do when records that were to be read are gone or damaged."""
@@ -231,6 +232,9 @@ class Broker(ABC):
     ``str()`` of a broker is its URL as it may be shown, for errors, logs and people.
     """
 
+    runtime: Runtime = SYSTEM
+    """Where its clocks, threads and ids come from, and those of whoever works with it."""
+
     @property
     @abstractmethod
     def url(self) -> str:
@@ -242,7 +246,7 @@ class Broker(ABC):
     @cached_property
     def contact(self) -> Contact:
         """Says when the broker goes away and when it is back; for those who try again."""
-        return Contact(self.url)
+        return Contact(self.url, self.runtime)
 
     @abstractmethod
     def create_topic(self, name: str, partitions: int = 1, *, exist_ok: bool = False) -> None:

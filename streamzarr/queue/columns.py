@@ -11,12 +11,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, groupby, repeat
-from typing import Generic, Self, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from streamzarr.queue.record import Headers, Record, TopicPartition
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Columns(ABC):
@@ -86,7 +87,7 @@ class Columns(ABC):
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Offset of each record, ascending."""
-        return np.fromiter(self._offsets(), np.int64, len(self))
+        return _integers(self._offsets(), len(self))
 
     @cached_property
     def values(self) -> list[bytes | None]:
@@ -106,7 +107,7 @@ class Columns(ABC):
     @cached_property
     def timestamps(self) -> NDArray[np.int64]:
         """Timestamp of each record, milliseconds since the epoch."""
-        return np.fromiter(self._timestamps(), np.int64, len(self))
+        return _integers(self._timestamps(), len(self))
 
     @cached_property
     def _some_headers(self) -> list[Headers] | None:
@@ -175,6 +176,12 @@ class Columns(ABC):
 
 def _bytes_of(headers: Headers) -> int:
     return sum([len(name) + len(value) for name, value in headers]) if headers else 0
+
+
+def _integers(values: Iterable[int], count: int) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.fromiter(values, np.int64, count)
 
 
 class ListColumns(Columns):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -15,7 +14,6 @@ from streamzarr.errors import (
     QueueError,
     TopicNotFoundError,
 )
-from streamzarr.flow.clock import MONOTONIC, Bell, Clock
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -30,6 +28,7 @@ from streamzarr.queue.base import (
     TopicPartition,
 )
 from streamzarr.queue.columns import Columns, Portion, columns_of
+from streamzarr.runtime import SYSTEM, Runtime
 
 Event = tuple[Literal["assigned", "revoked", "lost"], tuple[TopicPartition, ...]]
 
@@ -54,13 +53,13 @@ class FakeBroker(Broker):
     {0: 1}
     """
 
-    def __init__(self, clock: Clock = MONOTONIC) -> None:
-        self.clock = clock
+    def __init__(self, runtime: Runtime = SYSTEM) -> None:
+        self.runtime = runtime
         self.consumers: list[FakeConsumer] = []
         self.commits: list[dict[TopicPartition, int]] = []
         """Every accepted commit, in order."""
         self.faults: dict[str, Callable[[], None]] = {}
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
         self.damaged: dict[TopicPartition, set[int]] = {}
         """Offsets whose records cannot be read."""
@@ -274,7 +273,7 @@ class FakeConsumer(Consumer):
         partitions: Sequence[TopicPartition],
         listener: RebalanceListener | None,
     ) -> None:
-        self.bell = Bell()
+        self.bell = broker.runtime.bell()
         self.closed = False
         self.polls = 0
         self.fenced: set[TopicPartition] = set()
@@ -320,7 +319,7 @@ class FakeConsumer(Consumer):
         self._broker._fault("poll")
         runs = self._take(max_records, max_bytes)
         if not runs and timeout > 0:
-            self._broker.clock.wait(self.bell, timeout)
+            self.bell.wait(timeout)
             self._run_events()
             runs = self._take(max_records, max_bytes)
         return runs

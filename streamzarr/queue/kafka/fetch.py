@@ -7,7 +7,6 @@ are usual for so many bytes; what a step brings beyond the bound waits here and 
 from __future__ import annotations
 
 import math
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
 from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, translate
 from streamzarr.queue.record import TopicPartition
+from streamzarr.runtime import Deadline
 
 _MAX_STEP: Final = 500
 """Messages taken from librdkafka at once: beyond 100 the size makes no difference."""
@@ -140,7 +140,7 @@ class Fetcher:
         streamzarr.errors.OffsetOutOfRangeError, streamzarr.errors.DamagedRecordError
             A partition cannot be read on, until somebody seeks; all before it was returned.
         """
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(self._admin.config.runtime, timeout)
         if self._gave:  # in turn, so that neither error nor other partitions wait for ever
             self._gave = False
             self._raise_unreadable()
@@ -153,7 +153,7 @@ class Fetcher:
                 self._gave = True
                 return runs
             self._raise_unreadable()
-            left = deadline - time.monotonic()
+            left = deadline.left
             if left <= 0:
                 return []
             self.serve(left)

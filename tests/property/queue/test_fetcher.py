@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from streamzarr.queue import Record, TopicPartition
 from streamzarr.queue.kafka import fetch
+from streamzarr.queue.kafka.config import KafkaConfig
 from tests.property.queue.test_columns import Message, size
 
 PLACES = [TopicPartition("t", 0), TopicPartition("t", 1), TopicPartition("u", 0)]
@@ -45,7 +46,7 @@ class FetcherModel(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.client = Client()
-        self.fetcher = fetch.Fetcher(self.client, SimpleNamespace(config="kafka://h"), topics=2)
+        self.fetcher = fetch.Fetcher(self.client, SimpleNamespace(config=KafkaConfig.parse("kafka://h")), topics=2)
         self.fetcher.add(dict.fromkeys(PLACES, 0))
         self.end = dict.fromkeys(PLACES, 0)
         self.due = {place: deque() for place in PLACES}
