@@ -1,0 +1,122 @@
+"""What the flow costs: of an operator, and of a topic's records beside a bare loop and other libraries.
+
+``costs``: microseconds a message of a chain's source and ``settle`` together, and of each operator on top,
+with 1 to 1000 messages in a batch; beside a Python loop that calls the same function and RxPY's own ``map``.
+
+``kafka``: everybody reads a topic of small JSON records from its beginning, decodes each with msgspec, hands
+batches of 500 to a sink and commits offsets five times a second. The rate is from the first batch to the last
+commit. ``loop`` is a bare loop around ``consume(500)``, ``records`` is ours with a message for each record.
+Each trial is a fresh process; its sum and the group's offsets are held to what they must be. The peers run in
+environments of their own with the versions of ``flows/pins.py``, installed at first use; one that cannot be
+had is left out.
+
+Rounds are interleaved, because machines drift, and ratios are the median of the rounds' own.
+
+    python benchmarks/flow.py [--parts costs kafka] [--kafka 127.0.0.1:9092] [--rounds 5] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from environments import CACHE
+from flows.contest import PEERS, ContestError, contest, interpreters
+from flows.costs import BATCHES, Cost, costs
+
+from tests.kafka.process import KafkaProcess, missing
+
+PARTS = ("costs", "kafka")
+LOOP = "a loop that calls"
+
+
+@contextmanager
+def kafka(given: str | None) -> Iterator[str]:
+    """Have a broker: the one that was given, or one for the benchmark alone."""
+    if given:
+        yield given
+        return
+    with KafkaProcess() as broker:
+        yield broker.bootstrap
+
+
+def show_costs(found: list[Cost]) -> None:
+    """Print the medians and the least, and what a batch costs by itself."""
+    print(f"{'µs a message, in batches of':28}" + "".join(f"{size:>16}" for size in BATCHES))
+    loop = next(cost for cost in found if cost.name == LOOP)
+    for cost in found:
+        cells = "".join(f"{f'{cost.median(size):.2f} ({cost.least(size):.2f})':>16}" for size in BATCHES)
+        print(
+            f"{cost.name:28}{cells}   {cost.per_batch:5.1f} µs a batch, "
+            f"{cost.per_message / loop.per_message:4.1f} loops"
+        )
+
+
+def rows_of(results: dict[str, list[float] | ContestError]) -> list[dict[str, Any]]:
+    """Return a row for each peer: medians over its rounds, and ratios to the loop and to ours."""
+    rows = []
+    for name, rates in results.items():
+        if isinstance(rates, ContestError):
+            rows.append({"peer": name, "failed": str(rates)})
+            continue
+        row = {"peer": name, "records_s": statistics.median(rates), "best": max(rates)}
+        for other in ("loop", "records"):
+            theirs = results.get(other)
+            if isinstance(theirs, list):
+                row[f"of_{other}"] = statistics.median(a / b for a, b in zip(rates, theirs, strict=False))
+        rows.append(row)
+    return rows
+
+
+def show_rows(rows: list[dict[str, Any]]) -> None:
+    print(f"{'peer':10}{'records/s':>12}{'best':>12}{'of loop':>10}{'of records':>12}")
+    for row in rows:
+        if "failed" in row:
+            print(f"{row['peer']:10} failed: {row['failed']}")
+            continue
+        ratios = [f"{row[key]:.2f}" if key in row else "-" for key in ("of_loop", "of_records")]
+        print(f"{row['peer']:10}{row['records_s']:12,.0f}{row['best']:12,.0f}{ratios[0]:>10}{ratios[1]:>12}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--kafka", default=os.environ.get("STREAMZARR_TEST_KAFKA"), help="host:port")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--records", type=int, default=500_000, help="of the topic")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--timeout", type=float, default=300, help="seconds, of one trial")
+    parser.add_argument("--environments", type=Path, default=CACHE, help="of the peers; default: %(default)s")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    told: dict[str, Any] = {}
+    if "costs" in options.parts:
+        found = costs(options.rounds)
+        told["costs"] = {cost.name: cost.rounds for cost in found}
+        if not options.json:
+            show_costs(found)
+    if "kafka" in options.parts:
+        if not options.kafka and (needed := missing()):
+            print(f"kafka is left out: it needs {needed}, or --kafka host:port", file=sys.stderr)
+        else:
+            pythons = interpreters(options.peers, options.environments)
+            with kafka(options.kafka) as servers:
+                rows = rows_of(contest(servers, options.records, options.rounds, pythons, options.timeout))
+            told["kafka"] = rows
+            if not options.json:
+                show_rows(rows)
+    if options.json:
+        print(json.dumps(told, indent=2))
+
+
+if __name__ == "__main__":
+    main()
