@@ -10,6 +10,9 @@ Each trial is a fresh process; its sum and the group's offsets are held to what 
 environments of their own with the versions of ``flows/pins.py``, installed at first use; one that cannot be
 had is left out.
 
+``memory``: 50,000 records behind a sink that is slow, 256 kB of which may be in flight: bytes that were
+fetched and not settled, at most, and the memory of the process. Records are small for a while and then large.
+
 Rounds are interleaved, because machines drift, and ratios are the median of the rounds' own.
 
     python benchmarks/flow.py [--parts costs kafka] [--kafka 127.0.0.1:9092] [--rounds 5] [--json]
@@ -28,12 +31,14 @@ from pathlib import Path
 from typing import Any
 
 from environments import CACHE
-from flows.contest import PEERS, ContestError, contest, interpreters
+from flows.contest import PEERS, ContestError, contest, interpreters, topic
 from flows.costs import BATCHES, Cost, costs
+from flows.slow import slow, uneven
 
 from tests.kafka.process import KafkaProcess, missing
 
-PARTS = ("costs", "kafka")
+SLOW_RECORDS = 50_000
+SLOW_BYTES = 256_000
 LOOP = "a loop that calls"
 
 
@@ -85,6 +90,45 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
         print(f"{row['peer']:10}{row['records_s']:12,.0f}{row['best']:12,.0f}{ratios[0]:>10}{ratios[1]:>12}")
 
 
+def show_memory(row: dict[str, Any]) -> None:
+    print(
+        f"fetched ahead: at most {row['ahead_bytes']:,} bytes of {row['max_bytes']:,}, "
+        f"the largest fetch {row['largest_fetch_bytes']:,}"
+    )
+    memory = [f"{row[when]:.1f}" for when in ("first_mb", "last_mb", "most_mb")]
+    print(f"memory: {memory[0]} MB at first, {memory[1]} at last, {memory[2]} at most")
+
+
+def part_costs(options: argparse.Namespace) -> dict[str, Any]:
+    found = costs(options.rounds)
+    if not options.json:
+        show_costs(found)
+    return {cost.name: cost.rounds for cost in found}
+
+
+def part_kafka(options: argparse.Namespace) -> list[dict[str, Any]]:
+    pythons = interpreters(options.peers, options.environments)
+    with kafka(options.kafka) as servers:
+        rows = rows_of(contest(servers, options.records, options.rounds, pythons, options.timeout))
+    if not options.json:
+        show_rows(rows)
+    return rows
+
+
+def part_memory(options: argparse.Namespace) -> dict[str, Any]:
+    with kafka(options.kafka) as servers:
+        url = f"kafka://{servers}"
+        with topic(url, SLOW_RECORDS, uneven) as name:
+            row = {"max_bytes": SLOW_BYTES, **slow(url, name, SLOW_RECORDS, SLOW_BYTES)}
+    if not options.json:
+        show_memory(row)
+    return row
+
+
+PARTS = {"costs": part_costs, "kafka": part_kafka, "memory": part_memory}
+NEED_KAFKA = {"kafka", "memory"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -92,28 +136,18 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--kafka", default=os.environ.get("STREAMZARR_TEST_KAFKA"), help="host:port")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--records", type=int, default=500_000, help="of the topic")
+    parser.add_argument("--records", type=int, default=500_000, help="of the topic that all read")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--timeout", type=float, default=300, help="seconds, of one trial")
     parser.add_argument("--environments", type=Path, default=CACHE, help="of the peers; default: %(default)s")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     told: dict[str, Any] = {}
-    if "costs" in options.parts:
-        found = costs(options.rounds)
-        told["costs"] = {cost.name: cost.rounds for cost in found}
-        if not options.json:
-            show_costs(found)
-    if "kafka" in options.parts:
-        if not options.kafka and (needed := missing()):
-            print(f"kafka is left out: it needs {needed}, or --kafka host:port", file=sys.stderr)
+    for part in options.parts:
+        if part in NEED_KAFKA and not options.kafka and (needed := missing()):
+            print(f"{part} is left out: it needs {needed}, or --kafka host:port", file=sys.stderr)
         else:
-            pythons = interpreters(options.peers, options.environments)
-            with kafka(options.kafka) as servers:
-                rows = rows_of(contest(servers, options.records, options.rounds, pythons, options.timeout))
-            told["kafka"] = rows
-            if not options.json:
-                show_rows(rows)
+            told[part] = PARTS[part](options)
     if options.json:
         print(json.dumps(told, indent=2))
 

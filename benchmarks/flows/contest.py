@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,27 +65,27 @@ def interpreters(names: Sequence[str], folder: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def topic(servers: str, records: int) -> Iterator[str]:
-    """Have a topic of so many records, evenly over its partitions."""
+def topic(url: str, records: int, value: Callable[[int], bytes]) -> Iterator[str]:
+    """Have a topic of so many records, evenly over its partitions; `value` makes each of its number."""
     name = f"bench-{uuid.uuid4().hex[:8]}"
-    with open_broker(f"kafka://{servers}") as broker:
+    with open_broker(url) as broker:
         broker.create_topic(name, PARTITIONS)
         try:
             with broker.producer() as producer:
                 for start in range(0, records, BATCH):
                     partition = start // BATCH % PARTITIONS
                     numbers = range(start, min(start + BATCH, records))
-                    producer.send(name, [NewRecord(_value(each), partition=partition) for each in numbers])
+                    producer.send(name, [NewRecord(value(each), partition=partition) for each in numbers])
                 producer.flush(120)
             yield name
         finally:
             broker.delete_topic(name)
 
 
-def _value(number: int) -> bytes:
+def reading(number: int) -> bytes:
     """Return about 100 bytes."""
-    reading = Reading(f"s{number % 50:03d}", number, number * STEP, "celsius", "2026-11-29T01:02:03.000Z")
-    return msgspec.json.encode(reading)
+    moment = "2026-11-29T01:02:03.000Z"
+    return msgspec.json.encode(Reading(f"s{number % 50:03d}", number, number * STEP, "celsius", moment))
 
 
 def contest(
@@ -93,7 +93,7 @@ def contest(
 ) -> dict[str, list[float] | ContestError]:
     """Let everybody read the topic in turn, again and again; return the records a second of each round."""
     results: dict[str, list[float] | ContestError] = {name: [] for name in pythons}
-    with topic(servers, records) as name:
+    with topic(f"kafka://{servers}", records, reading) as name:
         for _ in range(rounds):
             for peer, python in pythons.items():
                 rates = results[peer]
