@@ -8,6 +8,9 @@ everything from there on is delivered again, nothing is lost.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Sequence
+from itertools import islice
+from operator import lt
 
 
 class OffsetWindow:
@@ -91,6 +94,23 @@ class OffsetWindow:
         self._order.append(first)
         self._next = end
 
+    def deliver_all(self, firsts: Sequence[int]) -> None:
+        """Note that the single records at these offsets are on their way; as :meth:`deliver` of each.
+
+        Raises
+        ------
+        ValueError
+            One of them was delivered already, or they do not ascend.
+        """
+        ascend = all(map(lt, firsts, islice(firsts, 1, None)))
+        if not ascend or (self._next is not None and firsts and firsts[0] < self._next):
+            for first in firsts:
+                self.deliver(first)  # says what is wrong
+        elif firsts:
+            self._open.update(firsts)
+            self._order.extend(firsts)
+            self._next = firsts[-1] + 1
+
     def advance(self, position: int) -> None:
         """Note that reading goes on at `position`: no record lies between the last delivered one and it.
 
@@ -118,6 +138,26 @@ class OffsetWindow:
             self._open.remove(first)
         except KeyError:
             raise ValueError(f"offset {first} acknowledged, but no run in flight begins there") from None
+        self._trim()
+
+    def ack_all(self, firsts: Collection[int]) -> None:
+        """Note that the runs delivered from these offsets on are settled; as :meth:`ack` of each.
+
+        Raises
+        ------
+        ValueError
+            No run of this window begins at one of them, or it is settled already.
+        """
+        settled = set(firsts)
+        if len(settled) < len(firsts) or not settled <= self._open:
+            for first in firsts:
+                self.ack(first)  # says what is wrong
+        else:
+            self._open -= settled
+            self._trim()
+
+    def _trim(self) -> None:
+        """Drop what is settled from the head of the order."""
         order, still_open = self._order, self._open
         while order and order[0] not in still_open:
             order.popleft()

@@ -34,6 +34,15 @@ class WindowModel(RuleBasedStateMachine):
         self.runs[offsets[0]] = offsets
         self.next = offsets[-1] + 1
 
+    @rule(gaps=st.lists(st.integers(0, 3), max_size=8))
+    def deliver_records_at_once(self, gaps):
+        offsets = []
+        for gap in gaps:
+            offsets.append((self.next or 0) + gap)
+            self.next = offsets[-1] + 1
+        self.window.deliver_all(offsets)
+        self.runs |= {offset: [offset] for offset in offsets}
+
     @rule(position=st.integers(0, 400))
     def advance(self, position):
         self.window.advance(position)
@@ -52,6 +61,13 @@ class WindowModel(RuleBasedStateMachine):
         self.window.ack(first)
         self.acked.add(first)
 
+    @precondition(lambda self: self._open())
+    @rule(data=st.data())
+    def ack_at_once(self, data):
+        firsts = data.draw(st.lists(st.sampled_from(self._open()), unique=True))
+        self.window.ack_all(firsts)
+        self.acked.update(firsts)
+
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def a_second_ack_or_one_of_no_run_is_refused(self, data):
@@ -60,6 +76,8 @@ class WindowModel(RuleBasedStateMachine):
             return
         with pytest.raises(ValueError, match=str(offset)):
             self.window.ack(offset)
+        with pytest.raises(ValueError, match=str(offset)):
+            self.window.ack_all([offset])
 
     @precondition(lambda self: self.runs)
     @rule(back=st.integers(0, 5), length=st.integers(1, 9))
@@ -67,6 +85,8 @@ class WindowModel(RuleBasedStateMachine):
         first = max(each for run in self.runs.values() for each in run) - back
         with pytest.raises(ValueError, match="expected"):
             self.window.deliver(first, first + length)
+        with pytest.raises(ValueError, match="expected"):
+            self.window.deliver_all([first, first + length])
 
     @rule(gap=st.integers(0, 5), length=st.integers(-3, 0))
     def an_empty_run_is_refused(self, gap, length):
@@ -115,3 +135,15 @@ def test_a_run_costs_the_same_however_long_it_is(first, length):
 def test_start_is_the_watermark_until_something_is_delivered():
     assert OffsetWindow().watermark is None
     assert OffsetWindow(start=7).watermark == 7
+
+
+def test_a_record_is_acknowledged_once_also_among_others():
+    window = OffsetWindow()
+    window.deliver_all([3, 4])
+    with pytest.raises(ValueError, match="offset 3"):
+        window.ack_all([3, 3])
+
+
+def test_records_that_do_not_ascend_are_refused_together():
+    with pytest.raises(ValueError, match="offset 5 delivered, expected 6"):
+        OffsetWindow().deliver_all([4, 5, 5])
