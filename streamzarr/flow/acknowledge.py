@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import IntEnum
+from operator import attrgetter
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.demand import Credits
@@ -42,13 +46,16 @@ class Released(NamedTuple):
     outcome: Outcome
 
 
-class _Entry(NamedTuple):
+class _Entry(Struct, frozen=True, gc=False):
     """What is in flight under one sequence number."""
 
     records: int
     nbytes: int
     first: int | None
     """First offset; ``None``: it came from no topic."""
+
+
+_records, _nbytes = attrgetter("records"), attrgetter("nbytes")
 
 
 class _Pieces:
@@ -201,6 +208,20 @@ class Claim:
                 self.committed = first  # reading began here, so there is nothing to store yet
             self.window.deliver(first, stop)
 
+    def deliver_all(
+        self, seqs: Iterable[int], sizes: Iterable[int], offsets: Sequence[int] | None = None
+    ) -> None:
+        """Note that messages of one record each are in flight; as :meth:`deliver` of each, but quicker.
+
+        `offsets` ascend; without them the messages come from no topic.
+        """
+        firsts = itertools.repeat(None) if offsets is None else offsets
+        self.open.update(zip(seqs, map(_Entry, itertools.repeat(1), sizes, firsts), strict=False))
+        if offsets:
+            if self.window.watermark is None:
+                self.committed = offsets[0]  # as in deliver()
+            self.window.deliver_all(offsets)
+
     def split(self, seq: int, into: int) -> None:
         """Note that one message of `seq` has become `into` (at least 1) messages of it."""
         self._check(seq)
@@ -213,7 +234,7 @@ class Claim:
     def resize(self, seq: int, nbytes: int) -> int:
         """Note that the messages of `seq` now count for `nbytes` in all; return by how many more."""
         entry = self._check(seq)
-        self.open[seq] = entry._replace(nbytes=nbytes)
+        self.open[seq] = replace(entry, nbytes=nbytes)
         return nbytes - entry.nbytes
 
     def failed(self, seq: int) -> bool:
@@ -247,6 +268,34 @@ class Claim:
         if entry.first is not None and outcome is not Outcome.HANDED_BACK:
             self.window.ack(entry.first)
         return Released(entry.records, entry.nbytes, outcome)
+
+    def release_all(
+        self, seqs: Sequence[int], outcome: Outcome, hold: Hold | None = None
+    ) -> Iterator[Released]:
+        """Note that messages have left the chain; as :meth:`release` of each, but quicker.
+
+        Yields the fate of the records that nothing is left of.
+        """
+        distinct = set(seqs)
+        quick = seqs and not self._pieces and len(distinct) == len(seqs) and distinct <= self.open.keys()
+        if not quick:
+            for seq in seqs:
+                if (released := self.release(seq, outcome, hold)) is not None:
+                    yield released
+            return
+        entries = list(map(self.open.pop, seqs))
+        records, nbytes = sum(map(_records, entries)), sum(map(_nbytes, entries))
+        firsts = [first for entry in entries if (first := entry.first) is not None]
+        if hold is not None:
+            if firsts:
+                hold.extend(self, min(firsts))
+            if outcome is Outcome.FOLDED:
+                hold.count(self, records)
+        if not self.ours:
+            outcome = Outcome.HANDED_BACK
+        if firsts and outcome is not Outcome.HANDED_BACK:
+            self.window.ack_all(firsts)
+        yield Released(records, nbytes, outcome)
 
     def end(self) -> list[Released]:
         """Forget all that is in flight; return what it was."""

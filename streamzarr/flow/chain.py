@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from streamzarr.errors import ConfigError
@@ -13,6 +15,8 @@ from streamzarr.flow.demand import Credits
 from streamzarr.flow.message import Message, leaves
 from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import SYSTEM, Runtime
+
+_claim, _count, _holds, _parts = map(attrgetter, ("claim", "count", "holds", "parts"))
 
 
 @dataclass(slots=True)
@@ -91,16 +95,30 @@ class Chain:
 
         Those whose claim has ended in the meantime are forgotten: they were never delivered.
         """
-        waiting[:] = [message for message in waiting if claim_of(message).ours]
+        if not all(claim.ours for claim in set(map(claim_of, waiting))):
+            waiting[:] = [message for message in waiting if claim_of(message).ours]
         counts = [message.count for message in waiting] if any(m.count != 1 for m in waiting) else None
         admitted = credits.take([message.nbytes for message in waiting], counts)
         messages = tuple(waiting[:admitted])
         del waiting[:admitted]
-        for message in messages:
-            first, stop = _run_of(message)
-            claim_of(message).deliver(message.seq, message.count, message.nbytes, first, stop)
-            self.tally.delivered += message.count
+        for _, run in groupby(messages, _claim):
+            self._deliver(list(run))
         return messages
+
+    def _deliver(self, messages: Sequence[Message]) -> None:
+        """Enter messages of one claim into its books."""
+        claim = claim_of(messages[0])
+        counts = list(map(_count, messages))
+        self.tally.delivered += sum(counts)
+        if set(counts) != {1}:
+            for message in messages:
+                first, stop = _run_of(message)
+                claim.deliver(message.seq, message.count, message.nbytes, first, stop)
+            return
+        offsets = [message.record.offset for message in messages if message.record is not None]
+        claim.deliver_all(
+            [message.seq for message in messages], [message.nbytes for message in messages], offsets or None
+        )
 
     # -- on the way --------------------------------------------------------------------------------------
 
@@ -193,27 +211,49 @@ class Chain:
         """Tell whether anything of `message` is still ours to settle."""
         return any(claim_of(leaf).ours and all(hold.ours for hold in leaf.holds) for leaf in leaves(message))
 
+    def owns_all(self, messages: Collection[Message]) -> bool:
+        """Tell whether :meth:`owns` is true of all `messages`, mostly without looking at each."""
+        claims = {message.claim for message in messages}
+        if None in claims or any(map(_holds, messages)):
+            return all(self.owns(message) for message in messages)
+        return all(claim.ours for claim in claims if claim is not None)
+
     def _release(
         self, messages: Iterable[Message], outcome: Outcome | None, hold: Hold | None = None
     ) -> None:
+        leaving = list(messages)
+        if any(map(_parts, leaving)):
+            leaving = [leaf for message in leaving for leaf in leaves(message)]
         returned: dict[Credits, tuple[int, int]] = {}
         try:
-            for message in messages:
-                for leaf in leaves(message) if message.parts else (message,):
-                    claim = claim_of(leaf)
-                    fate = outcome
-                    if fate is None:
-                        fate = Outcome.OK if leaf.failure is None else Outcome.FAILED
-                    released = claim.release(leaf.seq, fate, hold)
-                    if leaf.holds:
-                        self._pass_on(leaf.holds, hold, released)
-                    if released is not None:
-                        self.tally.enter(released.outcome, released.records)
-                        count, nbytes = returned.get(claim.credits, (0, 0))
-                        returned[claim.credits] = (count + released.records, nbytes + released.nbytes)
+            for _, run in groupby(leaving, _claim):
+                group = list(run)
+                claim = claim_of(group[0])
+                for released in self._leave(claim, group, outcome, hold):
+                    self.tally.enter(released.outcome, released.records)
+                    count, nbytes = returned.get(claim.credits, (0, 0))
+                    returned[claim.credits] = (count + released.records, nbytes + released.nbytes)
         finally:
             for credits, (count, nbytes) in returned.items():  # noqa: A001
                 credits.settle(count, nbytes)
+
+    def _leave(
+        self, claim: Claim, messages: Sequence[Message], outcome: Outcome | None, hold: Hold | None
+    ) -> Iterator[Released]:
+        """Take messages of one claim out of its books; ``None``: each tells its outcome itself."""
+        if outcome is None:
+            well = [message for message in messages if message.failure is None]
+            failed = [message for message in messages if message.failure is not None]
+            yield from self._leave(claim, well, Outcome.OK, hold)
+            yield from self._leave(claim, failed, Outcome.FAILED, hold)
+        elif any(map(_holds, messages)):
+            for message in messages:
+                released = claim.release(message.seq, outcome, hold)
+                self._pass_on(message.holds, hold, released)
+                if released is not None:
+                    yield released
+        else:
+            yield from claim.release_all([message.seq for message in messages], outcome, hold)
 
     def _pass_on(self, holds: Sequence[Hold], hold: Hold | None, released: Released | None) -> None:
         """Deal with the holds of a result that has left: folded again, or, with its last piece, released."""

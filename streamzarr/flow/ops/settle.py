@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 from reactivex.abc import ObserverBase
@@ -18,6 +19,7 @@ from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
 
 _log = logging.getLogger(__name__)
+_failure = attrgetter("failure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,8 @@ class _Sinking(Stage):
 
     def _ours(self, messages: list[Message]) -> list[Message]:
         """Return the messages that are still ours to settle; the others only return their credit."""
+        if self.chain.owns_all(messages):
+            return messages
         ours = [message for message in messages if self.chain.owns(message)]
         if len(ours) < len(messages):
             lost = [message for message in messages if not self.chain.owns(message)]
@@ -263,7 +267,7 @@ class _Sinking(Stage):
 
 def _once_failed(messages: list[Message]) -> list[Message]:
     """Leave out failed pieces of records of which another piece is a dead letter, or is about to be."""
-    if all(message.failure is None for message in messages):
+    if not any(map(_failure, messages)):
         return messages
     shown: list[Message] = []
     failed: set[tuple[int, int]] = set()
