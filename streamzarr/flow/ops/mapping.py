@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import reactivex.operators as rx
+from msgspec.structs import replace
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import TransformError, is_interrupt
@@ -56,7 +57,19 @@ def map(fn: Callable[[Any], Any], *, stage: str = "map") -> Operator:  # noqa: A
     >>> report.ok, report.failed
     (2, 1)
     """
-    return map_messages(lambda message: message.with_data(fn(message.data)), stage=stage)
+
+    def apply(batch: Batch) -> Batch:
+        changed = []
+        for message in batch.messages:
+            if message.failure is None:
+                try:
+                    message = replace(message, data=fn(message.data))
+                except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                    message = _failed(message, error, stage)
+            changed.append(message)
+        return Batch(tuple(changed), batch.marker)
+
+    return rx.map(apply)
 
 
 def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_batch") -> Operator:
