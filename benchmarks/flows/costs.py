@@ -13,7 +13,7 @@ import reactivex
 from reactivex import operators as rx
 
 from streamzarr.flow import Demand, from_iterable, ops, run
-from streamzarr.flow.stage import Operator
+from streamzarr.flow.graph import Operator
 
 BATCHES = (1, 10, 100, 1000)
 """Messages in a batch."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import get_args
 
 from reactivex import Observable
@@ -241,10 +243,10 @@ class _TopicSource:
         chain = self._graph.chain
         now = chain.runtime.wall_ns() // 1_000_000
         messages = []
-        for record in records:
-            claim = self._membership.claim(TopicPartition(record.topic, record.partition))
+        for partition, run in groupby(records, itemgetter(0, 1)):
+            claim = self._membership.claim(TopicPartition(*partition))
             if claim is not None:  # else it was fetched before its partition was lost
-                messages.append(
+                messages += [
                     Message(
                         record=record,
                         data=record.value,
@@ -253,7 +255,8 @@ class _TopicSource:
                         seq=chain.next_seq(),
                         claim=claim,
                     )
-                )
+                    for record in run
+                ]
         if messages:
             usual = sum(message.nbytes for message in messages) / len(messages)
             before = usual if self._typical_bytes is None else self._typical_bytes
@@ -282,8 +285,7 @@ class _TopicSource:
 
 
 def _size_of(record: Record) -> int:
-    return (
-        len(record.value or b"")
-        + len(record.key or b"")
-        + sum(len(name) + len(value) for name, value in record.headers)
-    )
+    nbytes = len(record.value or b"") + len(record.key or b"")
+    if record.headers:
+        nbytes += sum(len(name) + len(value) for name, value in record.headers)
+    return nbytes
