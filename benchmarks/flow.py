@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from environments import CACHE
-from flows.contest import PEERS, ContestError, contest, interpreters, topic
+from flows.contest import PEERS, ContestError, Results, contest, interpreters, topic
 from flows.costs import BATCHES, Cost, costs
 from flows.slow import slow, uneven
 
@@ -64,30 +64,46 @@ def show_costs(found: list[Cost]) -> None:
         )
 
 
-def rows_of(results: dict[str, list[float] | ContestError]) -> list[dict[str, Any]]:
+def rows_of(results: Results) -> list[dict[str, Any]]:
     """Return a row for each peer: medians over its rounds, and ratios to the loop and to ours."""
     rows = []
-    for name, rates in results.items():
-        if isinstance(rates, ContestError):
-            rows.append({"peer": name, "failed": str(rates)})
+    for name, done in results.items():
+        if isinstance(done, ContestError):
+            rows.append({"peer": name, "failed": str(done)})
             continue
-        row = {"peer": name, "records_s": statistics.median(rates), "best": max(rates)}
-        for other in ("loop", "records"):
+        row: dict[str, Any] = {
+            "peer": name,
+            "records_s": statistics.median(each.records_s for each in done),
+            "best": max(each.records_s for each in done),
+            "cpu_us": statistics.median(each.cpu_us for each in done),
+        }
+        for other in ("loop", "records", "columns"):
             theirs = results.get(other)
             if isinstance(theirs, list):
-                row[f"of_{other}"] = statistics.median(a / b for a, b in zip(rates, theirs, strict=False))
+                pairs = list(zip(done, theirs, strict=False))
+                row[f"of_{other}"] = statistics.median(a.records_s / b.records_s for a, b in pairs)
+                row[f"cpu_of_{other}"] = statistics.median(b.cpu_us / a.cpu_us for a, b in pairs)
         rows.append(row)
     return rows
 
 
 def show_rows(rows: list[dict[str, Any]]) -> None:
-    print(f"{'peer':10}{'records/s':>12}{'best':>12}{'of loop':>10}{'of records':>12}")
+    others = ("loop", "records", "columns")
+    print(
+        f"{'peer':10}{'records/s':>12}{'best':>12}{'µs cpu':>8}" + "".join(f"{f'of {o}':>17}" for o in others)
+    )
     for row in rows:
         if "failed" in row:
             print(f"{row['peer']:10} failed: {row['failed']}")
             continue
-        ratios = [f"{row[key]:.2f}" if key in row else "-" for key in ("of_loop", "of_records")]
-        print(f"{row['peer']:10}{row['records_s']:12,.0f}{row['best']:12,.0f}{ratios[0]:>10}{ratios[1]:>12}")
+        ratios = [
+            f"{row[f'of_{other}']:.2f} (cpu {row[f'cpu_of_{other}']:.2f})" if f"of_{other}" in row else "-"
+            for other in others
+        ]
+        print(
+            f"{row['peer']:10}{row['records_s']:12,.0f}{row['best']:12,.0f}{row['cpu_us']:8.2f}"
+            + "".join(f"{ratio:>17}" for ratio in ratios)
+        )
 
 
 def show_memory(row: dict[str, Any]) -> None:

@@ -88,25 +88,33 @@ def reading(number: int) -> bytes:
     return msgspec.json.encode(Reading(f"s{number % 50:03d}", number, number * STEP, "celsius", moment))
 
 
-def contest(
-    servers: str, records: int, rounds: int, pythons: dict[str, Path], timeout: float
-) -> dict[str, list[float] | ContestError]:
-    """Let everybody read the topic in turn, again and again; return the records a second of each round."""
-    results: dict[str, list[float] | ContestError] = {name: [] for name in pythons}
+@dataclass(frozen=True, slots=True)
+class Result:
+    records_s: float
+    cpu_us: float
+    """Processor time a record, of all threads."""
+
+
+Results = dict[str, list[Result] | ContestError]
+
+
+def contest(servers: str, records: int, rounds: int, pythons: dict[str, Path], timeout: float) -> Results:
+    """Let everybody read the topic in turn, again and again; return what came of each round."""
+    results: Results = {name: [] for name in pythons}
     with topic(f"kafka://{servers}", records, reading) as name:
         for _ in range(rounds):
             for peer, python in pythons.items():
-                rates = results[peer]
-                if isinstance(rates, ContestError):
+                done = results[peer]
+                if isinstance(done, ContestError):
                     continue
                 try:
-                    rates.append(_run(servers, name, records, PEERS[peer], python, timeout))
+                    done.append(_run(servers, name, records, PEERS[peer], python, timeout))
                 except ContestError as error:
                     results[peer] = error
     return results
 
 
-def _run(servers: str, topic: str, records: int, peer: Peer, python: Path, timeout: float) -> float:
+def _run(servers: str, topic: str, records: int, peer: Peer, python: Path, timeout: float) -> Result:
     environment = {**os.environ}
     if peer.environment is not None:
         environment.pop("PYTHONPATH", None)
@@ -131,7 +139,7 @@ def _run(servers: str, topic: str, records: int, peer: Peer, python: Path, timeo
         raise ContestError(f"{told['left']} records left, and a sum of {told['total']}")
     if peer.commits and (committed := _committed(servers, group, topic)) != records:
         raise ContestError(f"{committed} of {records} records committed")
-    return float(told["records_s"])
+    return Result(told["records_s"], told["cpu_us"])
 
 
 def _committed(servers: str, group: str, topic: str) -> int:

@@ -56,13 +56,16 @@ class Trial:
 
 
 class Sink:
-    """Takes batches of readings, and the time from the first batch to the last commit."""
+    """Takes batches of readings, and the time from the first batch to the last commit.
+
+    What comes before the first batch, such as joining a group, is not counted.
+    """
 
     def __init__(self, trial: Trial) -> None:
         self._left = trial.records
         self._total = 0.0
-        self._begun: float | None = None
-        self._timed = trial.records
+        self._begun: tuple[float, float] | None = None
+        self._timed = 0
 
     @property
     def full(self) -> bool:
@@ -72,12 +75,13 @@ class Sink:
     def take(self, readings: Sequence[Reading]) -> None:
         self._total += sum([reading.value for reading in readings])
         self._left -= len(readings)
-        if self._begun is None:  # what came before, such as joining a group, is not counted
-            self._begun = time.monotonic()
+        if self._begun is None:
+            self._begun = time.monotonic(), time.process_time()
             self._timed = self._left
 
     def tell(self) -> None:
         """Report: everything was committed."""
         assert self._begun is not None
-        rate = self._timed / (time.monotonic() - self._begun)
-        print(json.dumps({"records_s": rate, "left": self._left, "total": self._total}))
+        wall, processor = time.monotonic() - self._begun[0], time.process_time() - self._begun[1]
+        rate, cost = self._timed / wall, processor / self._timed * 1e6
+        print(json.dumps({"records_s": rate, "cpu_us": cost, "left": self._left, "total": self._total}))
