@@ -16,7 +16,9 @@ from streamzarr.flow.message import Message, leaves
 from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import SYSTEM, Runtime
 
-_claim, _count, _holds, _parts = map(attrgetter, ("claim", "count", "holds", "parts"))
+_claim, _count, _failure, _holds, _parts, _seq = map(
+    attrgetter, ("claim", "count", "failure", "holds", "parts", "seq")
+)
 
 
 @dataclass(slots=True)
@@ -95,9 +97,9 @@ class Chain:
 
         Those whose claim has ended in the meantime are forgotten: they were never delivered.
         """
-        if not all(claim.ours for claim in set(map(claim_of, waiting))):
+        if not all(claim is not None and claim.ours for claim in set(map(_claim, waiting))):
             waiting[:] = [message for message in waiting if claim_of(message).ours]
-        counts = [message.count for message in waiting] if any(m.count != 1 for m in waiting) else None
+        counts = [message.count for message in waiting] if set(map(_count, waiting)) != {1} else None
         admitted = credits.take([message.nbytes for message in waiting], counts)
         messages = tuple(waiting[:admitted])
         del waiting[:admitted]
@@ -125,7 +127,7 @@ class Chain:
     def split(self, message: Message, datas: Sequence[Any]) -> tuple[Message, ...]:
         """Return pieces of `message`, one for each of `datas`; its records are done when all of them are.
 
-        Without any the message is settled, as skipped.
+        They share its bytes. Without any the message is settled, as skipped.
         """
         if not datas:
             self.settle([message], skipped=True)
@@ -133,7 +135,10 @@ class Chain:
         if len(datas) > 1:
             for leaf in leaves(message):
                 claim_of(leaf).split(leaf.seq, len(datas))
-        return tuple(message.with_data(data) for data in datas)
+        share, rest = divmod(message.nbytes, len(datas))
+        pieces = [message.replace(data=data, nbytes=share) for data in datas]
+        pieces[0] = pieces[0].replace(nbytes=share + rest)
+        return tuple(pieces)
 
     def combine(self, messages: Sequence[Message], data: Any) -> Message:
         """Return one message for several: it settles them all, and their credit returns then."""
@@ -160,8 +165,10 @@ class Chain:
 
     def resize(self, message: Message, nbytes: int) -> Message:
         """Return `message` charged with other bytes, such as those of its decoded data."""
-        claim = claim_of(message)
-        self.charge(claim, claim.resize(message.seq, nbytes))
+        leaf = next(leaves(message))
+        claim = claim_of(leaf)
+        claim.grow(leaf.seq, nbytes - message.nbytes)
+        self.charge(claim, nbytes - message.nbytes)
         return message.replace(nbytes=nbytes)
 
     def result(
@@ -241,6 +248,8 @@ class Chain:
         self, claim: Claim, messages: Sequence[Message], outcome: Outcome | None, hold: Hold | None
     ) -> Iterator[Released]:
         """Take messages of one claim out of its books; ``None``: each tells its outcome itself."""
+        if outcome is None and not any(map(_failure, messages)):
+            outcome = Outcome.OK
         if outcome is None:
             well = [message for message in messages if message.failure is None]
             failed = [message for message in messages if message.failure is not None]
@@ -253,7 +262,7 @@ class Chain:
                 if released is not None:
                     yield released
         else:
-            yield from claim.release_all([message.seq for message in messages], outcome, hold)
+            yield from claim.release_all(list(map(_seq, messages)), outcome, hold)
 
     def _pass_on(self, holds: Sequence[Hold], hold: Hold | None, released: Released | None) -> None:
         """Deal with the holds of a result that has left: folded again, or, with its last piece, released."""
