@@ -1,7 +1,7 @@
 """What the flow costs: of an operator, and of a topic's records beside a bare loop and other libraries.
 
-``costs``: microseconds a message of a chain's source and ``settle`` together, and of each operator on top,
-with 1 to 1000 messages in a batch; beside a Python loop that calls the same function and RxPY's own ``map``.
+``costs``: processor time a message, of a chain's source and ``settle`` together, and of each operator on
+top, with 1 to 1000 messages in a batch; beside a Python loop that calls the same function and RxPY's ``map``.
 
 ``kafka``: everybody reads a topic of small JSON records from its beginning, decodes each with msgspec, hands
 batches of 500 to a sink and commits offsets five times a second. The rate is from the first batch to the last
