@@ -69,6 +69,17 @@ class _Pieces:
         self.hold: Hold | None = None  # the last one that a piece was folded under: the record counts there
 
 
+class _Run:
+    """A run of records that was divided: its offsets are acknowledged when all parts are settled."""
+
+    __slots__ = ("first", "handed_back", "left")
+
+    def __init__(self, first: int | None) -> None:
+        self.first = first
+        self.left = 1
+        self.handed_back = False
+
+
 class Hold:
     """What an accumulator owes: it keeps the positions of the claims whose records were folded under it.
 
@@ -155,6 +166,7 @@ class Claim:
         "_holds",
         "_numbers",
         "_pieces",
+        "_runs",
         "committed",
         "credits",
         "epoch",
@@ -179,6 +191,7 @@ class Claim:
         self.ours = True
         self.committed: int | None = None  # position stored, as far as we know
         self._pieces: dict[int, _Pieces] = {}
+        self._runs: dict[int, _Run] = {}  # by the sequence number of a part
         self._holds: list[tuple[int, int, Hold]] = []  # a heap; those of released or moved holds are stale
         self._numbers = itertools.count()
 
@@ -231,10 +244,34 @@ class Claim:
         else:
             pieces.left += into - 1
 
+    def divide(self, seq: int, parts: Sequence[tuple[int, int, int]]) -> None:
+        """Note that the run of records `seq` has become several messages, each of records of its own.
+
+        `parts` are their sequence numbers, records and bytes. Unlike pieces each has a fate of its own.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            It was split before.
+        """
+        entry = self._check(seq)
+        if seq in self._pieces:
+            raise ConfigError(f"message {seq} was split, expected a whole run of records to divide")
+        del self.open[seq]
+        run = self._runs.pop(seq, None) or _Run(entry.first)
+        run.left += len(parts) - 1
+        for part, records, nbytes in parts:
+            self.open[part] = _Entry(records, nbytes, entry.first)
+            self._runs[part] = run
+
     def grow(self, seq: int, nbytes: int) -> None:
         """Note that the messages of `seq` count for `nbytes` more (or fewer)."""
         entry = self._check(seq)
         self.open[seq] = replace(entry, nbytes=entry.nbytes + nbytes)
+
+    def is_split(self, seq: int) -> bool:
+        """Tell whether `seq` was split into pieces of which some are still out."""
+        return seq in self._pieces
 
     def failed(self, seq: int) -> bool:
         """Tell whether a piece of `seq` has been settled as failed: its record is a dead letter already."""
@@ -264,8 +301,7 @@ class Claim:
             hold.count(self, entry.records)
         if not self.ours:
             outcome = Outcome.HANDED_BACK
-        if entry.first is not None and outcome is not Outcome.HANDED_BACK:
-            self.window.ack(entry.first)
+        self._acknowledge(seq, entry.first, outcome)
         return Released(entry.records, entry.nbytes, outcome)
 
     def release_all(
@@ -276,8 +312,8 @@ class Claim:
         Yields the fate of the records that nothing is left of.
         """
         distinct = set(seqs)
-        quick = seqs and not self._pieces and len(distinct) == len(seqs) and distinct <= self.open.keys()
-        if not quick:
+        divided = self._pieces or self._runs
+        if divided or not seqs or len(distinct) < len(seqs) or not distinct <= self.open.keys():
             for seq in seqs:
                 if (released := self.release(seq, outcome, hold)) is not None:
                     yield released
@@ -296,11 +332,22 @@ class Claim:
             self.window.ack_all(firsts)
         yield Released(records, nbytes, outcome)
 
+    def _acknowledge(self, seq: int, first: int | None, outcome: Outcome) -> None:
+        if self._runs and (run := self._runs.pop(seq, None)) is not None:
+            run.left -= 1
+            run.handed_back = run.handed_back or outcome is Outcome.HANDED_BACK
+            if run.left:
+                return
+            outcome = Outcome.HANDED_BACK if run.handed_back else outcome
+        if first is not None and outcome is not Outcome.HANDED_BACK:
+            self.window.ack(first)
+
     def end(self) -> list[Released]:
         """Forget all that is in flight; return what it was."""
         left = [Released(entry.records, entry.nbytes, Outcome.HANDED_BACK) for entry in self.open.values()]
         self.open.clear()
         self._pieces.clear()
+        self._runs.clear()
         self._holds.clear()
         return left
 

@@ -16,8 +16,8 @@ from streamzarr.flow.message import Message, leaves
 from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import SYSTEM, Runtime
 
-_claim, _count, _failure, _holds, _parts, _seq = map(
-    attrgetter, ("claim", "count", "failure", "holds", "parts", "seq")
+_claim, _count, _failure, _holds, _parts, _run, _seq = map(
+    attrgetter, ("claim", "count", "failure", "holds", "parts", "run", "seq")
 )
 
 
@@ -69,7 +69,8 @@ class Chain:
         self.bell = runtime.bell()
         """Rung by whoever has something for the chain's thread to do."""
         self.tally = Tally()
-        self._seq = itertools.count(1)
+        self.seqs: Iterator[int] = itertools.count(1)
+        """Sequence numbers for new messages."""
         self._epochs = itertools.count(1)
         self._claims: list[Claim] = []
         self._results: dict[Credits, Claim] = {}
@@ -87,10 +88,6 @@ class Chain:
         claim = Claim(partition, start, credits, next(self._epochs))
         self._claims.append(claim)
         return claim
-
-    def next_seq(self) -> int:
-        """Return a sequence number for a new message."""
-        return next(self._seq)
 
     def admit(self, waiting: list[Message], credits: Credits) -> tuple[Message, ...]:  # noqa: A002
         """Move messages from the front of `waiting` into the chain, as many as credit allows.
@@ -110,9 +107,8 @@ class Chain:
     def _deliver(self, messages: Sequence[Message]) -> None:
         """Enter messages of one claim into its books."""
         claim = claim_of(messages[0])
-        counts = list(map(_count, messages))
-        self.tally.delivered += sum(counts)
-        if set(counts) != {1}:
+        self.tally.delivered += sum(map(_count, messages))
+        if any(map(_run, messages)):
             for message in messages:
                 first, stop = _run_of(message)
                 claim.deliver(message.seq, message.count, message.nbytes, first, stop)
@@ -139,6 +135,29 @@ class Chain:
         pieces = [message.replace(data=data, nbytes=share) for data in datas]
         pieces[0] = pieces[0].replace(nbytes=share + rest)
         return tuple(pieces)
+
+    def is_whole(self, message: Message) -> bool:
+        """Tell whether `message` was neither split nor combined."""
+        return not message.parts and not claim_of(message).is_split(message.seq)
+
+    def divide(self, message: Message, at: int) -> tuple[Message, Message]:
+        """Return two messages for one that stands for a run: its first `at` records, and the others.
+
+        Unlike pieces, each has a fate of its own; their data are the runs.
+        """
+        assert message.run is not None
+        halves = message.run[:at], message.run[at:]
+        seqs = next(self.seqs), next(self.seqs)
+        sizes = (halves[0].nbytes, message.nbytes - halves[0].nbytes)
+        claim_of(message).divide(
+            message.seq,
+            [(seq, len(run), nbytes) for seq, run, nbytes in zip(seqs, halves, sizes, strict=True)],
+        )
+        first, second = (
+            message.replace(seq=seq, run=run, data=run, nbytes=nbytes, count=len(run))
+            for seq, run, nbytes in zip(seqs, halves, sizes, strict=True)
+        )
+        return first, second
 
     def combine(self, messages: Sequence[Message], data: Any) -> Message:
         """Return one message for several: it settles them all, and their credit returns then."""
@@ -181,7 +200,7 @@ class Chain:
         results = self._results.get(claim.credits)
         if results is None:
             results = self._results[claim.credits] = self.claim(claim.credits)
-        seq = self.next_seq()
+        seq = next(self.seqs)
         results.deliver(seq, 0, nbytes)
         self.charge(claim, nbytes)
         first_seen = self.runtime.wall_ns() // 1_000_000
@@ -328,9 +347,8 @@ def within(claims: Collection[Claim], message: Message) -> bool:
 
 def _run_of(message: Message) -> tuple[int | None, int | None]:
     """Return the offsets that a message stands for: the first, and the one behind the last."""
-    record = message.record
-    if record is not None:
-        return record.offset, None
-    if message.count == 1:
-        return None, None
-    return message.data.first, message.data.stop
+    if message.record is not None:
+        return message.record.offset, None
+    if message.run is not None:
+        return message.run.first, message.run.stop
+    return None, None

@@ -15,7 +15,7 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
-from streamzarr.flow.message import Batch, Marker, Message, leaves
+from streamzarr.flow.message import Batch, Marker, Message, leaves, letters_of
 from streamzarr.flow.stage import Stage
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
@@ -73,7 +73,8 @@ def settle(
         own error. It reports each message: done, failed for good, or again; ``None`` says that all are done.
     dead_letters
         Gets the failed messages instead, those that `sink` reported as failed included. Of a record that was
-        split only the first failed piece, of a combined message each record that it was made of. Without it
+        split only the first failed piece, of a combined message each record that it was made of, of a run
+        each of its records. Without it
         `sink` gets them; a message that it reports as failed is given to it again, with that failure.
     retry
         How to go on after a transient error of a sink: the same messages again, in the same order, while
@@ -242,7 +243,7 @@ class _Sinking(Stage):
         """Give failed messages to the dead letters."""
         assert self._dead_letters is not None
         letters = self._letters = self._ours(self._letters)
-        shown = _once_failed(letters)
+        shown = [letter for message in _once_failed(letters) for letter in letters_of(message)]
         if shown:
             self._dead_letters(shown)
         self._letters = []

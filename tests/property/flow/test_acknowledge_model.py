@@ -42,7 +42,7 @@ class Accounts(RuleBasedStateMachine):
         message = Message(
             record=Record("t", index, offset, None, b"", (), 0),
             nbytes=NBYTES,
-            seq=self.chain.next_seq(),
+            seq=next(self.chain.seqs),
             claim=self.claims[index],
         )
         assert self.chain.admit([message], self.demand) == (message,)

@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow import Demand
+from streamzarr.flow import Demand, Message
 from streamzarr.flow.acknowledge import Claim, Hold, Outcome
-from streamzarr.queue.base import TopicPartition
+from streamzarr.flow.chain import Chain
+from streamzarr.queue.base import Record, TopicPartition
+from streamzarr.queue.columns import columns_of
 
 PARTITION = TopicPartition("t", 0)
 OUTCOMES = st.sampled_from(list(Outcome))
@@ -63,6 +65,16 @@ def test_messages_that_come_from_no_topic_are_delivered_together():
     claim.deliver_all([1, 2], [5, 6])
     assert (claim.in_flight, claim.position) == (2, None)
     assert total(claim.release_all([1, 2], Outcome.OK)) == {Outcome.OK: (2, 11)}
+
+
+def test_a_run_of_one_record_counts_for_its_offset():
+    demand, chain = Demand(10), Chain()
+    claim = chain.claim(demand, PARTITION, 0)
+    [run] = columns_of([Record(*PARTITION, 7, None, b"x", (), 0)])
+    messages = chain.admit([Message(run=run, data=run, nbytes=1, seq=1, claim=claim)], demand)
+    assert claim.position == 7
+    chain.settle(messages)
+    assert claim.position == 8
 
 
 def test_a_message_that_is_released_twice_among_others_is_an_error_and_the_others_are_told():
