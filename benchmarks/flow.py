@@ -5,7 +5,8 @@ top, with 1 to 1000 messages in a batch; beside a Python loop that calls the sam
 
 ``kafka``: everybody reads a topic of small JSON records from its beginning, decodes each with msgspec, hands
 batches of 500 to a sink and commits offsets five times a second. The rate is from the first batch to the last
-commit. ``loop`` is a bare loop around ``consume(500)``, ``records`` is ours with a message for each record.
+commit. ``loop`` is a bare loop around ``consume(500)``, ``records`` is ours with a message for each record,
+``columns`` with one for each run of them.
 Each trial is a fresh process; its sum and the group's offsets are held to what they must be. The peers run in
 environments of their own with the versions of ``flows/pins.py``, installed at first use; one that cannot be
 had is left out.

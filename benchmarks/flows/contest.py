@@ -43,6 +43,7 @@ class Peer:
 PEERS = {
     "loop": Peer("with_loop.py"),
     "records": Peer("with_records.py"),
+    "columns": Peer("with_columns.py"),
     "arroyo": Peer("with_arroyo.py", "arroyo"),
     "quix": Peer("with_quix.py", "quix"),
     "bytewax": Peer("with_bytewax.py", "bytewax", commits=False),

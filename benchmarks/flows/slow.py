@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from streamzarr.flow import Demand, Message, Stop, from_topic, ops, run
-from streamzarr.queue import Broker, Record, open_broker
+from streamzarr.queue import Broker, Columns, open_broker
 
 BATCH = 50
 PAUSE = 0.002
@@ -38,8 +38,8 @@ class Meter:
         self._memory: list[int] = []
         self._process = psutil.Process()
 
-    def fetch(self, records: Sequence[Record]) -> None:
-        nbytes = sum(len(record.value or b"") for record in records)
+    def fetch(self, runs: Sequence[Columns]) -> None:
+        nbytes = sum(run.nbytes for run in runs)
         self._fetched += nbytes
         self._largest = max(self._largest, nbytes)
         self._peak = max(self._peak, self._fetched - self._settled)
@@ -70,10 +70,10 @@ class Metered:
     def consumer(self, *args: Any, **options: Any) -> Metered:
         return Metered(self._of.consumer(*args, **options), self._meter)
 
-    def poll(self, *args: Any, **options: Any) -> list[Record]:
-        records: list[Record] = self._of.poll(*args, **options)
-        self._meter.fetch(records)
-        return records
+    def poll_columns(self, *args: Any, **options: Any) -> list[Columns]:
+        runs: list[Columns] = self._of.poll_columns(*args, **options)
+        self._meter.fetch(runs)
+        return runs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._of, name)

@@ -29,8 +29,8 @@ def main() -> None:
         if messages and (sink.full or time.monotonic() >= commit_at):
             consumer.commit(asynchronous=False)
             commit_at = time.monotonic() + COMMIT_EVERY
-    sink.tell()
     consumer.close()
+    sink.tell()
 
 
 if __name__ == "__main__":
