@@ -27,11 +27,14 @@ def increment(number: int) -> int:
     return number + 1
 
 
-OPERATORS: dict[str, Callable[[int], Sequence[Operator]]] = {
-    "map": lambda size: [ops.map(increment)],
-    "map_batch": lambda size: [ops.map_batch(lambda numbers: [number + 1 for number in numbers])],
-    "filter": lambda size: [ops.drop_if(lambda number: number < 0)],
-    "batch": lambda size: [ops.batch(size)],
+OPERATORS: dict[str, Callable[[int], Operator]] = {
+    "map": lambda size: ops.map(increment),
+    "map_batch": lambda size: ops.map_batch(lambda numbers: [number + 1 for number in numbers]),
+    "drop_if": lambda size: ops.drop_if(lambda number: number < 0),
+    "batch": lambda size: ops.batch(size),
+    "charge": lambda size: ops.charge(lambda number: 8),
+    "route": lambda size: ops.route(lambda message: "one", {"one": [], "other": []}),
+    "broadcast": lambda size: ops.broadcast({"one": []}),
 }
 """What makes an operator, for batches of this size."""
 
@@ -85,7 +88,7 @@ def _round(size: int, messages: int) -> Iterator[tuple[str, float]]:
     bare = chain([])
     yield "source and settle", bare
     for name, make in OPERATORS.items():
-        yield name, (chain([each for _ in range(COPIES) for each in make(size)]) - bare) / COPIES
+        yield name, (chain([make(size) for _ in range(COPIES)]) - bare) / COPIES
 
 
 def _loop(messages: int) -> None:
