@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -58,7 +57,7 @@ class FakeBroker(Broker):
         self.commits: list[dict[TopicPartition, int]] = []
         """Every accepted commit, in order."""
         self.faults: dict[str, Callable[[], None]] = {}
-        self._lock = threading.Lock()
+        self._lock = self.runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
         self.damaged: dict[TopicPartition, set[int]] = {}
         """Offsets whose records cannot be read."""
