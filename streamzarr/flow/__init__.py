@@ -9,16 +9,18 @@ Seven rules (design §7) keep Rx what it is good at, composition::
 """
 
 from streamzarr.flow import ops
+from streamzarr.flow.committer import Committer
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
 from streamzarr.flow.message import Batch, Failure, Message
 from streamzarr.flow.run import RunReport, run
 from streamzarr.flow.source import from_iterable, from_pull
 from streamzarr.flow.stop import Stop
-from streamzarr.flow.topic import from_topic
+from streamzarr.flow.topic import from_topic, from_topic_columns
 
 __all__ = [
     "Batch",
+    "Committer",
     "Credits",
     "Demand",
     "Failure",
@@ -29,6 +31,7 @@ __all__ = [
     "from_iterable",
     "from_pull",
     "from_topic",
+    "from_topic_columns",
     "ops",
     "run",
 ]
