@@ -153,6 +153,7 @@ class Claim:
         "epoch",
         "open",
         "ours",
+        "parked",
         "partition",
         "window",
     )
@@ -170,6 +171,8 @@ class Claim:
         self.window = OffsetWindow(start)
         self.open: dict[int, _Entry] = {}  # by sequence number
         self.ours = True
+        self.parked = 0
+        """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know
         self._pieces: dict[int, _Pieces] = {}
         self._holds: list[tuple[int, int, Hold]] = []  # a heap; those of released or moved holds are stale
@@ -214,6 +217,19 @@ class Claim:
         """Note that the messages of `seq` count for `nbytes` more (or fewer)."""
         entry = self._check(seq)
         self.open[seq] = entry._replace(nbytes=entry.nbytes + nbytes)
+
+    def whole(self, seq: int) -> int | None:
+        """Return the bytes that `seq` counts for; ``None`` when it was split."""
+        return None if seq in self._pieces else self._check(seq).nbytes
+
+    def park(self, seq: int) -> None:
+        """Note that the data of `seq`, which is whole, have left memory and will come back."""
+        self.parked += self.open.pop(seq).records
+
+    def unpark(self, seq: int, nbytes: int, first: int | None) -> None:
+        """Note that the record `seq`, which was parked, is in memory again."""
+        self.parked -= 1
+        self.open[seq] = _Entry(1, nbytes, first)
 
     def failed(self, seq: int) -> bool:
         """Tell whether a piece of `seq` has been settled as failed: its record is a dead letter already."""

@@ -77,7 +77,7 @@ class Chain:
         start: int | None = None,
     ) -> Claim:
         """Return a new claim, to admit messages under; `start` is a position that is still to be stored."""
-        self._claims = [claim for claim in self._claims if claim.ours or claim.open]
+        self._claims = [claim for claim in self._claims if claim.ours or claim.open or claim.parked]
         claim = Claim(partition, start, credits, next(self._epochs))
         self._claims.append(claim)
         return claim
@@ -176,6 +176,31 @@ class Chain:
             holds=tuple(holds),
         )
 
+    def parkable(self, message: Message) -> int | None:
+        """Return the bytes that `message` counts for, if it is one whole record, which may be parked."""
+        if message.claim is None or message.count != 1 or message.holds:
+            return None
+        return message.claim.whole(message.seq)
+
+    def park(self, message: Message, nbytes: int) -> None:
+        """Note that a message which is parkable leaves memory, to come back: its credit returns, no more."""
+        claim = claim_of(message)
+        claim.park(message.seq)
+        claim.credits.settle(1, nbytes)
+
+    def unpark(self, message: Message, nbytes: int) -> bool:
+        """Take credit for a parked message that comes back; false: there is none now."""
+        claim = claim_of(message)
+        if not claim.credits.take([nbytes]):
+            return False
+        claim.unpark(message.seq, nbytes, message.record.offset if message.record else None)
+        return True
+
+    def forget_parked(self, claim: Claim, count: int) -> None:
+        """Note that `count` parked messages of `claim` do not come back: they will be delivered again."""
+        claim.parked -= count
+        self.tally.handed_back += count
+
     # -- leaving -----------------------------------------------------------------------------------------
 
     def settle(self, messages: Iterable[Message], *, skipped: bool = False) -> None:
@@ -251,6 +276,8 @@ class Chain:
         """Return all credit; what is still in flight counts as left behind."""
         for claim in self._claims:
             left = claim.end()
+            self.tally.left += claim.parked
+            claim.parked = 0
             if left:
                 self.tally.left += sum(released.records for released in left)
                 claim.credits.settle(

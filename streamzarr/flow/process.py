@@ -132,11 +132,13 @@ class ChildProcess:
         with self._back.memory as memory:
             return unpack(answer, memory)
 
-    def kill(self) -> None:
-        """End the child at once, and whatever it works on; no other is started."""
+    def kill(self) -> bool:
+        """End the child at once, and whatever it works on; no other is started. That can be done: true."""
         self._killed = True
-        if self._process is not None:
-            self._process.kill()
+        process = self._process
+        if process is not None:
+            process.kill()
+        return True
 
     def close(self) -> None:
         """End the child, which works on nothing, and remove the shared memory."""

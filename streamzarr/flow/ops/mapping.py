@@ -34,7 +34,7 @@ def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Ope
         try:
             return fn(message)
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-            return _failed(message, error, stage)
+            return failed(message, error, stage)
 
     return rx.map(lambda batch: batch.with_messages([apply(message) for message in batch.messages]))
 
@@ -84,7 +84,7 @@ def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_bat
                     f"{stage} returned {len(values)} values for {len(live)} messages, expected as many"
                 )
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-            changed = iter([_failed(message, error, stage) for message in live])
+            changed = iter([failed(message, error, stage) for message in live])
         else:
             changed = iter([message.with_data(value) for message, value in zip(live, values, strict=True)])
         return batch.with_messages(
@@ -127,14 +127,14 @@ class _Filter(Stage):
                         dropped.append(message)
                         continue
                 except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-                    message = _failed(message, error, self._name)
+                    message = failed(message, error, self._name)
             kept.append(message)
         if dropped:
             self.chain.settle(dropped, skipped=True)
         self.emit(kept)
 
 
-def _failed(message: Message, error: BaseException, stage: str) -> Message:
+def failed(message: Message, error: BaseException, stage: str) -> Message:
     """Return `message` failed by `error`: bad data is a value (design §7 rule 6), only Ctrl-C is not."""
     if is_interrupt(error):
         raise error
