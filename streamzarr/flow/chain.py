@@ -188,10 +188,15 @@ class Chain:
         claim.park(message.seq)
         claim.credits.settle(1, nbytes)
 
-    def unpark(self, message: Message, nbytes: int) -> bool:
-        """Take credit for a parked message that comes back; false: there is none now."""
+    def unpark(self, message: Message, nbytes: int, *, forced: bool = False) -> bool:
+        """Take credit for a parked message that comes back; false: there is none now.
+
+        With `forced` it comes back all the same, and the next new one waits for longer.
+        """
         claim = claim_of(message)
-        if not claim.credits.take([nbytes]):
+        if forced:
+            claim.credits.charge(nbytes, records=1)
+        elif not claim.credits.take([nbytes]):
             return False
         claim.unpark(message.seq, nbytes, message.record.offset if message.record else None)
         return True

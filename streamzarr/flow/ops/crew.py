@@ -55,7 +55,7 @@ class _Worker:
 class Crew:
     """Workers, as many as `size` says, between two turns of a chain.
 
-    Threads: `schedule`, the workers' inboxes and `leaving`, `_workers` and `_closing` are guarded by `_lock`;
+    Threads: the schedule, `_workers`, and the workers' inboxes and `leaving` are changed under `_lock`;
     `_done` and `_broken` go one way, from the workers to the chain. Public methods are the chain's, but for
     :meth:`serve`, which is the workers'; only :meth:`close` blocks.
 
@@ -80,7 +80,6 @@ class Crew:
         self._threads: list[_Worker] = []  # with those that leave
         self._done: deque[Item] = deque()
         self._broken: BaseException | None = None
-        self._closing = False
 
     # -- on the chain's thread ---------------------------------------------------------------------------
 
@@ -125,10 +124,7 @@ class Crew:
     def close(self, timeout: float) -> None:
         """End the workers within `timeout` seconds; what does not end by then is killed, or left behind."""
         self._size.unsubscribe(self.chain.bell.ring)
-        with self._lock:
-            self._closing = True
-            for worker in self._workers.values():
-                worker.bell.ring()
+        self._let_go(0)
         runtime = self.chain.runtime
         deadline = runtime.now() + timeout
         while (running := self._schedule.running) and (left := deadline - runtime.now()) > 0:
@@ -147,27 +143,32 @@ class Crew:
         if wanted == len(self._workers):
             return
         self._threads = [worker for worker in self._threads if worker.thread.is_alive()]
+        self._let_go(wanted)
+        while len(self._workers) < wanted:
+            worker = _Worker(next(self._numbers), self)
+            with self._lock:
+                self._workers[worker.number] = worker
+                self._schedule.join(worker.number)
+            self._threads.append(worker)
+            worker.thread.start()
+
+    def _let_go(self, left: int) -> None:
+        """Have all workers but `left` end; they end what they have first."""
         with self._lock:
-            while len(self._workers) > wanted:
+            while len(self._workers) > left:
                 _, worker = self._workers.popitem()
                 worker.leaving = True
                 self._hand_out(self._schedule.leave(worker.number))
                 worker.bell.ring()
-            hired = [_Worker(next(self._numbers), self) for _ in range(wanted - len(self._workers))]
-            for worker in hired:
-                self._workers[worker.number] = worker
-                self._schedule.join(worker.number)
-        self._threads += hired
-        for worker in hired:
-            worker.thread.start()
 
     # -- under the lock ----------------------------------------------------------------------------------
 
-    def _hand_out(self, sent: Sent[Item]) -> None:
+    def _hand_out(self, sent: Sent[Item], awake: _Worker | None = None) -> None:
         for number, items in sent:
             worker = self._workers[number]  # type: ignore[index]  # the consumers are our numbers
             worker.inbox.extend(items)
-            worker.bell.ring()
+            if worker is not awake:
+                worker.bell.ring()
 
     # -- on the worker threads ---------------------------------------------------------------------------
 
@@ -192,22 +193,21 @@ class Crew:
         with self._lock:
             if item is not None:
                 self._give_back(worker, item, delay)
-            if not (worker.leaving or self._closing):
-                self._hand_out(self._schedule.ask(worker.number))
+            if not worker.leaving:
+                self._hand_out(self._schedule.ask(worker.number), worker)
         if item is not None:
             self.chain.bell.ring()
-        while True:
-            with self._lock:
-                if worker.inbox:
-                    return worker.inbox.popleft()
-                if worker.leaving or self._closing or self._broken is not None:
-                    return None
+        inbox = worker.inbox
+        while not inbox:
+            if worker.leaving:  # from then on nothing is put into the inbox
+                return inbox.popleft() if inbox else None
             worker.bell.wait(_LONG)
+        return inbox.popleft()
 
     def _give_back(self, worker: _Worker, item: Item, delay: float | None) -> None:
         if delay is None:
             sent = self._schedule.finish(worker.number, item)
             self._done.append(item)
-            self._hand_out(sent)
+            self._hand_out(sent, worker)
         else:
             self._schedule.put_off(worker.number, item, self.chain.runtime.now() + delay)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -256,7 +256,7 @@ class _Dispatch(Stage):
                 self._spillway.leave(item.message)
         self.emit([item.message for item in done] if self._order is None else self._in_order(self._order))
         if self._spillway is not None:
-            self._begin([Item(message) for message in self._spillway.resume()])
+            self._begin([Item(message) for message in self._spillway.resume(list(self._live_behind()))])
             self.emit(self._spillway.take_failed())
         self._catch_up()
         self._count()
@@ -287,6 +287,12 @@ class _Dispatch(Stage):
         spilled = 0 if self._spillway is None else self._spillway.pending
         return spilled + (self._with_crew if self._order is None else len(self._order))
 
+    def _live_behind(self) -> Iterator[Message]:
+        """Yield the messages behind a marker that are to be worked on."""
+        for held in self._behind:
+            if isinstance(held, tuple):
+                yield from (message for message in held if message.failure is None)
+
     def _count(self) -> None:
         """Tell what is held. What is spilled moves when others of its key end, or else waits for credit."""
         held = self._within + sum(len(entry) for entry in self._behind if isinstance(entry, tuple))
@@ -307,7 +313,8 @@ class _Dispatch(Stage):
             withdrawn += self._spillway.withdraw(belongs)
         for index, held in enumerate(self._behind):
             if isinstance(held, tuple):
-                withdrawn += [message for message in held if belongs(message)]
+                leaving = [message for message in held if belongs(message)]
+                withdrawn += leaving if self._spillway is None else self._spillway.settle_loans(leaving)
                 self._behind[index] = tuple(message for message in held if not belongs(message))
         self._count()
         return withdrawn

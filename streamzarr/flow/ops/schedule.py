@@ -119,14 +119,14 @@ class Schedule:
         return withdrawn, sent
 
     def _begin(self, sent: Sent[Item]) -> Sent[Item]:
+        begun = 0
         for _, items in sent:
-            self.running += len(items)
             for item in items:
                 if item.running:
-                    raise ConfigError(
-                        f"{self._dispatcher!r} gave {item.message!r} to several workers, expected one"
-                    )
+                    raise ConfigError(f"{self._dispatcher!r} gave a message to several workers, expected one")
                 item.running = True
+                begun += 1
+        self.running += begun
         return sent
 
     def _stop(self, item: Item) -> None:

@@ -7,8 +7,9 @@ returns, and other keys' messages can enter. It is not acknowledged, and it come
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -105,6 +106,8 @@ class Spillway:
         self._decoder = msgspec.msgpack.Decoder(_Parked)
         self._keys: dict[Hashable, _Key] = {}
         self._short: dict[Hashable, None] = {}  # keys that have less in memory than their share
+        self._lent: dict[int, int] = {}  # id of a held message without credit -> bytes that it counts for
+        self._behind: Sequence[Message] = ()
         self._failed: list[Message] = []
         self.pending = 0
         """Messages that have come and may not begin yet."""
@@ -116,6 +119,11 @@ class Spillway:
             key = self._keys.get(message.key)
             if key is None:
                 key = self._keys[message.key] = _Key()
+            if id(message) in self._lent:
+                self.pending += 1
+                key.held.append(message)
+                self._short[message.key] = None
+                continue
             if key.memory < self._spill.share and not key.parked and not key.held:
                 key.memory += 1
                 ready.append(message)
@@ -139,25 +147,30 @@ class Spillway:
         else:
             self._short[message.key] = None
 
-    def resume(self) -> list[Message]:
-        """Return messages that may begin now: their key has room, and there is credit for them."""
+    def resume(self, behind: Sequence[Message] = ()) -> list[Message]:
+        """Return messages that may begin now: their key has room, and there is credit for them.
+
+        `behind` are those that will be admitted when all these are over.
+        """
         ready: list[Message] = []
-        while self._short:
-            name = next(iter(self._short))
+        self._behind = behind
+        for name in list(self._short):
             key = self._keys.get(name)
-            if key is None or key.memory >= self._spill.share or not (key.parked or key.held):
-                del self._short[name]
-                continue
-            message = self._unpark(name, key) if key.parked else key.held.popleft()
-            if message is None:
-                break  # no credit: that of others has to return first
-            self.pending -= 1
-            key.memory += 1
-            if message.failure is None:
-                ready.append(message)
+            while key is not None and key.memory < self._spill.share and (key.parked or key.held):
+                message = self._unpark(name, key) if key.parked else self._unhold(key)
+                if message is None:
+                    break  # no credit: that of others has to return first, and then it is looked at again
+                self.pending -= 1
+                key.memory += 1
+                if message.failure is None:
+                    ready.append(message)
+                else:
+                    self._failed.append(message)
+                    key.memory -= 1
             else:
-                self._failed.append(message)
-                self.leave(message)
+                del self._short[name]
+            if key is not None and key.idle:
+                del self._keys[name]
         return ready
 
     def take_failed(self) -> list[Message]:
@@ -172,15 +185,25 @@ class Spillway:
             held = [message for message in key.held if belongs(message)]
             if held:
                 key.held = deque(message for message in key.held if not belongs(message))
-                withdrawn += held
+                self.pending -= len(held)
+                withdrawn += self.settle_loans(held)
             for claim in [claim for claim in key.parked if belongs(Message(claim=claim))]:
                 self._forget(name, claim, key.parked.pop(claim))
             if key.idle:
                 del self._keys[name]
             else:
                 self._short[name] = None
-        self.pending -= len(withdrawn)
         return withdrawn
+
+    def settle_loans(self, messages: Sequence[Message]) -> list[Message]:
+        """Hand back those of `messages` that have lent their credit; return the others."""
+        kept = []
+        for message in messages:
+            if self._lent.pop(id(message), None) is None:
+                kept.append(message)
+            else:
+                self._chain.forget_parked(claim_of(message), 1)
+        return kept
 
     def close(self) -> None:
         """Remove what is on disk."""
@@ -235,13 +258,41 @@ class Spillway:
             seq=parked.seq,
             claim=claim,
         )
-        if not self._chain.unpark(message, parked.charged):
+        if not self._credited(key, message, parked.charged):
             return None
         self._spool.skip((name, claim))
         del key.parked[claim]
         if count > 1:
             key.parked[claim] = count - 1  # behind the other claims: it is their turn
         return self._with_data(message, parked)
+
+    def _unhold(self, key: _Key) -> Message | None:
+        """Take the first message held in memory; ``None``: it has lent its credit, and there is none."""
+        message = key.held.popleft()
+        charged = self._lent.pop(id(message), None)
+        if charged is not None and not self._credited(key, message, charged):
+            self._lent[id(message)] = charged
+            key.held.appendleft(message)
+            return None
+        return message
+
+    def _credited(self, key: _Key, message: Message, charged: int) -> bool:
+        """Take credit for a message that returns, or else borrow it from the newest one that waits behind it.
+
+        Those would keep it until this one is done, and wait for ever. Nor does credit come any more when it
+        is closed: what the chain holds it ends.
+        """
+        if self._chain.unpark(message, charged):
+            return True
+        waiting = itertools.chain(reversed(self._behind), reversed(key.held))
+        lender = next((other for other in waiting if id(other) not in self._lent), None)
+        if lender is None and not claim_of(message).credits.closed:
+            return False
+        nbytes = None if lender is None else self._chain.parkable(lender)
+        if lender is not None and nbytes is not None:
+            self._lent[id(lender)] = nbytes
+            self._chain.park(lender, nbytes)
+        return self._chain.unpark(message, charged, forced=True)
 
     def _with_data(self, message: Message, parked: _Parked) -> Message:
         if parked.form is _Form.VALUE:
