@@ -14,6 +14,9 @@ had is left out.
 ``memory``: 50,000 records behind a sink that is slow, 256 kB of which may be in flight: bytes that were
 fetched and not settled, at most, and the memory of the process. Records are small for a while and then large.
 
+``keys``: messages a second of 999 keys that take a millisecond each, with 8 workers, and beside a hot key
+that has as many messages as all of them together.
+
 Rounds are interleaved, because machines drift, and ratios are the median of the rounds' own.
 
     python benchmarks/flow.py [--parts costs kafka] [--kafka 127.0.0.1:9092] [--rounds 5] [--json]
@@ -34,6 +37,7 @@ from typing import Any
 from environments import CACHE
 from flows.contest import PEERS, ContestError, Results, contest, interpreters, topic
 from flows.costs import BATCHES, Cost, costs
+from flows.keys import others_rate
 from flows.slow import slow, uneven
 
 from tests.kafka.process import KafkaProcess, missing
@@ -132,6 +136,21 @@ def part_kafka(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def part_keys(options: argparse.Namespace) -> dict[str, Any]:
+    pairs = [(others_rate(hot=False), others_rate(hot=True)) for _ in range(options.rounds)]
+    row = {
+        "alone": statistics.median(alone for alone, _ in pairs),
+        "beside_hot": statistics.median(beside for _, beside in pairs),
+        "ratio": statistics.median(beside / alone for alone, beside in pairs),
+    }
+    if not options.json:
+        print(
+            f"other keys: {row['alone']:,.0f} messages/s alone, {row['beside_hot']:,.0f} beside a hot key, "
+            f"ratio {row['ratio']:.2f}"
+        )
+    return row
+
+
 def part_memory(options: argparse.Namespace) -> dict[str, Any]:
     with kafka(options.kafka) as servers:
         url = f"kafka://{servers}"
@@ -142,7 +161,7 @@ def part_memory(options: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-PARTS = {"costs": part_costs, "kafka": part_kafka, "memory": part_memory}
+PARTS = {"costs": part_costs, "kafka": part_kafka, "keys": part_keys, "memory": part_memory}
 NEED_KAFKA = {"kafka", "memory"}
 
 

@@ -6,8 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from streamzarr.flow import Demand, Message, Stop, from_iterable, ops, run
-from streamzarr.flow.ops.spill import Spill
+from streamzarr.flow import Demand, Message, Spill, Stop, from_iterable, ops, run
 
 KEYS = 999
 MESSAGES = 20
