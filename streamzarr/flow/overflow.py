@@ -45,8 +45,8 @@ class Overflow(ABC):
         return len(self._items)
 
     @abstractmethod
-    def put(self, item: Any) -> None:
-        """Keep `item` behind the others.
+    def put(self, item: Any, *, wait: bool = True) -> None:
+        """Keep `item` behind the others; ``wait=False`` on a thread that may not be made to wait for room.
 
         Raises
         ------
@@ -92,9 +92,14 @@ class Blocking(Overflow):
     def __init__(self, size: int, *, runtime: Runtime = SYSTEM) -> None:
         super().__init__(size, runtime)
 
-    def put(self, item: Any) -> None:
+    def put(self, item: Any, *, wait: bool = True) -> None:
         """Keep `item`; blocks while there is no room and a chain has not ended."""
         with self._changed:
+            if not wait and len(self._items) >= self.size:
+                raise BufferFullError(
+                    f"the buffer of a hot observable is full: it keeps {self.size} items, and the thread "
+                    "that emits is the chain's own, which would wait for itself"
+                )
             self._changed.wait_for(lambda: len(self._items) < self.size or not self._open)
             self._items.append(item)
 
@@ -116,13 +121,13 @@ class Refusing(Overflow):
     def __init__(self, size: int, *, runtime: Runtime = SYSTEM) -> None:
         super().__init__(size, runtime)
 
-    def put(self, item: Any) -> None:
+    def put(self, item: Any, *, wait: bool = True) -> None:
         """Keep `item`, if there is room."""
         with self._changed:
             if len(self._items) >= self.size:
                 raise BufferFullError(
-                    f"the buffer of a hot observable is full: it keeps {self.size} items, and the chain takes "
-                    "them more slowly than they are emitted"
+                    f"the buffer of a hot observable is full: it keeps {self.size} items, and the chain "
+                    "takes them more slowly than they are emitted"
                 )
             self._items.append(item)
 
@@ -190,7 +195,7 @@ class Spilling(Overflow):
         with self._changed:
             return self._spool.count()
 
-    def put(self, item: Any) -> None:
+    def put(self, item: Any, *, wait: bool = True) -> None:
         """Keep `item` in memory, or on disk behind what is there already; blocks for the disk only."""
         with self._changed:
             if len(self._items) < self.size and not self._spool.count():

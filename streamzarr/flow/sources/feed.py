@@ -123,7 +123,9 @@ class AsyncFeed:
         if not self._ended.is_set():
             self._tell(self._cancel)
             if not self._ended.wait(CLOSE_TIMEOUT):
-                raise StreamzarrError(f"an async iterable did not end within {CLOSE_TIMEOUT:g} s of being closed")
+                raise StreamzarrError(
+                    f"an async iterable did not end within {CLOSE_TIMEOUT:g} s of being closed"
+                )
         self._raise()
 
     def _raise(self) -> None:
