@@ -13,22 +13,38 @@ from streamzarr.flow.committer import Committer
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
 from streamzarr.flow.message import Batch, Failure, Message
+from streamzarr.flow.overflow import Blocking, Overflow, Refusing, Spilling
 from streamzarr.flow.run import RunReport, run
-from streamzarr.flow.source import from_iterable, from_pull
+from streamzarr.flow.sources import (
+    from_array,
+    from_async_iterable,
+    from_iterable,
+    from_lines,
+    from_observable,
+    from_pull,
+)
 from streamzarr.flow.stop import Stop
 from streamzarr.flow.topic import from_topic
 
 __all__ = [
     "Batch",
+    "Blocking",
     "Committer",
     "Credits",
     "Demand",
     "Failure",
     "LagDemand",
     "Message",
+    "Overflow",
+    "Refusing",
     "RunReport",
+    "Spilling",
     "Stop",
+    "from_array",
+    "from_async_iterable",
     "from_iterable",
+    "from_lines",
+    "from_observable",
     "from_pull",
     "from_topic",
     "ops",

@@ -1,6 +1,6 @@
 """Where the messages of a chain come from, when that is no topic (:mod:`streamzarr.flow.topic`)."""
 
-from streamzarr.flow.sources.array import from_array
+from streamzarr.flow.sources.chunks import from_array
 from streamzarr.flow.sources.async_iterable import from_async_iterable
 from streamzarr.flow.sources.iterable import from_iterable, from_pull
 from streamzarr.flow.sources.lines import from_lines
