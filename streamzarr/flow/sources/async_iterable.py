@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from streamzarr.flow.message import Batch
 from streamzarr.flow.sources.feed import AsyncFeed
 from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, size_of
 from streamzarr.flow.stop import Stop
+
+_log = logging.getLogger(__name__)
 
 
 def from_async_iterable(
@@ -35,7 +38,8 @@ def from_async_iterable(
     ----------
     items
         Closed (``aclose``) whenever the chain ends, after what it was awaiting is cancelled. So an async
-        generator serves one run.
+        generator serves one run; what has arrived by then and is not emitted, no more than demand asked for,
+        goes with it, and the log says how much that is.
     demand
         Bounds what is in flight until ``ops.settle``, with what has arrived and is not emitted.
     loop
@@ -86,4 +90,6 @@ class _Awaited(ItemSource):
         return self._feed.take(room.messages)
 
     def close(self) -> None:
-        self._feed.close()
+        left = self._feed.close()
+        if left:
+            _log.warning("%d items of an async iterable had arrived and were not delivered any more", left)

@@ -51,8 +51,8 @@ class AsyncFeed:
         self._error: BaseException | None = None
         self._task: asyncio.Task[Any] | None = None
         self._ended = runtime.event()
-        self._own_loop = loop is None
-        self._loop = loop or asyncio.new_event_loop()
+        self._given_loop = loop
+        self._loop: asyncio.AbstractEventLoop | None = None  # once the task is started
         self._more = asyncio.Event()
         self._closing = False
         self._taken = self._taken_bytes = 0
@@ -69,18 +69,16 @@ class AsyncFeed:
         streamzarr.errors.ConfigError
             The caller is on the event loop itself, which could not run while the caller waits for it.
         """
-        if self._own_loop:
+        if self._given_loop is None:
+            self._loop = asyncio.new_event_loop()
             self._runtime.thread(self._run_loop, "streamzarr-async").start()
             return
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is self._loop:
+        if self._given_loop is _running_loop():
             raise ConfigError(
                 "a chain over an async iterable cannot run on that iterable's event loop: "
                 "use flow.aiter, or run it on another thread (asyncio.to_thread)"
             )
+        self._loop = self._given_loop
         asyncio.run_coroutine_threadsafe(self._run(), self._loop)
 
     def ask(self, room: Room) -> None:
@@ -105,14 +103,19 @@ class AsyncFeed:
         if taken:
             return taken
         if not ended:
-            if self._loop.is_closed() and not self._ended.is_set():
+            if self._loop is not None and self._loop.is_closed() and not self._ended.is_set():
                 raise _gone()
             return []
         self._raise()
         return None
 
-    def close(self) -> None:
+    def close(self) -> int:
         """Cancel what is awaited, close the iterable if it can be, and wait for that.
+
+        Returns
+        -------
+        int
+            Items that have arrived and were not taken.
 
         Raises
         ------
@@ -120,13 +123,14 @@ class AsyncFeed:
             It did not end within `CLOSE_TIMEOUT`.
         """
         self._closing = True
-        if not self._ended.is_set():
+        if self._loop is not None and not self._ended.is_set():
             self._tell(self._cancel)
             if not self._ended.wait(CLOSE_TIMEOUT):
                 raise StreamzarrError(
                     f"an async iterable did not end within {CLOSE_TIMEOUT:g} s of being closed"
                 )
         self._raise()
+        return len(self._arrived)
 
     def _raise(self) -> None:
         error, self._error = self._error, None
@@ -134,6 +138,7 @@ class AsyncFeed:
             raise error
 
     def _tell(self, call: Callable[[], object]) -> None:
+        assert self._loop is not None
         try:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
@@ -143,7 +148,9 @@ class AsyncFeed:
     # -- on the loop's thread ----------------------------------------------------------------------------
 
     def _run_loop(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+        loop = self._loop
+        assert loop is not None
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(self._run())
 
     def _cancel(self) -> None:
@@ -191,6 +198,13 @@ class AsyncFeed:
         """True when another item may be asked for."""
         limit = self._allowed_bytes
         return self._got < self._allowed and (limit is None or self._got_bytes < limit)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _gone() -> StreamzarrError:
