@@ -9,6 +9,7 @@ import pytest
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow import Demand, Stop, from_iterable, from_pull, ops, run
+from streamzarr.testing.clock import FakeClock
 
 CHAIN = """
 import json, sys, threading, time
@@ -154,13 +155,13 @@ def test_stop_before_the_start_delivers_nothing():
 
 
 def test_the_earliest_deadline_counts():
-    now = [0.0]
-    stop = Stop(lambda: now[0])
+    clock = FakeClock()
+    stop = Stop(clock)
     assert stop.remaining() == float("inf")
     stop.drain(30)
     stop.drain(60)
     assert stop.remaining() == 30
-    now[0] = 10.0
+    clock.advance(10.0)
     stop.drain(5)
     assert stop.remaining() == 5
     stop.now()
