@@ -10,11 +10,14 @@ Seven rules (design §7) keep Rx what it is good at, composition::
 
 from streamzarr.flow import ops
 from streamzarr.flow.committer import Committer
+from streamzarr.flow.control import Control
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
 from streamzarr.flow.message import Batch, Failure, Message
 from streamzarr.flow.overflow import Blocking, Overflow, Refusing, Spilling
-from streamzarr.flow.run import RunReport, run
+from streamzarr.flow.results import aiter, iter  # noqa: A004 - what they are
+from streamzarr.flow.run import run
+from streamzarr.flow.running import RunReport
 from streamzarr.flow.sources import (
     from_array,
     from_async_iterable,
@@ -30,6 +33,7 @@ __all__ = [
     "Batch",
     "Blocking",
     "Committer",
+    "Control",
     "Credits",
     "Demand",
     "Failure",
@@ -40,6 +44,7 @@ __all__ = [
     "RunReport",
     "Spilling",
     "Stop",
+    "aiter",
     "from_array",
     "from_async_iterable",
     "from_iterable",
@@ -47,6 +52,7 @@ __all__ = [
     "from_observable",
     "from_pull",
     "from_topic",
+    "iter",
     "ops",
     "run",
 ]
