@@ -27,7 +27,7 @@ from streamzarr.flow.sources import (
     from_pull,
 )
 from streamzarr.flow.stop import Stop
-from streamzarr.flow.topic import from_topic
+from streamzarr.flow.topic import from_topic, from_topic_columns
 
 __all__ = [
     "Batch",
@@ -52,6 +52,7 @@ __all__ = [
     "from_observable",
     "from_pull",
     "from_topic",
+    "from_topic_columns",
     "iter",
     "ops",
     "run",

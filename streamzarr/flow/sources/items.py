@@ -94,7 +94,7 @@ class ItemSource(ABC):
         chain, claim = self.graph.chain, self._claim
         now = chain.runtime.wall_ns() // 1_000_000
         return [
-            Message(data=item, nbytes=nbytes, first_seen=now, seq=chain.next_seq(), claim=claim)
+            Message(data=item, nbytes=nbytes, first_seen=now, seq=next(chain.seqs), claim=claim)
             for item, nbytes in items
         ]
 

@@ -208,7 +208,7 @@ class _Lines:
             data=line.data,
             nbytes=len(line.data),
             first_seen=now,
-            seq=self._chain.next_seq(),
+            seq=next(self._chain.seqs),
             claim=claim,
         )
 
