@@ -13,6 +13,7 @@ from streamzarr.flow.committer import Committer
 from streamzarr.flow.control import Control
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
+from streamzarr.flow.manual import ManualDemand
 from streamzarr.flow.message import Batch, Failure, Message
 from streamzarr.flow.overflow import Blocking, Overflow, Refusing, Spilling
 from streamzarr.flow.results import aiter, iter  # noqa: A004 - what they are
@@ -38,6 +39,7 @@ __all__ = [
     "Demand",
     "Failure",
     "LagDemand",
+    "ManualDemand",
     "Message",
     "Overflow",
     "Refusing",
