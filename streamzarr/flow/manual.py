@@ -10,7 +10,7 @@ from streamzarr.runtime import SYSTEM, Runtime
 
 
 class ManualDemand(Demand):
-    """A :class:`~streamzarr.flow.Demand` under which nothing enters that was not asked for by :meth:`request`.
+    """A :class:`~streamzarr.flow.Demand` under which nothing enters that :meth:`request` did not ask for.
 
     For consumers that know better than a bound how much they want: so many rows for one file, one more after
     each press of a key. What is in flight stays bounded all the same; what is asked for beyond that enters
