@@ -86,8 +86,8 @@ def moment(value: Any) -> int:
         found = _of_datetime(value)
     if found is None or abs(found) >= FARTHEST:
         raise ValueError(
-            f"the time of a message is {value!r}, expected integer nanoseconds, float seconds or a datetime64, "
-            "from 1824 to 2116"
+            f"the time of a message is {value!r}, expected integer nanoseconds, float seconds or a datetime64,"
+            " in the years 1824 to 2116"
         )
     return found
 
