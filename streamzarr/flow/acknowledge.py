@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Collection
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -36,8 +37,7 @@ class Outcome(IntEnum):
 class Released(NamedTuple):
     """A record (or a run of them) of which nothing is left in the chain."""
 
-    count: int
-    """Records."""
+    records: int
     nbytes: int
     outcome: Outcome
 
@@ -45,7 +45,7 @@ class Released(NamedTuple):
 class _Entry(NamedTuple):
     """What is in flight under one sequence number."""
 
-    count: int
+    records: int
     nbytes: int
     first: int | None
     """First offset; ``None``: it came from no topic."""
@@ -79,6 +79,15 @@ class Hold:
         """Return the offset that the position of `claim` may not pass; ``None``: any."""
         return self._offsets.get(claim)
 
+    @property
+    def ours(self) -> bool:
+        """True while all partitions that its records came from are ours."""
+        return all(claim.ours for claim in (*self._offsets, *self._counts))
+
+    def within(self, claims: Collection[Claim]) -> bool:
+        """Tell whether all its records came under `claims`."""
+        return all(claim in claims for claim in (*self._offsets, *self._counts))
+
     def extend(self, claim: Claim, offset: int) -> None:
         """Keep the position of `claim` from passing `offset`."""
         before = self._offsets.get(claim)
@@ -90,10 +99,14 @@ class Hold:
         """Note that `records` of `claim` share the fate of the accumulator's result."""
         self._counts[claim] = self._counts.get(claim, 0) + records
 
-    def absorb(self, other: Hold) -> None:
-        """Take over what `other` owes: its result was folded under this hold."""
+    def keep_as(self, other: Hold) -> None:
+        """Keep the positions that `other` keeps: a piece of its result was folded under this hold."""
         for claim, offset in other._offsets.items():
             self.extend(claim, offset)
+
+    def absorb(self, other: Hold) -> None:
+        """Take over what `other` owes: its result was folded under this hold."""
+        self.keep_as(other)
         for claim, records in other._counts.items():
             self.count(claim, records)
         other._release()
@@ -176,13 +189,13 @@ class Claim:
     @property
     def in_flight(self) -> int:
         """Records delivered of which something is still in the chain."""
-        return sum(entry.count for entry in self.open.values())
+        return sum(entry.records for entry in self.open.values())
 
     def deliver(
-        self, seq: int, count: int, nbytes: int, first: int | None = None, stop: int | None = None
+        self, seq: int, records: int, nbytes: int, first: int | None = None, stop: int | None = None
     ) -> None:
-        """Note that the message `seq` is in flight: `count` records at offsets from `first` to before `stop`."""
-        self.open[seq] = _Entry(count, nbytes, first)
+        """Note that message `seq` is in flight: `records` of them, from offset `first` to before `stop`."""
+        self.open[seq] = _Entry(records, nbytes, first)
         if first is not None:
             if self.window.watermark is None:
                 self.committed = first  # reading began here, so there is nothing to store yet
@@ -228,16 +241,16 @@ class Claim:
             del self._pieces[seq]
         del self.open[seq]
         if hold is not None and outcome is Outcome.FOLDED:
-            hold.count(self, entry.count)
+            hold.count(self, entry.records)
         if not self.ours:
             outcome = Outcome.HANDED_BACK
         if entry.first is not None and outcome is not Outcome.HANDED_BACK:
             self.window.ack(entry.first)
-        return Released(entry.count, entry.nbytes, outcome)
+        return Released(entry.records, entry.nbytes, outcome)
 
     def end(self) -> list[Released]:
         """Forget all that is in flight; return what it was."""
-        left = [Released(entry.count, entry.nbytes, Outcome.HANDED_BACK) for entry in self.open.values()]
+        left = [Released(entry.records, entry.nbytes, Outcome.HANDED_BACK) for entry in self.open.values()]
         self.open.clear()
         self._pieces.clear()
         self._holds.clear()
