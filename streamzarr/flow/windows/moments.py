@@ -86,7 +86,7 @@ def moment(value: Any) -> int:
         found = _of_datetime(value)
     if found is None or abs(found) >= FARTHEST:
         raise ValueError(
-            f"the time of a message is {value!r}, expected integer nanoseconds, float seconds or a datetime64,"
+            f"the time of a message is {value!r}, expected integer nanoseconds, seconds or a datetime64,"
             " in the years 1824 to 2116"
         )
     return found
