@@ -131,8 +131,8 @@ class World:
 class Desk(Stage):
     """Work that begins and ends when a step says so."""
 
-    def __init__(self, lane, observer, world):
-        super().__init__(lane, observer)
+    def __init__(self, chain, observer, world):
+        super().__init__(chain, observer)
         self.queue, self.begun, self.ended = [], [], []
         world.desk = self
 
@@ -183,7 +183,7 @@ def test_nothing_is_committed_before_it_is_settled_and_nothing_is_skipped(
     )
     if with_batch:
         chain = chain.pipe(ops.batch(size=5, timeout=1.0))
-    chain = chain.pipe(staged(lambda lane, observer: Desk(lane, observer, world)), ops.settle(world.sink))
+    chain = chain.pipe(staged(lambda chain, observer: Desk(chain, observer, world)), ops.settle(world.sink))
     report = run(chain, stop=world.stop, runtime=world.clock)
     world.check()
     assert report.delivered == report.ok + report.handed_back + report.left

@@ -25,12 +25,13 @@ P0, P1 = TopicPartition("jobs", 0), TopicPartition("jobs", 1)
 class Desk(Stage):
     """Holds messages until the test says that their work has begun, and that it has ended."""
 
-    def __init__(self, lane, observer, test):
-        super().__init__(lane, observer)
+    def __init__(self, chain, observer, test):
+        super().__init__(chain, observer)
         self.queue, self.begun, self.ended = [], [], []
-        test.desk = self
+        self._test = test
 
     def receive(self, messages):
+        self._test.desk = self
         self.queue.extend(messages)
         self.working += len(messages)
 
@@ -104,7 +105,7 @@ class Bench:
             **options,
         )
         if desk:
-            chain = chain.pipe(staged(lambda lane, observer: Desk(lane, observer, self)))
+            chain = chain.pipe(staged(lambda chain, observer: Desk(chain, observer, self)))
         report = run(chain.pipe(ops.settle(store)), stop=self.stop, runtime=self.clock)
         assert self.demand.in_flight == 0
         assert self.consumer.closed
