@@ -8,7 +8,7 @@ Seven rules (design §7) keep Rx what it is good at, composition::
         └──────── Demand: credit, once settled ──────┘
 """
 
-from streamzarr.flow import ops
+from streamzarr.flow import ops, windows
 from streamzarr.flow.committer import Committer
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
@@ -33,4 +33,5 @@ __all__ = [
     "from_topic",
     "ops",
     "run",
+    "windows",
 ]

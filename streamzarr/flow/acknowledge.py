@@ -249,11 +249,10 @@ class Claim:
         return Released(entry.records, entry.nbytes, outcome)
 
     def end(self) -> list[Released]:
-        """Forget all that is in flight; return what it was."""
+        """Forget all that is in flight; return what it was. Holds stay: they still keep the position."""
         left = [Released(entry.records, entry.nbytes, Outcome.HANDED_BACK) for entry in self.open.values()]
         self.open.clear()
         self._pieces.clear()
-        self._holds.clear()
         return left
 
     def held(self, offset: int, hold: Hold) -> None:

@@ -82,6 +82,11 @@ class Chain:
         self._claims.append(claim)
         return claim
 
+    @property
+    def claims(self) -> list[Claim]:
+        """Those that are ours, of partitions and of what comes from elsewhere."""
+        return [claim for claim in self._claims if claim.ours]
+
     def next_seq(self) -> int:
         """Return a sequence number for a new message."""
         return next(self._seq)

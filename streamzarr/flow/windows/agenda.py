@@ -38,6 +38,12 @@ class Agenda:
             if _is_live(entry):
                 yield entry[2]
 
+    def next_due(self) -> int | None:
+        """Return when the next open pane is due; ``None``: there is none."""
+        while self._entries and not _is_live(self._entries[0]):
+            heapq.heappop(self._entries)
+        return self._entries[0][0] if self._entries else None
+
     def oldest(self) -> Pane | None:
         """Take the open pane that falls due next; ``None``: there is none."""
         while self._entries:

@@ -75,7 +75,8 @@ def moment(value: Any) -> int:
     if type(value) is int:
         found = value
     elif isinstance(value, float | np.floating):
-        found = round(float(value) * SECOND) if abs(value) < FARTHEST else None
+        seconds = float(value)
+        found = round(seconds * SECOND) if abs(seconds) < FARTHEST else None
     elif isinstance(value, np.datetime64):
         found = None if np.isnat(value) else int(value.astype("datetime64[us]").astype("int64")) * 1000
         if found is not None and np.datetime_data(value.dtype)[0] in ("ns", "ps", "fs", "as"):

@@ -60,6 +60,8 @@ class Panes:
         self.reduction = reduction
         self.mark = FIRST
         """How far the watermark (of ``Periodic`` windows: the wall clock) has come."""
+        self.max_bytes = reduction.bound.max_bytes
+        """Bytes that the accumulators may take, at most; the owner may lower it."""
         self.accumulators = 0
         self.nbytes = 0
         self.growth: dict[Hashable, int] = {}
@@ -239,10 +241,10 @@ class Panes:
         if bound.then == "early":
             return  # room is made afterwards
         more = self._size(key, value) if new else 0
-        if self.accumulators + new > bound.keys or self.nbytes + more > bound.max_bytes:
+        if self.accumulators + new > bound.keys or self.nbytes + more > self.max_bytes:
             raise LimitExceededError(
                 f"key {key!r}, window {window.start} to {window.stop}: there are {self.accumulators} "
-                f"accumulators of {self.nbytes} bytes, expected at most {bound.keys} of {bound.max_bytes}"
+                f"accumulators of {self.nbytes} bytes, expected at most {bound.keys} of {self.max_bytes}"
             )
 
     def _make_room(self) -> None:
@@ -250,7 +252,7 @@ class Panes:
         bound = self.reduction.bound
         while (
             self.accumulators - self._leaving > bound.keys
-            or self.nbytes - self._leaving_bytes > bound.max_bytes
+            or self.nbytes - self._leaving_bytes > self.max_bytes
         ) and (pane := self._agenda.oldest()) is not None:
             if not isinstance(self.reduction.window, Session | Count):
                 self._cut.add((pane.owner, pane.window))
@@ -317,6 +319,10 @@ class Panes:
         while timers and timers[0][1].timer != timers[0][0]:
             timers.popleft()
         return timers[0][0] if timers else None
+
+    def next_due(self) -> int | None:
+        """Return the watermark at which something happens next."""
+        return self._agenda.next_due()
 
     def finish(self) -> None:
         """Close everything: no message will come any more."""
@@ -423,7 +429,6 @@ class Panes:
                 holds.append(pane.hold)
         for claim in claims:
             self._panes.pop(claim, None)
-            self.growth.pop(claim, None)
         return holds
 
 

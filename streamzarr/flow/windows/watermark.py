@@ -54,17 +54,16 @@ class Watermarks:
         self._readings.pop(partition, None)
 
     def observe(self, partition: Hashable, moment: int, now: float) -> bool:
-        """Note a message; tell whether its partition has come farther, or back from being idle."""
+        """Note a message; tell whether the watermark may have moved."""
         reading = self._readings.get(partition)
         if reading is None:
-            self._readings[partition] = _Reading(moment, now)
-            return True
-        reading.heard = now
-        woke, reading.idle = reading.idle, False
-        if moment > reading.newest:
-            reading.newest = moment
-            return True
-        return woke
+            reading = self._readings[partition] = _Reading(FIRST, now)
+        reading.heard, reading.idle = now, False
+        before = reading.newest
+        if moment <= before:
+            return False
+        reading.newest = moment
+        return before - self._disorder <= self._mark  # else others hold it back
 
     def read(self, now: float) -> int:
         """Return the watermark."""
