@@ -17,6 +17,7 @@ from streamzarr.flow.run import RunReport, run
 from streamzarr.flow.source import from_iterable, from_pull
 from streamzarr.flow.stop import Stop
 from streamzarr.flow.topic import from_topic
+from streamzarr.flow.windows.state import WindowState
 
 __all__ = [
     "Batch",
@@ -28,6 +29,7 @@ __all__ = [
     "Message",
     "RunReport",
     "Stop",
+    "WindowState",
     "from_iterable",
     "from_pull",
     "from_topic",

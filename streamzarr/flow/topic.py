@@ -28,6 +28,9 @@ from streamzarr.queue.retry import OUTAGE_RETRY, is_transient
 
 _log = logging.getLogger(__name__)
 
+COMMIT_EVERY = 0.2
+"""Seconds between two commits to the group."""
+
 
 def from_topic(
     broker: Broker,
@@ -36,7 +39,7 @@ def from_topic(
     group: str,
     demand: Credits,
     stop: Stop | None = None,
-    commit_every: float = 0.2,
+    commit_every: float | None = None,
     drain_timeout: float | None = None,
     poll_timeout: float = 0.05,
     session_timeout: float = 10.0,
@@ -57,7 +60,8 @@ def from_topic(
     stop
         Drains the chain; the one given to :func:`streamzarr.flow.run` does so as well.
     commit_every
-        Seconds between two commits. What was settled since the last one is delivered again after a crash.
+        Seconds between two commits; 0.2 when absent, or what `committer` has as ``every``. What was settled
+        since the last one is delivered again after a crash.
     drain_timeout
         Seconds for work that has begun when its partition is revoked; what has not begun is handed back at
         once, other partitions go on. Half of `session_timeout` when absent.
@@ -94,7 +98,7 @@ def from_topic(
     options = _Options(
         topic,
         group,
-        commit_every,
+        getattr(committer, "every", COMMIT_EVERY) if commit_every is None else commit_every,
         session_timeout / 2 if drain_timeout is None else drain_timeout,
         poll_timeout,
         session_timeout,

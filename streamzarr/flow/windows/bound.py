@@ -14,6 +14,7 @@ from streamzarr.options import integer, parse_bytes
 AtBound: TypeAlias = Literal["fail", "early"]
 OVERHEAD: Final = 600
 """Bytes that an accumulator costs beside its value and key: measured, about."""
+_FLAT: Final = frozenset({int, float, str, bytes, bool, type(None)})
 _DEEP: Final = 4
 
 
@@ -53,6 +54,8 @@ def estimate(value: Any, depth: int = 0) -> int:
     >>> estimate(np.zeros(1000)) > 8000, estimate([1.0] * 1000) > 8000
     (True, True)
     """
+    if type(value) in _FLAT:
+        return sys.getsizeof(value)
     if isinstance(value, np.ndarray):
         return value.nbytes + 112
     size = sys.getsizeof(value)
@@ -62,8 +65,9 @@ def estimate(value: Any, depth: int = 0) -> int:
         ends = next(iter(value.items()), ())
         return size + len(value) * sum(estimate(end, depth + 1) for end in ends)
     if isinstance(value, list | tuple):
-        ends = (value[0], value[-1]) if value else ()
-        return size + len(value) * sum(estimate(end, depth + 1) for end in ends) // 2
+        if not value:
+            return size
+        return size + len(value) * (estimate(value[0], depth + 1) + estimate(value[-1], depth + 1)) // 2
     if isinstance(value, set | frozenset):
         return size + len(value) * estimate(next(iter(value), None), depth + 1)
     return size + estimate(vars(value), depth + 1) if hasattr(value, "__dict__") else size

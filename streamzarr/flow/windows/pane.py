@@ -11,13 +11,14 @@ from streamzarr.flow.windows.result import Firing
 
 
 class Part:
-    """The accumulator of one claim in a pane."""
+    """The accumulator of one claim in a pane; `base` is what it takes beside its value, bytes."""
 
-    __slots__ = ("count", "nbytes", "value")
+    __slots__ = ("base", "count", "nbytes", "value")
 
-    def __init__(self, value: Any, count: int = 0) -> None:
-        self.value, self.count = value, count
-        self.nbytes = 0
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.value: Any = None
+        self.count = self.nbytes = 0
 
 
 class Pane:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import deque
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from streamzarr.errors import LateError, LimitExceededError, is_interrupt
@@ -22,6 +22,7 @@ from streamzarr.flow.windows.moments import FIRST, LAST
 from streamzarr.flow.windows.pane import Pane, Part
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.result import Firing, Result
+from streamzarr.flow.windows.snapshot import PaneState
 
 _RANK: Final = {"early": 0, "late": 1, "final": 2}
 
@@ -106,14 +107,14 @@ class Panes:
         self._check_bound(key, window, new, before)
         value = reduction.fold(before, data)
         fires = reduction.fires(fresh, value)
-        size = self._size(key, value)
+        size = reduction.size_of(value)
         # From here on nothing can fail.
         pane = self._join(panes) if panes else self._create(owner, key, window)
         if pane.window != window and not isinstance(reduction.window, Count):
             self._move(pane, window)
-        part = self._part(pane, claim)
+        part = pane.parts.get(claim) or self._new_part(pane, claim)
         part.value, part.count, pane.fresh = value, part.count + 1, fresh
-        self._grow(claim, part, size)
+        self._grow(claim, part, part.base + size)
         hold = pane.hold
         self._after_fold(claim, pane, fires, now)
         return hold
@@ -145,19 +146,16 @@ class Panes:
         return value, False
 
     def _check_late(self, claim: Hashable, window: Window) -> None:
-        over = self._mark_of(claim) - self.reduction.lateness
+        over = self.mark_of(claim) - self.reduction.lateness
         if window.stop <= over:
             raise LateError(
                 f"window {window.start} to {window.stop} (ns) is over: the watermark is at "
-                f"{self._mark_of(claim)}, and {self.reduction.lateness} ns later was the last moment"
+                f"{self.mark_of(claim)}, and {self.reduction.lateness} ns later was the last moment"
             )
 
-    def _mark_of(self, claim: Hashable) -> int:
+    def mark_of(self, claim: Hashable) -> int:
+        """Return how far the watermark has come for `claim`: here, or where it was before."""
         return max(self.mark, self._floors.get(claim, FIRST)) if self._floors else self.mark
-
-    def _size(self, key: Hashable, value: Any) -> int:
-        size_of = self.reduction.size_of
-        return size_of(value) + size_of(key) + OVERHEAD
 
     # -- panes -------------------------------------------------------------------------------------------
 
@@ -168,11 +166,9 @@ class Panes:
         self._agenda.add(pane, new=True)
         return pane
 
-    def _part(self, pane: Pane, claim: Hashable) -> Part:
-        part = pane.parts.get(claim)
-        if part is None:
-            part = pane.parts[claim] = Part(None)
-            self.accumulators += 1
+    def _new_part(self, pane: Pane, claim: Hashable) -> Part:
+        part = pane.parts[claim] = Part(self.reduction.size_of(pane.key) + OVERHEAD)
+        self.accumulators += 1
         return part
 
     def _join(self, panes: list[Pane]) -> Pane:
@@ -195,7 +191,7 @@ class Panes:
         del of_key[pane.window]
         of_key[window] = pane
         pane.window = window
-        pane.final &= window.stop <= self._mark_of(pane.owner)
+        pane.final &= window.stop <= self.mark_of(pane.owner)
         pane.due = _later(window.stop, self.reduction.lateness) if pane.final else window.stop
         self._agenda.add(pane)
 
@@ -240,7 +236,8 @@ class Panes:
         bound = self.reduction.bound
         if bound.then == "early":
             return  # room is made afterwards
-        more = self._size(key, value) if new else 0
+        size_of = self.reduction.size_of
+        more = size_of(value) + size_of(key) + OVERHEAD if new else 0
         if self.accumulators + new > bound.keys or self.nbytes + more > self.max_bytes:
             raise LimitExceededError(
                 f"key {key!r}, window {window.start} to {window.stop}: there are {self.accumulators} "
@@ -265,7 +262,7 @@ class Panes:
         kind = self.reduction.window
         if isinstance(kind, Count) and pane.count >= kind.size:
             self._fire(pane, "final", last=True)
-        elif pane.final or pane.window.stop <= self._mark_of(claim):
+        elif pane.final or pane.window.stop <= self.mark_of(claim):
             if not pane.final:
                 pane.final, pane.due = True, _later(pane.window.stop, self.reduction.lateness)
                 self._agenda.add(pane)
@@ -411,7 +408,7 @@ class Panes:
         """Begin anew, in the same window."""
         for claim, part in pane.parts.items():
             part.value, part.count = self.reduction.begin(), 0
-            self._grow(claim, part, self._size(pane.key, part.value))
+            self._grow(claim, part, part.base + self.reduction.size_of(part.value))
 
     # -- claims ------------------------------------------------------------------------------------------
 
@@ -430,6 +427,46 @@ class Panes:
         for claim in claims:
             self._panes.pop(claim, None)
         return holds
+
+    def dump(self, claim: Hashable) -> tuple[PaneState, ...]:
+        """Return the panes of `claim` alone, to be stored; nothing changes."""
+        open_ones = [pane for of_key in self._panes.get(claim, {}).values() for pane in of_key.values()]
+        closed = [pane for pane in self._ready if not pane.open and pane.owner == claim and pane.parts]
+        return tuple(
+            PaneState(
+                pane.key,
+                pane.window,
+                pane.parts[claim].value,
+                pane.parts[claim].count,
+                pane.fresh,
+                pane.shown,
+                pane.final,
+                pane.open,
+                pane.partial,
+                pane.firing,
+                pane.told,
+            )
+            for pane in (*closed, *open_ones)
+        )
+
+    def restore(self, claim: Hashable, states: Iterable[PaneState], mark: int, now: float) -> None:
+        """Go on with stored panes of `claim`, which has seen the watermark at `mark`."""
+        self._floors[claim] = mark
+        for state in states:
+            pane = self._create(claim, state.key, Window(*state.window))
+            part = self._new_part(pane, claim)
+            part.value, part.count = state.value, state.count
+            self._grow(claim, part, part.base + self.reduction.size_of(state.value))
+            pane.fresh, pane.shown, pane.partial = state.fresh, state.shown, state.partial
+            pane.told = tuple(Window(*window) for window in state.told)
+            if state.final:
+                pane.final, pane.due = True, _later(pane.window.stop, self.reduction.lateness)
+                self._agenda.add(pane)
+            if state.firing is not None:
+                self._fire(pane, state.firing, last=not state.open)
+            elif self._delay is not None and state.fresh:
+                pane.timer = now + self._delay
+                self._timers.append((pane.timer, pane))
 
 
 def _later(moment: int, lateness: int) -> int:

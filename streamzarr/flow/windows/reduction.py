@@ -60,4 +60,4 @@ class Reduction:
 
     def fires(self, fresh: int, value: Any) -> bool:
         """Tell whether a trigger asks for a result of a window with `fresh` messages since its last one."""
-        return any(trigger.fires(fresh, value) for trigger in self.triggers)
+        return bool(self.triggers) and any(trigger.fires(fresh, value) for trigger in self.triggers)

@@ -150,6 +150,15 @@ def test_a_message_that_is_in_no_window_is_skipped():
     assert (report.ok, report.skipped) == (1, 1)
 
 
+def test_a_message_that_connects_sessions_leaves_no_record_behind():
+    items = [(n, 1) for n in (1.0, 4.0, 7.0, 2.5, 5.5, 30.0, 33.0, 31.5)]
+    seen, report = results(
+        items, total(windows.Session("2s"), disorder="10s", merge=lambda one, other: one + other)
+    )
+    assert [message.data.value for message in seen] == [5, 3]
+    assert (report.delivered, report.ok, report.held) == (8, 8, 0)
+
+
 def test_bad_data_fails_its_message_and_the_window_goes_on():
     items = [(0.0, 1), ("noon", 2), (0.2, "two"), (0.3, 4)]
     seen, report = results(items, total(windows.Fixed("1s")))
