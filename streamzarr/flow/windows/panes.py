@@ -432,22 +432,7 @@ class Panes:
         """Return the panes of `claim` alone, to be stored; nothing changes."""
         open_ones = [pane for of_key in self._panes.get(claim, {}).values() for pane in of_key.values()]
         closed = [pane for pane in self._ready if not pane.open and pane.owner == claim and pane.parts]
-        return tuple(
-            PaneState(
-                pane.key,
-                pane.window,
-                pane.parts[claim].value,
-                pane.parts[claim].count,
-                pane.fresh,
-                pane.shown,
-                pane.final,
-                pane.open,
-                pane.partial,
-                pane.firing,
-                pane.told,
-            )
-            for pane in (*closed, *open_ones)
-        )
+        return tuple(PaneState.of(pane, pane.parts[claim]) for pane in (*closed, *open_ones))
 
     def restore(self, claim: Hashable, states: Iterable[PaneState], mark: int, now: float) -> None:
         """Go on with stored panes of `claim`, which has seen the watermark at `mark`."""

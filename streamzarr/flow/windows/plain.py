@@ -83,13 +83,10 @@ class Plain:
                 _SET, [kind is frozenset, *(self._lower(each, depth + 1) for each in value)]
             )
         if kind is dict:
-            pairs = {name: self._lower(each, depth + 1) for name, each in value.items()}
-            if all(type(name) is str for name in pairs):
-                return pairs
-            return self._extended(
-                _PAIRS,
-                [part for name, each in pairs.items() for part in (self._lower(name, depth + 1), each)],
-            )
+            if all(type(name) is str for name in value):
+                return {name: self._lower(each, depth + 1) for name, each in value.items()}
+            flat = [self._lower(part, depth + 1) for pair in value.items() for part in pair]
+            return self._extended(_PAIRS, flat)
         if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in _DTYPES:
             code = _ARRAY if isinstance(value, np.ndarray) else _SCALAR
             return self._extended(code, [value.dtype.str, list(value.shape), value.tobytes()])

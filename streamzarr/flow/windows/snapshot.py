@@ -11,6 +11,7 @@ from msgspec import Struct
 from streamzarr.errors import MessageError
 from streamzarr.flow.windows.kinds import Window
 from streamzarr.flow.windows.moments import FIRST
+from streamzarr.flow.windows.pane import Pane, Part
 from streamzarr.flow.windows.plain import Plain
 from streamzarr.flow.windows.result import Firing, Result
 
@@ -31,6 +32,23 @@ class PaneState(Struct, frozen=True, array_like=True):
     partial: bool
     firing: Firing | None
     told: tuple[tuple[int, int], ...]
+
+    @staticmethod
+    def of(pane: Pane, part: Part) -> PaneState:
+        """Return a pane as it is stored."""
+        return PaneState(
+            pane.key,
+            (pane.window.start, pane.window.stop),
+            part.value,
+            part.count,
+            pane.fresh,
+            pane.shown,
+            pane.final,
+            pane.open,
+            pane.partial,
+            pane.firing,
+            _plain(pane.told),
+        )
 
 
 class Outgoing(Struct, frozen=True, array_like=True):
@@ -55,13 +73,13 @@ class Outgoing(Struct, frozen=True, array_like=True):
         return Outgoing(
             number,
             result.key,
-            result.window,
+            (result.window.start, result.window.stop),
             result.value,
             result.count,
             result.firing,
             result.pane,
             result.partial,
-            result.replaces,
+            _plain(result.replaces),
             error,
         )
 
@@ -128,6 +146,10 @@ class Snapshot(Struct, frozen=True):
             return msgspec.convert(fields, Snapshot)
         except (MessageError, msgspec.ValidationError) as error:
             raise MessageError(f"{where}: {error}") from error
+
+
+def _plain(windows: Iterable[Window]) -> tuple[tuple[int, int], ...]:
+    return tuple((window.start, window.stop) for window in windows)
 
 
 def runs(offsets: Iterable[int]) -> tuple[tuple[int, int], ...]:
