@@ -16,16 +16,41 @@ from streamzarr.queue.base import NewRecord
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
-KILLS = 50
-TICKS = 120  # for each life of a worker
+KILLS = {"fixed": 50, "sliding": 15, "session": 15, "count": 15}
+TICKS = 80  # for each life of a worker
 PARTITIONS = 2
 SECOND = 10**9
+
+
+class Life:
+    """Ends the process, as kill -9 does, when it has passed so many points where that may hurt."""
+
+    def __init__(self, points=0):
+        self.left = points
+
+    def point(self):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class MortalState(WindowState):
+    def __init__(self, life, *args, **options):
+        super().__init__(*args, **options)
+        self.life = life
+
+    def _put(self, *args):
+        self.life.point()
+        etag = super()._put(*args)
+        self.life.point()
+        return etag
 
 
 class Sink:
     """Rows of results as they were delivered: who knows (key, window, pane) sees what came twice."""
 
-    def __init__(self, path):
+    def __init__(self, path, life=None):
+        self.life = life or Life()
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.execute("PRAGMA synchronous = OFF")  # processes are killed, the machine is not
         self.db.execute("CREATE TABLE IF NOT EXISTS results (name TEXT, value TEXT)")
@@ -37,7 +62,15 @@ class Sink:
             result = message.data
             name = [result.key, *result.window, result.pane, result.firing]
             rows.append((json.dumps(name), json.dumps([result.count, *result.value])))
-        self.db.executemany("INSERT INTO results VALUES (?, ?)", rows)
+        for row in rows:
+            self.life.point()
+            self.db.execute("INSERT INTO results VALUES (?, ?)", row)
+        self.life.point()
+
+    def names(self):
+        """Number of windows that have a result which is not early."""
+        query = "SELECT COUNT(DISTINCT name) FROM results WHERE name NOT LIKE '%early%'"
+        return self.db.execute(query).fetchone()[0]
 
     def rows(self):
         return self.db.execute("SELECT name, value FROM results").fetchall()
@@ -63,9 +96,10 @@ KINDS = {
 }
 
 
-def work(folder, kind, stop, on_turn=None):
+def work(folder, kind, stop, on_turn=None, life=None):
     """What a worker does, until `stop`."""
-    state = WindowState(f"{folder}/state", every=0.02)
+    life = life or Life()
+    state = MortalState(life, f"{folder}/state", every=0.02)
     with open_broker(f"sqlite:///{folder}/queue.db") as broker:
         chain = from_topic(
             broker,
@@ -88,30 +122,24 @@ def work(folder, kind, stop, on_turn=None):
                 state=state,
                 **KINDS[kind],
             ),
-            ops.settle(Sink(f"{folder}/sink.db")),
+            ops.settle(Sink(f"{folder}/sink.db", life)),
         )
         return run(chain)
 
 
 def killed(folder, kind, chance):
-    """Run a worker in a process of its own, and kill it at some moment."""
-    ready, told = os.pipe()
+    """Run a worker in a process of its own, which is killed at some point of its work."""
+    life, turns = Life(chance.randrange(1, 60)), Life(50)
     child = os.fork()
     if child == 0:
         try:
-            os.close(ready)
-            work(folder, kind, Stop(), on_turn=lambda: os.write(told, b"."))
+            work(folder, kind, Stop(), on_turn=turns.point, life=life)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)
-    os.close(told)
-    for _ in range(chance.randrange(1, 40)):
-        os.read(ready, 1)
-    os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "the worker ended before it was killed"
-    os.close(ready)
 
 
 def ticks(chance, count):
@@ -158,12 +186,11 @@ def test_each_window_has_one_value_however_often_its_worker_is_killed(tmp_path, 
     chance = random.Random(kind)
     sent = [[] for _ in range(PARTITIONS)]
     data = [
-        ticks(np.random.default_rng(seed), TICKS * KILLS // len(KINDS) // PARTITIONS)
-        for seed in range(PARTITIONS)
+        ticks(np.random.default_rng(seed), TICKS * KILLS[kind] // PARTITIONS) for seed in range(PARTITIONS)
     ]
     with open_broker(f"sqlite:///{tmp_path}/queue.db") as broker:
         broker.create_topic("ticks", partitions=PARTITIONS)
-    for _ in range(KILLS // len(KINDS) + 1):
+    for _ in range(KILLS[kind]):
         more = [(partition, data[partition][: TICKS // PARTITIONS]) for partition in range(PARTITIONS)]
         for partition, portion in more:
             del data[partition][: len(portion)]
@@ -205,7 +232,7 @@ def finish(folder, kind, enough):
     sink, stop = Sink(f"{folder}/sink.db"), Stop()
 
     def look():
-        if len(finals(sink)) >= enough:
+        if sink.names() >= enough:
             stop.drain(10.0)
 
     work(folder, kind, stop, on_turn=look)
