@@ -89,7 +89,7 @@ def merge(one, other):
 
 
 KINDS = {
-    "fixed": {"window": windows.Fixed("1s"), "trigger": windows.Every(7)},
+    "fixed": {"window": windows.Fixed("1s"), "trigger": (windows.Every(7), windows.After("5ms"))},
     "sliding": {"window": windows.Sliding("2s", "1s"), "lateness": "1s"},
     "session": {"window": windows.Session("0.3s"), "merge": merge},
     "count": {"window": windows.Count(9)},
