@@ -39,6 +39,7 @@ class _Kept:
         self.taken: dict[int, int] = {}  # offsets folded since, by sequence number
         self.torn: set[int] = set()  # sequence numbers of records of which a piece was not folded
         self.outbox = Outbox(snapshot.outbox, snapshot.numbered)
+        self.position = snapshot.position
         self.save_at = 0.0
 
     def has(self, offset: int) -> bool:
@@ -46,13 +47,15 @@ class _Kept:
         at = bisect.bisect_right(self.before, offset, key=lambda run: run[1])
         return at < len(self.before) and self.before[at][0] <= offset
 
-    def forget(self, position: int | None) -> None:
-        """Drop what is below `position`: it will not be read again."""
-        if position is not None:
-            self.before = tuple(
-                (max(first, position), stop) for first, stop in self.before if stop > position
-            )
-            self.taken = {seq: offset for seq, offset in self.taken.items() if offset >= position}
+    def advance(self, position: int | None) -> int | None:
+        """Go on to `position`, never back, and drop what is below: it will not be read again."""
+        if position is None or (self.position is not None and position <= self.position):
+            return self.position
+        self.position = position
+        ahead = [run for run in self.before if run[1] > position]
+        self.before = tuple((max(first, position), stop) for first, stop in ahead)
+        self.taken = {seq: offset for seq, offset in self.taken.items() if offset >= position}
+        return position
 
 
 class Keeping(Reducing):
@@ -203,10 +206,10 @@ class Keeping(Reducing):
         for claim in self._new_claims():
             self._begin(claim)
         kept = self._kept[partition]
-        claim, position = kept.claim, kept.claim.position
-        kept.forget(position)
-        kept.torn &= claim.open.keys()
-        if kept.torn or (kept.taken.keys() & claim.open.keys() and any(map(_holds, self.above))):
+        claim = kept.claim
+        position = kept.advance(claim.position)
+        kept.torn = {seq for seq in kept.torn if claim.is_out(seq)}
+        if kept.torn or (any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))):
             return None
         kept.outbox.look()
         return Snapshot(

@@ -8,8 +8,9 @@ from typing import Any
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import LateError, LimitExceededError, is_interrupt
-from streamzarr.flow.acknowledge import Claim, Hold, Outcome
+from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
+from streamzarr.flow.delivery import Fate
 from streamzarr.flow.demand import Demand
 from streamzarr.flow.message import Batch, Marker, Message, leaves
 from streamzarr.flow.stage import Stage
@@ -270,7 +271,7 @@ class Reducing(Stage):
 
     def abandon(self, claims: Collection[Claim]) -> None:
         """Forget what was folded for `claims`: whoever has them now reads it again."""
-        self.chain.release(self._panes.abandon(claims), Outcome.HANDED_BACK)
+        self.chain.release(self._panes.abandon(claims), Fate.HANDED_BACK)
         self._charge()
         for claim in claims:
             self._marks.close(claim)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 from reactivex.abc import ObserverBase
@@ -12,11 +15,12 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
-from streamzarr.flow.message import Batch, Marker, Message, leaves
+from streamzarr.flow.message import Batch, Marker, Message, leaves, letters_of
 from streamzarr.flow.stage import Stage
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
 
+_failure = attrgetter("failure")
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +73,8 @@ def settle(
         own error. It reports each message: done, failed for good, or again; ``None`` says that all are done.
     dead_letters
         Gets the failed messages instead, those that `sink` reported as failed included. Of a record that was
-        split only the first failed piece, of a combined message each record that it was made of. Without it
+        split only the first failed piece, of a combined message each record that it was made of, of a run
+        each of its records. Without it
         `sink` gets them; a message that it reports as failed is given to it again, with that failure.
     retry
         How to go on after a transient error of a sink: the same messages again, in the same order, while
@@ -139,13 +144,19 @@ class _Sinking(Stage):
         self._retry, self._is_transient = retry, is_transient
         self._contact, self._name = contact, stage
         self._ready: list[Message] = []  # for the sink
-        self._given: list[Message] = []  # what the sink raised on, or wants again: it gets the same again
+        self._given: list[Message] = []  # what the sink raised on: it gets the same again
+        self._later: list[tuple[float, int, Message]] = []  # what the sink wants again: a heap by time
+        self._numbers = itertools.count()
         self._letters: list[Message] = []  # for the dead letters
         self._markers: list[Marker] = []
         self._failures = 0
         self._retry_at: float | None = None
 
     def receive(self, messages: tuple[Message, ...]) -> None:
+        if not any(map(_failure, messages)):
+            self._ready.extend(messages)
+            self.working += len(messages)
+            return
         for message in messages:
             if message.failure is None:
                 self._ready.append(message)
@@ -161,15 +172,20 @@ class _Sinking(Stage):
 
     def mark(self, marker: Marker) -> None:
         self._markers.append(marker)
+        self.chain.bell.ring()
 
     def due(self) -> float | None:
-        return self._retry_at
+        if self._retry_at is not None:
+            return self._retry_at
+        return self._later[0][0] if self._later else None
 
     def turn(self) -> None:
         if self._retry_at is not None:
             if self.chain.runtime.now() < self._retry_at:
                 return
             self._retry_at = None
+        while self._later and self._later[0][0] <= self.chain.runtime.now():
+            self._ready.append(heapq.heappop(self._later)[2])
         if self._letters and not self._attempt(self._bury, self._letters):
             return
         if not self._given:
@@ -180,8 +196,8 @@ class _Sinking(Stage):
             markers, self._markers = self._markers, []
             for marker in markers:
                 self.emit_marker(marker)
-        elif self.working:
-            self.chain.bell.ring()  # what the sink reported as failed
+        elif self._ready or self._letters:
+            self.chain.bell.ring()  # what the sink has just reported as failed
 
     def _attempt(self, store: Callable[[], None], what: list[Message]) -> bool:
         """Call `store`; tell whether the sink went along, else it is called again later."""
@@ -198,7 +214,7 @@ class _Sinking(Stage):
         self._failures = 0
         if self._contact is not None:
             self._contact.reached()
-        return self._retry_at is None
+        return True
 
     def _give(self) -> None:
         """Give messages to the sink, and go by its reports."""
@@ -223,15 +239,15 @@ class _Sinking(Stage):
                     self.working -= 1
                     self._fail(message.fail(error, self._name, message.attempts + 1))
                 case Again(after):
-                    self._given.append(message)
-                    self._retry_at = max(self._retry_at or 0.0, self.chain.runtime.now() + after)
+                    due = self.chain.runtime.now() + after
+                    heapq.heappush(self._later, (due, next(self._numbers), message))
         self._done(done)
 
     def _bury(self) -> None:
         """Give failed messages to the dead letters."""
         assert self._dead_letters is not None
         letters = self._letters = self._ours(self._letters)
-        shown = _once_failed(letters)
+        shown = [letter for message in _once_failed(letters) for letter in letters_of(message)]
         if shown:
             self._dead_letters(shown)
         self._letters = []
@@ -244,7 +260,7 @@ class _Sinking(Stage):
 
     def _ours(self, messages: list[Message]) -> list[Message]:
         """Return the messages that are still ours to settle; the others only return their credit."""
-        ours = [message for message in messages if self.chain.owns(message)]
+        ours = self.chain.owned(messages)
         if len(ours) < len(messages):
             lost = [message for message in messages if not self.chain.owns(message)]
             self.working -= len(lost)
@@ -258,12 +274,13 @@ class _Sinking(Stage):
             _log.warning("%s; again in %.1f s", what, delay)
 
     def close(self, timeout: float) -> None:
-        self._ready, self._given, self._letters, self._markers, self.working = [], [], [], [], 0
+        self._ready, self._given, self._later, self._letters, self._markers = [], [], [], [], []
+        self.working = 0
 
 
 def _once_failed(messages: list[Message]) -> list[Message]:
     """Leave out failed pieces of records of which another piece is a dead letter, or is about to be."""
-    if all(message.failure is None for message in messages):
+    if not any(map(_failure, messages)):
         return messages
     shown: list[Message] = []
     failed: set[tuple[int, int]] = set()

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from streamzarr.flow.acknowledge import Hold, Outcome, Released
+from streamzarr.flow.acknowledge import Hold
+from streamzarr.flow.delivery import Fate, Released
 from streamzarr.flow.windows.result import Result
 from streamzarr.flow.windows.snapshot import Outgoing
 
@@ -14,16 +15,16 @@ from streamzarr.flow.windows.snapshot import Outgoing
 class Receipt(Hold):
     """The hold of a result: knows whether that was settled, or handed back to be delivered again."""
 
-    __slots__ = ("outcome",)
+    __slots__ = ("fate",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.outcome: Outcome | None = None
+        self.fate: Fate | None = None
 
-    def release(self, outcome: Outcome) -> list[Released]:
+    def release(self, fate: Fate) -> list[Released]:
         """Note that the result has left the chain."""
-        self.outcome = outcome
-        return super().release(outcome)
+        self.fate = fate
+        return super().release(fate)
 
 
 class Sent(NamedTuple):
@@ -47,7 +48,7 @@ class Outbox:
     >>> sent = outbox.take()
     >>> outbox.unsaved
     False
-    >>> _ = sent.receipt.release(Outcome.OK)
+    >>> _ = sent.receipt.release(Fate.OK)
     >>> outbox.look()
     >>> outbox.contents, outbox.unsaved          # to be taken out of the store
     ((), True)
@@ -106,9 +107,9 @@ class Outbox:
         """Take out what was settled since; what was handed back is to be delivered again."""
         if not any(sent.receipt.released for sent in self._sent):
             return
-        back = [sent.outgoing for sent in self._sent if sent.receipt.outcome is Outcome.HANDED_BACK]
+        back = [sent.outgoing for sent in self._sent if sent.receipt.fate is Fate.HANDED_BACK]
         self._settled |= any(
-            sent.receipt.released and sent.receipt.outcome is not Outcome.HANDED_BACK for sent in self._sent
+            sent.receipt.released and sent.receipt.fate is not Fate.HANDED_BACK for sent in self._sent
         )
         self._sent = [sent for sent in self._sent if not sent.receipt.released]
         self._waiting.extendleft(reversed(back))

@@ -14,7 +14,8 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from streamzarr.errors import LateError, LimitExceededError, is_interrupt
-from streamzarr.flow.acknowledge import Hold, Outcome
+from streamzarr.flow.acknowledge import Hold
+from streamzarr.flow.delivery import Fate
 from streamzarr.flow.windows.agenda import Agenda
 from streamzarr.flow.windows.bound import OVERHEAD
 from streamzarr.flow.windows.kinds import Count, Session, Window
@@ -301,7 +302,7 @@ class Panes:
             self._forget(pane)
         else:
             self._drop(pane)
-            pane.hold.release(Outcome.OK)  # it counts no records: they went with the last result
+            pane.hold.release(Fate.OK)  # it counts no records: they went with the last result
 
     def tick(self, now: float) -> None:
         """Fire the timers that have run out."""

@@ -24,6 +24,7 @@ from streamzarr.queue.kafka.errors import code_of, translate
 from streamzarr.queue.kafka.idle import IdleClients
 from streamzarr.queue.kafka.producer import KafkaProducer
 from streamzarr.queue.kafka.reader import KafkaReader
+from streamzarr.runtime import SYSTEM, Runtime
 
 
 class KafkaBroker(Broker):
@@ -39,6 +40,9 @@ class KafkaBroker(Broker):
         ``group.protocol`` (``consumer`` for KIP-848 or ``classic``; by default what the cluster has), and
         any property of librdkafka that our promises do not depend on, such as ``security.protocol``.
 
+    runtime
+        Clocks, locks and ids of what is ours; librdkafka has threads of its own.
+
     Raises
     ------
     streamzarr.errors.ConfigError
@@ -52,9 +56,10 @@ class KafkaBroker(Broker):
     KafkaBroker('kafka://b1:9092,b2:9092')
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, runtime: Runtime = SYSTEM) -> None:
+        self.runtime = runtime
         self._url = url
-        self._config = KafkaConfig.parse(url)
+        self._config = KafkaConfig.parse(url, runtime)
         self._admin = KafkaAdmin(self._config)
         self._idle = IdleClients()
         self.contact = self._config.contact
@@ -143,6 +148,7 @@ class KafkaBroker(Broker):
         listener: RebalanceListener | None = None,
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
+        prefetch_bytes: int | None = None,
     ) -> Consumer:
         if session_timeout <= 0 or max_poll_interval <= 0:
             raise ConfigError(
@@ -152,7 +158,7 @@ class KafkaBroker(Broker):
         for topic in topics:
             self._admin.partitions(topic)
         protocol = self._group_protocol(group, session_timeout)
-        settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval)
+        settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval, prefetch_bytes)
         return KafkaConsumer(self._admin, settings, topics, group, listener)
 
     def _group_protocol(self, group: str, session_timeout: float) -> GroupProtocol:
@@ -164,14 +170,16 @@ class KafkaBroker(Broker):
         self._admin.set_session_timeout(group, terms, session_timeout)
         return "consumer"
 
-    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:  # noqa: D102
+    def reader(  # noqa: D102
+        self, topic: str, start: Mapping[int, int] | None = None, *, prefetch_bytes: int | None = None
+    ) -> Reader:
         partitions = self._partitions(topic)
         positions = {TopicPartition(topic, number): offset for number, offset in (start or {}).items()}
         if unknown := sorted(where.partition for where in positions.keys() - set(partitions)):
             raise QueueError(
                 f"{self._config}: topic {topic!r} has {len(partitions)} partitions, got start for {unknown}"
             )
-        return KafkaReader(self._admin, partitions, positions)
+        return KafkaReader(self._admin, partitions, positions, prefetch_bytes)
 
     def close(self) -> None:  # noqa: D102
         self._idle.close()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
@@ -13,7 +12,8 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.errors import FencedError, QueueError
-from streamzarr.queue.base import Consumer, Offsets, RebalanceListener, Record, TopicPartition
+from streamzarr.queue.base import Consumer, Offsets, RebalanceListener, TopicPartition
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.commit import Commits, Errors
@@ -21,6 +21,7 @@ from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import FENCED, TRANSIENT, UNSETTLED, code_of, translate
 from streamzarr.queue.kafka.fetch import Fetcher
 from streamzarr.queue.kafka.handle import Handle
+from streamzarr.runtime import Deadline
 
 _SERVE_SECONDS: Final = 0.05
 """How often a consumer that may take no records looks for rebalances."""
@@ -57,10 +58,12 @@ class KafkaConsumer(Consumer):
         self._where = f"{admin.config}: group {group!r}"
         self._group = group
         self._listener = listener or _Nobody()
+        self._runtime = admin.config.runtime
         self._timeout = admin.config.request_timeout
         self._commits = Commits()
         self._closed = False
         self._broken: QueueError | None = None
+        self._prefetch_bytes = int(settings["queued.max.messages.kbytes"]) << 10  # bound of what is kept, too
         self._stalled = False  # nothing is fetched because nobody takes what is here
         self._next_serve = 0.0
         # How librdkafka's callbacks reach the listener: at once inside `poll`, else by the next one.
@@ -72,9 +75,10 @@ class KafkaConsumer(Consumer):
         self._joining: dict[TopicPartition, int] = {}  # where to start, while the listener is told
         self._client = Client({**settings, "on_commit": self._on_commit}, logger=admin.config.log)
         self._handle = Handle(self._client)
-        self._fetcher = Fetcher(self._client, admin)
+        topics = list(dict.fromkeys(topics))
+        self._fetcher = Fetcher(self._client, admin, len(topics))
         self._client.subscribe(
-            list(dict.fromkeys(topics)),
+            topics,
             on_assign=self._deferring(self._on_assign),
             on_revoke=self._deferring(self._on_revoke),
             on_lost=self._deferring(self._on_lost),
@@ -82,7 +86,9 @@ class KafkaConsumer(Consumer):
 
     # ------------------------------------------------------------ reading
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
+    def poll_columns(  # noqa: D102
+        self, max_records: int, timeout: float, max_bytes: int | None = None
+    ) -> list[Columns]:
         self._ensure_usable()
         self._tell()
         while self._doubtful:
@@ -92,12 +98,12 @@ class KafkaConsumer(Consumer):
             if max_records <= 0:
                 self._idle(timeout)
                 return []
-            if self._fetcher.waiting >= max_records:
+            if self._fetcher.step(max_records, max_bytes) <= 0:
                 self._serve_now_and_then()  # `fetch` will not need the client
             elif self._stalled:
                 self._stalled = False
                 self._client.resume(_plain(self._fetcher.positions.keys() - self._fetcher.paused))
-            return self._fetcher.fetch(max_records, timeout)
+            return list(self._fetcher.fetch(max_records, timeout, max_bytes))
         finally:
             self._may_tell = False
 
@@ -114,26 +120,27 @@ class KafkaConsumer(Consumer):
         the next `poll`. It is cheaper to keep some than to pause: pausing throws away what was prefetched
         and costs up to a second on resume.
         """
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(self._runtime, timeout)
         while True:
             self._stall_above(_STALL_RECORDS)
-            if self._stalled or not self._fetcher.waiting:
-                self._fetcher.serve(max(0.0, deadline - time.monotonic()))
+            if self._stalled or not self._fetcher.backlog.records:
+                self._fetcher.serve(deadline.left)
             else:
                 self._serve_now_and_then()
-            left = deadline - time.monotonic()
+            left = deadline.left
             if left <= 0:
                 return
-            if self._fetcher.waiting and not self._stalled:
-                threading.Event().wait(min(left, max(0.0, self._next_serve - time.monotonic())))
+            if self._fetcher.backlog.records and not self._stalled:
+                self._runtime.event().wait(min(left, max(0.0, self._next_serve - self._runtime.now())))
 
     def _serve_now_and_then(self) -> None:
-        if time.monotonic() >= self._next_serve:
+        if self._runtime.now() >= self._next_serve:
             self._fetcher.serve(0.0)
-            self._next_serve = time.monotonic() + _SERVE_SECONDS
+            self._next_serve = self._runtime.now() + _SERVE_SECONDS
 
     def _stall_above(self, records: int) -> None:
-        if not self._stalled and self._fetcher.waiting >= records:
+        backlog = self._fetcher.backlog
+        if not self._stalled and (backlog.records >= records or backlog.nbytes >= self._prefetch_bytes):
             self._stalled = True
             self._client.pause(_plain(self._here(self._fetcher.positions)))
 
@@ -158,9 +165,10 @@ class KafkaConsumer(Consumer):
         for partition, position in offsets.items():
             if partition in self._joining:
                 self._joining[partition] = position
-            elif partition not in self._gone:
-                self._seek(partition, position)
-            self._fetcher.seek(partition, position)
+            if partition in self._joining or partition in self._gone:
+                self._fetcher.begin(partition, position)
+            else:
+                self._fetcher.seek(partition, position, partial(self._seek, partition, position))
 
     def _seek(self, partition: TopicPartition, position: int) -> None:
         target = KafkaPartition(*partition, position)
@@ -200,16 +208,17 @@ class KafkaConsumer(Consumer):
 
     def _commit(self, positions: dict[TopicPartition, int]) -> list[TopicPartition]:
         """Store `positions`; return the partitions for which this member is fenced."""
-        started = time.monotonic()
+        deadline = Deadline(self._runtime, self._timeout)
+        unsettled = Deadline(self._runtime, _UNSETTLED_SECONDS)
         fenced: list[TopicPartition] = []
         while True:
             again = {}
-            for partition, error in self._commit_once(positions, started + self._timeout).items():
-                code, elapsed = error.code(), time.monotonic() - started
+            for partition, error in self._commit_once(positions, deadline).items():
+                code = error.code()
                 if partition in self._gone or (code in FENCED and code not in UNSETTLED):
                     fenced.append(partition)
-                elif (code in UNSETTLED and elapsed < _UNSETTLED_SECONDS) or (
-                    code in TRANSIENT and elapsed < self._timeout
+                elif (code in UNSETTLED and not unsettled.passed) or (
+                    code in TRANSIENT and not deadline.passed
                 ):
                     again[partition] = positions[partition]
                 elif code in FENCED:
@@ -220,15 +229,15 @@ class KafkaConsumer(Consumer):
             if not again:
                 return fenced
             positions = again
-            threading.Event().wait(_RETRY_SECONDS)
+            self._runtime.event().wait(_RETRY_SECONDS)
 
-    def _commit_once(self, positions: Mapping[TopicPartition, int], deadline: float) -> Errors:
+    def _commit_once(self, positions: Mapping[TopicPartition, int], deadline: Deadline) -> Errors:
         commit = self._commits.send(self._client, positions, awaited=True)
         try:
             if commit.errors is None and self._is_stored(positions, deadline):
                 return {}
             while commit.errors is None:
-                if time.monotonic() > deadline:
+                if deadline.passed:
                     raise QueueError(
                         f"{self._where}: the commit was not confirmed within {self._timeout:g} s, "
                         "nothing is known to be stored"
@@ -239,13 +248,13 @@ class KafkaConsumer(Consumer):
             self._commits.forget(commit)
         return commit.errors
 
-    def _is_stored(self, positions: Mapping[TopicPartition, int], deadline: float) -> bool:
+    def _is_stored(self, positions: Mapping[TopicPartition, int], deadline: Deadline) -> bool:
         """Ask for what was just sent; the coordinator answers in turn.
 
         To wait for the answer itself means to serve librdkafka's queue, where a rebalance may come first.
         """
         try:
-            stored = committed.ask(self._client, positions, max(0.001, deadline - time.monotonic()))
+            stored = committed.ask(self._client, positions, max(0.001, deadline.left))
         except KafkaException:
             return False  # the answer to the commit, or that there is none, will say why
         return stored == positions

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from streamzarr.errors import ConfigError, LateError, LimitExceededError
-from streamzarr.flow.acknowledge import Claim, Outcome
+from streamzarr.flow.acknowledge import Claim
+from streamzarr.flow.delivery import Fate
 from streamzarr.flow.windows import (
     After,
     Bound,
@@ -222,7 +223,7 @@ def test_a_session_of_several_counts_and_owes_for_all_of_them():
     (session,) = panes.take_all()
     assert (session.result.count, session.result.value) == (3, 7.5)
     assert claim.position == 0
-    session.hold.release(Outcome.OK)
+    session.hold.release(Fate.OK)
     assert claim.position == 3
 
 
@@ -507,7 +508,7 @@ def test_the_position_waits_for_the_last_result_that_needs_the_record():
     panes.advance(SECOND)
     (final,) = panes.take_all()
     assert claim.position == 7
-    final.hold.release(Outcome.OK)
+    final.hold.release(Fate.OK)
     assert claim.position == 7  # a late message would need the accumulator again
     panes.advance(2 * SECOND)
     assert claim.position == 8
@@ -520,5 +521,5 @@ def test_the_position_waits_for_a_result_that_is_on_its_way_when_the_allowance_e
     (final,) = panes.take_all()
     panes.advance(2 * SECOND)
     assert claim.position == 7
-    final.hold.release(Outcome.OK)
+    final.hold.release(Fate.OK)
     assert claim.position == 8
