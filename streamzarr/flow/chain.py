@@ -17,7 +17,9 @@ from streamzarr.flow.message import Message, leaves
 from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import SYSTEM, Runtime
 
-_parts, _holds, _failure = map(attrgetter, ("parts", "holds", "failure"))
+_claim, _count, _failure, _holds, _nbytes, _parts, _seq = map(
+    attrgetter, ("claim", "count", "failure", "holds", "nbytes", "parts", "seq")
+)  # many times as fast as a generator over thousands of messages
 
 
 @dataclass(slots=True)
@@ -95,19 +97,23 @@ class Chain:
         """
         if not all(claim.ours for claim in set(map(claim_of, waiting))):
             waiting[:] = [message for message in waiting if claim_of(message).ours]
-        sizes, counts = [message.nbytes for message in waiting], [message.count for message in waiting]
+        sizes = list(map(_nbytes, waiting))
+        counts = list(map(_count, waiting))
         plain = set(counts) <= {1}
         admitted = credits.take(sizes, None if plain else counts)
         messages = tuple(waiting[:admitted])
         del waiting[:admitted]
-        for claim, group in groupby(messages, key=claim_of):
+        start = 0
+        for claim, group in groupby(messages, key=_claim):
             together = list(group)
-            counts = [message.count for message in together]
-            self.tally.delivered += sum(counts)
-            first, *_ = together
-            offsets, stop = _offsets_of(claim, together)
-            sizes = [message.nbytes for message in together]
-            claim.deliver(Delivery(first.seq, sizes, None if plain else counts, offsets), stop)
+            stop = start + len(together)
+            offsets, end = _offsets_of(claim, together)
+            entered = Delivery(
+                together[0].seq, sizes[start:stop], None if plain else counts[start:stop], offsets
+            )
+            claim.deliver(entered, end)
+            start = stop
+        self.tally.delivered += sum(counts[:admitted])
         return messages
 
     # -- on the way --------------------------------------------------------------------------------------
@@ -228,7 +234,7 @@ class Chain:
 
     def owned(self, messages: list[Message]) -> list[Message]:
         """Return the messages of which anything is still ours to settle."""
-        claims = {message.claim for message in messages}
+        claims = set(map(_claim, messages))
         if all(claim is not None and claim.ours for claim in claims) and not any(map(_holds, messages)):
             return messages
         return [message for message in messages if self.owns(message)]
@@ -352,18 +358,14 @@ def _offsets_of(claim: Claim, messages: Sequence[Message]) -> tuple[list[int] | 
     """Return the first offset of each message, and the one behind the last record of the last."""
     if claim.partition is None:
         return None, None
-    offsets = []
-    stop = 0
-    for message in messages:
-        if message.record is not None:
-            offset = message.record.offset
-            stop = offset + 1
-        elif message.run is not None:
-            offset, stop = message.run.first, message.run.stop
-        else:
-            raise ConfigError(f"{message!r} has no record, expected one of {claim.partition}")
-        offsets.append(offset)
-    return offsets, stop
+    last = messages[-1]
+    try:
+        if last.run is None:
+            offsets = [message.record.offset for message in messages]  # type: ignore[union-attr]
+            return offsets, offsets[-1] + 1
+        return [message.run.first for message in messages], last.run.stop  # type: ignore[union-attr]
+    except AttributeError:
+        raise ConfigError(f"messages without a record, expected those of {claim.partition}") from None
 
 
 def _common_fate(messages: Sequence[Message], outcome: Fate | None) -> Fate | None:
@@ -371,7 +373,7 @@ def _common_fate(messages: Sequence[Message], outcome: Fate | None) -> Fate | No
 
     By runs means that they follow on one another, which costs a tenth.
     """
-    seqs = [message.seq for message in messages]
+    seqs = list(map(_seq, messages))
     if not seqs_follow(seqs) or any(map(_parts, messages)) or any(map(_holds, messages)):
         return None
     if outcome is not None:

@@ -34,13 +34,14 @@ from streamzarr.queue.base import (
     TopicPartition,
 )
 from streamzarr.testing.broker_bench import Events
+from streamzarr.testing.broker_fetching import FetchingCases
 from streamzarr.testing.broker_reading import ReadingCases
 from streamzarr.testing.broker_writing import WritingCases
 
 __all__ = ["BrokerSuite", "Events"]
 
 
-class BrokerSuite(WritingCases, ReadingCases):
+class BrokerSuite(WritingCases, ReadingCases, FetchingCases):
     """Every promise of `streamzarr.queue.base`, as one test each."""
 
     # ------------------------------------------------------------ topics
