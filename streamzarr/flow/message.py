@@ -45,8 +45,6 @@ class Message(Struct, frozen=True):
 
     record: Record | None = None
     """The record of a topic that it came from; ``None``: from elsewhere, or it stands for several."""
-    run: Columns | None = None
-    """The records of a topic that it stands for, by columns; ``None``: it stands for one record at most."""
     data: Any = None
     nbytes: int = 0
     """Bytes that it counted for when it entered, whatever `data` becomes."""
@@ -69,6 +67,8 @@ class Message(Struct, frozen=True):
     """The messages that it was combined of: they are settled with it."""
     holds: tuple[Hold, ...] = ()
     """Holds of the accumulators that it was made of: they are released with it."""
+    run: Columns | None = None
+    """The records of a topic that it stands for, by columns; ``None``: it stands for one record at most."""
 
     def replace(self, **changes: Any) -> Message:
         """Return a copy with other values in some fields."""

@@ -191,7 +191,7 @@ def by_record(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Me
     """Return a message for each record of a run; its data is the record's value."""
     seqs = chain.seqs
     return [
-        Message(record, None, record.value, nbytes, 1, 0, now, None, None, "", next(seqs), claim)
+        Message(record, record.value, nbytes, 1, 0, now, None, None, "", next(seqs), claim)
         for record, nbytes in zip(run.records(), run.sizes, strict=True)
     ]
 

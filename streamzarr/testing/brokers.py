@@ -21,8 +21,6 @@ import multiprocessing
 import os
 import pickle  # noqa: TID251 - a broker must survive the pickling that multiprocessing does
 import signal
-import time
-import uuid
 from multiprocessing.connection import Connection
 
 import pytest
@@ -89,7 +87,7 @@ class BrokerSuite(WritingCases, ReadingCases, FetchingCases):
     def test_an_unknown_topic_is_an_error_that_names_it(
         self, broker: Broker, group: str, opened: contextlib.ExitStack, call: str
     ) -> None:
-        name = f"no-such-topic-{uuid.uuid4().hex[:8]}"
+        name = self.new_name("no-such-topic")
         with pytest.raises(TopicNotFoundError, match=name):  # noqa: PT012 - one of these calls
             match call:
                 case "describe":
@@ -312,9 +310,9 @@ class BrokerSuite(WritingCases, ReadingCases, FetchingCases):
         self.take(one, 40)
         two = opened.enter_context(broker.consumer([topic], group))
         records: list[Record] = []
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         while len(records) < 8:
-            assert time.monotonic() < deadline, f"the second member got {records}"
+            assert not deadline.passed, f"the second member got {records}"
             assert one.poll(10, 0.05) == []
             records += two.poll(10, 0.05)
         moved = {record.partition for record in records}

@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 from reactivex.abc import ObserverBase
@@ -19,6 +20,7 @@ from streamzarr.flow.stage import Stage
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
 
+_failure = attrgetter("failure")
 _log = logging.getLogger(__name__)
 
 
@@ -151,6 +153,10 @@ class _Sinking(Stage):
         self._retry_at: float | None = None
 
     def receive(self, messages: tuple[Message, ...]) -> None:
+        if not any(map(_failure, messages)):
+            self._ready.extend(messages)
+            self.working += len(messages)
+            return
         for message in messages:
             if message.failure is None:
                 self._ready.append(message)
@@ -254,7 +260,7 @@ class _Sinking(Stage):
 
     def _ours(self, messages: list[Message]) -> list[Message]:
         """Return the messages that are still ours to settle; the others only return their credit."""
-        ours = [message for message in messages if self.chain.owns(message)]
+        ours = self.chain.owned(messages)
         if len(ours) < len(messages):
             lost = [message for message in messages if not self.chain.owns(message)]
             self.working -= len(lost)
@@ -274,7 +280,7 @@ class _Sinking(Stage):
 
 def _once_failed(messages: list[Message]) -> list[Message]:
     """Leave out failed pieces of records of which another piece is a dead letter, or is about to be."""
-    if all(message.failure is None for message in messages):
+    if not any(map(_failure, messages)):
         return messages
     shown: list[Message] = []
     failed: set[tuple[int, int]] = set()
