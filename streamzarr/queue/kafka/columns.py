@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Any, Self, cast
@@ -28,12 +27,8 @@ class MessageColumns(Columns):
     def _cut(self, start: int, stop: int) -> Self:
         return type(self)(self._messages[start:stop])
 
-    @cached_property
-    def nbytes(self) -> int:
-        """Bytes of all values, keys and headers; every run is asked, so no value is taken out for it."""
-        if any(self.keys) or self._some_headers:
-            return sum(self.sizes)
-        return sum(map(len, self._messages))
+    def _bytes_of_values(self) -> int:
+        return sum(map(len, self._messages))  # every run is asked, so no value is taken out for it
 
     def joined(self, other: MessageColumns) -> MessageColumns:
         """Return the messages of both; those of `other` follow."""
