@@ -226,7 +226,7 @@ class WatermarksMachine(RuleBasedStateMachine):
     @invariant()
     def is_the_least_of_those_awake(self):
         awake = [newest for newest, heard in self.seen.values() if self.now - heard < self.IDLE]
-        known = awake and [min(awake)] or [newest for newest, _ in self.seen.values()]
+        known = (awake and [min(awake)]) or [newest for newest, _ in self.seen.values()]
         expected = max(self.before, max(known, default=FIRST) - self.DISORDER)
         assert self.marks.read(self.now) == expected
         assert expected >= self.before
