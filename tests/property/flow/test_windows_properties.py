@@ -130,8 +130,8 @@ class WindowsMachine(RuleBasedStateMachine):
         if not hasattr(self, "panes"):
             return
         self.panes.finish()
-        for given in self.panes.take_all():
-            self.check(given, ended=True)
+        for firing in self.panes.take_all():
+            self.check(firing, ended=True)
         for claim, key, window in self.parts:
             name = (self.owner(claim), key, window)
             if name not in self.torn:
