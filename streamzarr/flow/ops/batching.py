@@ -12,8 +12,8 @@ from reactivex.abc import ObserverBase
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Flush, Marker, Message
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.grouping import Groups, Limits, Until
-from streamzarr.flow.ops.mapping import failed
 from streamzarr.flow.stage import Stage
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.message import Message
-from streamzarr.flow.ops.mapping import failed
+from streamzarr.flow.ops.each import failed
 from streamzarr.options import parse_bytes
 
 Until = Callable[[list[Any]], bool]
