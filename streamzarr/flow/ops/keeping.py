@@ -174,6 +174,10 @@ class Keeping(Reducing):
     def _ready(self) -> bool:
         return any(kept.outbox.deliverable for kept in self._kept.values())
 
+    def finish(self) -> None:
+        """Leave windows open: a topic goes on, and so will whoever owns it next."""
+        self._give()
+
     # -- the store ---------------------------------------------------------------------------------------
 
     def turn(self) -> None:

@@ -414,18 +414,19 @@ class Panes:
     # -- claims ------------------------------------------------------------------------------------------
 
     def abandon(self, claims: Collection[Hashable]) -> list[Hold]:
-        """Forget what was folded of `claims`; return the holds of panes of which nothing is left."""
-        for claim in claims:
-            self._floors.pop(claim, None)
+        """Forget what was folded of `claims`; return the holds that it was under."""
         panes = {id(pane): pane for pane in (*self._all(), *self._ready)}
         holds = []
         for pane in panes.values():
-            for claim in [claim for claim in pane.parts if claim in claims]:
+            gone = [claim for claim in pane.parts if claim in claims]
+            for claim in gone:
                 self._drop_part(pane, claim)
+            if gone:
+                holds.append(pane.hold)
             if not pane.parts:
                 self._forget(pane)
-                holds.append(pane.hold)
         for claim in claims:
+            self._floors.pop(claim, None)
             self._panes.pop(claim, None)
         return holds
 

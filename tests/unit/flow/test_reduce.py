@@ -3,7 +3,7 @@
 import pytest
 import reactivex.operators as rx
 
-from streamzarr.errors import ConfigError, LateError, LimitExceededError
+from streamzarr.errors import ConfigError, LateError, LimitExceededError, TransformError
 from streamzarr.flow import Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import NewRecord
@@ -61,7 +61,8 @@ def test_credit_returns_when_a_message_is_folded_and_the_accumulators_are_charge
     held = []
 
     def look(batch):
-        held.append((demand.in_flight, demand.in_flight_bytes))
+        if len(batch):
+            held.append((demand.in_flight, demand.in_flight_bytes))
 
     chain = from_iterable(
         [(n, bytes(100)) for n in range(100)], demand, batch=5, size_of=lambda item: 100
@@ -259,6 +260,51 @@ def test_results_can_be_batched_and_folded_again():
     )
     assert [message.data.value for message in seen] == [50, 50]
     assert (report.delivered, report.ok) == (100, 100)
+
+
+@pytest.mark.parametrize("demand", [2, 100])
+def test_results_of_all_keys_are_merged_when_the_last_of_the_window_has_come(demand):
+    items = [(n / 10, 1, n % 3) for n in range(25)]
+    seen, report = results(
+        items,
+        keyed(lambda item: item[2]),
+        total(windows.Fixed("1s"), trigger=windows.Every(2)),
+        ops.departition(lambda seen, result: {*seen, result.key}, initial=set, result=len),
+        demand=Demand(demand),
+    )
+    assert [(m.data.window.start // SECOND, m.data.value, m.data.count) for m in seen] == [
+        (0, 3, 10),
+        (1, 3, 10),
+        (2, 3, 5),
+    ]
+    assert (report.delivered, report.ok, report.held) == (25, 25, 0)
+
+
+def test_late_results_are_merged_into_another_one():
+    seen, _ = results(
+        [(0.0, 1, "a"), (0.0, 2, "b"), (1.0, 4, "a"), (0.5, 8, "a"), (5.0, 16, "a")],
+        keyed(lambda item: item[2]),
+        total(windows.Fixed("1s"), lateness="1s"),
+        ops.departition(lambda merged, result: merged + result.value, initial=0),
+        batch=1,
+    )
+    assert [(m.data.window.start // SECOND, m.data.value, m.data.firing) for m in seen][:3] == [
+        (0, 3, "final"),
+        (0, 9, "late"),
+        (1, 4, "final"),
+    ]
+
+
+def test_what_cannot_be_merged_fails():
+    seen, report = results([1], ops.departition(lambda merged, result: merged, initial=0))
+    assert isinstance(seen[0].failure.error, TransformError)
+    seen, report = results(
+        [(0.0, 1)],
+        total(windows.Fixed("1s")),
+        ops.departition(lambda merged, result: merged, initial=0, result=lambda merged: 1 / 0),
+    )
+    assert isinstance(seen[0].failure.error, ZeroDivisionError)
+    assert report.failed == 1
 
 
 def test_options_that_cannot_be_are_refused():

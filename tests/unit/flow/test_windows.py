@@ -387,7 +387,7 @@ def test_what_is_abandoned_is_in_no_result_and_takes_no_room(merge):
     panes.advance(SECOND)  # two or three of them are waiting to be taken
     holds = panes.abandon(["p1"])
     assert given(panes) == [(0, 1, 1, "final")]
-    assert len(holds) == (3 if merge is None else 2)
+    assert len(holds) == 3
     assert (panes.accumulators, panes.nbytes) == (0, 0)
 
 
