@@ -6,7 +6,8 @@ import reactivex.operators as rx
 from streamzarr.errors import ConfigError, LateError, LimitExceededError, TransformError
 from streamzarr.flow import Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
 from streamzarr.queue import open_broker
-from streamzarr.queue.base import NewRecord
+from streamzarr.queue.base import NewRecord, TopicPartition
+from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
 
 SECOND = 10**9
@@ -386,3 +387,47 @@ def test_parts_of_partitions_are_merged_at_emission(broker):
         send(broker, [0.0, 0.5, 1.0], partition=partition)
     seen, _ = read(broker, summing(merge=lambda one, other: one + other), enough=lambda seen: len(seen) == 1)
     assert [message.data.value for message in seen] == [4]
+
+
+# -- rebalances --------------------------------------------------------------------------------------------
+
+
+def rebalanced(event, operator, *, then):
+    """Fold ticks of two partitions, have partition 1 taken away, then go on with partition 0."""
+    broker, stop, seen, steps = FakeBroker(), Stop(), [], []
+    broker.create_topic("ticks", partitions=2)
+    for partition in (0, 1):
+        broker.append("ticks", partition, b"0.0", b"0.5")
+
+    def look():
+        consumer = broker.consumers[0]
+        if not steps and demand.in_flight == 0 and sum(consumer.positions().values()) == 4:
+            steps.append(event)
+            consumer.rebalance(event, TopicPartition("ticks", 1))
+        elif len(steps) == 1 and len(consumer.assignment()) == 1:
+            steps.append("go on")
+            broker.append("ticks", 0, *then)
+        elif seen:
+            stop.drain(5.0)
+
+    demand = Demand(100)
+    chain = from_topic(broker, "ticks", group="g", demand=demand, stop=stop, on_turn=look, poll_timeout=0.01)
+    report = run(chain.pipe(ops.map(float), operator, ops.settle(seen.extend)))
+    return seen, report, broker.committed("g", "ticks")
+
+
+@pytest.mark.parametrize("event", ["revoked", "lost"])
+@pytest.mark.parametrize("merge", [None, lambda one, other: one + other])
+def test_a_partition_that_is_taken_away_takes_its_part_of_the_windows_along(event, merge):
+    seen, report, committed = rebalanced(event, summing(merge=merge), then=[b"0.7", b"1.0"])
+    assert [message.data.value for message in seen] == [3]
+    assert committed == {0: 3}
+    assert (report.delivered, report.ok, report.handed_back, report.held) == (6, 3, 2, 1)
+
+
+@pytest.mark.parametrize("event", ["revoked", "lost"])
+def test_the_merged_result_of_what_is_still_ours_reaches_the_sink(event):
+    operators = summing(), ops.departition(lambda counts, result: [*counts, result.value], initial=list)
+    seen, _, committed = rebalanced(event, lambda source: source.pipe(*operators), then=[b"1.0"])
+    assert [message.data.value for message in seen] == [[2]]
+    assert committed == {0: 2}
