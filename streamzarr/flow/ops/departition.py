@@ -15,7 +15,7 @@ from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD, estimate
 from streamzarr.flow.windows.kinds import Window
-from streamzarr.flow.windows.moments import LAST
+from streamzarr.flow.windows.moments import FIRST, LAST
 from streamzarr.flow.windows.result import Result
 
 
@@ -103,6 +103,7 @@ class _Departition(Stage):
         self._fold, self._initial, self._result = fold, initial, result
         self._size_of, self._name = size_of, name
         self._windows: dict[Window, _Merged] = {}
+        self._mark = FIRST
 
     def receive(self, messages: tuple[Message, ...]) -> None:
         passed = []
@@ -132,7 +133,7 @@ class _Departition(Stage):
         merged.value = self._fold(merged.value, result)
         self._windows[result.window] = merged
         merged.count += result.count
-        merged.late |= result.firing == "late"
+        merged.late |= result.firing == "late" or result.window.stop <= self._mark
         merged.partial |= result.partial
         self.chain.fold([message], merged.hold)
         self._charge(merged, self._size_of(merged.value) + OVERHEAD)
@@ -152,7 +153,8 @@ class _Departition(Stage):
 
     def _give(self, mark: int) -> None:
         """Give the merged results of the windows that are over."""
-        over = sorted(window for window in self._windows if window.stop <= mark)
+        self._mark = max(self._mark, mark)
+        over = sorted(window for window in self._windows if window.stop <= self._mark)
         self.emit([self._message(window, self._windows.pop(window)) for window in over])
 
     def _message(self, window: Window, merged: _Merged) -> Message:

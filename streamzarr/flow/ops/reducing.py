@@ -70,7 +70,7 @@ class Reducing(Stage):
             claim = next(leaves(message)).claim
             assert claim is not None
             if claim not in self._claims:
-                self._begin(claim)
+                self._meet(claim)
             self._reduce(message, claim, now)
         self._fold()
         self._give()
@@ -130,18 +130,29 @@ class Reducing(Stage):
 
     # -- time --------------------------------------------------------------------------------------------
 
-    def _begin(self, claim: Claim) -> None:
-        """Count a partition in, with all of its topic: they hold the watermark back until they speak."""
+    def _meet(self, claim: Claim) -> None:
+        """Begin with a claim that has spoken, and with all others of its topic."""
         if claim.partition is not None:
             self._topics.add(claim.partition.topic)
-        for other in {claim, *self._new_claims()}:
-            self._claims.add(other)
-            self._open(other)
-        if isinstance(claim.credits, Demand) and (most := claim.credits.bounds.max_bytes) is not None:
-            self._panes.max_bytes = min(self._panes.max_bytes, most // SHARE)
+        self._begin({claim, *self._new_claims()})
+
+    def _begin(self, new: Collection[Claim]) -> None:
+        """Count claims in: they hold the watermark back until they speak."""
+        self._claims.update(new)
+        for claim in new:
+            self._count_in(claim)
+        self._advance()  # back, if they are behind; for those that were here nothing changes
+        for claim in new:
+            self._open(claim)
+            if isinstance(claim.credits, Demand) and (most := claim.credits.bounds.max_bytes) is not None:
+                self._panes.max_bytes = min(self._panes.max_bytes, most // SHARE)
+        self._advance()
+
+    def _count_in(self, claim: Claim) -> None:
+        self._marks.open(claim, self._listened)
 
     def _open(self, claim: Claim) -> None:
-        self._marks.open(claim, self._listened)
+        self._panes.open(claim)
 
     def _new_claims(self) -> list[Claim]:
         return [
@@ -172,8 +183,8 @@ class Reducing(Stage):
         if all(room.messages for room in rooms):  # else none could have come
             self._listened += min(now - self._turned, LONGEST_SILENCE)
         self._turned = now
-        for claim in self._new_claims():
-            self._begin(claim)
+        if new := self._new_claims():
+            self._begin(new)
         self._panes.tick(now)
         self._advance()
         self._give()

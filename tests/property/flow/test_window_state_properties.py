@@ -1,4 +1,4 @@
-"""Windows in a store under random schedules of messages, rebalances and crashes: nothing lost, nothing twice."""
+"""Windows in a store under random schedules of messages, rebalances and crashes: each message once."""
 
 import json
 import uuid
@@ -115,7 +115,7 @@ class World:
                 initial=list,
                 time=lambda tick: tick[1],
                 disorder="3ns",
-                idle="5s",
+                idle=None,
                 state=state,
                 **self.kind,
             ),
