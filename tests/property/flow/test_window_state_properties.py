@@ -3,7 +3,7 @@
 import json
 import uuid
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamzarr.flow import Demand, Stop, WindowState, from_topic, ops, run, windows
@@ -184,13 +184,16 @@ STEPS = st.lists(
         st.tuples(st.just("send"), PARTITION, st.integers(-3, 4)),
         st.tuples(st.just("send"), PARTITION, st.integers(-3, 4)),
         st.tuples(st.sampled_from(["revoked", "lost", "assigned"]), PARTITION, st.just(0)),
-        st.tuples(st.just("crash"), st.just(0), st.integers(1, 6)),
+        st.tuples(st.just("crash"), st.just(0), st.integers(1, 12)),
     ),
-    max_size=60,
+    min_size=40,
+    max_size=100,
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(st.sampled_from(KINDS), STEPS)
 def test_each_window_has_one_value_and_it_holds_each_message_once(kind, steps):
     world = World(kind, list(steps))
