@@ -10,6 +10,7 @@ on the main thread while SIGINT has Python's own handler goes up through the cha
 from streamzarr.flow.ops.batching import batch, combine
 from streamzarr.flow.ops.charge import charge
 from streamzarr.flow.ops.decode import decode
+from streamzarr.flow.ops.departition import departition
 from streamzarr.flow.ops.dispatch import dispatch
 from streamzarr.flow.ops.keys import partition_by
 from streamzarr.flow.ops.mapping import (
@@ -38,6 +39,7 @@ __all__ = [
     "charge",
     "combine",
     "decode",
+    "departition",
     "dispatch",
     "drop_if",
     "filter",
