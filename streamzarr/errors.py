@@ -193,6 +193,10 @@ class CastingError(StreamzarrError, ValueError):
     """A value, or all values of a dtype, that another dtype cannot hold; names array, chunk and value."""
 
 
+class LateError(StreamzarrError):
+    """A message of a window that is over, beyond the allowed lateness."""
+
+
 class WorkerError(StreamzarrError):
     """A worker process died more often than its restart budget allows; names worker, exit and last words."""
 

@@ -11,6 +11,8 @@ from streamzarr.flow.ops.batching import batch
 from streamzarr.flow.ops.charge import charge
 from streamzarr.flow.ops.decode import decode
 from streamzarr.flow.ops.dispatch import dispatch
+from streamzarr.flow.ops.join import join_asof
+from streamzarr.flow.ops.joining import Joined
 from streamzarr.flow.ops.mapping import drop_if, map, map_batch, map_messages  # noqa: A004 - the field's word
 from streamzarr.flow.ops.route import broadcast, route
 from streamzarr.flow.ops.settle import DONE, Again, Done, Failed, Report, Sink, settle
@@ -20,6 +22,7 @@ __all__ = [
     "Again",
     "Done",
     "Failed",
+    "Joined",
     "Report",
     "Sink",
     "batch",
@@ -28,6 +31,7 @@ __all__ = [
     "decode",
     "dispatch",
     "drop_if",
+    "join_asof",
     "map",
     "map_batch",
     "map_messages",
