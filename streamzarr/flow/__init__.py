@@ -15,7 +15,9 @@ from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
 from streamzarr.flow.manual import ManualDemand
 from streamzarr.flow.message import Batch, Failure, Message
+from streamzarr.flow.ops.spill import Spill
 from streamzarr.flow.overflow import Blocking, Overflow, Refusing, Spilling
+from streamzarr.flow.rate import Rate
 from streamzarr.flow.results import aiter, iter  # noqa: A004 - what they are
 from streamzarr.flow.run import run
 from streamzarr.flow.running import RunReport
@@ -29,6 +31,7 @@ from streamzarr.flow.sources import (
 )
 from streamzarr.flow.stop import Stop
 from streamzarr.flow.topic import from_topic, from_topic_columns
+from streamzarr.flow.workers import Workers
 
 __all__ = [
     "Batch",
@@ -42,10 +45,13 @@ __all__ = [
     "ManualDemand",
     "Message",
     "Overflow",
+    "Rate",
     "Refusing",
     "RunReport",
+    "Spill",
     "Spilling",
     "Stop",
+    "Workers",
     "aiter",
     "from_array",
     "from_async_iterable",

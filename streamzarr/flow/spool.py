@@ -137,22 +137,30 @@ class Spool:
         streamzarr.errors.StreamzarrError
             The disk does not give it back whole. It stays where it is.
         """
+        data = self.peek(queue)
+        if data is not None:
+            self.skip(queue)
+        return data
+
+    def peek(self, queue: Hashable = None) -> bytes | None:
+        """Return the oldest item of `queue`, which stays there; errors as of :meth:`take`."""
         known = self._queues.get(queue)
         if known is None:
             return None
-        following, length = self._header(known.head)
-        data = self._read(known.head.segment, length, known.head.offset + _HEADER.size)
-        self._leave(queue, known, following)
-        return data
+        _, length = self._header(known.head)
+        return self._read(known.head.segment, length, known.head.offset + _HEADER.size)
+
+    def skip(self, queue: Hashable = None) -> None:
+        """Remove the oldest item of `queue`, if there is one."""
+        known = self._queues.get(queue)
+        if known is not None:
+            self._leave(queue, known, self._header(known.head)[0])
 
     def drop(self, queue: Hashable = None) -> int:
         """Remove all items of `queue`; return how many there were."""
-        known = self._queues.get(queue)
-        if known is None:
-            return 0
-        count = known.count
+        count = self.count(queue)
         for _ in range(count):
-            self._leave(queue, known, self._header(known.head)[0])
+            self.skip(queue)
         return count
 
     def count(self, queue: Hashable = None) -> int:

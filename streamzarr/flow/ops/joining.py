@@ -101,7 +101,7 @@ class Joining(Stage):
         self._go_on(out)
 
     def _land(self) -> None:
-        """Let those lefts into the join whose partition of the right is read here, and take out the others."""
+        """Let those lefts into the join whose partition of the right is read here; take out the others."""
         if self._right.changes != self._seen:
             self._seen = self._right.changes
             given_up = self._join.give_up(lambda left: not self._right.covers(left.message))
