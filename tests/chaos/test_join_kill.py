@@ -41,14 +41,15 @@ def sink(messages):
         stop.drain(30)
 
 with open_broker(url) as broker:
-    def source(topic, demand):
+    def source(topic, demand, commit_every):
         return from_topic(
-            broker, topic, group=topic, demand=demand, commit_every=0.02, session_timeout=1.0
+            broker, topic, group=topic, demand=demand, commit_every=commit_every, session_timeout=1.0
         ).pipe(ops.map(row))
 
-    chain = source("left", Demand(40)).pipe(
+    # Positions of the right are stored often, those of the left seldom: so much of it comes again.
+    chain = source("left", Demand(40), 0.3).pipe(
         ops.join_asof(
-            source("right", Demand(30)), by=lambda row: row[0], time=lambda row: row[1],
+            source("right", Demand(30), 0.002), by=lambda row: row[0], time=lambda row: row[1],
             tolerance=30e-9, disorder=8e-9, idle=None,
         ),
         ops.settle(sink),
