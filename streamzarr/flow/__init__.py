@@ -8,7 +8,7 @@ Seven rules (design §7) keep Rx what it is good at, composition::
         └──────── Demand: credit, once settled ──────┘
 """
 
-from streamzarr.flow import ops
+from streamzarr.flow import ops, windows
 from streamzarr.flow.committer import Committer
 from streamzarr.flow.control import Control
 from streamzarr.flow.demand import Credits, Demand
@@ -31,6 +31,7 @@ from streamzarr.flow.sources import (
 )
 from streamzarr.flow.stop import Stop
 from streamzarr.flow.topic import from_topic, from_topic_columns
+from streamzarr.flow.windows.state import WindowState
 from streamzarr.flow.workers import Workers
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Spill",
     "Spilling",
     "Stop",
+    "WindowState",
     "Workers",
     "aiter",
     "from_array",
@@ -64,4 +66,5 @@ __all__ = [
     "iter",
     "ops",
     "run",
+    "windows",
 ]

@@ -92,7 +92,7 @@ class Chain:
 
     @property
     def claims(self) -> list[Claim]:
-        """Those that are ours, of partitions and of what comes from elsewhere."""
+        """Those that are ours: of partitions, of other sources, and of results."""
         return [claim for claim in self._claims if claim.ours]
 
     def admit(self, waiting: list[Message], credits: Credits) -> tuple[Message, ...]:  # noqa: A002

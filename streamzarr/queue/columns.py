@@ -116,8 +116,11 @@ class Columns(ABC):
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all values, keys and headers."""
-        nbytes = sum(map(len, filter(None, self.values))) + sum(map(len, filter(None, self.keys)))
-        return nbytes + sum(map(_bytes_of, self._some_headers or ()))
+        values, keys = self._bytes_of_values(), sum(map(len, filter(None, self.keys)))
+        return values + keys + sum(map(_bytes_of, self._some_headers or ()))
+
+    def _bytes_of_values(self) -> int:
+        return sum(map(len, filter(None, self.values)))
 
     @property
     def sizes(self) -> list[int]:
@@ -277,10 +280,11 @@ class Portion(Generic[C]):
         count = run.fitting(self._records, self._bytes) or (0 if self.runs else 1)
         self._records -= count
         rest = None if count == len(run) else run[count:]
+        self.full = rest is not None or self._records == 0
         if count:
             taken = run[:count]
             self.runs.append(taken)
             if self._bytes is not None:
-                self._bytes = max(0, self._bytes - taken.nbytes)
-        self.full = rest is not None or self._records == 0
+                self._bytes -= taken.nbytes
+                self.full = self.full or self._bytes < 0  # the first one alone was too large
         return rest

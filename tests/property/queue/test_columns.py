@@ -35,6 +35,9 @@ class Message:
     def __init__(self, record):
         self.record = record
 
+    def __len__(self):
+        return len(self.record.value or b"")
+
     def topic(self):
         return self.record.topic
 
@@ -120,6 +123,16 @@ def test_a_portion_is_the_longest_beginning_of_all_and_the_first_record_at_least
         expected.append(record)
     assert taken == expected
     assert portion.full or not left
+
+
+def test_nothing_comes_with_a_first_record_that_is_larger_than_the_bound():
+    portion = Portion[ListColumns](max_records=10, max_bytes=3)
+    [large], [empty] = (
+        list(columns_of([Record("t", 0, n, None, v, (), 0)])) for n, v in [(0, b"1234"), (1, b"")]
+    )
+    assert portion.take(large) is None
+    assert portion.take(empty) is empty
+    assert portion.runs == [large]
 
 
 @given(st.lists(st.sampled_from([("t", 0), ("t", 1), ("u", 0)]), max_size=12))
