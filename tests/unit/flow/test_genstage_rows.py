@@ -12,6 +12,7 @@ from streamzarr import flow
 from streamzarr.errors import BufferFullError
 from streamzarr.flow import Blocking, Control, Demand, ManualDemand, Refusing, Spilling, Stop, ops, run
 from streamzarr.flow.balance import Bounds, split
+from streamzarr.supervisor import Restart, RestartPolicy
 
 
 def data_of(messages):
@@ -200,3 +201,9 @@ def test_enumerable_in_and_out():
         if read == 10:
             break
     assert len(taken) <= 14
+
+
+def test_cancel_modes():
+    """``cancel: :permanent/:transient/:temporary``: the same three words, of a supervised worker's ends."""
+    assert [restart.value for restart in Restart] == ["permanent", "transient", "temporary"]
+    assert RestartPolicy().restart is Restart.TRANSIENT  # behaviour: tests/unit/supervisor/test_worker.py
