@@ -131,8 +131,7 @@ class _Gathering(Stage):
     def _gather(self, messages: Sequence[Message]) -> None:
         now = self.chain.runtime.now()
         complete = self._groups.take_due(now)  # the source may have blocked for longer
-        for message in messages:
-            complete += self._groups.add(message, now)
+        complete += self._groups.add_all(messages, now)
         self._leave(complete)
 
     def due(self) -> float | None:
