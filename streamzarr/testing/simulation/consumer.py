@@ -141,23 +141,29 @@ class SimulatedConsumer(Consumer):
             self._cluster.call("join", self._group_name, self._join)
         group.members[self._name].expires = self._cluster.kernel.time + self._session_timeout
         if unwanted := group.unwanted(self._name):
-            self._tell("revoked", unwanted)
+            if told := [each for each in unwanted if each in self._positions.next]:
+                self._tell("revoked", told)
+                self._forget(told)
             self._cluster.call("release", _names(unwanted), lambda: group.release(self._name, unwanted))
-            self._forget(unwanted)
             self._cluster.ring()
         self._take()
 
     def _take(self) -> None:
         group = self._cluster.group(self._group_name)
-        if self._name not in group.members:
-            return
-        self._generation = group.generation
-        taken = self._cluster.call("claim", "", lambda: group.claim(self._name), loud=False)
+
+        def claim() -> int:
+            group.claim(self._name)
+            return group.generation
+
+        generation = self._cluster.call("claim", "", claim, loud=False)
+        # Also what an earlier claim has got whose answer was lost.
+        taken = [each for each in group.owned(self._name) if each not in self._positions.next]
         for partition in taken:
             begin = self._cluster.topics.partitions(partition.topic)[partition.partition].begin
             self._positions.next[partition] = group.committed.get(partition, begin)
         if taken:
             self._tell("assigned", taken)
+        self._generation = generation
 
     def _tell(self, what: str, partitions: Sequence[TopicPartition]) -> None:
         kernel = self._cluster.kernel

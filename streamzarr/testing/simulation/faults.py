@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["kill", "freeze", "refuse", "lose", "late", "full", "down", "jump", "evict"]
+Kind: TypeAlias = Literal["kill", "term", "freeze", "refuse", "lose", "late", "full", "down", "jump", "evict"]
 
 WORLD = "the world"
 """Site of the faults that come at a step of any process."""
 
 _TEXT: dict[Kind, str] = {
     "kill": "kill -9",
+    "term": "SIGTERM",
     "freeze": "SIGSTOP for {seconds:.1f} s",
     "refuse": "not carried out, an error",
     "lose": "carried out, but the answer is lost",
@@ -97,3 +98,7 @@ class Faults:
             return ()
         self._counts[site] += 1
         return self._planned.get((site, self._counts[site]), ())
+
+    def end(self) -> None:
+        """Let nothing go wrong any more."""
+        self._planned, self._sites = {}, set()

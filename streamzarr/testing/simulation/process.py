@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from streamzarr.testing.simulation.kernel import SimulatedThread
 
-KILLED = -9
-"""Exit code of a process that SIGKILL has ended."""
+KILLED, TERMINATED = -9, -15
+"""Exit codes of processes that signals have ended."""
 
 
 class SimulatedProcess:
@@ -21,6 +21,8 @@ class SimulatedProcess:
 
     def __init__(self, name: str, pid: int) -> None:
         self.name, self.pid = name, pid
+        self.site = name
+        """Name under which faults are planned for it."""
         self.threads: list[SimulatedThread] = []
         self.steps = 0
         """Steps that its threads have taken."""
@@ -30,6 +32,8 @@ class SimulatedProcess:
         """What its main thread did not catch."""
         self.thread_errors: list[BaseException] = []
         """What other threads of it did not catch."""
+        self.on_terminate: Callable[[], None] | None = None
+        """Handler of ``SIGTERM``; without one it ends the process."""
         self._stopped = False
         self._watchers: list[Callable[[SimulatedProcess], None]] = []
 
@@ -53,6 +57,13 @@ class SimulatedProcess:
             self.exit_code = exit_code
             for watcher in self._watchers:
                 watcher(self)
+
+    def terminate(self) -> None:
+        """Ask it to end, as ``SIGTERM`` does."""
+        if self.on_terminate is None:
+            self.end(TERMINATED)
+        elif not self.over:
+            self.on_terminate()
 
     def stop(self) -> None:
         """Halt it, as ``SIGSTOP`` does; time goes on."""

@@ -1,0 +1,219 @@
+"""A scenario of plain chains: workers read a topic, each record becomes an output or a dead letter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from streamzarr.errors import FencedError
+from streamzarr.flow import RunReport, run
+from streamzarr.queue.base import NewRecord, TopicPartition
+from streamzarr.queue.retry import is_transient
+from streamzarr.testing.simulation.bench import (
+    DEAD,
+    GROUP,
+    INPUT,
+    OUTPUT,
+    Bench,
+    Chain,
+    Fate,
+    Origin,
+    origins_in,
+)
+from streamzarr.testing.simulation.faults import WORLD, Hazard
+from streamzarr.testing.simulation.process import SimulatedProcess
+from streamzarr.testing.simulation.world import World
+
+DRAIN_SECONDS = 5.0
+SLACK_SECONDS = 15.0
+"""For the last commit, leaving the group, and answers that take their time."""
+PATIENCE = 600.0
+
+WORKERS = ("worker-1", "worker-2")
+
+HAZARDS = (
+    *(Hazard(worker, "kill", within=600, weight=2.0) for worker in WORKERS),
+    *(Hazard(worker, "freeze", within=600, seconds=(0.5, 20.0)) for worker in WORKERS),
+    *(Hazard(worker, "term", within=600, weight=0.5) for worker in WORKERS),
+    Hazard(WORLD, "down", within=1500, seconds=(0.2, 12.0)),
+    Hazard(WORLD, "jump", within=1500, seconds=(-7200.0, 7200.0), weight=0.5),
+    Hazard(WORLD, "evict", within=1500, weight=2.0),
+    Hazard("commit", "refuse", within=40),
+    Hazard("commit", "lose", within=40, weight=1.5),
+    Hazard("commit", "late", within=40, seconds=(1.0, 15.0)),
+    Hazard("flush", "refuse", within=40),
+    Hazard("flush", "lose", within=40, weight=1.5),
+    Hazard("flush", "late", within=40, seconds=(1.0, 15.0)),
+    Hazard("poll", "refuse", within=100),
+    Hazard("poll", "late", within=100, seconds=(1.0, 15.0)),
+    Hazard("join", "refuse", within=6, weight=0.5),
+    Hazard("join", "lose", within=6, weight=0.5),
+    Hazard("release", "lose", within=6),
+    Hazard("claim", "lose", within=10, weight=0.5),
+    Hazard("leave", "lose", within=4, weight=0.3),
+)
+"""What can befall a chain and its broker."""
+
+
+@dataclass(frozen=True)
+class ChainScenario:
+    """Workers run one chain in one group; promises P1, P2, P4 and P6 are checked as they go.
+
+    Parameters
+    ----------
+    chain
+        Makes the chain of one worker process.
+    fate
+        What shall become of a record of this value; every one is written, if it is not given.
+    value
+        The value of the n-th record.
+    """
+
+    chain: Chain
+    name: str = "chain"
+    fate: Callable[[bytes], Fate] = lambda value: "written"
+    value: Callable[[int], bytes] = lambda number: b"%d" % number
+    size: int = 80
+    partitions: int = 3
+    hazards: Sequence[Hazard] = HAZARDS
+
+    def run(self, world: World) -> None:
+        """Play it."""
+        _Play(self, world).run()
+
+
+@dataclass
+class _Play:
+    """One run."""
+
+    scenario: ChainScenario
+    world: World
+    accounted: dict[Origin, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Input records with the topics that hold what became of them."""
+    stopping: bool = False
+    seen: dict[str, int] = field(default_factory=dict)
+    """How many records of each topic were looked at."""
+
+    def run(self) -> None:
+        world, scenario = self.world, self.scenario
+        topics = world.cluster.topics
+        topics.create(INPUT, scenario.partitions, exist_ok=False)
+        topics.create(OUTPUT, 1, exist_ok=False)
+        topics.create(DEAD, 1, exist_ok=False)
+        random = Random(f"chain {world.plan.seed}")
+        world.cluster.gaps = random.choice((0.0, 0.0, 0.1))
+        world.cluster.on_commit.append(self._check_commit)
+        for name in WORKERS:
+            self._start(name)
+        number = 0
+        while number < world.plan.size:
+            count = min(random.randint(1, 20), world.plan.size - number)
+            records = [
+                NewRecord(scenario.value(n), partition=random.randrange(scenario.partitions))
+                for n in range(number, number + count)
+            ]
+            world.cluster.append([(INPUT, record) for record in records])
+            number += count
+            world.sleep(random.random() * 2.0)
+        world.sleep(random.random() * 10.0)
+        world.be_steady()
+        world.wait_until(self._all_committed, PATIENCE, "all positions are committed to the end")
+        self.stopping = True
+        for process in world.alive():
+            process.terminate()
+        world.wait_until(lambda: not world.alive(), PATIENCE, "all workers have ended")
+        self._check_fates()
+
+    # -- workers -----------------------------------------------------------------------------------------
+
+    def _start(self, name: str) -> None:
+        def main() -> int:
+            process = world.kernel.current.process
+            bench = Bench(world, process.name, scenario.fate)
+            process.on_terminate = lambda: self._terminate(process, bench)
+            try:
+                report = run(scenario.chain(bench), stop=bench.stop, runtime=world.runtime)
+            except Exception as error:
+                if isinstance(error, FencedError) or is_transient(error):
+                    world.say(f"{process.name} gives up: {type(error).__name__}: {error}")
+                    return 3
+                raise
+            self._check_report(process, report)
+            return 0
+
+        world, scenario = self.world, self.scenario
+        process = world.start(name, main)
+        process.on_end(lambda process: self._ended(name, process))
+
+    def _ended(self, name: str, process: SimulatedProcess) -> None:
+        if process.error is not None:
+            error = process.error
+            self.world.promise(False, f"{process.name} broke: {type(error).__name__}: {error}")
+        if not self.stopping:
+            kernel = self.world.kernel
+            kernel.at(kernel.time + 0.5, lambda: None if self.stopping else self._start(name))
+
+    def _terminate(self, process: SimulatedProcess, bench: Bench) -> None:
+        world = self.world
+        allowed = DRAIN_SECONDS + SLACK_SECONDS + sum(2 + max(0, fault.seconds) for fault in world.plan.faults)
+        world.kernel.at(
+            world.kernel.time + allowed,
+            lambda: world.promise(
+                process.over, f"P6: {process.name} did not end within {allowed:.0f} s of SIGTERM"
+            ),
+        )
+        bench.stop.drain(DRAIN_SECONDS)
+
+    # -- promises ----------------------------------------------------------------------------------------
+
+    def _account(self) -> None:
+        for topic in (OUTPUT, DEAD):
+            records = self.world.cluster.topics.all(topic)
+            for record in records[self.seen.get(topic, 0) :]:
+                for origin in origins_in(record):
+                    self.accounted[origin].add(topic)
+            self.seen[topic] = len(records)
+
+    def _check_commit(self, group: str, where: TopicPartition, before: int | None, position: int) -> None:
+        """P1 and P4: nothing below a committed position is unsettled, and none goes back."""
+        self._account()
+        start = before or 0
+        self.world.promise(position >= start, f"P4: position of {where} went back from {start} to {position}")
+        found, _ = self.world.cluster.topics.read(where, start, max(0, position - start))
+        for record in found:
+            if record.offset < position and not self.accounted[record.partition, record.offset]:
+                fate = self.scenario.fate(record.value or b"")
+                self.world.promise(
+                    fate == "skipped",
+                    f"P1: {where.topic}[{where.partition}]={position} is committed, but offset {record.offset} "
+                    f"({record.value!r}), which shall be {fate}, is nowhere",
+                )
+
+    def _check_fates(self) -> None:
+        """P1: what became of each record is what was promised."""
+        self._account()
+        for record in self.world.cluster.topics.all(INPUT):
+            fate = self.scenario.fate(record.value or b"")
+            expected = {"written": {OUTPUT}, "dead": {DEAD}, "skipped": set()}[fate]
+            found = self.accounted[record.partition, record.offset]
+            self.world.promise(
+                found == expected,
+                f"P1: {INPUT}[{record.partition}] offset {record.offset} ({record.value!r}) shall be {fate}, "
+                f"found in {sorted(found) or 'no topic'}",
+            )
+
+    def _check_report(self, process: SimulatedProcess, report: RunReport) -> None:
+        parts = report.ok + report.failed + report.skipped + report.handed_back + report.left
+        self.world.promise(
+            report.delivered == parts,
+            f"P6: {process.name} reports {report}, which does not add up",
+        )
+
+    def _all_committed(self) -> bool:
+        committed = self.world.cluster.group(GROUP).committed
+        return all(
+            committed.get(TopicPartition(INPUT, number), 0) >= end or not end
+            for number, end in self.world.cluster.topics.info(INPUT).end.items()
+        )
