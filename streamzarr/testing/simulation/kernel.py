@@ -106,6 +106,11 @@ class Kernel:
             self._failure = error
             self.trace.add(self.time, "world", f"{type(error).__name__}: {error}")
 
+    def check_failure(self) -> None:
+        """Raise the first error, if there is one; for the main thread."""
+        if self._failure is not None:
+            raise self._failure
+
     def step(self, what: str = "") -> None:
         """Let others run, perhaps: a point at which a thread can be interrupted, or killed."""
         me = self.current
@@ -219,8 +224,8 @@ class Kernel:
         if following is not me:
             following.baton.release()
             me.baton.acquire()
-        if me is self._main and self._failure is not None:
-            raise self._failure
+        if me is self._main:
+            self.check_failure()
 
     def _next(self) -> SimulatedThread:
         """Return who gets the baton, and note it; lets time pass until somebody can run."""

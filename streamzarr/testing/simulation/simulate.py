@@ -1,8 +1,9 @@
-"""One run of a scenario from one seed."""
+"""One run of a scenario as a plan has it, in this process."""
 
 from __future__ import annotations
 
 import gc
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from streamzarr.runtime import SystemRuntime
 from streamzarr.testing.simulation.errors import SimulationError, UnsimulatedError
 from streamzarr.testing.simulation.plan import Plan
 from streamzarr.testing.simulation.scenario import Scenario
-from streamzarr.testing.simulation.trace import Trace
 from streamzarr.testing.simulation.world import World
 
 MOST_FAULTS = 8
 MAX_SECONDS = 3600.0
+STORY_LINES = 80
+STACK_BYTES = 1 << 20
+"""Of each simulated thread: there are many, and those of killed processes stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +31,36 @@ class Outcome:
     failure: str | None
     """What went wrong, in a sentence; None when every promise was kept."""
     digest: str
-    """Hash of the trace: that of the same plan is the same, in whatever process."""
+    """Hash of all that happened: the same plan gives the same."""
     steps: int
     seconds: float
     """Virtual time that it took."""
-    trace: Trace
+    story: str
+    """Its last steps, a line each: time, process and thread, what was done, faults."""
 
     @property
     def ok(self) -> bool:
         """Whether every promise was kept."""
         return self.failure is None
 
+    def __str__(self) -> str:
+        """Return all that a person needs to understand a failure."""
+        head = f"{self.scenario}, {self.plan}\n{self.steps} steps, {self.seconds:.1f} s of virtual time"
+        return f"{head}\n{self.story}\n{'every promise was kept' if self.ok else self.failure}"
+
 
 def play(scenario: Scenario, plan: Plan) -> Outcome:
-    """Run `scenario` once, as `plan` has it; its processes leave threads behind that never run again."""
+    """Run `scenario` once, as `plan` has it.
+
+    The processes that it kills leave threads behind that never run again, until this process ends:
+    :func:`streamzarr.testing.simulation.examine` plays in a child process.
+    """
     world = World(plan, MAX_SECONDS)
     failure = None
     with _machine_out_of_reach(), world.running():
         try:
             scenario.run(world)
+            world.check_failure()
         except SimulationError as error:
             failure = f"{type(error).__name__}: {error}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what this seed has found
@@ -54,7 +68,13 @@ def play(scenario: Scenario, plan: Plan) -> Outcome:
             failure = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
     kernel = world.kernel
     return Outcome(
-        scenario.name, plan, failure, kernel.trace.digest(), kernel.steps, round(kernel.time, 3), kernel.trace
+        scenario.name,
+        plan,
+        failure,
+        kernel.trace.digest(),
+        kernel.steps,
+        round(kernel.time, 3),
+        kernel.trace.text(STORY_LINES),
     )
 
 
@@ -75,7 +95,7 @@ def _machine_out_of_reach() -> Iterator[None]:
 
     names = [name for name in vars(SystemRuntime) if not name.startswith("_")]
     kept = {name: getattr(SystemRuntime, name) for name in names}
-    collects = gc.isenabled()
+    collects, stack = gc.isenabled(), threading.stack_size(STACK_BYTES)
     gc.disable()
     for name in names:
         setattr(SystemRuntime, name, refuse)
@@ -84,5 +104,6 @@ def _machine_out_of_reach() -> Iterator[None]:
     finally:
         for name, method in kept.items():
             setattr(SystemRuntime, name, method)
+        threading.stack_size(stack)
         if collects:
             gc.enable()

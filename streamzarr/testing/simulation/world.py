@@ -91,6 +91,10 @@ class World:
         if not kept:
             self.kernel.fail(BrokenPromiseError(text))
 
+    def check_failure(self) -> None:
+        """Raise what has failed since the main thread last waited."""
+        self.kernel.check_failure()
+
     # -- faults ------------------------------------------------------------------------------------------
 
     def _on_step(self, thread: SimulatedThread) -> None:
