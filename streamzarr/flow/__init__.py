@@ -9,6 +9,7 @@ Seven rules (design §7) keep Rx what it is good at, composition::
 """
 
 from streamzarr.flow import ops
+from streamzarr.flow.committer import Committer
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
 from streamzarr.flow.message import Batch, Failure, Message
@@ -19,6 +20,7 @@ from streamzarr.flow.topic import from_topic
 
 __all__ = [
     "Batch",
+    "Committer",
     "Credits",
     "Demand",
     "Failure",

@@ -1,14 +1,15 @@
 """The loop that drives a chain: pull what credit allows, emit it, pass on what has finished, wait.
 
 One thread runs it from the first pull to the last commit. Whatever blocks, blocks here: a pull for at most
-its timeout, a wait until the lane's bell rings.
+its timeout, a wait until the chain's bell rings.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextvars import ContextVar
+from typing import Protocol
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
@@ -16,17 +17,15 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
 from streamzarr.errors import describe, is_interrupt
-from streamzarr.flow.clock import Clock
 from streamzarr.flow.demand import Credits, Room
-from streamzarr.flow.lane import Lane
+from streamzarr.flow.graph import Graph, connecting, fed
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.scope import current_scope
 from streamzarr.flow.stop import Stop
 
 _log = logging.getLogger(__name__)
 
 BUSY_POLL = 0.01
-"""Longest blocking pull, in seconds, while work is in flight: what finishes during it waits for its end."""
+"""Longest blocking pull, in seconds, while there is other work: what finishes during it waits for its end."""
 
 
 class Source(Protocol):
@@ -39,7 +38,7 @@ class Source(Protocol):
         """Connect; called first, once."""
 
     def pull(self, room: Room, timeout: float) -> list[Message] | None:
-        """Return up to ``room.messages`` messages, waiting at most `timeout` seconds for the first one.
+        """Return messages of up to ``room.messages`` records, waiting at most `timeout` seconds for one.
 
         ``None`` says that there will never be more.
         """
@@ -51,106 +50,197 @@ class Source(Protocol):
         """Store what is settled and disconnect; called last, once, also after an error."""
 
 
+class PulledIntake:
+    """A :class:`streamzarr.flow.graph.Intake`: a source, and what it has given that may not enter yet.
+
+    Owned by the chain's thread.
+    """
+
+    working = 0
+
+    def __init__(
+        self,
+        graph: Graph,
+        make: Callable[[Graph], Source],
+        credits: Credits,  # noqa: A002 - the field's word; the builtin of this name is for the prompt
+        observer: ObserverBase[Batch],
+    ) -> None:
+        self._credits = credits
+        self._observer = observer
+        self._graph = graph
+        self._make = make
+        self._source: Source | None = None
+        self._waiting: list[Message] = []  # pulled, but too many bytes to enter yet
+        self._exhausted = False
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing will come any more."""
+        return (self._exhausted and not self._waiting) or self._credits.closed
+
+    def open(self) -> None:
+        """Make the source and connect it."""
+        self._credits.subscribe(self._graph.chain.bell.ring)
+        self._source = self._make(self._graph)
+        self._source.open()
+
+    def turn(self) -> None:
+        """Let the source do what is due."""
+        if self._source is not None:
+            self._source.turn()
+
+    def advance(self, *, alone: bool) -> bool:
+        """Pull and emit what credit allows; tell whether anything was done, waiting in a pull included.
+
+        Raises what the source raises.
+        """
+        assert self._source is not None
+        graph = self._graph
+        room = self._credits.room()
+        if not self._waiting and not self._exhausted and room.messages:
+            idle = alone and not graph.chain.in_flight
+            pulled = self._source.pull(room, graph.patience(self._source.poll_timeout if idle else BUSY_POLL))
+            if not pulled:
+                self._exhausted = pulled is None
+                return True
+            self._waiting = pulled
+        if not self._waiting:
+            return False
+        messages = graph.chain.admit(self._waiting, self._credits)
+        if messages:
+            self.emit(Batch(messages))
+        return bool(messages)
+
+    def emit(self, batch: Batch) -> None:
+        """Pass a batch into the chain."""
+        self._observer.on_next(batch)
+
+    def recheck(self) -> float | None:
+        """Return the seconds after which its credit may have grown without anybody being woken."""
+        return self._credits.recheck
+
+    def close(self, failure: BaseException | None) -> BaseException | None:
+        """Close the source; return the error that the chain ends with."""
+        self._credits.unsubscribe(self._graph.chain.bell.ring)
+        try:
+            if self._source is not None:
+                self._source.close()
+        except BaseException as error:  # handed on by the caller
+            if is_interrupt(error):
+                raise
+            if failure is None:
+                return error
+            _log.warning("closing the source of a chain that failed: %s", describe(error))
+            failure.add_note(f"closing the source failed as well: {describe(error)}")
+        return failure
+
+    def end(self, failure: BaseException | None) -> None:
+        """Tell the observer how the chain has ended."""
+        if failure is None:
+            self._observer.on_completed()
+        else:
+            self._observer.on_error(failure)  # type: ignore[arg-type]  # Rx hands on whatever it is given
+
+
 def observe(
-    make: Callable[[Lane], Source],
-    credits: Credits,  # noqa: A002 - see Lane
+    make: Callable[[Graph], Source],
+    credits: Credits,  # noqa: A002
     *,
     stop: Stop | None = None,
-    clock: Clock,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
-    """Return the observable that drives a new source and lane for each subscription."""
+    """Return the observable that makes a new source for each chain that it is connected to."""
 
     def subscribe(observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None) -> DisposableBase:
-        scope = current_scope.get()
-        stops = [one for one in (stop, scope.stop if scope else None) if one is not None]
-        lane = Lane(credits, stops=stops, clock=clock, on_turn=on_turn)
-        if scope is not None:
-            scope.lanes.append(lane)
-
-        def action(_: SchedulerBase, __: Any = None) -> None:
-            drive(lane, make, observer)
-
-        # Scheduled, not called: the whole chain must be connected before the first batch, or an operator
-        # such as take() could not stop it. Disposing cancels the lane and leaves the scheduled action be,
-        # since it is the action that releases what the lane holds.
-        (scheduler or CurrentThreadScheduler.singleton()).schedule(action)
-        return Disposable(lane.cancel)
+        with connecting() as wiring:
+            graph = wiring.graph
+            graph.take_in(PulledIntake(graph, make, credits, observer), fed())
+            if stop is not None:
+                graph.stop_on(stop)
+            if on_turn is not None:
+                graph.each_turn(on_turn)
+            if not wiring.driven:
+                wiring.driven = True
+                # Scheduled, not called: the whole chain must be connected before the first batch, or an
+                # operator such as take() could not stop it. Disposing cancels the chain and leaves the
+                # scheduled action be, since it is the action that releases what the chain holds.
+                (scheduler or CurrentThreadScheduler.singleton()).schedule(lambda *_: drive(graph))
+        return Disposable(graph.cancel)
 
     return Observable(subscribe)
 
 
-def drive(lane: Lane, make: Callable[[Lane], Source], observer: ObserverBase[Batch]) -> None:
-    """Run a chain to its end, then release everything, then tell the observer how it ended."""
+driving: ContextVar[bool] = ContextVar("streamzarr.flow.driving", default=False)
+"""True inside a running chain."""
+
+
+def drive(graph: Graph) -> None:
+    """Run a connected chain to its end, then release everything, then tell the observers how it ended."""
     failure: BaseException | None = None
-    source: Source | None = None
-    with lane:
-        try:
-            source = make(lane)
-            source.open()
-            _pump(lane, source, observer)
-            _finish(lane, source)
-        except BaseException as error:  # handed on below, after everything is released
-            if is_interrupt(error):
-                raise
-            failure = error
-        finally:
-            lane.close()  # first: nothing may be settled any more while the source stores positions
-            if source is not None:
-                failure = _close(source, failure)
-    if failure is None:
-        observer.on_completed()
-        return
-    if lane.cancelled:
-        _log.warning("a chain that nobody watches any more failed at its end: %s", describe(failure))
-    observer.on_error(failure)  # type: ignore[arg-type]  # Rx hands on whatever it is given
-
-
-def _pump(lane: Lane, source: Source, observer: ObserverBase[Batch]) -> None:
-    """Emit batches until the source is exhausted or the chain is to end."""
-    waiting: list[Message] = []  # pulled, but too many bytes to enter yet
-    exhausted = False
-    while True:
-        lane.turn()
-        source.turn()
-        if lane.cancelled or lane.stopping or lane.credits.closed:
-            return
-        room = lane.credits.room()
-        if not waiting and not exhausted and room.messages:
-            longest = BUSY_POLL if lane.in_flight else source.poll_timeout
-            pulled = source.pull(room, lane.patience(longest))
-            if pulled is None:
-                exhausted = True
-            elif pulled:
-                waiting = pulled
-            else:
-                continue  # the pull has waited
-        if not waiting and exhausted:
-            return
-        batch = lane.admit(waiting) if waiting else None
-        if batch is not None:
-            observer.on_next(batch)
-        elif waiting or not room.messages:
-            lane.unstick()
-            lane.wait(float("inf") if lane.credits.recheck is None else lane.credits.recheck)
-
-
-def _finish(lane: Lane, source: Source) -> None:
-    """Settle what is in flight; after a call to stop only what has begun, and within its deadline."""
-    lane.drain(None, lambda: 0.0 if lane.stopping else float("inf"), each_turn=source.turn)
-    if lane.stopping and not lane.cancelled:
-        lane.withdraw(lambda message: True)
-        lane.drain(None, lane.remaining, each_turn=source.turn)
-
-
-def _close(source: Source, failure: BaseException | None) -> BaseException | None:
+    token = driving.set(True)
     try:
-        source.close()
-    except BaseException as error:  # handed on by the caller
-        if is_interrupt(error):
-            raise
-        if failure is None:
-            return error
-        _log.warning("closing the source of a chain that failed: %s", describe(error))
-        failure.add_note(f"closing the source failed as well: {describe(error)}")
-    return failure
+        with graph:
+            try:
+                for intake in graph.intakes:
+                    intake.open()
+                _pump(graph)
+                _finish(graph)
+            except BaseException as error:  # handed on below, after everything is released
+                if is_interrupt(error):
+                    raise
+                failure = error
+            finally:
+                graph.close()  # first: nothing may be settled any more while the sources store positions
+                for intake in graph.intakes:
+                    failure = intake.close(failure)
+        if failure is not None and graph.cancelled:
+            _log.warning("a chain that nobody watches any more failed at its end: %s", describe(failure))
+        for intake in graph.intakes:
+            intake.end(failure)
+    finally:
+        driving.reset(token)
+
+
+def _pump(graph: Graph) -> None:
+    """Emit batches until the sources are exhausted or the chain is to end."""
+    while True:
+        _turn(graph)
+        if graph.cancelled or graph.stopping:
+            return
+        open_ones = [intake for intake in graph.intakes if not intake.ended]
+        if not open_ones:
+            return
+        if graph.paused:
+            graph.wait(float("inf"))
+            continue
+        done = [intake.advance(alone=len(open_ones) == 1) for intake in open_ones]
+        if not any(done):
+            graph.unstick()
+            graph.wait(min((intake.recheck() or float("inf") for intake in open_ones), default=float("inf")))
+        if len(open_ones) < len(graph.intakes):
+            graph.finish()
+
+
+def _turn(graph: Graph) -> None:
+    graph.turn()
+    for intake in graph.intakes:
+        intake.turn()
+
+
+def _finish(graph: Graph) -> None:
+    """Settle what is in flight; after a call to stop only what has begun, and within its deadline."""
+
+    def each_turn() -> None:
+        for intake in graph.intakes:
+            intake.turn()
+
+    while not (graph.stopping or graph.cancelled):
+        _turn(graph)
+        graph.finish()
+        if graph.ended and not graph.chain.in_flight:
+            return
+        graph.unstick()
+        graph.wait(float("inf"))
+    if graph.stopping and not graph.cancelled:
+        graph.withdraw(lambda message: True)
+        graph.drain(None, graph.remaining, each_turn=each_turn)

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import ConfigError, QueueError
-from streamzarr.flow.clock import MONOTONIC, Clock
-from streamzarr.flow.demand import Bounds, Credits, Room, refill, split
+from streamzarr.flow.balance import Balance, Bounds, admit, refill, split
+from streamzarr.flow.demand import Credits, Room
 from streamzarr.queue.base import Broker, TopicInfo
 from streamzarr.queue.retry import is_transient
+from streamzarr.runtime import SYSTEM, Runtime
 
 _log = logging.getLogger(__name__)
 
@@ -81,9 +82,9 @@ class LagDemand(Credits):
         min_lag: int | None = None,
         refresh: float = 0.1,
         stale_after: float = 10.0,
-        clock: Clock = MONOTONIC,
+        runtime: Runtime = SYSTEM,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(runtime)
         if not 0 < refresh < stale_after:
             raise ConfigError(
                 f"refresh={refresh}, stale_after={stale_after}: expected 0 < refresh < stale_after"
@@ -111,22 +112,22 @@ class LagDemand(Credits):
         with self._lock:
             if self._closed:
                 return Room(0, None)
-            now = self._clock.now()
+            now = self._runtime.now()
             if now - self._asked_at >= self._refresh:
                 self._read()
             if self._expired():
                 return Room(0, None)
             return Room(split(self._credit, self.bounds)[0] if self._credit else 0, None)
 
-    def take(self, sizes: Sequence[int]) -> int:
+    def take(self, sizes: Sequence[int], counts: Sequence[int] | None = None) -> int:
         """Let in as many messages as credit allows; nothing while :attr:`stale`."""
         with self._lock:
             if self._closed or self._expired():
                 return 0
-            count = min(self._credit, len(sizes))
-            self._credit -= count
-            self._taken += count
-            return count
+            balance, entered = admit(Balance(credit=self._credit), sizes, self.bounds, counts)
+            self._credit = balance.credit
+            self._taken += balance.in_flight
+            return entered
 
     def settle(self, count: int, nbytes: int) -> None:
         """Note that `count` messages are on the topic, durably, or were given up."""
@@ -151,25 +152,25 @@ class LagDemand(Credits):
         return None if self._lag is None else self._lag + self._taken - self._shown
 
     def _expired(self) -> bool:
-        return self._clock.now() - self._read_at > self._stale_after
+        return self._runtime.now() - self._read_at > self._stale_after
 
     def _read(self) -> None:
         # What was settled before the reading began is counted by it: it was flushed. Whatever was let in
         # later may or may not be, and is counted once more: outstanding is never too small. For the same
         # reason the watermark is read before the end.
-        self._asked_at, settled = self._clock.now(), self._settled
+        self._asked_at, settled = self._runtime.now(), self._settled
         try:
             committed = self._broker.committed(self._group, self._topic)
             info = self._broker.describe(self._topic)
         except QueueError as error:
             if not is_transient(error):
                 raise
-            self._asked_at = self._clock.now()
+            self._asked_at = self._runtime.now()
             self._warn(error)
             return
         # A reading is as old as its beginning, but the next one is due `refresh` after its end: a slow broker
         # must not be asked without a pause.
-        self._read_at, self._asked_at = self._asked_at, self._clock.now()
+        self._read_at, self._asked_at = self._asked_at, self._runtime.now()
         # A commit that is beyond an end read later is of a topic that was made anew since.
         positions = info.reading_from(committed)
         self._lag, self._shown = group_lag(info, positions), settled

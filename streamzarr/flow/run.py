@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,18 +10,21 @@ from types import FrameType
 from typing import Any
 
 from reactivex import Observable
-from reactivex.scheduler import CurrentThreadScheduler
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.scope import Scope, current_scope
+from streamzarr.flow.chain import Chain, Tally
+from streamzarr.flow.drive import drive, driving
+from streamzarr.flow.graph import Graph, Wiring, connecting
+from streamzarr.flow.message import Batch
 from streamzarr.flow.stop import Stop
+from streamzarr.runtime import SYSTEM, Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What became of every message that was delivered: ``delivered`` is the sum of the five others.
+    """What became of every record that was delivered: ``delivered`` is the sum of the six others.
 
-    ``handed_back`` and ``left`` are not acknowledged: a topic delivers them again.
+    ``handed_back``, ``left`` and ``held`` are not acknowledged: a topic delivers them again.
     """
 
     delivered: int = 0
@@ -35,6 +36,8 @@ class RunReport:
     """Work had not begun when the chain stopped, or the partition had gone to another worker."""
     left: int = 0
     """Work had begun and did not end before the deadline."""
+    held: int = 0
+    """Folded into accumulators that were still open when the chain stopped (a state may keep them)."""
     stopped: bool = False
     """The chain was asked to stop (it may have completed all the same)."""
     seconds: float = 0.0
@@ -48,6 +51,7 @@ class RunReport:
         return (
             f"{self.delivered} delivered in {self.seconds:.1f} s: {self.ok} ok, {self.failed} failed, "
             f"{self.skipped} skipped, {self.handed_back} handed back, {self.left} left"
+            + (f", {self.held} held" if self.held else "")
         )
 
 
@@ -55,6 +59,7 @@ def run(
     observable: Observable[Any],
     *,
     stop: Stop | None = None,
+    runtime: Runtime = SYSTEM,
     install_signal_handlers: bool = False,
     drain: float = 30.0,
 ) -> RunReport:
@@ -66,6 +71,8 @@ def run(
         A chain that begins with a source of :mod:`streamzarr.flow`; the calling thread drives it.
     stop
         Stops it from elsewhere.
+    runtime
+        Clocks, threads and chance for everything in the chain.
     install_signal_handlers
         SIGTERM and SIGINT drain within `drain` seconds, a second one stops at once, a third one does what it
         would have done without us. Main thread only; the previous handlers are put back at the end.
@@ -85,36 +92,45 @@ def run(
     >>> run(from_iterable("abc", Demand(10)).pipe(ops.settle())).ok
     3
     """
-    if not CurrentThreadScheduler.singleton().schedule_required():
+    if driving.get():
         raise ConfigError("run() was called from within a running chain; it would wait for itself")
-    scope = Scope(stop or Stop())
+    stop = stop or Stop(runtime)
+    graph = Graph(Chain(runtime))
+    graph.stop_on(stop)
     errors: list[BaseException] = []
-    ended = threading.Event()
-    begun = time.monotonic()
+    ended = runtime.event()
+    begun = runtime.now()
+
+    def on_next(item: Any) -> None:
+        if isinstance(item, Batch) and item.marker is not None and item.marker.on_passed is not None:
+            item.marker.on_passed()
 
     def on_error(error: BaseException) -> None:
         errors.append(error)
         ended.set()
 
-    token = current_scope.set(scope)
-    try:
-        with _signals(scope.stop, drain) if install_signal_handlers else _nothing():
-            observable.subscribe(on_error=on_error, on_completed=ended.set)
-            ended.wait()  # at once, unless some scheduler has moved the chain to another thread
-    finally:
-        current_scope.reset(token)
+    with _signals(stop, drain) if install_signal_handlers else _nothing():
+        with connecting(Wiring(graph, driven=True)):
+            observable.subscribe(on_next, on_error, ended.set)
+        if graph.intakes:
+            drive(graph)
+        ended.wait()  # at once, unless some scheduler has moved the chain to another thread
     if errors:
         raise errors[0]
-    tallies = [lane.tally for lane in scope.lanes]
+    return _report(graph.chain.tally, stopped=stop.requested, seconds=runtime.now() - begun)
+
+
+def _report(tally: Tally, *, stopped: bool, seconds: float) -> RunReport:
     return RunReport(
-        delivered=sum(tally.delivered for tally in tallies),
-        ok=sum(tally.ok for tally in tallies),
-        failed=sum(tally.failed for tally in tallies),
-        skipped=sum(tally.skipped for tally in tallies),
-        handed_back=sum(tally.handed_back for tally in tallies),
-        left=sum(tally.left for tally in tallies),
-        stopped=scope.stop.requested,
-        seconds=time.monotonic() - begun,
+        delivered=tally.delivered,
+        ok=tally.ok,
+        failed=tally.failed,
+        skipped=tally.skipped,
+        handed_back=tally.handed_back,
+        left=tally.left,
+        held=tally.held,
+        stopped=stopped,
+        seconds=seconds,
     )
 
 
@@ -126,8 +142,6 @@ def _nothing() -> Iterator[None]:
 @contextmanager
 def _signals(stop: Stop, drain: float) -> Iterator[None]:
     """Turn SIGTERM and SIGINT into calls of `stop`."""
-    if threading.current_thread() is not threading.main_thread():
-        raise ConfigError("signal handlers can only be installed in the main thread")
     previous: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def restore() -> None:
@@ -141,8 +155,11 @@ def _signals(stop: Stop, drain: float) -> Iterator[None]:
         else:
             stop.drain(drain)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        previous[number] = signal.signal(number, handle)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous[number] = signal.signal(number, handle)
+    except ValueError:
+        raise ConfigError("signal handlers can only be installed in the main thread") from None
     try:
         yield
     finally:

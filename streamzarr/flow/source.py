@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 from reactivex import Observable
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.clock import MONOTONIC, Clock
 from streamzarr.flow.demand import Credits, Room
 from streamzarr.flow.drive import observe
-from streamzarr.flow.lane import Lane
-from streamzarr.flow.message import Batch, Message, new_message
+from streamzarr.flow.graph import Graph
+from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stop import Stop
 
 Pull = Callable[[int], Sequence[Any] | None]
@@ -42,7 +40,6 @@ def from_iterable(
     size_of: Callable[[Any], int] = size_of,
     stop: Stop | None = None,
     on_turn: Callable[[], None] | None = None,
-    clock: Clock = MONOTONIC,
 ) -> Observable[Batch]:
     """Emit `items` in batches, taking from the iterable no more than demand allows.
 
@@ -76,15 +73,15 @@ def from_iterable(
     if batch < 1:
         raise ConfigError(f"batch={batch}: expected at least 1")
 
-    def make(lane: Lane) -> _PullSource:
+    def make(graph: Graph) -> _PullSource:
         iterator = iter(items)
 
         def pull(count: int) -> Sequence[Any] | None:
             return list(islice(iterator, min(count, batch))) or None
 
-        return _PullSource(lane, pull, size_of)
+        return _PullSource(graph, demand, pull, size_of)
 
-    return observe(make, demand, stop=stop, clock=clock, on_turn=on_turn)
+    return observe(make, demand, stop=stop, on_turn=on_turn)
 
 
 def from_pull(
@@ -95,7 +92,6 @@ def from_pull(
     size_of: Callable[[Any], int] = size_of,
     stop: Stop | None = None,
     on_turn: Callable[[], None] | None = None,
-    clock: Clock = MONOTONIC,
 ) -> Observable[Batch]:
     """Emit what ``pull(n)`` returns; it is told how many it may return, as GenStage's ``handle_demand``.
 
@@ -113,19 +109,26 @@ def from_pull(
         By ``on_error``: `pull` returned more than it was asked for.
     """
 
-    def make(lane: Lane) -> _PullSource:
-        return _PullSource(lane, pull, size_of, idle)
+    def make(graph: Graph) -> _PullSource:
+        return _PullSource(graph, demand, pull, size_of, idle)
 
-    return observe(make, demand, stop=stop, clock=clock, on_turn=on_turn)
+    return observe(make, demand, stop=stop, on_turn=on_turn)
 
 
 class _PullSource:
     """A :class:`streamzarr.flow.drive.Source` over a function."""
 
-    def __init__(self, lane: Lane, pull: Pull, size_of: Callable[[Any], int], idle: float = 0.05) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        demand: Credits,
+        pull: Pull,
+        size_of: Callable[[Any], int],
+        idle: float = 0.05,
+    ) -> None:
         self.poll_timeout = idle
-        self._lane, self._pull, self._size_of = lane, pull, size_of
-        self._claim = lane.claim()
+        self._graph, self._pull, self._size_of = graph, pull, size_of
+        self._claim = graph.chain.claim(demand)
 
     def open(self) -> None:
         pass
@@ -139,11 +142,14 @@ class _PullSource:
                 f"pull({room.messages}) returned {len(items)} items, expected no more than asked for"
             )
         if not items:
-            self._lane.wait(timeout)
+            self._graph.wait(timeout)
             return []
-        now = time.time_ns() // 1_000_000
-        seq, claim, size_of = self._lane.seq, self._claim, self._size_of
-        return [new_message(None, item, size_of(item), 0, now, None, next(seq), claim) for item in items]
+        chain, claim, size_of = self._graph.chain, self._claim, self._size_of
+        now = chain.runtime.wall_ns() // 1_000_000
+        return [
+            Message(data=item, nbytes=size_of(item), first_seen=now, seq=chain.next_seq(), claim=claim)
+            for item in items
+        ]
 
     def turn(self) -> None:
         pass

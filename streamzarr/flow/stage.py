@@ -1,23 +1,30 @@
-"""Operators that hold messages: what a chain asks of them, and how they become RxPY operators."""
+"""Operators that hold messages: what a chain asks of them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, TypeAlias
 
-from reactivex import Observable
-from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
+from reactivex.abc import ObserverBase
 
-from streamzarr.flow.message import Batch, Message
-
-if TYPE_CHECKING:
-    from streamzarr.flow.lane import Lane
-
-Operator: TypeAlias = Callable[[Observable[Batch]], Observable[Batch]]
-"""What every function of :mod:`streamzarr.flow.ops` returns: fits into ``.pipe()`` beside stock operators."""
+from streamzarr.flow.acknowledge import Claim
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.message import Batch, Flush, Marker, Message
 
 Belongs: TypeAlias = Callable[[Message], bool]
+
+
+class Upstream(Protocol):
+    """What a stage is fed by: another stage, or a source."""
+
+    @property
+    def working(self) -> int:
+        """Messages that will move on by themselves."""
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing will ever come from it again."""
 
 
 class Stage(ABC):
@@ -31,10 +38,16 @@ class Stage(ABC):
     waiting = 0
     """Messages held until more arrive; :meth:`flush` lets them go."""
     working = 0
-    """Messages held until something finishes by itself; it then rings the lane's bell, or is `due`."""
+    """Messages held until something finishes by itself; it then rings the chain's bell, or is `due`."""
+    ended = False
+    """Set by the graph: all that feeds it has ended, and it holds nothing."""
+    finished = False
+    """Set by the graph: :meth:`finish` was called."""
 
-    def __init__(self, lane: Lane, observer: ObserverBase[Batch]) -> None:
-        self.lane = lane
+    def __init__(self, chain: Chain, observer: ObserverBase[Batch]) -> None:
+        self.chain = chain
+        self.above: list[Upstream] = []
+        """What feeds it directly."""
         self._observer = observer
 
     @abstractmethod
@@ -45,15 +58,34 @@ class Stage(ABC):
         """Pass on what has become ready; called again and again."""
 
     def due(self) -> float | None:
-        """Return when :meth:`turn` is wanted next, seconds of the lane's clock; ``None``: no timer runs."""
+        """Return when :meth:`turn` is wanted next, seconds of the runtime; ``None``: no timer runs."""
         return None
 
     def flush(self) -> None:  # noqa: B027
-        """Pass on what waits for more: no more will come."""
+        """Pass on what waits for more: for want of credit none can come now.
+
+        What returned its credit when it came, such as a window, stays.
+        """
+
+    def finish(self) -> None:
+        """Pass on everything: no more will ever come."""
+        self.flush()
 
     def withdraw(self, belongs: Belongs) -> list[Message]:
         """Give up the messages that `belongs` picks and whose work has not begun."""
         return []
+
+    def abandon(self, claims: Collection[Claim]) -> None:  # noqa: B027
+        """Forget what is held for `claims` beyond messages: they have ended, somebody else has them."""
+
+    def mark(self, marker: Marker) -> None:
+        """Pass on a marker when all that came before it has been passed on.
+
+        Stages whose messages leave later than they came must override this.
+        """
+        if isinstance(marker, Flush):
+            self.flush()
+        self.emit_marker(marker)
 
     def close(self, timeout: float) -> None:  # noqa: B027
         """End threads, within `timeout` seconds, and forget what is held: the chain is over."""
@@ -61,28 +93,15 @@ class Stage(ABC):
     def emit(self, messages: Sequence[Message]) -> None:
         """Pass `messages` downstream, as one batch, unless there are none."""
         if messages:
-            self._observer.on_next(Batch(tuple(messages), self.lane))
+            self._observer.on_next(Batch(tuple(messages)))
 
+    def emit_marker(self, marker: Marker) -> None:
+        """Pass a marker downstream."""
+        self._observer.on_next(Batch((), marker))
 
-def staged(make: Callable[[Lane, ObserverBase[Batch]], Stage]) -> Operator:
-    """Return the RxPY operator of a stage; each running chain gets a stage of its own, at its first batch."""
-
-    def operator(source: Observable[Batch]) -> Observable[Batch]:
-        def subscribe(
-            observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None
-        ) -> DisposableBase:
-            stage: Stage | None = None
-
-            def on_next(batch: Batch) -> None:
-                nonlocal stage
-                lane = batch.the_lane
-                if stage is None or stage.lane is not lane:
-                    stage = make(lane, observer)
-                    lane.join(stage)
-                stage.receive(batch.messages)
-
-            return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
-
-        return Observable(subscribe)
-
-    return operator
+    def take(self, batch: Batch) -> None:
+        """Receive a batch and the marker behind it."""
+        if batch.messages:
+            self.receive(batch.messages)
+        if batch.marker is not None:
+            self.mark(batch.marker)

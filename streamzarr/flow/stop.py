@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
+
+from streamzarr.runtime import SYSTEM, Runtime
 
 
 class Stop:
@@ -28,15 +28,15 @@ class Stop:
     (True, True)
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, runtime: Runtime = SYSTEM) -> None:
+        self._now = runtime.now
         self._deadline: float | None = None
-        self._lock = threading.Lock()  # for subscribe only, which signal handlers do not call
+        self._lock = runtime.lock()  # for subscribe only, which signal handlers do not call
         self._wakers: tuple[Callable[[], None], ...] = ()
 
     def drain(self, timeout: float) -> None:
         """Take nothing new, hand back what has not begun, finish the rest within `timeout` seconds."""
-        deadline = self._clock() + timeout
+        deadline = self._now() + timeout
         if self._deadline is None or deadline < self._deadline:
             self._deadline = deadline
         for waker in self._wakers:
@@ -54,7 +54,7 @@ class Stop:
     def remaining(self) -> float:
         """Return the seconds left for draining: infinity when no stop was asked for, never below 0."""
         deadline = self._deadline
-        return float("inf") if deadline is None else max(0.0, deadline - self._clock())
+        return float("inf") if deadline is None else max(0.0, deadline - self._now())
 
     def subscribe(self, waker: Callable[[], None]) -> None:
         """Call `waker` when a stop is asked for; it must be safe in a signal handler."""

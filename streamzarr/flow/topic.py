@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from reactivex import Observable
 
 from streamzarr.errors import (
     ConfigError,
     DamagedRecordError,
-    FencedError,
     OffsetOutOfRangeError,
     QueueError,
+    StoreError,
 )
-from streamzarr.flow.clock import MONOTONIC, Clock
+from streamzarr.flow.committer import Committer
 from streamzarr.flow.demand import Credits, Room
 from streamzarr.flow.drive import observe
-from streamzarr.flow.lane import Claim, Lane
-from streamzarr.flow.message import Batch, Message, new_message
+from streamzarr.flow.graph import Graph
+from streamzarr.flow.membership import Membership, Rebalance
+from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stop import Stop
 from streamzarr.queue.base import Broker, Consumer, OnGap, Record, TopicPartition
-from streamzarr.queue.retry import RetryPolicy, is_transient
+from streamzarr.queue.retry import OUTAGE_RETRY, is_transient
 
 _log = logging.getLogger(__name__)
-
-Rebalance: TypeAlias = Callable[[Literal["assigned", "revoked", "lost"], Sequence[TopicPartition]], None]
-
-POLL_RETRY = RetryPolicy(attempts=12, base=0.1, factor=2.0, max_delay=5.0)
-"""How long an unreachable broker is put up with, about half a minute; then the chain breaks."""
 
 
 def from_topic(
@@ -49,8 +42,8 @@ def from_topic(
     session_timeout: float = 10.0,
     on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
+    committer: Committer | None = None,
     on_turn: Callable[[], None] | None = None,
-    clock: Clock = MONOTONIC,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
 
@@ -78,6 +71,8 @@ def from_topic(
         position beyond the end (the topic was made anew) goes on at the beginning.
     on_rebalance
         Told of each change, on the chain's thread, after the chain has dealt with it.
+    committer
+        Keeps the positions; the group's committed offsets when absent.
     on_turn
         Called at every turn of the chain, at least five times a second unless something blocks: a heartbeat.
 
@@ -105,9 +100,10 @@ def from_topic(
         session_timeout,
         on_gap,
         on_rebalance,
+        committer,
     )
     return observe(
-        lambda lane: _TopicSource(lane, broker, options), demand, stop=stop, clock=clock, on_turn=on_turn
+        lambda graph: _TopicSource(graph, broker, demand, options), demand, stop=stop, on_turn=on_turn
     )
 
 
@@ -123,6 +119,7 @@ class _Options:
     session_timeout: float
     on_gap: OnGap
     on_rebalance: Rebalance | None
+    committer: Committer | None
 
     def __post_init__(self) -> None:
         if self.on_gap not in get_args(OnGap):
@@ -135,36 +132,37 @@ class _Options:
 
 
 class _TopicSource:
-    """A :class:`streamzarr.flow.drive.Source`, and the listener of its own consumer."""
+    """A :class:`streamzarr.flow.drive.Source`."""
 
-    def __init__(self, lane: Lane, broker: Broker, options: _Options) -> None:
+    def __init__(self, graph: Graph, broker: Broker, demand: Credits, options: _Options) -> None:
         self.poll_timeout = options.poll_timeout
-        self._lane, self._broker, self._options = lane, broker, options
+        self._graph, self._broker, self._options = graph, broker, options
+        self._membership = Membership(
+            graph,
+            broker,
+            demand,
+            committer=options.committer,
+            drain_timeout=options.drain_timeout,
+            on_rebalance=options.on_rebalance,
+        )
         # Five signs of life in a session: one or two may be late without harm.
         self._keepalive_every = min(1.0, options.session_timeout / 5)
         self._consumer: Consumer | None = None
-        self._claims: dict[TopicPartition, Claim] = {}
-        # Commits that were refused, until the next poll makes clear whose the partition is.
-        self._fenced: dict[TopicPartition, int] = {}
         self._commit_at = self._keepalive_at = self._poll_at = 0.0
         self._poll_failures = 0
         self._typical_bytes: float | None = None
-        self._listener_error: BaseException | None = None
 
     def open(self) -> None:
-        self._consumer = self._broker.consumer(
-            [self._options.topic],
-            self._options.group,
-            listener=self,
-            session_timeout=self._options.session_timeout,
+        self._consumer = self._membership.join(
+            [self._options.topic], self._options.group, self._options.session_timeout
         )
 
     # -- reading -----------------------------------------------------------------------------------------
 
     def pull(self, room: Room, timeout: float) -> list[Message]:
-        pause = self._poll_at - self._lane.clock.now()
+        pause = self._poll_at - self._graph.chain.runtime.now()
         if pause > 0:  # the broker could not be reached a moment ago
-            self._lane.wait(min(pause, timeout))
+            self._graph.wait(min(pause, timeout))
             return []
         count = self._count(room)
         records = self._poll(count, timeout)
@@ -192,19 +190,20 @@ class _TopicSource:
             records = []
         except QueueError as error:
             self._poll_failures += 1
-            delay = POLL_RETRY.delay(self._poll_failures, random.random())
+            delay = OUTAGE_RETRY.delay(self._poll_failures, self._graph.chain.runtime.random())
             if delay is None or not is_transient(error):
                 raise
             self._broker.contact.failed(f"reading topic {self._options.topic!r}: {error}")
-            self._poll_at = self._lane.clock.now() + delay
+            self._poll_at = self._graph.chain.runtime.now() + delay
             records = []
         else:
             if records:
                 self._broker.contact.reached()
             self._poll_failures = 0
-            self._keepalive_at = self._lane.clock.now() + self._keepalive_every
-        self._raise_from_listener()
-        return self._read_again(records) if self._fenced else records
+            self._keepalive_at = self._graph.chain.runtime.now() + self._keepalive_every
+        self._membership.raise_errors()
+        again = self._membership.read_again()
+        return [record for record in records if record[:2] not in again] if again else records
 
     def _skip(self, error: OffsetOutOfRangeError | DamagedRecordError) -> None:
         """Go on behind records that cannot be read, if that was asked for."""
@@ -215,14 +214,16 @@ class _TopicSource:
             raise error
         _log.error("%s; group %r goes on at offset %d", error, self._options.group, position)
         self._consumer.seek({partition: position})
-        claim = self._claims.get(partition)  # None: a commit was refused, and the next poll tells whose it is
+        claim = self._membership.claim(
+            partition
+        )  # None: a commit was refused; the next poll tells whose it is
         if claim is None:
             return
         if (claim.window.watermark or 0) <= position:
             claim.window.advance(position)  # what is in flight is below, and still to be settled
         else:  # the topic was made anew: offsets begin again
-            self._end([partition])
-            self._claims[partition] = self._lane.claim(partition, position)
+            self._membership.end([partition])
+            self._membership.begin(partition, position)
 
     def _pass_over(self, records: Sequence[Record]) -> None:
         """Note where reading goes on in partitions that gave nothing: behind transaction markers, say.
@@ -232,189 +233,52 @@ class _TopicSource:
         assert self._consumer is not None
         gave = {record[:2] for record in records}
         for partition, position in self._consumer.positions().items():
-            claim = self._claims.get(partition)
+            claim = self._membership.claim(partition)
             if claim is not None and partition not in gave:
                 claim.window.advance(position)
 
-    def _read_again(self, records: list[Record]) -> list[Record]:
-        """Begin again with partitions whose commit was refused, if they are ours all the same.
-
-        The poll has just let the group speak: usually they are lost. If not, reading goes back to where the
-        commit was refused. Nothing is skipped, and `records` beyond that are left for then.
-        """
-        assert self._consumer is not None
-        ours = self._consumer.assignment()
-        again = {partition: position for partition, position in self._fenced.items() if partition in ours}
-        self._fenced.clear()
-        if again:
-            self._consumer.seek(again)
-        for partition, position in again.items():
-            self._claims[partition] = self._lane.claim(partition, position)
-        return [record for record in records if TopicPartition(record.topic, record.partition) not in again]
-
     def _messages(self, records: Sequence[Record]) -> list[Message]:
-        now = time.time_ns() // 1_000_000
-        seq = self._lane.seq
+        chain = self._graph.chain
+        now = chain.runtime.wall_ns() // 1_000_000
         messages = []
         for record in records:
-            claim = self._claims.get(TopicPartition(record.topic, record.partition))
+            claim = self._membership.claim(TopicPartition(record.topic, record.partition))
             if claim is not None:  # else it was fetched before its partition was lost
-                nbytes = _size_of(record)
-                messages.append(new_message(record, record.value, nbytes, 0, now, None, next(seq), claim))
+                messages.append(
+                    Message(
+                        record=record,
+                        data=record.value,
+                        nbytes=_size_of(record),
+                        first_seen=now,
+                        seq=chain.next_seq(),
+                        claim=claim,
+                    )
+                )
         if messages:
             usual = sum(message.nbytes for message in messages) / len(messages)
             before = usual if self._typical_bytes is None else self._typical_bytes
             self._typical_bytes = 0.8 * before + 0.2 * usual
         return messages
 
-    # -- committing --------------------------------------------------------------------------------------
+    # -- turns -------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        now = self._lane.clock.now()
+        now = self._graph.chain.runtime.now()
         self._broker.contact.look()
         if now >= self._commit_at:
             self._commit_at = now + self._options.commit_every
             try:
-                self._commit(self._claims.values())
-            except QueueError as error:
+                self._membership.commit()
+            except (QueueError, StoreError) as error:
                 if not is_transient(error):
                     raise
                 self._broker.contact.failed(f"committing offsets of topic {self._options.topic!r}: {error}")
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 
-    def _commit(self, claims: Iterable[Claim]) -> None:
-        """Store the positions that have moved; claims that turn out to be fenced end."""
-        moved: dict[TopicPartition, int] = {}
-        for claim in claims:
-            position = claim.window.watermark
-            if claim.ours and claim.partition is not None and position not in (None, claim.committed):
-                moved[claim.partition] = position
-        if not moved:
-            return
-        assert self._consumer is not None
-        try:
-            self._consumer.commit(moved)
-        except FencedError:
-            for partition, position in moved.items():  # one by one, to see which
-                self._commit_or_lose(partition, position)
-        else:
-            self._broker.contact.reached()
-            for partition, position in moved.items():
-                self._claims[partition].committed = position
-
-    def _commit_or_lose(self, partition: TopicPartition, position: int) -> None:
-        assert self._consumer is not None
-        try:
-            self._consumer.commit({partition: position})
-        except FencedError as error:
-            _log.warning("%s: lost to another member: %s", _name(partition), error)
-            self._fenced[partition] = position
-            self._end([partition])
-        else:
-            self._claims[partition].committed = position
-
-    # -- rebalance: called inside poll and close -----------------------------------------------------------
-
-    def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """Begin a claim on each of the new partitions."""
-        with self._listening():
-            self._end(partitions)
-            assert self._consumer is not None
-            positions = self._consumer.positions()
-            for partition in partitions:
-                self._fenced.pop(partition, None)
-                claim = self._claims[partition] = self._lane.claim(partition, positions.get(partition))
-                claim.committed = claim.window.watermark  # reading begins here: there is nothing to store yet
-            self._tell("assigned", partitions)
-
-    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Drain the claims on these partitions and commit, within one deadline; the others go on."""
-        with self._listening():
-            claims = [self._claims[partition] for partition in partitions if partition in self._claims]
-            remaining = self._countdown()
-            self._lane.withdraw(lambda message: message.claim in claims)
-            self._lane.drain(claims, remaining)
-            self._commit_finally(claims, remaining)
-            self._end(partitions)
-            self._tell("revoked", partitions)
-
-    def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
-        """End the claims on these partitions: somebody else has them, nothing is committed."""
-        with self._listening():
-            self._end(partitions)
-            self._tell("lost", partitions)
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Keep an error of the chain until the poll is over: the consumer is not to blame for it."""
-        try:
-            yield
-        except BaseException as error:  # noqa: BLE001 - raised by _raise_from_listener
-            self._listener_error = self._listener_error or error
-
-    def _raise_from_listener(self) -> None:
-        error, self._listener_error = self._listener_error, None
-        if error is not None:
-            raise error
-
-    def _countdown(self) -> Callable[[], float]:
-        """Return what tells the seconds left of one drain that begins now."""
-        clock, lane = self._lane.clock, self._lane
-        deadline = clock.now() + self._options.drain_timeout
-        return lambda: min(lane.remaining(), max(0.0, deadline - clock.now()))
-
-    def _end(self, partitions: Iterable[TopicPartition]) -> None:
-        ended = [
-            claim for partition in partitions if (claim := self._claims.pop(partition, None)) is not None
-        ]
-        for claim in ended:
-            claim.ours = False
-        if ended:
-            self._lane.withdraw(lambda message: message.claim in ended)
-
-    def _tell(
-        self, what: Literal["assigned", "revoked", "lost"], partitions: Sequence[TopicPartition]
-    ) -> None:
-        _log.info("%s: %s", what, ", ".join(map(_name, partitions)))
-        if self._options.on_rebalance is not None:
-            self._options.on_rebalance(what, partitions)
-
-    # -- the end -----------------------------------------------------------------------------------------
-
     def close(self) -> None:
-        if self._consumer is None:
-            return
-        try:
-            # What is settled is worth storing after the deadline of a drain as well: that is for work.
-            deadline = self._lane.clock.now() + self._options.drain_timeout
-            self._commit_finally(
-                list(self._claims.values()), lambda: deadline - self._lane.clock.now(), insist=True
-            )
-        finally:
-            self._consumer.close()
-        self._raise_from_listener()
-
-    def _commit_finally(
-        self, claims: Sequence[Claim], remaining: Callable[[], float], *, insist: bool = False
-    ) -> None:
-        """Commit, again and again while the broker cannot be reached and there is time.
-
-        When there is none left the records will be delivered again, which is logged, or raised if `insist`.
-        """
-        failures = 0
-        while True:
-            try:
-                return self._commit(claims)
-            except QueueError as error:
-                failures += 1
-                delay = POLL_RETRY.delay(failures, random.random())
-                if delay is None or remaining() < delay or not is_transient(error):
-                    if insist:
-                        raise
-                    _log.warning("offsets not committed, their records will be repeated: %s", error)
-                    return None
-            self._lane.clock.wait(self._lane.bell, delay)
+        if self._consumer is not None:
+            self._membership.leave()
 
 
 def _size_of(record: Record) -> int:
@@ -423,7 +287,3 @@ def _size_of(record: Record) -> int:
         + len(record.key or b"")
         + sum(len(name) + len(value) for name, value in record.headers)
     )
-
-
-def _name(partition: TopicPartition) -> str:
-    return f"{partition.topic}[{partition.partition}]"

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from streamzarr.queue.outage import Contact
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 
 
 class TopicPartition(NamedTuple):
@@ -237,6 +238,9 @@ class Broker(ABC):
     ``str()`` of a broker is its URL as it may be shown, for errors, logs and people.
     """
 
+    runtime: Runtime = SYSTEM
+    """Where its clocks, threads and ids come from, and those of whoever works with it."""
+
     @property
     @abstractmethod
     def url(self) -> str:
@@ -248,7 +252,7 @@ class Broker(ABC):
     @cached_property
     def contact(self) -> Contact:
         """Says when the broker goes away and when it is back; for those who try again."""
-        return Contact(self.url)
+        return Contact(self.url, self.runtime)
 
     @abstractmethod
     def create_topic(self, name: str, partitions: int = 1, *, exist_ok: bool = False) -> None:

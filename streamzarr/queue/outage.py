@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
-import time
 from dataclasses import dataclass
 from typing import Final
 
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # without it Python prints warnings to stderr when nobody listens
@@ -71,15 +70,16 @@ class Contact:
     Thread-safe; does not block.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, runtime: Runtime = SYSTEM) -> None:
         self._what = redacted(url)
         self._outage = Outage()
-        self._lock = threading.Lock()
+        self._now = runtime.now
+        self._lock = runtime.lock()
 
     def failed(self, reason: str) -> None:
         """Say that something did not reach the broker, and will be tried again."""
         with self._lock:
-            seconds = self._outage.failed(time.monotonic())
+            seconds = self._outage.failed(self._now())
         if seconds == 0:
             _log.warning("%s cannot be reached, trying again: %s", self._what, reason)
         elif seconds is not None:
@@ -92,11 +92,11 @@ class Contact:
 
     def look(self) -> None:
         """Notice that failures have ceased; called now and then, by whoever waits for the broker."""
-        if self._outage.is_quiet(time.monotonic()):
+        if self._outage.is_quiet(self._now()):
             self._end()
 
     def _end(self) -> None:
         with self._lock:
-            seconds = self._outage.over(time.monotonic())
+            seconds = self._outage.over(self._now())
         if seconds is not None:
             _log.warning("%s is reached again, after %.0f s", self._what, seconds)

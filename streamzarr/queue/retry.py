@@ -83,6 +83,9 @@ class RetryPolicy:
         return delay * (1.0 - self.jitter * random)
 
 
+OUTAGE_RETRY: Final = RetryPolicy(attempts=12, base=0.1, factor=2.0, max_delay=5.0)
+"""How long a broker or a store may be away before a chain that needs it breaks: about half a minute."""
+
 _PERMANENT: Final = (
     KeyNotFoundError,
     PreconditionFailedError,

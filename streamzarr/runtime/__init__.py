@@ -5,7 +5,19 @@ Nothing else in streamzarr reaches for Python's own, so the code that runs on a 
 a worker's ``main``) and handed down.
 """
 
-from streamzarr.runtime.base import Bell, Condition, Event, Lock, Runtime, Thread
+from streamzarr.runtime.base import Bell, Condition, Event, Local, Lock, Runtime, Thread
+from streamzarr.runtime.deadline import Deadline
 from streamzarr.runtime.system import SYSTEM, SystemRuntime
 
-__all__ = ["SYSTEM", "Bell", "Condition", "Event", "Lock", "Runtime", "SystemRuntime", "Thread"]
+__all__ = [
+    "SYSTEM",
+    "Bell",
+    "Condition",
+    "Deadline",
+    "Event",
+    "Local",
+    "Lock",
+    "Runtime",
+    "SystemRuntime",
+    "Thread",
+]

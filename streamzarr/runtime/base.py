@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Lock(Protocol):
@@ -90,6 +92,12 @@ class Bell(Protocol):
         """Block until a ring, at most `timeout` seconds; tell whether it rang."""
 
 
+class Local(Protocol[T]):
+    """A variable of which each thread has its own."""
+
+    value: T
+
+
 class Runtime(ABC):
     """Clocks, waiting, chance, ids and threads.
 
@@ -131,3 +139,7 @@ class Runtime(ABC):
     @abstractmethod
     def thread(self, target: Callable[[], None], name: str) -> Thread:
         """Return a new daemon thread that will run `target`; the caller starts it."""
+
+    @abstractmethod
+    def local(self, initial: T) -> Local[T]:
+        """Return a new variable that is `initial` in each thread until that thread changes it."""

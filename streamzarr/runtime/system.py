@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import Generic
 
-from streamzarr.runtime.base import Bell, Condition, Event, Lock, Runtime, Thread
+from streamzarr.runtime.base import Bell, Condition, Event, Local, Lock, Runtime, T, Thread
 
 
 class SystemBell:
@@ -65,6 +66,13 @@ class SystemBell:
         return rung
 
 
+class _Local(threading.local, Generic[T]):
+    """Python calls the constructor anew, with the same argument, in each thread."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+
 class SystemRuntime(Runtime):
     """Clocks, threads and random numbers of the machine we run on. Safe to fork: it holds no state."""
 
@@ -103,6 +111,10 @@ class SystemRuntime(Runtime):
     def thread(self, target: Callable[[], None], name: str) -> Thread:
         """Return a daemon ``threading.Thread``."""
         return threading.Thread(target=target, name=name, daemon=True)
+
+    def local(self, initial: T) -> Local[T]:
+        """Return a ``threading.local``."""
+        return _Local(initial)
 
 
 SYSTEM: Runtime = SystemRuntime()

@@ -11,13 +11,12 @@ import mmap
 import os
 import struct
 import tempfile
-import threading
-import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from streamzarr.errors import ConfigError, LimitExceededError
+from streamzarr.runtime import SYSTEM, Runtime
 
 TOKEN_BYTES = 16
 """A token names a piece of work: a 16-byte digest that its owner chooses."""
@@ -69,8 +68,8 @@ def check_token(token: bytes) -> bytes:
 class Slot:
     """What one worker process is doing: when it last gave a sign of life, and which tokens it holds.
 
-    Layout: ``u64`` heartbeat (monotonic ns, 0 = none yet), ``u64`` whether a token was ever finished,
-    ``u64 started[4096]`` (monotonic ns), ``u8 valid[4096]``, ``u8 token[4096][16]``.
+    Layout: ``u64`` heartbeat (the runtime's clock, ns, 0 = none yet), ``u64`` whether a token was ever
+    finished, ``u64 started[4096]`` (ns), ``u8 valid[4096]``, ``u8 token[4096][16]``.
 
     Threads: in the worker any thread may call any method, none blocks. The supervisor only reads, and reads
     exactly once the process is dead; while it lives the register may be a moment old. A fork of the worker
@@ -93,9 +92,10 @@ class Slot:
     _TOKENS = _VALID + IN_FLIGHT_LIMIT
     SIZE = _TOKENS + IN_FLIGHT_LIMIT * TOKEN_BYTES
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, runtime: Runtime = SYSTEM) -> None:
         self._memory = mmap.mmap(fd, self.SIZE)
-        self._lock = threading.Lock()
+        self._new_lock, self._now = runtime.lock, runtime.now
+        self._lock = runtime.lock()
         self._free = list(range(IN_FLIGHT_LIMIT - 1, -1, -1))
         self._held: dict[bytes, list[int]] = {}
 
@@ -103,15 +103,15 @@ class Slot:
         """Part from the other side: from now on this is a register that nobody else sees."""
         # The old mapping stays: a copy of another thread's frame may be in the middle of it.
         self._memory = mmap.mmap(-1, self.SIZE)
-        self._lock = threading.Lock()  # whoever held it is not there in a fork
+        self._lock = self._new_lock()  # whoever held it is not there in a fork
 
     def beat(self) -> None:
         """Give a sign of life."""
-        _U64.pack_into(self._memory, 0, time.monotonic_ns())
+        _U64.pack_into(self._memory, 0, int(self._now() * 1e9))
 
     @property
     def heartbeat(self) -> float | None:
-        """Monotonic time of the last sign of life, seconds; None before the first."""
+        """Time of the last sign of life, seconds; None before the first."""
         nanoseconds: int = _U64.unpack_from(self._memory, 0)[0]
         return nanoseconds / 1e9 if nanoseconds else None
 
@@ -132,7 +132,7 @@ class Slot:
             at = self._TOKENS + cell * TOKEN_BYTES
             self._memory[at : at + TOKEN_BYTES] = token
             since = self._STARTED + cell * _U64.size
-            self._memory[since : since + _U64.size] = _U64.pack(time.monotonic_ns())
+            self._memory[since : since + _U64.size] = _U64.pack(int(self._now() * 1e9))
             self._memory[self._VALID + cell] = 1
 
     def finished(self, token: bytes) -> None:
@@ -164,7 +164,7 @@ class Slot:
         return tuple(token for token, _ in self.held())
 
     def held(self) -> tuple[tuple[bytes, float], ...]:
-        """Tokens that the register holds, each with the monotonic time of its start, seconds."""
+        """Tokens that the register holds, each with the time of its start, seconds."""
         valid = self._memory[self._VALID : self._TOKENS]
         found: list[tuple[bytes, float]] = []
         cell = valid.find(1)

@@ -6,9 +6,10 @@ import contextlib
 import io
 import select
 import sys
-import threading
 from collections import deque
 from typing import TextIO
+
+from streamzarr.runtime import SYSTEM, Runtime, Thread
 
 LIMIT = 1 << 20
 """Characters that wait for the stream; further lines are dropped, and counted."""
@@ -33,17 +34,25 @@ class Forwarder:
     'worker-0: hello\\n'
     """
 
-    def __init__(self, stream: TextIO | None, *, limit: int = LIMIT, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None,
+        *,
+        limit: int = LIMIT,
+        patience: float = PATIENCE,
+        runtime: Runtime = SYSTEM,
+    ) -> None:
         self._stream = stream
         self._limit = limit
         self._patience = patience
-        self._changed = threading.Condition()
+        self._runtime = runtime
+        self._changed = runtime.condition()
         self._lines: deque[str] = deque()
         self._size = 0
         self._dropped = 0
         self._written = 0
         self._closing = self._abandoned = False
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     def put(self, line: str) -> None:
         """Hand in a line, with its end."""
@@ -54,7 +63,7 @@ class Forwarder:
             self._tell_of_dropped()
             self._append(line)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="streamzarr-output", daemon=True)
+                self._thread = self._runtime.thread(self._run, "streamzarr-output")
                 self._thread.start()
 
     def _tell_of_dropped(self) -> None:
@@ -84,7 +93,7 @@ class Forwarder:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._lines or self._closing)
+                self._changed.wait_for(lambda: bool(self._lines) or self._closing)
                 if not self._lines:
                     return
                 line = self._lines[0]

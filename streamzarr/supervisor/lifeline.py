@@ -8,10 +8,9 @@ import os
 import selectors
 import signal
 import socket
-import threading
-import time
 from typing import Any
 
+from streamzarr.runtime import SYSTEM
 from streamzarr.supervisor.protocol import EXIT_LATE, Lines, drain_time, encode
 from streamzarr.supervisor.signals import in_forks
 from streamzarr.supervisor.supervision import Supervision
@@ -68,7 +67,7 @@ class Lifeline:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         in_forks(self._part)
-        threading.Thread(target=self._run, name="streamzarr-lifeline", daemon=True).start()
+        SYSTEM.thread(self._run, "streamzarr-lifeline").start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
     def _part(self) -> None:
@@ -90,7 +89,7 @@ class Lifeline:
         if self._forked:
             return
         self.say({"ended": True})
-        self._deadline = min(self._deadline, time.monotonic() + self._drain)
+        self._deadline = min(self._deadline, SYSTEM.now() + self._drain)
         self._signalled.send(b"\0")
 
     def _run(self) -> None:
@@ -101,7 +100,7 @@ class Lifeline:
             if parent is not None:
                 selector.register(parent, selectors.EVENT_READ, self._on_orphaned)
             while True:
-                left = self._deadline - time.monotonic()
+                left = self._deadline - SYSTEM.now()
                 if left <= 0:
                     self.say({"ended": True})
                     os._exit(EXIT_LATE)
@@ -148,5 +147,5 @@ class Lifeline:
 
     def _stop(self, drain: float, margin: float) -> None:
         assert self._supervision is not None
-        self._deadline = min(self._deadline, time.monotonic() + drain + margin)
+        self._deadline = min(self._deadline, SYSTEM.now() + drain + margin)
         self._supervision.request_stop(drain_time(drain))

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import itertools
-import json
 import logging
 import math
 import os
-import select
-import signal
 import socket
-import sys
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TextIO
+from collections.abc import Callable
 
 from streamzarr.errors import ConfigError, StreamzarrError, WorkerError
-from streamzarr.supervisor.board import CrashTable, shared_file
+from streamzarr.runtime import Condition, Runtime, Thread
 from streamzarr.supervisor.budget import RestartPolicy
-from streamzarr.supervisor.forward import Forwarder
-from streamzarr.supervisor.lifeline import HELD_SIGNALS
-from streamzarr.supervisor.process import Process
+from streamzarr.supervisor.host import Host
+from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerReport, WorkerStatus
 from streamzarr.supervisor.signals import STOP_SIGNALS
-from streamzarr.supervisor.spec import WorkerSpec
 from streamzarr.supervisor.watch import Bounds
 from streamzarr.supervisor.worker import KILL_TIMEOUT, Worker
 
@@ -39,40 +27,41 @@ RETIRED_KEPT = 1000
 
 
 class Monitor:
-    """Waits on pidfds, channels and outputs with the nearest deadline, and acts on what turns up.
+    """Waits for news of the processes with the nearest deadline, and acts on what turns up.
 
     It never polls without need: without news it sleeps until a worker would count as hung, or its tasks or
-    memory are to be looked at. Requests from other threads are state under the lock plus a byte that wakes
-    the select.
+    memory are to be looked at. Requests from other threads are state under the lock and wake it.
 
     Threads: `request_*`, `statuses`, `wait` and the properties may be called from any thread; only `wait`
     blocks. All else runs on the monitor's own daemon thread. It references no
     :class:`~streamzarr.supervisor.supervisor.Supervisor`, so that a forgotten one can be collected. After a
     fork the child's copy does nothing: the workers are the parent's.
+
+    Parameters
+    ----------
+    name
+        Of the pool; its workers are ``name-0``, ``name-1``, ...
+    workers
+        Number of processes.
+    host
+        What they run on.
     """
 
     def __init__(
-        self,
-        spec: WorkerSpec,
-        workers: int,
-        *,
-        policy: RestartPolicy,
-        bounds: Bounds,
-        drain: float,
-        env: Mapping[str, str] | None,
-        stderr: TextIO | None,
+        self, name: str, workers: int, options: SupervisionOptions, host: Host, runtime: Runtime
     ) -> None:
-        self._spec = spec
+        self._name = name
         self._size = workers
-        self._policy = policy
-        self._bounds = bounds
-        self._drain = drain
-        self._env = env
-        self._forwarder = Forwarder(stderr)
+        self._policy = RestartPolicy(options.max_restarts, options.within)
+        self._bounds = Bounds(options.hang_timeout, options.task_timeout, options.max_memory)
+        self._drain = options.drain
+        self._host = host
+        self._runtime = runtime
+        self._now = runtime.now
         self._owner = os.getpid()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._waker: socket.socket | None = None
+        self._changed = runtime.condition()
+        self._thread: Thread | None = None
+        self._watching = False  # the first turn is done and the host is open
         self._signals: socket.socket | None = None
         self._signalled = False
         self._workers: dict[int, Worker] = {}
@@ -87,11 +76,10 @@ class Monitor:
     def start(self) -> None:
         """Start the thread, and with it the workers; return when each has been spawned once."""
         self._owner = os.getpid()
-        self._thread = threading.Thread(target=self._run, name=f"{self._spec.name}-supervisor", daemon=True)
-        atexit.register(self._at_exit)
+        self._thread = self._runtime.thread(self._run, f"{self._name}-supervisor")
         self._thread.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._report or self._waker)
+            self._changed.wait_for(lambda: self._watching or self._report is not None)
 
     @property
     def started(self) -> bool:
@@ -115,7 +103,7 @@ class Monitor:
         if os.getpid() != self._owner:  # a fork, at its exit: it has no workers and maybe a lock nobody holds
             return
         with self._changed:
-            self._stop_by = min(self._stop_by, time.monotonic() + drain)
+            self._stop_by = min(self._stop_by, self._now() + drain)
             self._wake()
 
     def obey_signals(self, signals: socket.socket | None) -> None:
@@ -128,14 +116,14 @@ class Monitor:
         """Ask for another number of workers."""
         with self._ours():
             if self._report is not None or self._stop_by < math.inf:
-                raise ConfigError(f"cannot resize {self._spec.name!r} to {workers} workers: it is stopping")
+                raise ConfigError(f"cannot resize {self._name!r} to {workers} workers: it is stopping")
             self._size = workers
             self._wake()
 
     def statuses(self) -> list[WorkerStatus]:
         """Describe each worker as it is now."""
         with self._ours():
-            now = time.monotonic()
+            now = self._now()
             return [worker.status(now) for _, worker in sorted(self._workers.items())]
 
     def wait(self, condition: Callable[[], object], timeout: float | None) -> bool:
@@ -143,23 +131,22 @@ class Monitor:
         if self._thread is None:
             raise ConfigError("the supervisor was not started")
         with self._ours():
-            return bool(self._changed.wait_for(lambda: self._report is not None or condition(), timeout))
+            return self._changed.wait_for(lambda: self._report is not None or bool(condition()), timeout)
 
     def join(self) -> None:
         """Wait for the thread's last steps after the pool has ended."""
         if self._thread is not None:
             self._thread.join()
 
-    def _ours(self) -> threading.Condition:
+    def _ours(self) -> Condition:
         """Return the lock, but not to a fork of the process that started the workers."""
         if os.getpid() != self._owner:
             raise ConfigError(f"the workers belong to process {self._owner}, and this is a fork of it")
         return self._changed
 
     def _wake(self) -> None:
-        if self._waker is not None:
-            with contextlib.suppress(BlockingIOError):  # full: a wake-up is pending anyway
-                self._waker.send(b"\0")
+        if self._watching:
+            self._host.wake()
 
     def _at_exit(self) -> None:
         """End the workers before the interpreter does; it would leave them as orphans."""
@@ -170,102 +157,62 @@ class Monitor:
     # The monitor's thread ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        # Spawned processes inherit this mask and lift it when they are ready for these signals.
-        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
         try:
-            with contextlib.ExitStack() as stack:
-                self._loop(stack)
+            with self._host.open(self._at_exit):
+                self._watch_over_all()
         except Exception as error:
-            _logger.exception("supervisor of %r is broken; its workers are killed", self._spec.name)
-            self.error = WorkerError(f"the supervisor of {self._spec.name!r} is broken: {error!r}")
-            for worker in self._workers.values():
-                worker.destroy()
+            _logger.exception("supervisor of %r is broken; its workers are killed", self._name)
+            self.error = WorkerError(f"the supervisor of {self._name!r} is broken: {error!r}")
         finally:
-            atexit.unregister(self._at_exit)
-            self._forwarder.close()
             with self._changed:
                 reports = [worker.report() for _, worker in sorted(self._workers.items())]
                 self._report = Report((*reports, *self._retired))
                 self._changed.notify_all()
 
-    def _loop(self, stack: contextlib.ExitStack) -> None:
-        spec_fd = self._write_spec()
-        stack.callback(os.close, spec_fd)
-        table_fd = shared_file(CrashTable.SIZE, "crashes")
-        stack.callback(os.close, table_fd)
-        crashes = CrashTable(table_fd)
-        stack.callback(crashes.close)
-        woken, waker = socket.socketpair()
-        for end in (woken, waker):
-            end.setblocking(False)
-            stack.enter_context(end)
-        stack.callback(self._set_waker, None)  # before it is closed
+    def _watch_over_all(self) -> None:
+        try:
+            self._loop()
+        except Exception:
+            for worker in self._workers.values():
+                worker.destroy()
+            raise
+        finally:
+            with self._changed:
+                self._watching = False
 
-        def launch(name: str, index: int) -> Process:
-            return Process(
-                name, index, spec_fd=spec_fd, table_fd=table_fd, env=self._env, emit=self._forwarder.put
-            )
-
-        def add(index: int) -> Worker:
-            name = f"{self._spec.name}-{index}"
-            return Worker(
-                name, index, launch, crashes, policy=self._policy, bounds=self._bounds, drain=self._drain
-            )
-
-        awake, grace, planned = time.monotonic(), -math.inf, math.inf
+    def _loop(self) -> None:
+        awake, grace, planned = self._now(), -math.inf, math.inf
         readable: set[int] = set()
         while True:
-            now = time.monotonic()
+            now = self._now()
             # Stopped by SIGSTOP, a frozen container or a blocked terminal: then the workers may have been
             # too, and their silence says nothing.
             if now - awake > planned + self._bounds.gap:
                 grace = now
             awake = now
             with self._changed:
-                self._turn(now, grace, readable, add)
-                self._set_waker(waker)
+                self._turn(now, grace, readable)
+                self._watching = True
+                self._changed.notify_all()
                 over = self._over()
-                watched = {woken.fileno()}.union(*(w.descriptors() for w in self._workers.values()))
+                watched = {fd for worker in self._workers.values() for fd in worker.descriptors()}
                 if self._signals is not None:
                     watched.add(self._signals.fileno())
                 due = min((worker.due(grace) for worker in self._workers.values()), default=math.inf)
             if over:
                 return
-            planned = max(0.0, due - time.monotonic())
-            readable = _wait_readable(watched, planned)
-            if woken.fileno() in readable:
-                woken.recv(4096)
+            planned = max(0.0, due - self._now())
+            readable = self._host.wait(watched, planned)
 
-    def _turn(self, now: float, grace: float, readable: set[int], add: Callable[[int], Worker]) -> None:
+    def _turn(self, now: float, grace: float, readable: set[int]) -> None:
         """Take in what has happened, then do what is due."""
         for worker in self._workers.values():
             worker.attend(readable, now)
         self._read_signals(readable)
-        self._follow(now, add)
+        self._follow(now)
         for worker in self._workers.values():
             worker.tick(now, grace)
-        self._settle(now)
-
-    def _set_waker(self, waker: socket.socket | None) -> None:
-        """Say that the first turn is done, or that there will be no other."""
-        with self._changed:
-            self._waker = waker
-            self._changed.notify_all()
-
-    def _write_spec(self) -> int:
-        """Lay the specification into memory that each worker reads by itself."""
-        document = {
-            "target": self._spec.target,
-            "config": dict(self._spec.config),
-            "drain": self._drain,
-            "task_timeout": self._bounds.task_timeout,
-            "max_memory": self._bounds.max_memory,
-            "path": [str(entry) or str(Path.cwd()) for entry in sys.path],
-        }
-        encoded = json.dumps(document).encode()
-        fd = shared_file(len(encoded), "spec")
-        os.pwrite(fd, encoded, 0)
-        return fd
+        self._see_off(now)
 
     def _read_signals(self, readable: set[int]) -> None:
         if self._signals is None or self._signals.fileno() not in readable:
@@ -275,7 +222,7 @@ class Monitor:
                 self.request_stop(0.0 if self._signalled else self._drain)
                 self._signalled = True
 
-    def _follow(self, now: float, add: Callable[[int], Worker]) -> None:
+    def _follow(self, now: float) -> None:
         """Do as requested: bring the pool to its end, or to its size."""
         if self._stop_by < math.inf:
             self._drain_all(now)
@@ -286,13 +233,25 @@ class Monitor:
             self._workers[index].drain(now + self._drain, now)
         free = (index for index in itertools.count() if index not in self._workers)
         for index in itertools.islice(free, max(0, self._size - len(staying))):
-            self._workers[index] = add(index)
+            self._workers[index] = self._hire(index)
+
+    def _hire(self, index: int) -> Worker:
+        return Worker(
+            f"{self._name}-{index}",
+            index,
+            self._host.launch,
+            self._host.crashes,
+            policy=self._policy,
+            bounds=self._bounds,
+            drain=self._drain,
+            memory=self._host.memory,
+        )
 
     def _drain_all(self, now: float) -> None:
         for worker in self._workers.values():
             worker.drain(self._stop_by, now)
 
-    def _settle(self, now: float) -> None:
+    def _see_off(self, now: float) -> None:
         """See to workers that have ended: one that cannot go on ends the pool, a surplus one leaves it."""
         for index, worker in list(self._workers.items()):
             if worker.error is not None and self.error is None:
@@ -308,12 +267,3 @@ class Monitor:
         """Whether all workers have ended. A pool that was resized to nothing only waits for work."""
         asked = self._stop_by < math.inf
         return (asked or bool(self._workers)) and all(w.outcome is not None for w in self._workers.values())
-
-
-def _wait_readable(descriptors: set[int], timeout: float) -> set[int]:
-    """Wait until one is readable or at its end, at most `timeout` seconds; return those that are."""
-    poll = select.poll()
-    for fd in descriptors:
-        poll.register(fd, select.POLLIN)
-    milliseconds = min(math.ceil(min(timeout, 3600.0) * 1000), 3_600_000)
-    return {fd for fd, _ in poll.poll(milliseconds)}

@@ -10,10 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from streamzarr.runtime import Runtime
 from streamzarr.supervisor import child
 from streamzarr.supervisor.board import Slot, shared_file
 from streamzarr.supervisor.protocol import Lines, encode
@@ -26,7 +26,7 @@ _LAST_READS = 64
 
 
 class Process:
-    """A worker's process, from its spawn to its reaping.
+    """A :class:`~streamzarr.supervisor.host.Child`: a process of this machine, from its spawn to its reaping.
 
     Its output (standard output and standard error, so that a worker's ``print`` cannot spoil what the parent
     writes for scripts) is read here, line by line.
@@ -50,6 +50,7 @@ class Process:
         table_fd: int,
         env: Mapping[str, str] | None,
         emit: Callable[[str], object],
+        runtime: Runtime,
     ) -> None:
         self._name = name
         self._emit = emit
@@ -63,7 +64,7 @@ class Process:
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
             slot_fd = shared_file(Slot.SIZE, name)
             theirs.callback(os.close, slot_fd)
-            self.slot = Slot(slot_fd)
+            self.slot = Slot(slot_fd, runtime)
             undo.callback(self.slot.close)
             self._channel, their_channel = socket.socketpair()
             theirs.callback(their_channel.close)
@@ -74,7 +75,7 @@ class Process:
             inherited = [
                 _clear_of_stdio(fd, theirs) for fd in (their_channel.fileno(), slot_fd, table_fd, spec_fd)
             ]
-            self.started_at = time.monotonic()
+            self.started_at = runtime.now()
             # By path and -P: nothing of the working directory comes into the way of the standard library.
             self._popen = subprocess.Popen(  # noqa: S603  our own file, no shell
                 [sys.executable, "-u", "-P", child.__file__, name, str(index), str(os.getpid())]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
+from streamzarr.runtime import SYSTEM, Runtime, Thread
 from streamzarr.supervisor.board import CrashTable, Slot, Suspicion
 
 _logger = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ class Supervision:
     task_timeout, max_memory
         What the supervisor allows: seconds for a token, bytes for this process; None: no bound. A target that
         has work done by other processes holds them to it.
+    runtime
+        The worker's clock and threads, also for its target; the supervisor reads the heartbeat by the same
+        clock.
 
     Examples
     --------
@@ -54,21 +57,23 @@ class Supervision:
         *,
         task_timeout: float | None = None,
         max_memory: int | None = None,
+        runtime: Runtime = SYSTEM,
     ) -> None:
         self.name = name
         self.index = index
         self.task_timeout = task_timeout
         self.max_memory = max_memory
+        self.runtime = runtime
         self._slot = slot
         self._crashes = crashes
         self._say = say
         self._ready = False
         self._forked = False
-        self._stop = threading.Event()
-        self._deadline = float("inf")
+        self._stop = runtime.event()
+        self._deadline = math.inf
         self._callbacks: list[Callable[[float], object]] = []
-        self._lock = threading.Lock()
-        self._drainer: threading.Thread | None = None
+        self._lock = runtime.lock()
+        self._drainer: Thread | None = None
         self._error: Exception | None = None
 
     def beat(self) -> None:
@@ -115,7 +120,7 @@ class Supervision:
     @property
     def drain_left(self) -> float:
         """Seconds left for draining; infinite while no stop is requested. Some more are left for the end."""
-        return max(0.0, self._deadline - time.monotonic())
+        return max(0.0, self._deadline - self.runtime.now())
 
     def wait_stop(self, timeout: float | None = None) -> bool:
         """Block until a stop is requested, at most `timeout` seconds; return whether it is."""
@@ -132,12 +137,12 @@ class Supervision:
     def request_stop(self, drain: float) -> None:
         """Ask the target to end within `drain` seconds. A further call can only shorten the time."""
         with self._lock:
-            self._deadline = min(self._deadline, time.monotonic() + drain)
+            self._deadline = min(self._deadline, self.runtime.now() + drain)
             if self._stop.is_set():
                 return
             self._stop.set()
             if self._callbacks:
-                self._drainer = threading.Thread(target=self._call_back, name="streamzarr-drain", daemon=True)
+                self._drainer = self.runtime.thread(self._call_back, "streamzarr-drain")
                 self._drainer.start()
 
     def _call_back(self) -> None:
@@ -148,9 +153,10 @@ class Supervision:
                 _logger.exception("%s: %r failed while draining", self.name, callback)
                 self._error = error
 
-    def settle(self) -> None:
+    def wait_drained(self) -> None:
         """Wait for the callbacks, as long as the deadline allows; raise what one of them raised."""
         if self._drainer is not None:
-            self._drainer.join(min(self.drain_left, threading.TIMEOUT_MAX))
+            left = self.drain_left
+            self._drainer.join(None if left == math.inf else left)
         if self._error is not None:
             raise self._error

@@ -10,13 +10,14 @@ from typing import Any, Self, TextIO
 
 from streamzarr.errors import ConfigError, StreamzarrError
 from streamzarr.options import integer, takes_options
-from streamzarr.supervisor.budget import RestartPolicy
+from streamzarr.runtime import SYSTEM, Runtime
+from streamzarr.supervisor.host import HostMaker
+from streamzarr.supervisor.local import LocalHost
 from streamzarr.supervisor.monitor import Monitor
 from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerStatus
 from streamzarr.supervisor.signals import signals_to
 from streamzarr.supervisor.spec import WorkerSpec
-from streamzarr.supervisor.watch import Bounds
 
 
 @takes_options(SupervisionOptions)
@@ -45,6 +46,10 @@ class Supervisor:
         Environment variables to add to this process's for the workers.
     stderr
         Where the workers' output goes, line by line after the worker's name; by default ``sys.stderr``.
+    host
+        What makes the host of the processes: this machine, unless it is simulated.
+    runtime
+        Clock and threads of the supervisor and its host.
     {options}
 
     Raises
@@ -69,6 +74,8 @@ class Supervisor:
         *,
         env: Mapping[str, str] | None = None,
         stderr: TextIO | None = None,
+        host: HostMaker = LocalHost,
+        runtime: Runtime = SYSTEM,
         **options: Any,
     ) -> None:
         workers = integer("workers", workers, minimum=1)
@@ -77,13 +84,7 @@ class Supervisor:
             raise ConfigError("sys.executable is not set: no interpreter to run workers with")
         self._drain = how.drain
         self._monitor = Monitor(
-            spec,
-            workers,
-            policy=RestartPolicy(how.max_restarts, how.within),
-            bounds=Bounds(how.hang_timeout, how.task_timeout, how.max_memory),
-            drain=how.drain,
-            env=env,
-            stderr=stderr,
+            spec.name, workers, how, host(spec, how, env=env, stderr=stderr, runtime=runtime), runtime
         )
         # A dropped pool drains in the background. At exit the monitor's own hook waits for it.
         weakref.finalize(self, self._monitor.request_stop, how.drain).atexit = False

@@ -64,7 +64,7 @@ def run_target(
     """
     try:
         load_target(target, config)(supervision, **config)
-        supervision.settle()
+        supervision.wait_drained()
     except ConfigError as error:
         return _last_words(EXIT_CONFIG, one_line(str(error)), supervision, say)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a running process is watched for: silence, tasks that do not end, memory. Pure but for the reading."""
+"""What a running process is watched for: silence, tasks that do not end, memory. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from streamzarr.errors import ConfigError
+from streamzarr.supervisor.host import Register
 
 START_TIMEOUT = 60.0
 """Seconds to the first heartbeat: imports from a cold network disk take long, whatever `hang_timeout` is."""
@@ -52,17 +53,6 @@ class Bounds:
         return max(1.0, min(self.hang_timeout, self.task_timeout or math.inf) / 2)
 
 
-def resident_memory(pid: int) -> int | None:
-    """Return the bytes of memory that a process uses; None if it is gone."""
-    import psutil
-
-    try:
-        rss: int = psutil.Process(pid).memory_info().rss
-    except psutil.Error:
-        return None
-    return rss
-
-
 def overdue(
     held: Iterable[tuple[bytes, float]], heartbeat: float | None, grace: float, timeout: float
 ) -> frozenset[bytes]:
@@ -78,17 +68,6 @@ def overdue(
     if heartbeat is None:
         return frozenset()
     return frozenset(token for token, started in held if heartbeat - max(started, grace) > timeout)
-
-
-class Register(Protocol):
-    """The part of a :class:`~streamzarr.supervisor.board.Slot` that is looked at."""
-
-    @property
-    def heartbeat(self) -> float | None:
-        """Monotonic time of the last sign of life."""
-
-    def held(self) -> tuple[tuple[bytes, float], ...]:
-        """Tokens in flight and when each began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from streamzarr.errors import ConfigError, StreamzarrError, WorkerError
 from streamzarr.supervisor.blame import Death, Verdict, judge
-from streamzarr.supervisor.board import Cause, CrashTable
+from streamzarr.supervisor.board import Cause
 from streamzarr.supervisor.budget import FIRST_DELAY, RestartBudget, RestartPolicy
-from streamzarr.supervisor.process import Process
+from streamzarr.supervisor.host import Child, Crashes
 from streamzarr.supervisor.protocol import EXIT_CONFIG, EXIT_TERMINATED
 from streamzarr.supervisor.report import Outcome, State, WorkerReport, WorkerStatus, describe_exit
-from streamzarr.supervisor.watch import Bounds, Finding, Watch, resident_memory
+from streamzarr.supervisor.watch import Bounds, Finding, Watch
 
 _logger = logging.getLogger("streamzarr.supervisor")
 
@@ -55,17 +55,17 @@ class Worker:
         self,
         name: str,
         index: int,
-        launch: Callable[[str, int], Process],
-        crashes: CrashTable,
+        launch: Callable[[str, int], Child],
+        crashes: Crashes,
         *,
         policy: RestartPolicy,
         bounds: Bounds,
         drain: float,
-        memory: Callable[[int], int | None] = resident_memory,
+        memory: Callable[[int], int | None],
     ) -> None:
         self.name = name
         self.index = index
-        self.process: Process | None = None
+        self.process: Child | None = None
         self.outcome: Outcome | None = None
         self.surplus = False
         """Whether it drains because the pool became smaller."""
@@ -120,7 +120,7 @@ class Worker:
         else:
             self._act(self.process, self._watch.look_while_draining(now), now)
 
-    def _act(self, process: Process, found: Finding | None, now: float) -> None:
+    def _act(self, process: Child, found: Finding | None, now: float) -> None:
         if found is None:
             return
         _logger.warning("%s (pid %d): %s", self.name, process.pid, found.text)
@@ -130,7 +130,7 @@ class Worker:
         else:
             self._end(process, _Kill(now, found))
 
-    def _end(self, process: Process, kill: _Kill) -> None:
+    def _end(self, process: Child, kill: _Kill) -> None:
         process.kill()
         self._kill = kill
 
@@ -178,7 +178,7 @@ class Worker:
 
     # Deaths -----------------------------------------------------------------------------------------------
 
-    def _died(self, process: Process, now: float) -> None:
+    def _died(self, process: Child, now: float) -> None:
         self._left = process.slot.in_flight()
         worked = process.slot.worked
         self._exit_code = process.close()
@@ -201,7 +201,7 @@ class Worker:
         else:
             self._spare(now, verdict, self._reason(process))
 
-    def _as_death(self, process: Process, worked: bool) -> Death:
+    def _as_death(self, process: Child, worked: bool) -> Death:
         kill, in_flight = self._kill, frozenset(self._left)
         if kill is None:
             cause: Cause = "death" if self._recycled is None else "memory"
@@ -218,7 +218,7 @@ class Worker:
             self._crashes.add(token, death.cause, alone=False)
         return verdict
 
-    def _reason(self, process: Process) -> str:
+    def _reason(self, process: Child) -> str:
         if self._kill is not None and self._kill.finding is not None:
             return self._kill.finding.text
         if self._recycled is not None and process.said_so:
@@ -254,7 +254,7 @@ class Worker:
             *(self.name, reason, deaths, policy.max_restarts, policy.within, delay),
         )
 
-    def _give_up(self, process: Process) -> None:
+    def _give_up(self, process: Child) -> None:
         _logger.error("%s (pid %d) is stuck in the kernel and outlives SIGKILL", self.name, process.pid)
         self._left = process.slot.in_flight()
         process.abandon()

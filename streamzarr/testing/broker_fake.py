@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -14,7 +13,6 @@ from streamzarr.errors import (
     QueueError,
     TopicNotFoundError,
 )
-from streamzarr.flow.clock import MONOTONIC, Bell, Clock
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -28,6 +26,7 @@ from streamzarr.queue.base import (
     TopicInfo,
     TopicPartition,
 )
+from streamzarr.runtime import SYSTEM, Runtime
 
 Event = tuple[Literal["assigned", "revoked", "lost"], tuple[TopicPartition, ...]]
 
@@ -52,13 +51,13 @@ class FakeBroker(Broker):
     {0: 1}
     """
 
-    def __init__(self, clock: Clock = MONOTONIC) -> None:
-        self.clock = clock
+    def __init__(self, runtime: Runtime = SYSTEM) -> None:
+        self.runtime = runtime
         self.consumers: list[FakeConsumer] = []
         self.commits: list[dict[TopicPartition, int]] = []
         """Every accepted commit, in order."""
         self.faults: dict[str, Callable[[], None]] = {}
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
         self.damaged: dict[TopicPartition, set[int]] = {}
         """Offsets whose records cannot be read."""
@@ -268,7 +267,7 @@ class FakeConsumer(Consumer):
         partitions: Sequence[TopicPartition],
         listener: RebalanceListener | None,
     ) -> None:
-        self.bell = Bell()
+        self.bell = broker.runtime.bell()
         self.closed = False
         self.polls = 0
         self.fenced: set[TopicPartition] = set()
@@ -314,7 +313,7 @@ class FakeConsumer(Consumer):
         self._broker._fault("poll")
         records = self._take(max_records)
         if not records and timeout > 0:
-            self._broker.clock.wait(self.bell, timeout)
+            self.bell.wait(timeout)
             self._run_events()
             records = self._take(max_records)
         return records

@@ -1,21 +1,22 @@
-"""A clock that moves only when somebody waits on it or pushes it."""
+"""A runtime whose clock moves only when somebody waits on it or pushes it."""
 
 from __future__ import annotations
 
 import math
 
-from streamzarr.flow.clock import Bell
+from streamzarr.runtime import Bell, SystemRuntime
+from streamzarr.runtime.system import SystemBell
 
 
-class FakeClock:
-    """A :class:`streamzarr.flow.clock.Clock` for tests: waiting takes no time, it moves the clock.
+class FakeClock(SystemRuntime):
+    """A :class:`streamzarr.runtime.Runtime` for tests: waiting for a bell takes no time, it moves the clock.
 
     One thread drives it; work in other threads takes real time and is not covered by it.
 
     Examples
     --------
     >>> clock = FakeClock()
-    >>> clock.wait(Bell(), 2.5)
+    >>> clock.bell().wait(2.5)
     False
     >>> clock.now()
     2.5
@@ -28,14 +29,25 @@ class FakeClock:
         """Return the seconds on this clock."""
         return self._now
 
-    def wait(self, bell: Bell, timeout: float) -> bool:
-        """Return at once when `bell` has rung, else let `timeout` seconds pass."""
-        if bell.wait(0.0):
-            return True
-        self.advance(timeout)
-        return False
+    def bell(self) -> Bell:
+        """Return a bell; to wait for it lets the seconds pass, unless it has rung."""
+        return _FakeBell(self)
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass; always some time, if they are more than 0, however few."""
         if seconds > 0:
             self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
+
+
+class _FakeBell(SystemBell):
+    __slots__ = ("_clock",)
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float) -> bool:
+        if super().wait(0.0):
+            return True
+        self._clock.advance(timeout)
+        return False

@@ -10,6 +10,23 @@ on the main thread while SIGINT has Python's own handler goes up through the cha
 from streamzarr.flow.ops.batching import batch
 from streamzarr.flow.ops.dispatch import dispatch
 from streamzarr.flow.ops.mapping import drop_if, map, map_batch, map_messages  # noqa: A004 - the field's word
-from streamzarr.flow.ops.settle import settle
+from streamzarr.flow.ops.route import broadcast, route
+from streamzarr.flow.ops.settle import DONE, Again, Done, Failed, Report, Sink, settle
 
-__all__ = ["batch", "dispatch", "drop_if", "map", "map_batch", "map_messages", "settle"]
+__all__ = [
+    "DONE",
+    "Again",
+    "Done",
+    "Failed",
+    "Report",
+    "Sink",
+    "batch",
+    "broadcast",
+    "dispatch",
+    "drop_if",
+    "map",
+    "map_batch",
+    "map_messages",
+    "route",
+    "settle",
+]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.lane import Lane
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.stage import Operator, Stage, staged
+from streamzarr.flow.stage import Stage
 from streamzarr.options import parse_bytes
 
 
@@ -46,8 +47,8 @@ def batch(
     if (size is not None and size < 1) or (max_bytes is not None and max_bytes < 1):
         raise ConfigError(f"ops.batch(size={size}, bytes={bytes}): expected at least 1")
 
-    def make(lane: Lane, observer: ObserverBase[Batch]) -> _Batching:
-        return _Batching(lane, observer, size, max_bytes, timeout)
+    def make(chain: Chain, observer: ObserverBase[Batch]) -> _Batching:
+        return _Batching(chain, observer, size, max_bytes, timeout)
 
     return staged(make)
 
@@ -55,13 +56,13 @@ def batch(
 class _Batching(Stage):
     def __init__(
         self,
-        lane: Lane,
+        chain: Chain,
         observer: ObserverBase[Batch],
         size: int | None,
         max_bytes: int | None,
         timeout: float | None,
     ) -> None:
-        super().__init__(lane, observer)
+        super().__init__(chain, observer)
         self._size, self._max_bytes, self._timeout = size, max_bytes, timeout
         self._held: list[Message] = []
         self._nbytes = 0
@@ -72,7 +73,7 @@ class _Batching(Stage):
             if self._max_bytes is not None and self._held and self._nbytes + message.nbytes > self._max_bytes:
                 self.flush()
             if not self._held:
-                self._since = self.lane.clock.now()
+                self._since = self.chain.runtime.now()
             self._held.append(message)
             self._nbytes += message.nbytes
             if len(self._held) == self._size or (
@@ -86,7 +87,7 @@ class _Batching(Stage):
 
     def turn(self) -> None:
         due = self.due()
-        if due is not None and self.lane.clock.now() >= due:
+        if due is not None and self.chain.runtime.now() >= due:
             self.flush()
 
     def flush(self) -> None:

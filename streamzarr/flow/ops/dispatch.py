@@ -12,8 +12,6 @@ The queue is bounded by the chain's demand, since a message keeps its credit unt
 from __future__ import annotations
 
 import logging
-import random
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +20,13 @@ from typing import Any
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError, StreamzarrError, describe
-from streamzarr.flow.lane import Lane
-from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.message import Batch, Marker, Message
 from streamzarr.flow.ops.schedule import Schedule
-from streamzarr.flow.stage import Belongs, Operator, Stage, staged
+from streamzarr.flow.stage import Belongs, Stage
 from streamzarr.queue.retry import RetryPolicy, is_transient
+from streamzarr.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def dispatch(
     if workers < 1:
         raise ConfigError(f"ops.dispatch(workers={workers}): expected at least 1")
     work = _Work(fn, stage, retry, is_transient)
-    return staged(lambda lane, observer: _Dispatch(lane, observer, work, workers))
+    return staged(lambda chain, observer: _Dispatch(chain, observer, work, workers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +95,18 @@ class _Work:
     retry: RetryPolicy | None
     is_transient: Callable[[BaseException], bool]
 
-    def attempt(self, message: Message) -> tuple[Message, float | None]:
+    def attempt(self, message: Message, runtime: Runtime) -> tuple[Message, float | None]:
         """Return the message as it is now, and the seconds until it shall be tried again, if it shall."""
         attempts = message.attempts + 1
         try:
-            return message.with_data(self.fn(message.data), attempts), None
+            return message.replace(data=self.fn(message.data), attempts=attempts), None
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class (design §7 rule 6)
-            return self._judge(message.with_data(message.data, attempts), error)
+            return self._judge(message.replace(attempts=attempts), error, runtime.random())
 
-    def _judge(self, message: Message, error: BaseException) -> tuple[Message, float | None]:
+    def _judge(self, message: Message, error: BaseException, chance: float) -> tuple[Message, float | None]:
         delay = None
         if self.retry is not None and self.is_transient(error):
-            delay = self.retry.delay(message.attempts, random.random())
+            delay = self.retry.delay(message.attempts, chance)
         if delay is None:
             return message.fail(error, self.stage, message.attempts), None
         _log.info(
@@ -126,27 +126,43 @@ class _Dispatch(Stage):
     worker that has finished looks at the queue by itself.
     """
 
-    def __init__(self, lane: Lane, observer: ObserverBase[Batch], work: _Work, workers: int) -> None:
-        super().__init__(lane, observer)
+    def __init__(self, chain: Chain, observer: ObserverBase[Batch], work: _Work, workers: int) -> None:
+        super().__init__(chain, observer)
         self._work = work
-        self._changed = threading.Condition()
+        self._changed = chain.runtime.condition()
         self._schedule = Schedule()
         self._done: deque[Message] = deque()  # appended to by workers, popped by the chain
         self._broken: BaseException | None = None
         self._closing = False
         self._threads = [
-            threading.Thread(target=self._serve, name=f"streamzarr-{work.stage}-{number}", daemon=True)
+            chain.runtime.thread(self._serve, f"streamzarr-{work.stage}-{number}")
             for number in range(workers)
         ]
-        for thread in self._threads:
-            thread.start()
+        self._started = False
+        self._begun = 0  # messages given to the workers and not passed on
+        self._behind: deque[tuple[Message, ...] | Marker] = deque()  # a marker first, and what came after it
 
     # -- on the chain's thread ---------------------------------------------------------------------------
 
     def receive(self, messages: tuple[Message, ...]) -> None:
+        self.working += sum(message.failure is None for message in messages)
+        if self._behind:
+            self._behind.append(messages)
+        else:
+            self._begin(messages)
+
+    def mark(self, marker: Marker) -> None:
+        self._behind.append(marker)
+        self._catch_up()
+
+    def _begin(self, messages: tuple[Message, ...]) -> None:
+        if not self._started:  # here, not when connected: a chain that is never driven has no threads
+            self._started = True
+            for thread in self._threads:
+                thread.start()
         ready = [message for message in messages if message.failure is None]
         if ready:
-            self.working += len(ready)
+            self._begun += len(ready)
             with self._changed:
                 for message in ready:
                     self._schedule.add(message)
@@ -160,12 +176,31 @@ class _Dispatch(Stage):
             raise StreamzarrError(f"{self._work.stage}: a worker thread ended with {what}") from self._broken
         done = [self._done.popleft() for _ in range(len(self._done))]
         self.working -= len(done)
+        self._begun -= len(done)
         self.emit(done)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Pass on markers that nothing is at work before, and begin with what came behind them."""
+        while self._behind:
+            first = self._behind[0]
+            if isinstance(first, tuple):
+                self._begin(first)
+            elif self._begun == 0:
+                self.emit_marker(first)
+            else:
+                return
+            self._behind.popleft()
 
     def withdraw(self, belongs: Belongs) -> list[Message]:
         with self._changed:
             withdrawn = self._schedule.withdraw(belongs)
-        self.working -= len(withdrawn)
+        self._begun -= len(withdrawn)
+        for index, held in enumerate(self._behind):
+            if isinstance(held, tuple):
+                withdrawn += [message for message in held if belongs(message)]
+                self._behind[index] = tuple(message for message in held if not belongs(message))
+        self.working -= sum(message.failure is None for message in withdrawn)
         return withdrawn
 
     def close(self, timeout: float) -> None:
@@ -175,7 +210,7 @@ class _Dispatch(Stage):
             idle = self._changed.wait_for(lambda: not self._schedule.running, timeout)
             running = self._schedule.running
         if idle:
-            for thread in self._threads:
+            for thread in self._threads if self._started else ():
                 thread.join()
         else:
             _log.warning("%s: %d messages still at work at the end are left", self._work.stage, running)
@@ -187,23 +222,23 @@ class _Dispatch(Stage):
         try:
             message = self._next()
             while message is not None:
-                message, delay = self._work.attempt(message)
+                message, delay = self._work.attempt(message, self.chain.runtime)
                 if delay is None:
                     self._done.append(message)
-                    self.lane.bell.ring()
+                    self.chain.bell.ring()
                     message = self._next(ended=True)
                 else:
                     message = self._next(ended=True, again=message, delay=delay)
         except BaseException as error:  # noqa: BLE001 - raised on the chain's thread, by turn()
             self._broken = error
-            self.lane.bell.ring()
+            self.chain.bell.ring()
             self._next(ended=True)
 
     def _next(
         self, *, ended: bool = False, again: Message | None = None, delay: float = 0.0
     ) -> Message | None:
         """Give back a message that ended, or shall be tried again, and wait for one; ``None``: no more."""
-        now = self.lane.clock.now()
+        now = self.chain.runtime.now()
         with self._changed:
             if again is not None:
                 self._schedule.retry(again, now + delay)
@@ -219,5 +254,5 @@ class _Dispatch(Stage):
                     return message
                 due = self._schedule.next_due()
                 self._changed.wait(None if due is None else max(0.0, due - now))
-                now = self.lane.clock.now()
+                now = self.chain.runtime.now()
             return None

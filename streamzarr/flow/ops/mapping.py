@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import reactivex.operators as rx
-from reactivex import Observable
+from reactivex.abc import ObserverBase
 
 from streamzarr.errors import TransformError, is_interrupt
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.stage import Operator
+from streamzarr.flow.stage import Stage
 
 
 def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Operator:
@@ -104,29 +106,32 @@ def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Oper
     stage
         Its name in the failure.
     """
+    return staged(lambda chain, observer: _Filter(chain, observer, predicate, stage))
 
-    def operator(source: Observable[Batch]) -> Observable[Batch]:
-        return source.pipe(rx.map(sort_out), rx.filter(is_left))
 
-    def is_left(batch: Batch) -> bool:
-        return bool(batch.messages)
+class _Filter(Stage):
+    """Settles what it drops; holds nothing."""
 
-    def sort_out(batch: Batch) -> Batch:
+    def __init__(
+        self, chain: Chain, observer: ObserverBase[Batch], drops: Callable[[Any], bool], stage: str
+    ) -> None:
+        super().__init__(chain, observer)
+        self._drops, self._name = drops, stage
+
+    def receive(self, messages: tuple[Message, ...]) -> None:
         kept, dropped = [], []
-        for message in batch.messages:
+        for message in messages:
             if message.failure is None:
                 try:
-                    if predicate(message.data):
+                    if self._drops(message.data):
                         dropped.append(message)
                         continue
                 except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-                    message = _failed(message, error, stage)
+                    message = _failed(message, error, self._name)
             kept.append(message)
         if dropped:
-            batch.the_lane.settle(dropped, skipped=True)
-        return batch.with_messages(kept)
-
-    return operator
+            self.chain.settle(dropped, skipped=True)
+        self.emit(kept)
 
 
 def _failed(message: Message, error: BaseException, stage: str) -> Message:

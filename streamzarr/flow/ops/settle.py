@@ -3,34 +3,60 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import describe, is_interrupt
-from streamzarr.flow.lane import Lane
-from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.stage import Operator, Stage, staged
+from streamzarr.errors import ConfigError, describe, is_interrupt
+from streamzarr.flow.chain import Chain, claim_of
+from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.message import Batch, Marker, Message, leaves
+from streamzarr.flow.stage import Stage
 from streamzarr.queue.outage import Contact
-from streamzarr.queue.retry import RetryPolicy, is_transient
+from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
 
 _log = logging.getLogger(__name__)
 
-Sink = Callable[[Sequence[Message]], None]
 
-SINK_RETRY = RetryPolicy(attempts=12, base=0.1, factor=2.0, max_delay=5.0)
-"""About half a minute: long enough for a broker to restart, short enough for a supervisor to notice."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A message is stored, durably."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A message cannot be stored, ever."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A message shall be given to the sink again, after some seconds."""
+
+    after: float = 0.0
+
+
+DONE = Done()
+Report: TypeAlias = Done | Failed | Again
+"""What a sink says of one message."""
+
+Sink: TypeAlias = Callable[[Sequence[Message]], Sequence[Report] | None]
+"""Stores messages, and reports on each of them in their order; ``None``: all are done."""
 
 
 def settle(
     sink: Sink | None = None,
     *,
-    retry: RetryPolicy = SINK_RETRY,
+    dead_letters: Sink | None = None,
+    retry: RetryPolicy = OUTAGE_RETRY,
     is_transient: Callable[[BaseException], bool] = is_transient,
     contact: Contact | None = None,
+    stage: str = "settle",
 ) -> Operator:
-    """End the chain: give finished messages to `sink`; when it returns they are settled.
+    """End the chain: give finished messages to `sink`; what it reports as done is settled.
 
     Only then does their credit return and may their offsets be committed. The settled batches go on
     downstream, to be watched.
@@ -39,16 +65,22 @@ def settle(
     ----------
     sink
         Called on the chain's thread with all messages that have finished since the last call, ok and failed.
-        What it stores must be durable when it returns, above all the dead letters. It may see a message again
-        after a crash or after its own error.
+        What it stores must be durable when it returns. It may see a message again after a crash or after its
+        own error. It reports each message: done, failed for good, or again; ``None`` says that all are done.
+    dead_letters
+        Gets the failed messages instead, those that `sink` reported as failed included. Of a record that was
+        split only the first failed piece, of a combined message each record that it was made of. Without it
+        `sink` gets them; a message that it reports as failed is given to it again, with that failure.
     retry
-        How to go on after a transient error of the sink: the same messages again, in the same order, while
+        How to go on after a transient error of a sink: the same messages again, in the same order, while
         their offsets and credit are held. Messages of a partition that is lost meanwhile are left out.
     is_transient
         Tells which errors are. Any other error, and the last attempt's, break the chain.
     contact
         Of the broker that the sink writes to: it says, in few lines, when that is away. Without it each retry
         is logged.
+    stage
+        Its name in the failures that the sink reports.
 
     Examples
     --------
@@ -59,12 +91,23 @@ def settle(
     ['a', 'b']
     ['c', 'd']
     4
+
+    A sink that refuses one message and keeps the others:
+
+    >>> from streamzarr.flow.ops.settle import DONE, Failed
+    >>> def picky(messages):
+    ...     return [Failed(ValueError("b")) if message.data == "b" else DONE for message in messages]
+    >>> letters = []
+    >>> run(from_iterable("abc", Demand(9)).pipe(ops.settle(picky, dead_letters=letters.extend)))
+    RunReport(delivered=3, ok=2, failed=1, ...)
+    >>> [(letter.data, letter.failure.stage) for letter in letters]
+    [('b', 'settle')]
     """
 
-    def make(lane: Lane, observer: ObserverBase[Batch]) -> Stage:
-        if sink is None:
-            return _Settle(lane, observer)
-        return _Sinking(lane, observer, sink, retry, is_transient, contact)
+    def make(chain: Chain, observer: ObserverBase[Batch]) -> Stage:
+        if sink is None and dead_letters is None:
+            return _Settle(chain, observer)
+        return _Sinking(chain, observer, sink, dead_letters, retry, is_transient, contact, stage)
 
     return staged(make)
 
@@ -73,69 +116,140 @@ class _Settle(Stage):
     """Settles at once."""
 
     def receive(self, messages: tuple[Message, ...]) -> None:
-        self.lane.settle(messages)
+        self.chain.settle(messages)
         self.emit(messages)
 
 
 class _Sinking(Stage):
-    """Settles what the sink has taken; one call takes all that is ready (group commit)."""
+    """Settles what the sinks have taken; one call takes all that is ready (group commit)."""
 
     def __init__(
         self,
-        lane: Lane,
+        chain: Chain,
         observer: ObserverBase[Batch],
-        sink: Sink,
+        sink: Sink | None,
+        dead_letters: Sink | None,
         retry: RetryPolicy,
         is_transient: Callable[[BaseException], bool],
         contact: Contact | None,
+        stage: str,
     ) -> None:
-        super().__init__(lane, observer)
-        self._sink, self._retry, self._is_transient = sink, retry, is_transient
-        self._contact = contact
-        self._ready: list[Message] = []
-        self._refused: list[Message] = []  # what the sink raised on: it gets the same again
+        super().__init__(chain, observer)
+        self._sink, self._dead_letters = sink, dead_letters
+        self._retry, self._is_transient = retry, is_transient
+        self._contact, self._name = contact, stage
+        self._ready: list[Message] = []  # for the sink
+        self._given: list[Message] = []  # what the sink raised on, or wants again: it gets the same again
+        self._letters: list[Message] = []  # for the dead letters
+        self._markers: list[Marker] = []
         self._failures = 0
         self._retry_at: float | None = None
 
     def receive(self, messages: tuple[Message, ...]) -> None:
-        self._ready.extend(messages)
-        self.working += len(messages)
+        for message in messages:
+            if message.failure is None:
+                self._ready.append(message)
+                self.working += 1
+            else:
+                self._fail(message)
+
+    def _fail(self, message: Message) -> None:
+        """Take a failed message in: each of the records that it was combined of has failed."""
+        found = list(leaves(message))
+        self.working += len(found)
+        (self._ready if self._dead_letters is None else self._letters).extend(found)
+
+    def mark(self, marker: Marker) -> None:
+        self._markers.append(marker)
 
     def due(self) -> float | None:
         return self._retry_at
 
     def turn(self) -> None:
-        if self._retry_at is not None and self.lane.clock.now() < self._retry_at:
+        if self._retry_at is not None:
+            if self.chain.runtime.now() < self._retry_at:
+                return
+            self._retry_at = None
+        if self._letters and not self._attempt(self._bury, self._letters):
             return
-        if self._refused and not self._store(self._refused):
+        if not self._given:
+            self._given, self._ready = self._ready, []
+        if self._given and not self._attempt(self._give, self._given):
             return
-        self._refused = []
-        if self._ready:
-            ready, self._ready = self._ready, []
-            if not self._store(ready):
-                self._refused = ready
+        if self._markers and not self.working:
+            markers, self._markers = self._markers, []
+            for marker in markers:
+                self.emit_marker(marker)
+        elif self.working:
+            self.chain.bell.ring()  # what the sink reported as failed
 
-    def _store(self, messages: list[Message]) -> bool:
-        """Give `messages` to the sink and settle them; tell whether it took them."""
-        owned = [message for message in messages if self.lane.owns(message)]
-        if owned:
-            try:
-                self._sink(owned)
-            except BaseException as error:
-                self._failures += 1
-                delay = self._retry.delay(self._failures, random.random())
-                if delay is None or is_interrupt(error) or not self._is_transient(error):
-                    raise
-                self._tell(f"storing {len(owned)} results: {describe(error)}", delay)
-                self._retry_at = self.lane.clock.now() + delay
-                return False
-        self._failures, self._retry_at = 0, None
-        if owned and self._contact is not None:
+    def _attempt(self, store: Callable[[], None], what: list[Message]) -> bool:
+        """Call `store`; tell whether the sink went along, else it is called again later."""
+        try:
+            store()
+        except BaseException as error:
+            self._failures += 1
+            delay = self._retry.delay(self._failures, self.chain.runtime.random())
+            if delay is None or is_interrupt(error) or not self._is_transient(error):
+                raise
+            self._tell(f"storing {len(what)} results: {describe(error)}", delay)
+            self._retry_at = self.chain.runtime.now() + delay
+            return False
+        self._failures = 0
+        if self._contact is not None:
             self._contact.reached()
+        return self._retry_at is None
+
+    def _give(self) -> None:
+        """Give messages to the sink, and go by its reports."""
+        given = self._given = self._ours(self._given)
+        shown = _once_failed(given)
+        reports: Sequence[Report] | None = None
+        if shown and self._sink is not None:
+            reports = self._sink(shown)
+        self._given = []
+        if reports is None:
+            self._done(given)
+            return
+        if len(reports) != len(shown):
+            raise ConfigError(f"the sink reported on {len(reports)} messages, expected {len(shown)} reports")
+        again = set(map(id, shown))
+        done = [message for message in given if id(message) not in again]
+        for message, report in zip(shown, reports, strict=True):
+            match report:
+                case Done():
+                    done.append(message)
+                case Failed(error):
+                    self.working -= 1
+                    self._fail(message.fail(error, self._name, message.attempts + 1))
+                case Again(after):
+                    self._given.append(message)
+                    self._retry_at = max(self._retry_at or 0.0, self.chain.runtime.now() + after)
+        self._done(done)
+
+    def _bury(self) -> None:
+        """Give failed messages to the dead letters."""
+        assert self._dead_letters is not None
+        letters = self._letters = self._ours(self._letters)
+        shown = _once_failed(letters)
+        if shown:
+            self._dead_letters(shown)
+        self._letters = []
+        self._done(letters)
+
+    def _done(self, messages: Sequence[Message]) -> None:
         self.working -= len(messages)
-        self.lane.settle(messages)  # those that are not ours only return their credit
-        self.emit(owned)
-        return True
+        self.chain.settle(messages)
+        self.emit(messages)
+
+    def _ours(self, messages: list[Message]) -> list[Message]:
+        """Return the messages that are still ours to settle; the others only return their credit."""
+        ours = [message for message in messages if self.chain.owns(message)]
+        if len(ours) < len(messages):
+            lost = [message for message in messages if not self.chain.owns(message)]
+            self.working -= len(lost)
+            self.chain.settle(lost)
+        return ours
 
     def _tell(self, what: str, delay: float) -> None:
         if self._contact is not None:
@@ -144,4 +258,21 @@ class _Sinking(Stage):
             _log.warning("%s; again in %.1f s", what, delay)
 
     def close(self, timeout: float) -> None:
-        self._ready, self._refused, self.working = [], [], 0
+        self._ready, self._given, self._letters, self._markers, self.working = [], [], [], [], 0
+
+
+def _once_failed(messages: list[Message]) -> list[Message]:
+    """Leave out failed pieces of records of which another piece is a dead letter, or is about to be."""
+    if all(message.failure is None for message in messages):
+        return messages
+    shown: list[Message] = []
+    failed: set[tuple[int, int]] = set()
+    for message in messages:
+        if message.failure is not None:
+            claim = claim_of(message)
+            record = id(claim), message.seq
+            if record in failed or claim.failed(message.seq):
+                continue
+            failed.add(record)
+        shown.append(message)
+    return shown

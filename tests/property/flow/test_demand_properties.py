@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamzarr.flow import Demand, LagDemand
-from streamzarr.flow.demand import Bounds, refill, split
+from streamzarr.flow.balance import Bounds, refill, split
 from streamzarr.queue.base import TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
@@ -92,7 +92,7 @@ class LagMachine(RuleBasedStateMachine):
         self.clock = FakeClock(50.0)
         self.broker = FakeBroker(self.clock)
         self.broker.create_topic("jobs", 2)
-        self.demand = LagDemand(self.broker, "jobs", "workers", max_lag=self.MAX, clock=self.clock)
+        self.demand = LagDemand(self.broker, "jobs", "workers", max_lag=self.MAX, runtime=self.clock)
         self.sending = 0
 
     def lag(self):

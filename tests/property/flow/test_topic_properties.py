@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from streamzarr.errors import QueueError
 from streamzarr.flow import Demand, Stop, from_topic, ops, run
-from streamzarr.flow.stage import Stage, staged
+from streamzarr.flow.graph import staged
+from streamzarr.flow.stage import Stage
 from streamzarr.queue.base import TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
@@ -36,7 +37,7 @@ class World:
         self.clock = FakeClock(100.0)
         self.broker = FakeBroker(self.clock)
         self.broker.create_topic("jobs", 3)
-        self.stop = Stop(self.clock.now)
+        self.stop = Stop(self.clock)
         self.demand = Demand(max_demand, max_bytes=max_bytes)
         self.steps = iter(steps)
         self.settled = {partition: set() for partition in PARTITIONS}
@@ -130,8 +131,8 @@ class World:
 class Desk(Stage):
     """Work that begins and ends when a step says so."""
 
-    def __init__(self, lane, observer, world):
-        super().__init__(lane, observer)
+    def __init__(self, chain, observer, world):
+        super().__init__(chain, observer)
         self.queue, self.begun, self.ended = [], [], []
         world.desk = self
 
@@ -179,12 +180,11 @@ def test_nothing_is_committed_before_it_is_settled_and_nothing_is_skipped(
         commit_every=commit_every,
         drain_timeout=2.0,
         on_turn=world.turn,
-        clock=world.clock,
     )
     if with_batch:
         chain = chain.pipe(ops.batch(size=5, timeout=1.0))
-    chain = chain.pipe(staged(lambda lane, observer: Desk(lane, observer, world)), ops.settle(world.sink))
-    report = run(chain, stop=world.stop)
+    chain = chain.pipe(staged(lambda chain, observer: Desk(chain, observer, world)), ops.settle(world.sink))
+    report = run(chain, stop=world.stop, runtime=world.clock)
     world.check()
     assert report.delivered == report.ok + report.handed_back + report.left
     assert world.finished(), "some record was skipped"

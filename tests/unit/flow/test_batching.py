@@ -43,12 +43,12 @@ def test_a_batch_leaves_when_its_first_message_has_waited():
                 return arrivals.pop(when)
         return [] if arrivals or clock.now() < 5.0 else None
 
-    chain = from_pull(pull, Demand(10), idle=0.1, clock=clock).pipe(
+    chain = from_pull(pull, Demand(10), idle=0.1).pipe(
         ops.batch(size=10, timeout=1.0),
         rx.do_action(lambda batch: seen.append((round(clock.now(), 1), [message.data for message in batch]))),
         ops.settle(),
     )
-    run(chain)
+    run(chain, runtime=clock)
     assert seen == [(1.0, [1, 2]), (3.0, [3])]
 
 
@@ -78,7 +78,7 @@ def test_two_in_a_row():
 
 def test_a_drain_lets_go_what_is_held():
     clock = FakeClock()
-    stop = Stop(clock.now)
+    stop = Stop(clock)
     answers = iter([[1, 2, 3]])
 
     def pull(n):
@@ -87,7 +87,9 @@ def test_a_drain_lets_go_what_is_held():
             stop.drain(10.0)
         return items
 
-    report = run(from_pull(pull, Demand(10), clock=clock).pipe(ops.batch(size=100), ops.settle()), stop=stop)
+    report = run(
+        from_pull(pull, Demand(10)).pipe(ops.batch(size=100), ops.settle()), stop=stop, runtime=clock
+    )
     assert (report.ok, report.left, report.handed_back) == (3, 0, 0)
     assert clock.now() < 1.0
 

@@ -4,9 +4,9 @@ import pytest
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow import Demand
-from streamzarr.flow.clock import Bell
-from streamzarr.flow.demand import Balance, Bounds, admit, refill, release, split
+from streamzarr.flow.balance import Balance, Bounds, admit, refill, release, split
 from streamzarr.options import parse_bytes
+from streamzarr.runtime.system import SystemBell as Bell
 from streamzarr.testing.clock import FakeClock
 
 
@@ -138,7 +138,7 @@ def test_wait_returns_when_woken_or_closed():
 
 def test_wait_ends_at_its_timeout():
     clock = FakeClock()
-    demand = Demand(1, clock=clock)
+    demand = Demand(1, runtime=clock)
     demand.take([0])
     assert not demand.wait(timeout=3.0)
     assert clock.now() == 3.0

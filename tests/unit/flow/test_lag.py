@@ -27,7 +27,7 @@ def broker(clock):
 @pytest.fixture
 def demand(broker, clock):
     return LagDemand(
-        broker, "jobs", "workers", max_lag=10, min_lag=4, refresh=0.1, stale_after=5.0, clock=clock
+        broker, "jobs", "workers", max_lag=10, min_lag=4, refresh=0.1, stale_after=5.0, runtime=clock
     )
 
 
@@ -113,7 +113,7 @@ def test_nothing_is_let_in_before_the_first_reading(broker, demand):
 
 def test_an_unknown_topic_is_an_error_at_once(broker, clock):
     with pytest.raises(TopicNotFoundError):
-        LagDemand(broker, "jbos", "workers", max_lag=10, clock=clock).room()
+        LagDemand(broker, "jbos", "workers", max_lag=10, runtime=clock).room()
 
 
 def test_reads_the_broker_no_more_often_than_refresh(broker, demand, clock):
@@ -144,7 +144,7 @@ def test_bounds_are_checked(broker):
 
 def test_a_producer_chain_is_paced_by_the_group(broker, clock):
     """The workers take one record a turn of the producer; never more than max_lag are on the topic."""
-    demand = LagDemand(broker, "jobs", "workers", max_lag=20, refresh=0.1, clock=clock)
+    demand = LagDemand(broker, "jobs", "workers", max_lag=20, refresh=0.1, runtime=clock)
     done, lags = 0, []
 
     def work():
@@ -157,16 +157,14 @@ def test_a_producer_chain_is_paced_by_the_group(broker, clock):
             producer.send("jobs", [NewRecord(message.data, partition=0) for message in messages])
         lags.append(broker.describe("jobs").end[0] - done)
 
-    chain = from_iterable([b"%d" % n for n in range(200)], demand, on_turn=work, clock=clock).pipe(
-        ops.settle(send)
-    )
-    assert run(chain).ok == 200
+    chain = from_iterable([b"%d" % n for n in range(200)], demand, on_turn=work).pipe(ops.settle(send))
+    assert run(chain, runtime=clock).ok == 200
     assert broker.describe("jobs").end[0] == 200
     assert 18 <= max(lags) <= 20
 
 
 def test_a_stopped_group_holds_the_producer_without_spinning(broker, clock):
-    demand = LagDemand(broker, "jobs", "workers", max_lag=20, refresh=0.1, clock=clock)
+    demand = LagDemand(broker, "jobs", "workers", max_lag=20, refresh=0.1, runtime=clock)
     turns = 0
 
     def turn():
@@ -181,6 +179,6 @@ def test_a_stopped_group_holds_the_producer_without_spinning(broker, clock):
     def send(messages):
         broker.append("jobs", 1, *[b"x"] * len(messages))
 
-    report = run(from_iterable(items, demand, on_turn=turn, clock=clock).pipe(ops.settle(send)))
+    report = run(from_iterable(items, demand, on_turn=turn).pipe(ops.settle(send)), runtime=clock)
     assert report.ok == len(pulled) == 20
     assert turns < 60 / 0.1 + 20

@@ -13,6 +13,7 @@ from streamzarr.flow import Demand, Stop, from_iterable, from_pull, ops, run
 CHAIN = """
 import json, sys, threading, time
 from streamzarr.flow import Demand, from_pull, ops, run
+from streamzarr.testing.clock import FakeClock
 
 hold = float(sys.argv[1])
 begun = threading.Event()
@@ -154,13 +155,13 @@ def test_stop_before_the_start_delivers_nothing():
 
 
 def test_the_earliest_deadline_counts():
-    now = [0.0]
-    stop = Stop(lambda: now[0])
+    clock = FakeClock()
+    stop = Stop(clock)
     assert stop.remaining() == float("inf")
     stop.drain(30)
     stop.drain(60)
     assert stop.remaining() == 30
-    now[0] = 10.0
+    clock.advance(10.0)
     stop.drain(5)
     assert stop.remaining() == 5
     stop.now()

@@ -41,7 +41,7 @@ def test_one_call_takes_all_that_is_ready():
 def test_a_transient_error_is_tried_again_in_the_same_order_with_credit_held():
     clock, demand = FakeClock(), Demand(4, min_demand=0)
     sink = Sink(QueueError("away"), QueueError("still away"))
-    report = run(from_iterable(range(8), demand, clock=clock).pipe(ops.settle(sink, retry=SLOW)))
+    report = run(from_iterable(range(8), demand).pipe(ops.settle(sink, retry=SLOW)), runtime=clock)
     assert sink.calls == [[0, 1, 2, 3]] * 3 + [[4, 5, 6, 7]]
     assert report.ok == 8
     assert 3.0 <= clock.now() < 4.0
@@ -51,7 +51,7 @@ def test_a_transient_error_is_tried_again_in_the_same_order_with_credit_held():
 def test_what_finishes_meanwhile_waits_behind_what_was_refused():
     clock = FakeClock()
     sink = Sink(QueueError("away"))
-    run(from_iterable(range(6), Demand(8), batch=2, clock=clock).pipe(ops.settle(sink, retry=SLOW)))
+    run(from_iterable(range(6), Demand(8), batch=2).pipe(ops.settle(sink, retry=SLOW)), runtime=clock)
     assert sink.calls[0] == sink.calls[1] == [0, 1]
     assert [n for call in sink.calls[1:] for n in call] == list(range(6))
 
@@ -60,7 +60,7 @@ def test_the_last_attempt_breaks_the_chain():
     clock, demand = FakeClock(), Demand(4)
     sink = Sink(*[QueueError(f"away {n}") for n in range(9)])
     with pytest.raises(QueueError, match="away 4"):
-        run(from_iterable(range(8), demand, clock=clock).pipe(ops.settle(sink, retry=SLOW)))
+        run(from_iterable(range(8), demand).pipe(ops.settle(sink, retry=SLOW)), runtime=clock)
     assert len(sink.calls) == 5
     assert demand.in_flight == 0
 
@@ -84,7 +84,7 @@ def test_attempts_are_counted_from_the_last_success():
             raise QueueError("away")
         sink(messages)
 
-    report = run(from_iterable(range(8), Demand(2), clock=clock).pipe(ops.settle(flaky, retry=policy)))
+    report = run(from_iterable(range(8), Demand(2)).pipe(ops.settle(flaky, retry=policy)), runtime=clock)
     assert report.ok == 8
 
 
@@ -104,7 +104,7 @@ def test_settled_batches_go_on_downstream():
 
 def test_a_drain_that_cannot_store_reports_what_is_left():
     clock = FakeClock()
-    stop = Stop(clock.now)
+    stop = Stop(clock)
     calls = []
 
     def sink(messages):
@@ -113,7 +113,7 @@ def test_a_drain_that_cannot_store_reports_what_is_left():
         raise QueueError("away")
 
     demand = Demand(4)
-    report = run(from_iterable(range(8), demand, clock=clock).pipe(ops.settle(sink, retry=SLOW)), stop=stop)
+    report = run(from_iterable(range(8), demand).pipe(ops.settle(sink, retry=SLOW)), stop=stop, runtime=clock)
     assert (report.ok, report.left) == (0, report.delivered)
     assert calls == [0.0, 1.0]
     assert clock.now() == pytest.approx(2.5, abs=0.21)

@@ -13,7 +13,8 @@ from streamzarr.errors import (
     TopicNotFoundError,
 )
 from streamzarr.flow import Demand, Stop, from_topic, ops, run
-from streamzarr.flow.stage import Stage, staged
+from streamzarr.flow.graph import staged
+from streamzarr.flow.stage import Stage
 from streamzarr.queue.base import NewRecord, TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
@@ -24,12 +25,13 @@ P0, P1 = TopicPartition("jobs", 0), TopicPartition("jobs", 1)
 class Desk(Stage):
     """Holds messages until the test says that their work has begun, and that it has ended."""
 
-    def __init__(self, lane, observer, test):
-        super().__init__(lane, observer)
+    def __init__(self, chain, observer, test):
+        super().__init__(chain, observer)
         self.queue, self.begun, self.ended = [], [], []
-        test.desk = self
+        self._test = test
 
     def receive(self, messages):
+        self._test.desk = self
         self.queue.extend(messages)
         self.working += len(messages)
 
@@ -67,7 +69,7 @@ class Bench:
         self.clock = FakeClock(100.0)
         self.broker = FakeBroker(self.clock)
         self.broker.create_topic("jobs", partitions)
-        self.stop = Stop(self.clock.now)
+        self.stop = Stop(self.clock)
         self.demand = Demand(100)
         self.desk = None
         self.settled = []
@@ -100,12 +102,11 @@ class Bench:
             demand=self.demand,
             on_turn=turn,
             on_rebalance=lambda what, partitions: self.rebalances.append((what, *partitions)),
-            clock=self.clock,
             **options,
         )
         if desk:
-            chain = chain.pipe(staged(lambda lane, observer: Desk(lane, observer, self)))
-        report = run(chain.pipe(ops.settle(store)), stop=self.stop)
+            chain = chain.pipe(staged(lambda chain, observer: Desk(chain, observer, self)))
+        report = run(chain.pipe(ops.settle(store)), stop=self.stop, runtime=self.clock)
         assert self.demand.in_flight == 0
         assert self.consumer.closed
         return report
@@ -621,8 +622,8 @@ def test_an_error_further_down_commits_what_was_settled_and_leaves_the_group(ben
 def test_a_commit_that_fails_after_the_subscriber_has_gone_is_logged(bench, caplog):
     bench.broker.append("jobs", 0, b"a0")
     bench.broker.faults["commit"] = lambda: (_ for _ in ()).throw(QueueError("broker is away"))
-    chain = from_topic(bench.broker, "jobs", group="g", demand=Demand(1), clock=bench.clock)
-    run(chain.pipe(ops.settle(), rx.take(1)))
+    chain = from_topic(bench.broker, "jobs", group="g", demand=Demand(1))
+    run(chain.pipe(ops.settle(), rx.take(1)), runtime=bench.clock)
     assert "nobody watches any more failed at its end: QueueError: broker is away" in caplog.text
     assert bench.consumer.closed
 
@@ -656,8 +657,8 @@ def test_an_on_rebalance_that_raises_breaks_the_chain(bench):
                 group="g",
                 demand=Demand(1),
                 on_rebalance=lambda *_: 1 / 0,
-                clock=bench.clock,
-            )
+            ),
+            runtime=bench.clock,
         )
     assert bench.consumer.closed
 

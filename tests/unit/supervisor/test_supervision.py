@@ -113,7 +113,7 @@ def test_callbacks_run_once_in_a_thread_of_their_own_and_may_block(supervision):
     supervision.request_stop(60.0)
     assert supervision.drain_left <= 20.0
     gate.set()
-    supervision.settle()
+    supervision.wait_drained()
     [(left, thread)] = calls
     assert 0 < left <= 30.0
     assert thread == "streamzarr-drain"
@@ -132,7 +132,7 @@ def test_one_failing_callback_does_not_keep_the_others_from_running(supervision)
     supervision.on_stop(lefts.append)
     supervision.request_stop(5.0)
     with pytest.raises(ZeroDivisionError):
-        supervision.settle()
+        supervision.wait_drained()
     assert len(lefts) == 1
 
 

@@ -382,7 +382,9 @@ def test_how_a_drain_ends(exit_code, said_so, outcome):
 
 
 def test_ended_before_it_began():
-    crashes = Crashes()
-    worker = Worker("worker-0", 0, None, crashes, policy=RestartPolicy(), bounds=Bounds(), drain=1.0)
+    bounds, memory = Bounds(), lambda pid: 0
+    worker = Worker(
+        *("worker-0", 0, None, Crashes()), policy=RestartPolicy(), bounds=bounds, drain=1.0, memory=memory
+    )
     worker.drain(10.0, 0.0)
     assert worker.report().outcome == "drained"
