@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, world: World, name: str, fate: Callable[[bytes], Fate]) -> None:
         self.runtime: SimulatedRuntime = world.runtime
         self.broker: Broker = world.broker()
-        self.stop = Stop(runtime=world.runtime)
+        self.stop = Stop(world.runtime)
         self.name = name
         self._world, self._fate = world, fate
         self._producer = self.broker.producer()

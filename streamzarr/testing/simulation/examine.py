@@ -15,7 +15,7 @@ from streamzarr.testing.simulation.errors import SimulationError
 from streamzarr.testing.simulation.plan import Plan
 from streamzarr.testing.simulation.scenario import Scenario
 from streamzarr.testing.simulation.shrink import shrink
-from streamzarr.testing.simulation.simulate import Outcome, plan_of, play
+from streamzarr.testing.simulation.play import Outcome, plan_of, play
 
 REAL_SECONDS = 120.0
 """A run that takes longer than this has met a wait that is not simulated."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from streamzarr.runtime import Bell, Condition, Event, Lock, Runtime, Thread
+from streamzarr.runtime import SYSTEM, Bell, Condition, Event, Local, Lock, Runtime, Thread
+from streamzarr.runtime.base import T
 from streamzarr.testing.simulation.kernel import Kernel
 from streamzarr.testing.simulation.waiting import (
     SimulatedBell,
@@ -79,3 +80,7 @@ class SimulatedRuntime(Runtime):
     def thread(self, target: Callable[[], None], name: str) -> Thread:
         """Return a thread that will run `target` as one of the process that starts it."""
         return ThreadHandle(self.kernel, target, name)
+
+    def local(self, initial: T) -> Local[T]:
+        """Return a variable of which each thread has its own: simulated threads are real ones."""
+        return SYSTEM.local(initial)

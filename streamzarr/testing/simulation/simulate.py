@@ -1,109 +1,74 @@
-"""One run of a scenario as a plan has it, in this process."""
+"""The public way to simulate one seed."""
 
 from __future__ import annotations
 
-import gc
-import threading
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
-from streamzarr.runtime import SystemRuntime
-from streamzarr.testing.simulation.errors import SimulationError, UnsimulatedError
-from streamzarr.testing.simulation.plan import Plan
+from streamzarr.errors import ConfigError
+from streamzarr.testing.simulation.bench import Chain, Fate
+from streamzarr.testing.simulation.catalog import Named, transform_scenario
+from streamzarr.testing.simulation.chain import ChainScenario
+from streamzarr.testing.simulation.examine import Finding, examine
 from streamzarr.testing.simulation.scenario import Scenario
-from streamzarr.testing.simulation.world import World
-
-MOST_FAULTS = 8
-MAX_SECONDS = 3600.0
-STORY_LINES = 80
-STACK_BYTES = 1 << 20
-"""Of each simulated thread: there are many, and those of killed processes stay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run has ended."""
+def simulate(
+    seed: int,
+    scenario: Scenario | str = "chain",
+    *,
+    chain: Chain | None = None,
+    transform: Callable[[Any], Any] | None = None,
+    fate: Callable[[bytes], Fate] | None = None,
+    shorten: bool = True,
+) -> Finding:
+    """Play one scenario on a simulated machine, with the faults that `seed` stands for.
 
-    scenario: str
-    plan: Plan
-    failure: str | None
-    """What went wrong, in a sentence; None when every promise was kept."""
-    digest: str
-    """Hash of all that happened: the same plan gives the same."""
-    steps: int
-    seconds: float
-    """Virtual time that it took."""
-    story: str
-    """Its last steps, a line each: time, process and thread, what was done, faults."""
+    Threads, processes, clocks, network, broker and disks are simulated; what runs on them is the real code.
+    The run is made in a child process, in virtual time, and takes a fraction of a second.
 
-    @property
-    def ok(self) -> bool:
-        """Whether every promise was kept."""
-        return self.failure is None
+    Parameters
+    ----------
+    seed
+        Decides everything that chance decides. The same one gives the same run.
+    scenario
+        One of those that ``streamzarr simulate --help`` lists, or one of your own.
+    chain
+        Instead of a scenario: a function that makes a worker's chain of a :class:`Bench`. Each record of its
+        input must end as an output, as a dead letter, or as `fate` says.
+    transform
+        Instead of a chain: a function of a record's value.
+    fate
+        For `chain`: what shall become of a record of this value, ``"written"``, ``"dead"`` or ``"skipped"``.
+    shorten
+        Look for the shortest run that fails alike, if this one fails.
 
-    def __str__(self) -> str:
-        """Return all that a person needs to understand a failure."""
-        head = f"{self.scenario}, {self.plan}\n{self.steps} steps, {self.seconds:.1f} s of virtual time"
-        return f"{head}\n{self.story}\n{'every promise was kept' if self.ok else self.failure}"
+    Returns
+    -------
+    Finding
+        Whether every promise was kept, and the story of the run.
 
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        More than one of `scenario`, `chain` and `transform`.
 
-def play(scenario: Scenario, plan: Plan) -> Outcome:
-    """Run `scenario` once, as `plan` has it.
-
-    The processes that it kills leave threads behind that never run again, until this process ends:
-    :func:`streamzarr.testing.simulation.examine` plays in a child process.
+    Examples
+    --------
+    >>> from streamzarr.flow import ops
+    >>> def chain(bench):
+    ...     return bench.source(max_demand=8).pipe(ops.map(int), ops.settle(bench.sink))
+    >>> simulate(1, chain=chain).ok
+    True
     """
-    world = World(plan, MAX_SECONDS)
-    failure = None
-    with _machine_out_of_reach(), world.running():
-        try:
-            scenario.run(world)
-            world.check_failure()
-        except SimulationError as error:
-            failure = f"{type(error).__name__}: {error}"
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what this seed has found
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            failure = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
-    kernel = world.kernel
-    return Outcome(
-        scenario.name,
-        plan,
-        failure,
-        kernel.trace.digest(),
-        kernel.steps,
-        round(kernel.time, 3),
-        kernel.trace.text(STORY_LINES),
-    )
-
-
-def plan_of(scenario: Scenario, seed: int) -> Plan:
-    """Return what a seed stands for."""
-    return Plan.of(seed, size=scenario.size, hazards=scenario.hazards, most_faults=MOST_FAULTS)
-
-
-@contextmanager
-def _machine_out_of_reach() -> Iterator[None]:
-    """Let the system's runtime raise: code that reaches for it could not be replayed.
-
-    Nor is garbage collected meanwhile, which would run finalizers at any moment.
-    """
-
-    def refuse(self: object, *args: object, **options: object) -> None:
-        raise UnsimulatedError("code under simulation used the system's runtime, expected the one it was given")
-
-    names = [name for name in vars(SystemRuntime) if not name.startswith("_")]
-    kept = {name: getattr(SystemRuntime, name) for name in names}
-    collects, stack = gc.isenabled(), threading.stack_size(STACK_BYTES)
-    gc.disable()
-    for name in names:
-        setattr(SystemRuntime, name, refuse)
-    try:
-        yield
-    finally:
-        for name, method in kept.items():
-            setattr(SystemRuntime, name, method)
-        threading.stack_size(stack)
-        if collects:
-            gc.enable()
+    if (chain is not None) + (transform is not None) + (scenario != "chain") > 1:
+        raise ConfigError("simulate: expected one of scenario, chain and transform")
+    if fate is not None and chain is None:
+        raise ConfigError("simulate: fate says what becomes of the records of a chain; there is none")
+    if chain is not None:
+        scenario = ChainScenario(chain) if fate is None else ChainScenario(chain, fate=fate)
+    elif transform is not None:
+        scenario = transform_scenario(transform)
+    elif isinstance(scenario, str):
+        scenario = Named("scenario", scenario).find()
+    return examine(scenario, seed, shorten=shorten)

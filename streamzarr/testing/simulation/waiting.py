@@ -58,8 +58,8 @@ class SimulatedLock:
                 return False
             self._waiting.append(me)
             left = None if deadline is None else deadline - kernel.time
-            if not kernel.park(f"a lock that {self._owner} holds", left):
-                self._waiting.remove(me)
+            kernel.park(f"a lock that {self._owner} holds", left)
+            _withdraw(me, self._waiting)
         self._owner = me
         return True
 
@@ -122,9 +122,8 @@ class SimulatedCondition(SimulatedReentrantLock):
         self._depth = 0
         SimulatedLock.release(self)
         self._sleeping.append(me)
-        notified = self._kernel.park("a condition", timeout)
-        if not notified:
-            self._sleeping.remove(me)
+        self._kernel.park("a condition", timeout)
+        notified = not _withdraw(me, self._sleeping)
         SimulatedLock.acquire(self)
         self._depth = depth
         return notified
@@ -179,10 +178,8 @@ class SimulatedEvent:
             return True
         me = kernel.current
         self._waiting.append(me)
-        if not kernel.park("an event", timeout):
-            self._waiting.remove(me)
-            return self._flag
-        return True
+        kernel.park("an event", timeout)
+        return not _withdraw(me, self._waiting)
 
 
 class ThreadHandle:
@@ -211,9 +208,20 @@ class ThreadHandle:
             raise RuntimeError(f"thread {self._name!r} was not started")
         if not thread.ended:
             thread.joiners.append(self._kernel.current)
-            if not self._kernel.park(f"the end of {thread}", timeout):
-                thread.joiners.remove(self._kernel.current)
+            self._kernel.park(f"the end of {thread}", timeout)
+            _withdraw(self._kernel.current, thread.joiners)
 
     def is_alive(self) -> bool:
         """Tell whether it was started and has not ended."""
         return self._thread is not None and not self._thread.ended
+
+
+def _withdraw(thread: SimulatedThread, waiting: list[SimulatedThread]) -> bool:
+    """Take a thread off a list that whoever wakes it has not taken it off; tell whether it was there.
+
+    It may have been chosen after its time was up and before it could run: then it was not in vain.
+    """
+    if thread in waiting:
+        waiting.remove(thread)
+        return True
+    return False

@@ -1,0 +1,109 @@
+"""One run of a scenario as a plan has it, in this process."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from streamzarr.runtime import SystemRuntime
+from streamzarr.testing.simulation.errors import SimulationError, UnsimulatedError
+from streamzarr.testing.simulation.plan import Plan
+from streamzarr.testing.simulation.scenario import Scenario
+from streamzarr.testing.simulation.world import World
+
+MOST_FAULTS = 8
+MAX_SECONDS = 3600.0
+STORY_LINES = 80
+STACK_BYTES = 1 << 20
+"""Of each simulated thread: there are many, and those of killed processes stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run has ended."""
+
+    scenario: str
+    plan: Plan
+    failure: str | None
+    """What went wrong, in a sentence; None when every promise was kept."""
+    digest: str
+    """Hash of all that happened: the same plan gives the same."""
+    steps: int
+    seconds: float
+    """Virtual time that it took."""
+    story: str
+    """Its last steps, a line each: time, process and thread, what was done, faults."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise was kept."""
+        return self.failure is None
+
+    def __str__(self) -> str:
+        """Return all that a person needs to understand a failure."""
+        head = f"{self.scenario}, {self.plan}\n{self.steps} steps, {self.seconds:.1f} s of virtual time"
+        return f"{head}\n{self.story}\n{'every promise was kept' if self.ok else self.failure}"
+
+
+def play(scenario: Scenario, plan: Plan) -> Outcome:
+    """Run `scenario` once, as `plan` has it.
+
+    The processes that it kills leave threads behind that never run again, until this process ends:
+    :func:`streamzarr.testing.simulation.examine` plays in a child process.
+    """
+    world = World(plan, MAX_SECONDS)
+    failure = None
+    with _machine_out_of_reach(), world.running():
+        try:
+            scenario.run(world)
+            world.check_failure()
+        except SimulationError as error:
+            failure = f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what this seed has found
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            failure = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+    kernel = world.kernel
+    return Outcome(
+        scenario.name,
+        plan,
+        failure,
+        kernel.trace.digest(),
+        kernel.steps,
+        round(kernel.time, 3),
+        kernel.trace.text(STORY_LINES),
+    )
+
+
+def plan_of(scenario: Scenario, seed: int) -> Plan:
+    """Return what a seed stands for."""
+    return Plan.of(seed, size=scenario.size, hazards=scenario.hazards, most_faults=MOST_FAULTS)
+
+
+@contextmanager
+def _machine_out_of_reach() -> Iterator[None]:
+    """Let the system's runtime raise: code that reaches for it could not be replayed.
+
+    Nor is garbage collected meanwhile, which would run finalizers at any moment.
+    """
+
+    def refuse(self: object, *args: object, **options: object) -> None:
+        raise UnsimulatedError("code under simulation used the system's runtime, expected the one it was given")
+
+    names = [name for name in vars(SystemRuntime) if not name.startswith("_") and name != "local"]
+    kept = {name: getattr(SystemRuntime, name) for name in names}
+    collects, stack = gc.isenabled(), threading.stack_size(STACK_BYTES)
+    gc.disable()
+    for name in names:
+        setattr(SystemRuntime, name, refuse)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(SystemRuntime, name, method)
+        threading.stack_size(stack)
+        if collects:
+            gc.enable()
