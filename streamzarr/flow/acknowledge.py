@@ -210,11 +210,10 @@ class Claim:
         else:
             pieces.left += into - 1
 
-    def resize(self, seq: int, nbytes: int) -> int:
-        """Note that the messages of `seq` now count for `nbytes` in all; return by how many more."""
+    def grow(self, seq: int, nbytes: int) -> None:
+        """Note that the messages of `seq` count for `nbytes` more (or fewer)."""
         entry = self._check(seq)
-        self.open[seq] = entry._replace(nbytes=nbytes)
-        return nbytes - entry.nbytes
+        self.open[seq] = entry._replace(nbytes=entry.nbytes + nbytes)
 
     def failed(self, seq: int) -> bool:
         """Tell whether a piece of `seq` has been settled as failed: its record is a dead letter already."""

@@ -107,7 +107,7 @@ class Chain:
     def split(self, message: Message, datas: Sequence[Any]) -> tuple[Message, ...]:
         """Return pieces of `message`, one for each of `datas`; its records are done when all of them are.
 
-        Without any the message is settled, as skipped.
+        They share its bytes. Without any the message is settled, as skipped.
         """
         if not datas:
             self.settle([message], skipped=True)
@@ -115,7 +115,10 @@ class Chain:
         if len(datas) > 1:
             for leaf in leaves(message):
                 claim_of(leaf).split(leaf.seq, len(datas))
-        return tuple(message.with_data(data) for data in datas)
+        share, rest = divmod(message.nbytes, len(datas))
+        pieces = [message.replace(data=data, nbytes=share) for data in datas]
+        pieces[0] = pieces[0].replace(nbytes=share + rest)
+        return tuple(pieces)
 
     def combine(self, messages: Sequence[Message], data: Any) -> Message:
         """Return one message for several: it settles them all, and their credit returns then."""
@@ -142,8 +145,10 @@ class Chain:
 
     def resize(self, message: Message, nbytes: int) -> Message:
         """Return `message` charged with other bytes, such as those of its decoded data."""
-        claim = claim_of(message)
-        self.charge(claim, claim.resize(message.seq, nbytes))
+        leaf = next(leaves(message))
+        claim = claim_of(leaf)
+        claim.grow(leaf.seq, nbytes - message.nbytes)
+        self.charge(claim, nbytes - message.nbytes)
         return message.replace(nbytes=nbytes)
 
     def result(

@@ -15,7 +15,6 @@ messages of their own if their keys differ.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +23,7 @@ from typing import Final, NamedTuple, Self, TypeAlias
 from streamzarr.errors import MessageError, QueueError, message_of, name_of
 from streamzarr.queue.base import Broker, Headers, NewRecord, Record
 from streamzarr.queue.scan import scan
+from streamzarr.runtime import SYSTEM, Runtime
 
 MAX_MESSAGE_BYTES: Final = 4096
 """An error message longer than this is cut: brokers bound headers, and people stop reading."""
@@ -109,8 +109,9 @@ class DeadLetter:
         attempts: int = 1,
         first_seen: int | None = None,
         worker: str = "",
+        runtime: Runtime = SYSTEM,
     ) -> Self:
-        """Make the letter for `record`; without `first_seen` (ms) it was first tried now."""
+        """Make the letter for `record`; without `first_seen` (ms) it was first tried now, by `runtime`."""
         return cls(
             record.key,
             record.value,
@@ -123,7 +124,7 @@ class DeadLetter:
             message=_cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
             stage=_cut(stage, MAX_WORD_BYTES),
             attempts=attempts,
-            first_seen=time.time_ns() // 1_000_000 if first_seen is None else first_seen,
+            first_seen=runtime.wall_ns() // 1_000_000 if first_seen is None else first_seen,
             worker=_cut(worker, MAX_WORD_BYTES),
         )
 

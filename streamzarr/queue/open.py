@@ -8,11 +8,12 @@ from urllib.parse import unquote, urlsplit
 from streamzarr.errors import ConfigError
 from streamzarr.queue.base import Broker
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 
 __all__ = ["open_broker", "redacted"]
 
 
-def open_broker(url: str) -> Broker:
+def open_broker(url: str, *, runtime: Runtime = SYSTEM) -> Broker:
     """Open the broker that `url` names.
 
     Parameters
@@ -20,6 +21,8 @@ def open_broker(url: str) -> Broker:
     url
         ``sqlite:///relative.db`` or ``sqlite:////absolute.db``: the embedded broker, made when it is not
         there; ``kafka://host:9092[,host:9092]?option=value``: Apache Kafka.
+    runtime
+        Clocks, threads and ids of the broker and of whoever works with it.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def open_broker(url: str) -> Broker:
     if scheme == "sqlite":
         from streamzarr.queue.embedded.broker import EmbeddedBroker
 
-        return EmbeddedBroker(url)
+        return EmbeddedBroker(url, runtime)
     if scheme == "kafka":
         try:
             import confluent_kafka  # noqa: F401
@@ -56,7 +59,7 @@ def open_broker(url: str) -> Broker:
             ) from error
         from streamzarr.queue.kafka import KafkaBroker
 
-        return KafkaBroker(url)
+        return KafkaBroker(url, runtime)
     raise ConfigError(
         f"broker {redacted(url)!r}: unknown scheme {scheme!r}, expected sqlite:///path or kafka://host:port"
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from streamzarr.errors import (
     AccessDeniedError,
@@ -20,6 +21,7 @@ from streamzarr.errors import (
     UnsupportedError,
     is_interrupt,
 )
+from streamzarr.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,36 @@ class RetryPolicy:
 
 OUTAGE_RETRY: Final = RetryPolicy(attempts=12, base=0.1, factor=2.0, max_delay=5.0)
 """How long a broker or a store may be away before a chain that needs it breaks: about half a minute."""
+T = TypeVar("T")
+
+
+def patiently(ask: Callable[[], T], runtime: Runtime, policy: RetryPolicy = OUTAGE_RETRY) -> T:
+    """Return what `ask` returns; asked again, by `policy`, as long as what it raises is transient.
+
+    Blocks for as long as that takes.
+
+    Examples
+    --------
+    >>> from streamzarr.runtime import SYSTEM
+    >>> answers = iter([ConnectionError("refused"), None])
+    >>> def ask():
+    ...     if (error := next(answers)) is not None:
+    ...         raise error
+    ...     return "here"
+    >>> patiently(ask, SYSTEM, RetryPolicy(base=0.001))
+    'here'
+    """
+    attempt = 1
+    while True:
+        try:
+            return ask()
+        except Exception as error:
+            delay = policy.delay(attempt, runtime.random())
+            if delay is None or not is_transient(error):
+                raise
+        attempt += 1
+        runtime.event().wait(delay)
+
 
 _PERMANENT: Final = (
     KeyNotFoundError,

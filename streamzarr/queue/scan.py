@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError
 from streamzarr.queue.base import Broker, OnGap, Record
+from streamzarr.runtime import Deadline
 
 _log = logging.getLogger(__name__)
 
@@ -76,12 +76,12 @@ def _read(
 ) -> Iterator[Record]:
     """Yield the records of the partitions that are `left`, and keep `position_of` them."""
     with broker.reader(topic, first) as reader:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = Deadline(broker.runtime, _PATIENCE)
         while left:
             records = reader.poll(_BATCH, _LOOK)
             if records:
-                deadline = time.monotonic() + _PATIENCE
-            elif time.monotonic() > deadline:
+                deadline = Deadline(broker.runtime, _PATIENCE)
+            elif deadline.passed:
                 where = {number: last[number] for number in sorted(left)}
                 raise QueueError(
                     f"{broker}: {topic} gave no record for {_PATIENCE:g} s, expected to reach {where}"

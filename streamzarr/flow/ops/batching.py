@@ -7,7 +7,7 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import ConfigError
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
-from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.message import Batch, Flush, Marker, Message
 from streamzarr.flow.stage import Stage
 from streamzarr.options import parse_bytes
 
@@ -67,6 +67,7 @@ class _Batching(Stage):
         self._held: list[Message] = []
         self._nbytes = 0
         self._since = 0.0  # when the first of the held messages came
+        self._barriers: list[Marker] = []  # what came behind held messages and must not overtake them
 
     def receive(self, messages: tuple[Message, ...]) -> None:
         for message in messages:
@@ -93,6 +94,17 @@ class _Batching(Stage):
     def flush(self) -> None:
         held, self._held, self._nbytes, self.waiting = self._held, [], 0, 0
         self.emit(held)
+        barriers, self._barriers = self._barriers, []
+        for barrier in barriers:
+            self.emit_marker(barrier)
+
+    def mark(self, marker: Marker) -> None:
+        if isinstance(marker, Flush):
+            self.flush()
+        if self._held:
+            self._barriers.append(marker)
+        else:
+            self.emit_marker(marker)
 
     def close(self, timeout: float) -> None:
         self._held, self._nbytes, self.waiting = [], 0, 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -139,7 +141,9 @@ class _Sinking(Stage):
         self._retry, self._is_transient = retry, is_transient
         self._contact, self._name = contact, stage
         self._ready: list[Message] = []  # for the sink
-        self._given: list[Message] = []  # what the sink raised on, or wants again: it gets the same again
+        self._given: list[Message] = []  # what the sink raised on: it gets the same again
+        self._later: list[tuple[float, int, Message]] = []  # what the sink wants again: a heap by time
+        self._numbers = itertools.count()
         self._letters: list[Message] = []  # for the dead letters
         self._markers: list[Marker] = []
         self._failures = 0
@@ -161,15 +165,20 @@ class _Sinking(Stage):
 
     def mark(self, marker: Marker) -> None:
         self._markers.append(marker)
+        self.chain.bell.ring()
 
     def due(self) -> float | None:
-        return self._retry_at
+        if self._retry_at is not None:
+            return self._retry_at
+        return self._later[0][0] if self._later else None
 
     def turn(self) -> None:
         if self._retry_at is not None:
             if self.chain.runtime.now() < self._retry_at:
                 return
             self._retry_at = None
+        while self._later and self._later[0][0] <= self.chain.runtime.now():
+            self._ready.append(heapq.heappop(self._later)[2])
         if self._letters and not self._attempt(self._bury, self._letters):
             return
         if not self._given:
@@ -180,8 +189,8 @@ class _Sinking(Stage):
             markers, self._markers = self._markers, []
             for marker in markers:
                 self.emit_marker(marker)
-        elif self.working:
-            self.chain.bell.ring()  # what the sink reported as failed
+        elif self._ready or self._letters:
+            self.chain.bell.ring()  # what the sink has just reported as failed
 
     def _attempt(self, store: Callable[[], None], what: list[Message]) -> bool:
         """Call `store`; tell whether the sink went along, else it is called again later."""
@@ -198,7 +207,7 @@ class _Sinking(Stage):
         self._failures = 0
         if self._contact is not None:
             self._contact.reached()
-        return self._retry_at is None
+        return True
 
     def _give(self) -> None:
         """Give messages to the sink, and go by its reports."""
@@ -223,8 +232,8 @@ class _Sinking(Stage):
                     self.working -= 1
                     self._fail(message.fail(error, self._name, message.attempts + 1))
                 case Again(after):
-                    self._given.append(message)
-                    self._retry_at = max(self._retry_at or 0.0, self.chain.runtime.now() + after)
+                    due = self.chain.runtime.now() + after
+                    heapq.heappush(self._later, (due, next(self._numbers), message))
         self._done(done)
 
     def _bury(self) -> None:
@@ -258,7 +267,8 @@ class _Sinking(Stage):
             _log.warning("%s; again in %.1f s", what, delay)
 
     def close(self, timeout: float) -> None:
-        self._ready, self._given, self._letters, self._markers, self.working = [], [], [], [], 0
+        self._ready, self._given, self._later, self._letters, self._markers = [], [], [], [], []
+        self.working = 0
 
 
 def _once_failed(messages: list[Message]) -> list[Message]:

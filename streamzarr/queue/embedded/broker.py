@@ -27,6 +27,7 @@ from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.embedded.producer import EmbeddedProducer
 from streamzarr.queue.embedded.shrink import shrink
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 
 MAX_RECORD_BYTES: Final = 16 << 20
 BUSY_TIMEOUT: Final = 30.0
@@ -49,6 +50,9 @@ class EmbeddedBroker(Broker):
         ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, with options:
         ``max_record_bytes`` (default 16 MiB) and ``busy_timeout`` in seconds (default 30).
 
+    runtime
+        Clocks, threads and ids. Processes that share a file must share the clock: their heartbeats tell it.
+
     Raises
     ------
     streamzarr.errors.ConfigError
@@ -70,7 +74,8 @@ class EmbeddedBroker(Broker):
     (b'EURUSD', b'1.0842', 0)
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, runtime: Runtime = SYSTEM) -> None:
+        self.runtime = runtime
         self._path, options = _parse(url)
         self._max_record_bytes = _number(url, options, "max_record_bytes", int, MAX_RECORD_BYTES)
         self._busy_timeout = _number(url, options, "busy_timeout", float, BUSY_TIMEOUT)
@@ -85,7 +90,7 @@ class EmbeddedBroker(Broker):
         return EmbeddedBroker, (self.url,)
 
     def _open(self) -> Database:
-        return Database(self._path, self._busy_timeout)
+        return Database(self._path, self._busy_timeout, self.runtime)
 
     @property
     def url(self) -> str:  # noqa: D102
@@ -200,9 +205,8 @@ class EmbeddedBroker(Broker):
 
     def _alive(self, db: sqlite3.Connection, group_id: int) -> list[str]:
         members = groups_.members(db, group_id)
-        return [
-            id_ for id_, session in members.items() if presence.is_alive(self._database.live, id_, session)
-        ]
+        live, now = self._database.live, self.runtime.now()
+        return [id_ for id_, session in members.items() if presence.is_alive(live, id_, session, now)]
 
     def committed(self, group: str, topic: str) -> dict[int, int]:  # noqa: D102
         with self._database.read() as db:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-import uuid
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import FencedError, QueueError, TopicNotFoundError
@@ -13,6 +11,7 @@ from streamzarr.queue.base import Consumer, Offsets, Reader, RebalanceListener, 
 from streamzarr.queue.embedded import group, log, presence
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.embedded.fetch import Fetcher
+from streamzarr.runtime import Deadline
 
 
 class EmbeddedReader(Reader):
@@ -21,6 +20,7 @@ class EmbeddedReader(Reader):
     def __init__(self, where: str, database: Database, topic: str, start: Mapping[int, int]) -> None:
         self._fetcher = Fetcher(where, database)
         self._database = database
+        self._runtime = database.runtime
         self._process = _Process(where, "reader")
         self._bell: presence.Doorbell | None = None
         self._version: tuple[int, int] | None = None
@@ -41,18 +41,18 @@ class EmbeddedReader(Reader):
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
         self._process.check()
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(self._runtime, timeout)
         while True:
             version = self._database.version()
             if version != self._version:
                 self._fetcher.refresh()
                 self._version = version
             records = self._fetcher.fetch(max_records)
-            left = deadline - time.monotonic()
+            left = deadline.left
             if records or left <= 0:
                 return records
             if self._bell is None:
-                self._bell = presence.Doorbell(self._database.live, uuid.uuid4().hex)
+                self._bell = presence.Doorbell(self._database.live, self._runtime.random_bytes(16).hex())
                 continue  # what came before the bell hung there did not ring it
             self._bell.wait(min(left, presence.RECHECK))
 
@@ -85,6 +85,7 @@ class EmbeddedConsumer(Consumer):
     ) -> None:
         self._where = where
         self._database = database
+        self._runtime = database.runtime
         self._topics = tuple(dict.fromkeys(topics))
         self._group_name = group_name
         self._listener = listener
@@ -99,12 +100,12 @@ class EmbeddedConsumer(Consumer):
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
         self._ensure_usable()
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(self._runtime, timeout)
         while True:
-            self._heartbeat.polled = time.monotonic()
+            self._heartbeat.polled = self._runtime.now()
             self._follow_group()
             records = self._fetcher.fetch(max_records)
-            left = deadline - time.monotonic()
+            left = deadline.left
             if records or left <= 0:
                 return records
             self._bell.wait(min(left, presence.RECHECK))
@@ -169,12 +170,12 @@ class EmbeddedConsumer(Consumer):
 
     def _join(self) -> None:
         live = self._database.live
-        self._member = uuid.uuid4().hex
+        self._member = self._runtime.random_bytes(16).hex()
         with contextlib.ExitStack() as undo:
             self._bell = presence.Doorbell(live, self._member)  # first: `presence.ring` collects beats by it
             undo.callback(self._bell.close)
             self._heartbeat = presence.Heartbeat(
-                live, self._member, self._session_timeout, self._max_poll_interval
+                live, self._member, self._session_timeout, self._max_poll_interval, self._runtime
             )
             undo.callback(self._heartbeat.close)
             self._check_topics()
@@ -204,7 +205,7 @@ class EmbeddedConsumer(Consumer):
 
     def _follow_group(self) -> None:
         """Take notice of deaths, of a new plan, and of new records."""
-        if time.monotonic() >= self._next_check:
+        if self._runtime.now() >= self._next_check:
             self._bury_dead_members()
         version = self._database.version()
         if version == self._version:
@@ -220,7 +221,7 @@ class EmbeddedConsumer(Consumer):
     def _bury_dead_members(self) -> None:
         live = self._database.live
         with self._database.read() as db:
-            dead = set(group.dead_members(db, self._group, live))
+            dead = set(group.dead_members(db, self._group, live, self._runtime.now()))
         dead.discard(self._member)  # whoever polls is alive, even if it could not say so lately
         if dead:
             with self._database.write() as db:
@@ -229,7 +230,7 @@ class EmbeddedConsumer(Consumer):
                 presence.collect(live, member)
             presence.ring(live)
             self._version = None  # our own change does not show in the database's version
-        self._next_check = time.monotonic() + presence.RECHECK
+        self._next_check = self._runtime.now() + presence.RECHECK
 
     def _rebalance(self) -> None:
         """Move towards what the group wants: note losses, give up, take."""

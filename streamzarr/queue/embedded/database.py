@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from streamzarr.errors import (
     QueueReplacedError,
     StreamzarrError,
 )
+from streamzarr.runtime import SYSTEM, Runtime
 
 APPLICATION_ID: Final = 0x535A5131  # "SZQ1"
 SCHEMA_VERSION: Final = 1
@@ -92,10 +92,11 @@ class Database:
         The file is locked for too long, cannot be opened just now, or the disk is full.
     """
 
-    def __init__(self, path: str, busy_timeout: float) -> None:
+    def __init__(self, path: str, busy_timeout: float, runtime: Runtime = SYSTEM) -> None:
         self.path = path
         self.busy_timeout = busy_timeout
-        self._lock = threading.RLock()
+        self.runtime = runtime
+        self._lock = runtime.condition()  # nobody waits on it: it is a lock that one thread may take twice
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)  # device and inode of what is open
         self._opened = 0
@@ -266,7 +267,7 @@ def _primary(error: sqlite3.Error) -> int | None:
 # under it (https://www.sqlite.org/howtocorrupt.html, section 2.6). Hence: end transactions, close, fork,
 # and let both sides open again when they need to.
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
-_forking = threading.Lock()
+_forking = SYSTEM.lock()
 _held_for_fork: list[Database] = []
 
 
@@ -286,10 +287,10 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _forking
-    _forking = threading.Lock()
+    _forking = SYSTEM.lock()
     _held_for_fork.clear()
     for database in list(_databases):
-        database._lock = threading.RLock()
+        database._lock = database.runtime.condition()
 
 
 os.register_at_fork(

@@ -83,12 +83,12 @@ def members(db: sqlite3.Connection, group: int) -> dict[str, float]:
     return {member: session / 1000 for member, session in rows}
 
 
-def dead_members(db: sqlite3.Connection, group: int, live: str) -> list[str]:
+def dead_members(db: sqlite3.Connection, group: int, live: str, now: float) -> list[str]:
     """Return the members whose process is gone or has given no sign for its session timeout."""
     return [
         member
         for member, session_timeout in members(db, group).items()
-        if not presence.is_alive(live, member, session_timeout)
+        if not presence.is_alive(live, member, session_timeout, now)
     ]
 
 

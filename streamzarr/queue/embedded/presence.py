@@ -15,13 +15,13 @@ import contextlib
 import errno
 import os
 import select
-import threading
-import time
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from streamzarr.errors import QueueError
+from streamzarr.runtime import Runtime
 
 _BELL: Final = ".bell"
 _BEAT: Final = ".beat"
@@ -111,29 +111,30 @@ class Heartbeat:
     whose loop hangs loses its partitions although its process lives, as Kafka's does (KIP-62).
     """
 
-    def __init__(self, directory: str, name: str, session_timeout: float, max_poll_interval: float) -> None:
+    def __init__(
+        self, directory: str, name: str, session_timeout: float, max_poll_interval: float, runtime: Runtime
+    ) -> None:
         self._path = Path(directory, name + _BEAT)
         try:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except OSError as error:
             raise QueueError(f"{self._path}: cannot be made: {error.strerror}") from error
         self._max_poll_interval = max_poll_interval
-        self._stop = threading.Event()
-        self.polled = time.monotonic()
+        self._now = runtime.now
+        self._stop = runtime.event()
+        self.polled = runtime.now()
         self._beat()
         _open_here.add(self)
-        self._thread = threading.Thread(
-            target=self._run, args=(session_timeout / 5,), name=f"streamzarr-heartbeat-{name}", daemon=True
-        )
+        self._thread = runtime.thread(partial(self._run, session_timeout / 5), f"streamzarr-heartbeat-{name}")
         self._thread.start()
 
     def _run(self, interval: float) -> None:
         while not self._stop.wait(interval):
-            if time.monotonic() - self.polled < self._max_poll_interval:
+            if self._now() - self.polled < self._max_poll_interval:
                 self._beat()
 
     def _beat(self) -> None:
-        now = time.monotonic_ns()
+        now = round(self._now() * 1e9)
         os.utime(self._fd, ns=(now, now))
 
     def close(self) -> None:
@@ -151,13 +152,13 @@ class Heartbeat:
             os.close(fd)
 
 
-def is_alive(directory: str, name: str, session_timeout: float) -> bool:
-    """Tell whether the member's process lives and has given a sign within `session_timeout` seconds."""
+def is_alive(directory: str, name: str, session_timeout: float, now: float) -> bool:
+    """Tell whether the member's process lives and has given a sign in the last `session_timeout` seconds."""
     try:
         beat = Path(directory, name + _BEAT).stat().st_mtime_ns
     except FileNotFoundError:
         return False
-    if time.monotonic_ns() - beat > session_timeout * 1e9:
+    if now - beat / 1e9 > session_timeout:
         return False
     return _reach(Path(directory, name + _BELL), ring=False)
 

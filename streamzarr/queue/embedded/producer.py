@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
-import threading
-import time
 import weakref
 import zlib
 from collections.abc import Iterable, Sequence
@@ -18,6 +15,7 @@ from streamzarr.queue.base import NewRecord, Producer, TopicPartition
 from streamzarr.queue.embedded import log, presence
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.failures import Failures, named
+from streamzarr.runtime import Thread
 
 MAX_BUFFERED_BYTES: Final = 32 << 20
 """`send` blocks above this; about what the writer stores in a quarter of a second."""
@@ -52,7 +50,9 @@ class EmbeddedProducer(Producer):
         self._where = where
         self._database = database
         self._max_record_bytes = max_record_bytes
-        self._turn = itertools.count(random.randrange(1 << 16))  # several producers spread keyless records
+        self._runtime = database.runtime
+        first = int(self._runtime.random() * (1 << 16))  # several producers spread keyless records
+        self._turn = itertools.count(first)
         self._topics: dict[str, list[int]] = {}
         self._names: dict[int, TopicPartition] = {}
         self._closed = False
@@ -60,13 +60,13 @@ class EmbeddedProducer(Producer):
         _producers.add(self)
 
     def _start_empty(self) -> None:
-        self._changed = threading.Condition()  # guards all below
+        self._changed = self._runtime.condition()  # guards all below
         self._next = _Batch(1)  # gathers what is sent
         self._writing: _Batch | None = None
         self._done = 0  # number of the last batch that was written, refused or given up
         self._buffered_bytes = 0  # of both batches
-        self._failures = Failures[StreamzarrError]()
-        self._writer: threading.Thread | None = None
+        self._failures = Failures[StreamzarrError](self._runtime)
+        self._writer: Thread | None = None
 
     def send(self, topic: str, records: Sequence[NewRecord]) -> None:  # noqa: D102
         self._ensure_open()
@@ -148,7 +148,7 @@ class EmbeddedProducer(Producer):
         """Return (partition id, encoded record, timestamp) of each; raises before anything is queued."""
         partitions = self._topics.get(topic) or self._look_up(topic)
         count = len(partitions)
-        now = time.time_ns() // 1_000_000
+        now = self._runtime.wall_ns() // 1_000_000
         encoded = []
         for record in records:
             key, value = record.key, record.value
@@ -186,7 +186,7 @@ class EmbeddedProducer(Producer):
         if self._writer is not None:
             self._changed.notify_all()
             return
-        writer = threading.Thread(target=self._write_all, name="streamzarr-producer", daemon=True)
+        writer = self._runtime.thread(self._write_all, "streamzarr-producer")
         try:
             writer.start()
         except RuntimeError as error:  # no more threads
@@ -196,7 +196,7 @@ class EmbeddedProducer(Producer):
     def _write_all(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._next.pending or self._closed, _IDLE)
+                self._changed.wait_for(lambda: bool(self._next.pending) or self._closed, _IDLE)
                 if not self._next.pending:
                     self._writer = None
                     return

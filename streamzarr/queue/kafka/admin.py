@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -45,6 +43,7 @@ from streamzarr.queue.kafka.errors import (
     translate,
 )
 from streamzarr.queue.kafka.handle import Handle
+from streamzarr.runtime import Deadline
 
 T = TypeVar("T")
 
@@ -345,20 +344,19 @@ class KafkaAdmin:
 
         Errors with a code in `passing` come through as they are; others become a `QueueError`.
         """
-        deadline = time.monotonic() + self.config.request_timeout
-        pause = threading.Event()
+        deadline = Deadline(self.config.runtime, self.config.request_timeout)
+        pause = self.config.runtime.event()
         while True:
             client = self._client()
-            left = max(deadline - time.monotonic(), 0.001)
             try:
-                return request(client, left)
+                return request(client, max(deadline.left, 0.001))
             except KafkaException as error:
                 code = code_of(error)
                 if code in passing:
                     raise
                 if code in STALE_LEADER:
                     self._handle = None  # only a new client is sure to look the leaders up
-                if code in TRANSIENT and deadline - time.monotonic() > _RETRY_SECONDS:
+                if code in TRANSIENT and deadline.left > _RETRY_SECONDS:
                     pause.wait(_RETRY_SECONDS)
                     continue
                 raise self._explain(client, error, what, topic) from error
@@ -377,12 +375,9 @@ class KafkaAdmin:
         return translate(error, f"{self.config}: cannot {what}")
 
     def _wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + self.config.request_timeout
-        pause = threading.Event()
-        while not condition():
-            if time.monotonic() > deadline:
-                raise QueueError(f"{self.config}: {otherwise} after {self.config.request_timeout:g} s")
-            pause.wait(_RETRY_SECONDS)
+        deadline = Deadline(self.config.runtime, self.config.request_timeout)
+        if not any(condition() for _ in deadline.tries(every=_RETRY_SECONDS)):
+            raise QueueError(f"{self.config}: {otherwise} after {self.config.request_timeout:g} s")
 
 
 def _members(answer: Future[ConsumerGroupDescription]) -> list[MemberDescription]:

@@ -24,6 +24,7 @@ from streamzarr.queue.kafka.errors import code_of, translate
 from streamzarr.queue.kafka.idle import IdleClients
 from streamzarr.queue.kafka.producer import KafkaProducer
 from streamzarr.queue.kafka.reader import KafkaReader
+from streamzarr.runtime import SYSTEM, Runtime
 
 
 class KafkaBroker(Broker):
@@ -39,6 +40,9 @@ class KafkaBroker(Broker):
         ``group.protocol`` (``consumer`` for KIP-848 or ``classic``; by default what the cluster has), and
         any property of librdkafka that our promises do not depend on, such as ``security.protocol``.
 
+    runtime
+        Clocks, locks and ids of what is ours; librdkafka has threads of its own.
+
     Raises
     ------
     streamzarr.errors.ConfigError
@@ -52,9 +56,10 @@ class KafkaBroker(Broker):
     KafkaBroker('kafka://b1:9092,b2:9092')
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, runtime: Runtime = SYSTEM) -> None:
+        self.runtime = runtime
         self._url = url
-        self._config = KafkaConfig.parse(url)
+        self._config = KafkaConfig.parse(url, runtime)
         self._admin = KafkaAdmin(self._config)
         self._idle = IdleClients()
         self.contact = self._config.contact

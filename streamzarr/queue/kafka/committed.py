@@ -7,7 +7,6 @@ process dies (``rd_kafka_handle_OffsetFetch`` -> ``rd_kafka_cgrp_op``).
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
@@ -40,7 +39,7 @@ class CommittedOffsets:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
-        self._lock = threading.Lock()
+        self._lock = config.runtime.lock()
         self._handles: OrderedDict[str, Handle] = OrderedDict()
 
     def ask(

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from streamzarr.errors import ConfigError
 from streamzarr.queue.outage import Contact
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 
 GroupProtocol: TypeAlias = Literal["classic", "consumer"]
 
@@ -130,12 +131,14 @@ class KafkaConfig:
     """Further properties of librdkafka, for every client."""
     contact: Contact = field(default_factory=lambda: Contact("kafka"), repr=False, compare=False)
     """What all clients of this configuration say together of a cluster that is away."""
+    runtime: Runtime = field(default=SYSTEM, repr=False, compare=False)
+    """Clocks, locks and ids of what is ours."""
 
     def __str__(self) -> str:
         return f"kafka://{self.servers}"  # without the options: they may hold passwords
 
     @classmethod
-    def parse(cls, url: str) -> KafkaConfig:
+    def parse(cls, url: str, runtime: Runtime = SYSTEM) -> KafkaConfig:
         """Return the configuration that `url` asks for.
 
         Raises
@@ -159,7 +162,8 @@ class KafkaConfig:
         for name in options:
             if name in OURS:
                 raise ConfigError(f"{where}: option {name!r} cannot be set: {OURS[name]}")
-        config = cls(servers, timeout, protocol, options, Contact(f"kafka://{servers}"))
+        contact = Contact(f"kafka://{servers}", runtime)
+        config = cls(servers, timeout, protocol, options, contact, runtime)
         if options:
             config.check()
         return config

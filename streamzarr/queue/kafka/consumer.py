@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +19,7 @@ from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import FENCED, TRANSIENT, UNSETTLED, code_of, translate
 from streamzarr.queue.kafka.fetch import Fetcher
 from streamzarr.queue.kafka.handle import Handle
+from streamzarr.runtime import Deadline
 
 _SERVE_SECONDS: Final = 0.05
 """How often a consumer that may take no records looks for rebalances."""
@@ -57,6 +56,7 @@ class KafkaConsumer(Consumer):
         self._where = f"{admin.config}: group {group!r}"
         self._group = group
         self._listener = listener or _Nobody()
+        self._runtime = admin.config.runtime
         self._timeout = admin.config.request_timeout
         self._commits = Commits()
         self._closed = False
@@ -114,23 +114,23 @@ class KafkaConsumer(Consumer):
         the next `poll`. It is cheaper to keep some than to pause: pausing throws away what was prefetched
         and costs up to a second on resume.
         """
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(self._runtime, timeout)
         while True:
             self._stall_above(_STALL_RECORDS)
             if self._stalled or not self._fetcher.waiting:
-                self._fetcher.serve(max(0.0, deadline - time.monotonic()))
+                self._fetcher.serve(deadline.left)
             else:
                 self._serve_now_and_then()
-            left = deadline - time.monotonic()
+            left = deadline.left
             if left <= 0:
                 return
             if self._fetcher.waiting and not self._stalled:
-                threading.Event().wait(min(left, max(0.0, self._next_serve - time.monotonic())))
+                self._runtime.event().wait(min(left, max(0.0, self._next_serve - self._runtime.now())))
 
     def _serve_now_and_then(self) -> None:
-        if time.monotonic() >= self._next_serve:
+        if self._runtime.now() >= self._next_serve:
             self._fetcher.serve(0.0)
-            self._next_serve = time.monotonic() + _SERVE_SECONDS
+            self._next_serve = self._runtime.now() + _SERVE_SECONDS
 
     def _stall_above(self, records: int) -> None:
         if not self._stalled and self._fetcher.waiting >= records:
@@ -200,16 +200,17 @@ class KafkaConsumer(Consumer):
 
     def _commit(self, positions: dict[TopicPartition, int]) -> list[TopicPartition]:
         """Store `positions`; return the partitions for which this member is fenced."""
-        started = time.monotonic()
+        deadline = Deadline(self._runtime, self._timeout)
+        unsettled = Deadline(self._runtime, _UNSETTLED_SECONDS)
         fenced: list[TopicPartition] = []
         while True:
             again = {}
-            for partition, error in self._commit_once(positions, started + self._timeout).items():
-                code, elapsed = error.code(), time.monotonic() - started
+            for partition, error in self._commit_once(positions, deadline).items():
+                code = error.code()
                 if partition in self._gone or (code in FENCED and code not in UNSETTLED):
                     fenced.append(partition)
-                elif (code in UNSETTLED and elapsed < _UNSETTLED_SECONDS) or (
-                    code in TRANSIENT and elapsed < self._timeout
+                elif (code in UNSETTLED and not unsettled.passed) or (
+                    code in TRANSIENT and not deadline.passed
                 ):
                     again[partition] = positions[partition]
                 elif code in FENCED:
@@ -220,15 +221,15 @@ class KafkaConsumer(Consumer):
             if not again:
                 return fenced
             positions = again
-            threading.Event().wait(_RETRY_SECONDS)
+            self._runtime.event().wait(_RETRY_SECONDS)
 
-    def _commit_once(self, positions: Mapping[TopicPartition, int], deadline: float) -> Errors:
+    def _commit_once(self, positions: Mapping[TopicPartition, int], deadline: Deadline) -> Errors:
         commit = self._commits.send(self._client, positions, awaited=True)
         try:
             if commit.errors is None and self._is_stored(positions, deadline):
                 return {}
             while commit.errors is None:
-                if time.monotonic() > deadline:
+                if deadline.passed:
                     raise QueueError(
                         f"{self._where}: the commit was not confirmed within {self._timeout:g} s, "
                         "nothing is known to be stored"
@@ -239,13 +240,13 @@ class KafkaConsumer(Consumer):
             self._commits.forget(commit)
         return commit.errors
 
-    def _is_stored(self, positions: Mapping[TopicPartition, int], deadline: float) -> bool:
+    def _is_stored(self, positions: Mapping[TopicPartition, int], deadline: Deadline) -> bool:
         """Ask for what was just sent; the coordinator answers in turn.
 
         To wait for the answer itself means to serve librdkafka's queue, where a rebalance may come first.
         """
         try:
-            stored = committed.ask(self._client, positions, max(0.001, deadline - time.monotonic()))
+            stored = committed.ask(self._client, positions, max(0.001, deadline.left))
         except KafkaException:
             return False  # the answer to the commit, or that there is none, will say why
         return stored == positions

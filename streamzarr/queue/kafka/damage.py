@@ -6,8 +6,6 @@ lies in it shows when one reads from there: the cluster sends whole batches, so 
 
 from __future__ import annotations
 
-import time
-import uuid
 from typing import Any, Final
 
 from confluent_kafka import Consumer as Client
@@ -19,6 +17,7 @@ from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import TRANSIENT, UNREACHABLE
+from streamzarr.runtime import Deadline
 
 BAD_DATA: Final = frozenset(
     {
@@ -38,7 +37,8 @@ def first_behind(admin: KafkaAdmin, partition: TopicPartition, offset: int) -> i
         The cluster cannot be reached.
     """
     inside, behind = offset, admin.end([partition])[partition]
-    client = Client(admin.config.reader(f"streamzarr-reader-{uuid.uuid4().hex}"), logger=logger)
+    group = f"streamzarr-reader-{admin.config.runtime.random_bytes(16).hex()}"
+    client = Client(admin.config.reader(group), logger=logger)
     try:
         while behind - inside > 1:
             middle = (inside + behind) // 2
@@ -54,9 +54,9 @@ def first_behind(admin: KafkaAdmin, partition: TopicPartition, offset: int) -> i
 
 def _answer(client: Client, admin: KafkaAdmin, partition: TopicPartition) -> Any:
     """Return the first record, or what is wrong with it."""
-    deadline = time.monotonic() + admin.config.request_timeout
-    while (left := deadline - time.monotonic()) > 0:
-        message = client.poll(left)
+    deadline = Deadline(admin.config.runtime, admin.config.request_timeout)
+    while not deadline.passed:
+        message = client.poll(deadline.left)
         error = None if message is None else message.error()
         if message is not None and (error is None or error.code() not in TRANSIENT | UNREACHABLE):
             return message

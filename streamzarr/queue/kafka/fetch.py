@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -17,6 +16,7 @@ from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
 from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, translate
+from streamzarr.runtime import Deadline
 
 _MAX_BATCH: Final = 10_000
 """Messages taken from librdkafka at once: beyond 100 the size makes no difference."""
@@ -109,7 +109,7 @@ class Fetcher:
         streamzarr.errors.OffsetOutOfRangeError, streamzarr.errors.DamagedRecordError
             A partition cannot be read on, until somebody seeks; all before it was returned.
         """
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(self._admin.config.runtime, timeout)
         if self._gave:  # in turn, so that neither error nor other partitions wait for ever
             self._gave = False
             self._raise_unreadable()
@@ -121,7 +121,7 @@ class Fetcher:
                 self._gave = True
                 return records
             self._raise_unreadable()
-            left = deadline - time.monotonic()
+            left = deadline.left
             if left <= 0:
                 return []
             self.serve(left)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -45,14 +44,13 @@ class KafkaProducer(Producer):
         self._start_empty()
 
     def _start_empty(self) -> None:
-        self._lock = (
-            threading.Lock()
-        )  # held while a record is given to the client, and while that is replaced
+        # Held while a record is given to the client, and while that is replaced.
+        self._lock = self._config.runtime.lock()
         self._partitions: dict[str, int] = {}
         if (used := self._idle.take()) is not None:
             self._handle, self._failures = used
             return
-        self._failures = ClientFailures()
+        self._failures = ClientFailures(self._config.runtime)
         self._handle = self._connect()
 
     def _connect(self) -> Handle:

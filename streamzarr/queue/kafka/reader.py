@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException
@@ -29,7 +28,7 @@ class KafkaReader(Reader):
         self._where = str(admin.config)
         self._closed = False
         begin = admin.begin(partition for partition in partitions if partition not in start)
-        settings = admin.config.reader(f"streamzarr-reader-{uuid.uuid4().hex}")
+        settings = admin.config.reader(f"streamzarr-reader-{admin.config.runtime.random_bytes(16).hex()}")
         self._handle = Handle(Client(settings, logger=admin.config.log))
         self._fetcher = Fetcher(self._handle.client, admin)
         self._fetcher.add({**begin, **start})

@@ -9,11 +9,11 @@ import pytest
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow import Demand, Stop, from_iterable, from_pull, ops, run
+from streamzarr.testing.clock import FakeClock
 
 CHAIN = """
 import json, sys, threading, time
 from streamzarr.flow import Demand, from_pull, ops, run
-from streamzarr.testing.clock import FakeClock
 
 hold = float(sys.argv[1])
 begun = threading.Event()

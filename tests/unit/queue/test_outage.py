@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamzarr.queue import outage
 from streamzarr.queue.outage import GRACE_SECONDS, QUIET_SECONDS, REPEAT_SECONDS, Contact, Outage
+from tests.support.clockwork import Clockwork
 
 
 def test_one_line_when_it_goes_one_a_minute_one_when_it_is_back():
@@ -38,19 +38,15 @@ def test_lines_are_never_closer_than_a_minute_and_never_forgotten(events):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    class Clock:
-        now = 1000.0
-
-    monkeypatch.setattr(outage.time, "monotonic", lambda: Clock.now)
-    return Clock
+def clock():
+    return Clockwork()
 
 
 def test_a_contact_says_it_without_secrets(clock, caplog):
-    contact = Contact("kafka://host:9092?sasl.password=geheim")
+    contact = Contact("kafka://host:9092?sasl.password=geheim", clock)
     for _ in range(500):
         contact.failed("Connection refused")
-        clock.now += 0.25
+        clock.time += 0.25
     contact.reached()
     contact.reached()
     lines = [record.getMessage() for record in caplog.records]
@@ -64,13 +60,13 @@ def test_a_contact_says_it_without_secrets(clock, caplog):
 
 def test_failures_that_cease_are_an_end_too(clock, caplog):
     caplog.set_level(logging.WARNING)
-    contact = Contact("kafka://host:9092")
+    contact = Contact("kafka://host:9092", clock)
     contact.look()
     contact.failed("Connection refused")
-    clock.now += QUIET_SECONDS
+    clock.time += QUIET_SECONDS
     contact.look()
     assert len(caplog.records) == 1
-    clock.now += 0.1
+    clock.time += 0.1
     contact.look()
     contact.look()
     assert [record.getMessage() for record in caplog.records][1:] == [

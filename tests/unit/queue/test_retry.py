@@ -3,7 +3,8 @@ import errno
 import pytest
 
 from streamzarr import errors
-from streamzarr.queue.retry import RetryPolicy, is_transient
+from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient, patiently
+from tests.support.clockwork import Clockwork
 
 
 def test_delays_grow_to_the_bound_and_then_stop():
@@ -99,3 +100,40 @@ def test_transient(error):
 )
 def test_permanent(error):
     assert not is_transient(error)
+
+
+class Asked:
+    """Raises these errors in turn, then answers."""
+
+    def __init__(self, *answers):
+        self.answers, self.times = list(answers), 0
+
+    def __call__(self):
+        self.times += 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_patience_pauses_by_the_policy_and_returns_the_answer():
+    runtime, away = Clockwork(), errors.QueueError("away")
+    policy = RetryPolicy(attempts=4, base=1.0)
+    assert patiently(Asked(away, away, 7), runtime, policy) == 7
+    assert runtime.pauses == [1.0, 2.0]
+
+
+def test_patience_ends_with_the_attempts():
+    ask = Asked(*[errors.QueueError("away") for _ in range(12)])
+    runtime = Clockwork()
+    with pytest.raises(errors.QueueError, match="away"):
+        patiently(ask, runtime)
+    assert ask.times == OUTAGE_RETRY.attempts
+    assert 25 < sum(runtime.pauses) < 35
+
+
+def test_there_is_no_patience_with_what_time_does_not_mend():
+    ask, runtime = Asked(errors.AccessDeniedError("no"), 7), Clockwork()
+    with pytest.raises(errors.AccessDeniedError):
+        patiently(ask, runtime)
+    assert (ask.times, runtime.pauses) == (1, [])
