@@ -87,6 +87,10 @@ class Bench:
         self._producer.flush()
         self.leave(messages)
 
+    def letters(self, messages: Sequence[Message]) -> None:
+        """Write dead letters alone: for ``ops.settle(sink, dead_letters=bench.letters)``."""
+        self.sink(messages)
+
     def leave(self, messages: Iterable[Message]) -> None:
         """Note that messages are settled; for sinks of one's own."""
         self._in_flight.difference_update(origin for each in messages for origin in origins_of(each))

@@ -15,6 +15,7 @@ from streamzarr.testing.simulation.scenario import Scenario
 
 BUILT_IN = {
     "chain": "streamzarr.testing.simulation.chains:CHAIN",
+    "graph": "streamzarr.testing.simulation.chains:GRAPH",
 }
 Sort: TypeAlias = Literal["scenario", "chain", "transform"]
 

@@ -19,6 +19,9 @@ from streamzarr.testing.simulation.waiting import (
 EPOCH_NS = 1_767_225_600_000_000_000
 """Time of day at which a simulation begins: 2026-01-01 00:00 UTC."""
 
+BOOTED = 1000.0
+"""The monotonic clock as a simulation begins."""
+
 
 class SimulatedRuntime(Runtime):
     """Clocks, chance, ids and threads of one simulated machine: all from a seed, in virtual time.
@@ -35,7 +38,7 @@ class SimulatedRuntime(Runtime):
     ...     thread = runtime.thread(bell.ring, "ringer")
     ...     thread.start()
     ...     rang = bell.wait(3600)
-    >>> rang, runtime.now() < 1
+    >>> rang, runtime.now() < BOOTED + 1
     (True, True)
     """
 
@@ -46,8 +49,8 @@ class SimulatedRuntime(Runtime):
         self._random = Random(f"code {seed}")
 
     def now(self) -> float:
-        """Return the seconds of virtual time."""
-        return self.kernel.time
+        """Return the seconds of virtual time; never 0, which some take for "not yet"."""
+        return BOOTED + self.kernel.time
 
     def wall_ns(self) -> int:
         """Return the simulated time of day."""

@@ -1,0 +1,190 @@
+"""Bugs that are planted into the code to see whether the simulator finds them, one context manager each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from streamzarr.flow.acknowledge import Claim
+from streamzarr.flow.demand import Demand
+from streamzarr.flow.membership import Membership
+from streamzarr.flow.ops.schedule import Schedule
+from streamzarr.flow.ops.settle import _Sinking
+from streamzarr.queue.offsets import OffsetWindow
+
+Planted = Callable[[], AbstractContextManager[object]]
+
+
+def commit_before_write() -> AbstractContextManager[object]:
+    """Messages are settled, and their offsets committed, before the sink has stored them."""
+
+    def settle_first(self: _Sinking) -> None:
+        given, self._given = self._ours(self._given), []
+        self._done(given)
+        if given and self._sink is not None:
+            self._sink(given)
+
+    return patch.object(_Sinking, "_give", settle_first)
+
+
+def revoked_without_draining() -> AbstractContextManager[object]:
+    """What was delivered of a revoked partition counts as settled, whether it is or not."""
+
+    def on_revoked(self: Membership, partitions: Sequence[Any]) -> None:
+        claims = [self._claims[partition] for partition in partitions if partition in self._claims]
+        for claim in claims:
+            for first in sorted(claim.window._open):
+                claim.window.ack(first)
+        self._commit_finally(claims, self._countdown())
+        self.end(partitions)
+
+    return patch.object(Membership, "on_revoked", on_revoked)
+
+
+@contextmanager
+def losses_ignored() -> Iterator[None]:
+    """Revoked and lost partitions are not heard of; one that comes back goes on under its old claim."""
+    assigned = Membership.on_assigned
+
+    def on_assigned(self: Membership, partitions: Sequence[Any]) -> None:
+        assigned(self, [partition for partition in partitions if partition not in self._claims])
+
+    def ignore(self: Membership, partitions: Sequence[Any]) -> None:
+        """Do nothing."""
+
+    with (
+        patch.object(Membership, "on_assigned", on_assigned),
+        patch.object(Membership, "on_revoked", ignore),
+        patch.object(Membership, "on_lost", ignore),
+    ):
+        yield
+
+
+@contextmanager
+def commit_after_lost() -> Iterator[None]:
+    """The positions of claims that have ended are still committed, when the partition is ours again."""
+    end, commit = Membership.end, Membership.commit
+    ended: dict[int, list[Claim]] = {}
+
+    def remember(self: Membership, partitions: Sequence[Any]) -> None:
+        partitions = list(partitions)
+        gone = [self._claims[each] for each in partitions if each in self._claims]
+        ended.setdefault(id(self), []).extend(gone)
+        end(self, partitions)
+
+    def commit_all(self: Membership) -> None:
+        commit(self)
+        for claim in ended.pop(id(self), []):
+            position = claim.position
+            if claim.partition in self.consumer.assignment() and position is not None:
+                self.consumer.commit({claim.partition: position})
+
+    with patch.object(Membership, "end", remember), patch.object(Membership, "commit", commit_all):
+        yield
+
+
+def dead_letter_skipped() -> AbstractContextManager[object]:
+    """Failed messages are settled without a dead letter."""
+
+    def bury(self: _Sinking) -> None:
+        letters, self._letters = self._ours(self._letters), []
+        self._done(letters)
+
+    return patch.object(_Sinking, "_bury", bury)
+
+
+def credit_returned_twice() -> AbstractContextManager[object]:
+    """Credit comes back twice, as long as nobody notices."""
+    settle = Demand.settle
+
+    def twice(self: Demand, count: int, nbytes: int) -> None:
+        settle(self, count, nbytes)
+        if self.in_flight >= count and self.in_flight_bytes >= nbytes:
+            settle(self, count, nbytes)
+
+    return patch.object(Demand, "settle", twice)
+
+
+@contextmanager
+def sibling_acknowledged() -> Iterator[None]:
+    """A record is acknowledged when the first of its pieces is settled."""
+    release, ack = Claim.release, OffsetWindow.ack
+
+    def release_early(self: Claim, seq: int, outcome: Any, hold: Any = None) -> Any:
+        entry = self.open.get(seq)
+        if seq in self._pieces and entry is not None and entry.first is not None and self.ours:
+            self.window.ack(entry.first)
+        return release(self, seq, outcome, hold)
+
+    def ack_once(self: OffsetWindow, first: int) -> None:
+        if first in self._open:
+            ack(self, first)
+
+    with patch.object(Claim, "release", release_early), patch.object(OffsetWindow, "ack", ack_once):
+        yield
+
+
+def timer_lost_at_a_rebalance() -> AbstractContextManager[object]:
+    """Messages that wait for another attempt are forgotten when some others are withdrawn."""
+    withdraw = Schedule.withdraw
+
+    def forgetful(self: Schedule, belongs: Any) -> Any:
+        withdrawn = withdraw(self, belongs)
+        self._later.clear()
+        return withdrawn
+
+    return patch.object(Schedule, "withdraw", forgetful)
+
+
+def watermark_off_by_one() -> AbstractContextManager[object]:
+    """The position to commit is the first unsettled offset itself plus one."""
+
+    def watermark(self: OffsetWindow) -> int | None:
+        return self._order[0] + 1 if self._order else self._next
+
+    return patch.object(OffsetWindow, "watermark", property(watermark))
+
+
+def retry_dropped() -> AbstractContextManager[object]:
+    """A message that shall be tried again never is."""
+
+    def retry(self: Schedule, message: Any, due: float) -> None:
+        self.finish()
+
+    return patch.object(Schedule, "retry", retry)
+
+
+@contextmanager
+def commit_taken_for_granted() -> Iterator[None]:
+    """A commit that has failed counts as one that was stored."""
+    commit = Membership._commit
+
+    def careless(self: Membership, claims: Any) -> None:
+        claims = list(claims)
+        positions = {claim: claim.position for claim in claims if claim.ours}
+        try:
+            commit(self, claims)
+        finally:
+            for claim, position in positions.items():
+                claim.committed = position
+
+    with patch.object(Membership, "_commit", careless):
+        yield
+
+
+CHAIN_BUGS: dict[str, tuple[str, Planted]] = {
+    "commit before write": ("chain", commit_before_write),
+    "revoked without draining": ("chain", revoked_without_draining),
+    "losses ignored": ("chain", losses_ignored),
+    "commit after lost": ("chain", commit_after_lost),
+    "dead letter skipped": ("graph", dead_letter_skipped),
+    "credit returned twice": ("chain", credit_returned_twice),
+    "sibling acknowledged": ("graph", sibling_acknowledged),
+    "timer lost at a rebalance": ("chain", timer_lost_at_a_rebalance),
+    "watermark off by one": ("chain", watermark_off_by_one),
+    "retry dropped": ("chain", retry_dropped),
+    "commit taken for granted": ("chain", commit_taken_for_granted),
+}
+"""By name: the scenario that finds it, and what plants it."""
