@@ -17,6 +17,7 @@ from streamzarr.queue.base import (
     TopicInfo,
     TopicPartition,
 )
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, dead_letter_topic
 from streamzarr.queue.offsets import OffsetWindow
 from streamzarr.queue.open import open_broker
@@ -24,6 +25,7 @@ from streamzarr.queue.retry import RetryPolicy, is_transient
 
 __all__ = [
     "Broker",
+    "Columns",
     "Consumer",
     "DeadLetter",
     "DeadLetterQueue",

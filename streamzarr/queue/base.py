@@ -15,39 +15,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias
 
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.outage import Contact
+from streamzarr.queue.record import Headers as Headers
+from streamzarr.queue.record import Record as Record
+from streamzarr.queue.record import TopicPartition as TopicPartition
 from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM, Runtime
-
-
-class TopicPartition(NamedTuple):
-    """One partition of one topic."""
-
-    topic: str
-    partition: int
-
 
 OnGap: TypeAlias = Literal["fail", "skip"]
 """What to do when records that were to be read are gone or damaged."""
 
-Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 Offsets: TypeAlias = Mapping[TopicPartition, int]
 """Positions by partition. As in Kafka a position is the *next* offset to read."""
-
-
-class Record(NamedTuple):
-    """One record of a topic as read back. A named tuple because millions are made."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp: int
-    """Milliseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +148,17 @@ class Reader(ABC):
     """Reads partitions from given positions, outside any group. Owned by one thread."""
 
     @abstractmethod
-    def poll(self, max_records: int, timeout: float) -> list[Record]:
+    def poll_columns(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:
         """Return up to `max_records`, waiting at most `timeout` seconds for the first one.
 
-        ``poll(0, 0.0)`` reads nothing and does the rest: a consumer stays in its group and its callbacks run.
+        They come by columns, those of one partition together. ``poll_columns(0, 0.0)`` reads nothing and
+        does the rest: a consumer stays in its group and its callbacks run.
+
+        Parameters
+        ----------
+        max_bytes
+            Bound for the bytes of all values, keys and headers. The first record is returned however big
+            it is. What was fetched beyond is kept for the next call: at most one batch.
 
         Raises
         ------
@@ -178,6 +167,11 @@ class Reader(ABC):
         streamzarr.errors.DamagedRecordError
             The next records of a partition cannot be read.
         """
+
+    def poll(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[Record]:
+        """Return what :meth:`poll_columns` does, record by record."""
+        runs = self.poll_columns(max_records, timeout, max_bytes)
+        return runs[0].records() if len(runs) == 1 else [record for run in runs for record in run.records()]
 
     @abstractmethod
     def positions(self) -> dict[TopicPartition, int]:
@@ -316,17 +310,37 @@ class Broker(ABC):
         listener: RebalanceListener | None = None,
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
+        prefetch_bytes: int | None = None,
     ) -> Consumer:
         """Join `group`; partitions without a committed position are read from their beginning.
 
         Offsets are never committed but by ``Consumer.commit``. A position that is out of range raises
         ``OffsetOutOfRangeError`` from ``poll`` until it is sought; it is never reset in silence. Likewise
         ``DamagedRecordError``: what lies behind the damage is returned only after a ``seek``.
+
+        Parameters
+        ----------
+        topics, group
+            What to read, and the name that those who share the work have in common.
+        listener
+            Is told of partitions that come and go.
+        session_timeout
+            Seconds without a sign of life after which the group takes this member for dead.
+        max_poll_interval
+            Seconds without a poll after which it does so, too.
+        prefetch_bytes
+            Bytes to fetch ahead of `poll` at most, and one fetch; None: the broker's own choice. The
+            embedded broker fetches no more than a batch ahead, whatever this says.
         """
 
     @abstractmethod
-    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:
-        """Read all partitions of `topic` from `start` (absent ones: the beginning), outside any group."""
+    def reader(
+        self, topic: str, start: Mapping[int, int] | None = None, *, prefetch_bytes: int | None = None
+    ) -> Reader:
+        """Read all partitions of `topic` from `start` (absent ones: the beginning), outside any group.
+
+        `prefetch_bytes` is as for :meth:`consumer`.
+        """
 
     @abstractmethod
     def close(self) -> None:

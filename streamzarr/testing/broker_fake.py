@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -26,6 +27,7 @@ from streamzarr.queue.base import (
     TopicInfo,
     TopicPartition,
 )
+from streamzarr.queue.columns import Columns, Portion, columns_of
 from streamzarr.runtime import SYSTEM, Runtime
 
 Event = tuple[Literal["assigned", "revoked", "lost"], tuple[TopicPartition, ...]]
@@ -118,7 +120,8 @@ class FakeBroker(Broker):
         if offset in self.damaged.get(partition, ()):
             resume = next(n for n in itertools.count(offset) if n not in self.damaged[partition])
             raise DamagedRecordError(str(self), *partition, offset, resume, "planned")
-        return next((record for record in log if record.offset >= offset), None)
+        number = bisect_left(log, offset, key=lambda record: record.offset)
+        return log[number] if number < len(log) else None
 
     def leave_out(self, partition: TopicPartition, count: int = 1) -> None:
         """Let the next `count` offsets hold no record, as transaction markers do."""
@@ -216,6 +219,7 @@ class FakeBroker(Broker):
         listener: RebalanceListener | None = None,
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
+        prefetch_bytes: int | None = None,
     ) -> FakeConsumer:
         """Return a consumer that is assigned every partition at its first poll, unless told otherwise."""
         self._fault("consumer")
@@ -226,7 +230,9 @@ class FakeBroker(Broker):
         self.consumers.append(consumer)
         return consumer
 
-    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:
+    def reader(
+        self, topic: str, start: Mapping[int, int] | None = None, *, prefetch_bytes: int | None = None
+    ) -> Reader:
         """Return a reader outside any group."""
         every = [TopicPartition(topic, number) for number in range(len(self._partitions(topic)))]
         reader = FakeConsumer(self, "", every, None)
@@ -305,37 +311,49 @@ class FakeConsumer(Consumer):
             for partition in partitions:
                 self._positions.pop(partition, None)
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:
+    def poll_columns(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:
         """Run what the test has ordered, then return records, from each partition in turn."""
         assert not self.closed
         self.polls += 1
         self._run_events()
         self._broker._fault("poll")
-        records = self._take(max_records)
-        if not records and timeout > 0:
+        runs = self._take(max_records, max_bytes)
+        if not runs and timeout > 0:
             self.bell.wait(timeout)
             self._run_events()
-            records = self._take(max_records)
-        return records
+            runs = self._take(max_records, max_bytes)
+        return runs
 
-    def _take(self, max_records: int) -> list[Record]:
-        records: list[Record] = []
+    def _take(self, max_records: int, max_bytes: int | None) -> list[Columns]:
+        portion = Portion[Columns](max_records, max_bytes)
         live = [partition for partition in self._positions if partition not in self._paused]
         shift = next(self._turns) % max(1, len(live))
         for partition in live[shift:] + live[:shift]:
-            while len(records) < max_records:
+            while not portion.full:
                 try:
-                    record = self._broker.read(partition, self._positions[partition])
+                    run = self._read(partition, max_records)
                 except QueueError:
-                    if records:  # first what was read: it would be lost
-                        return records
+                    if portion.runs:  # first what was read: it would be lost
+                        return portion.runs
                     raise
-                if record is None:
+                if run is None:
                     self._positions[partition] = self._broker._end(partition)
                     break
-                self._positions[partition] = record.offset + 1
+                rest = portion.take(run)
+                self._positions[partition] = run.stop if rest is None else rest.first
+        return portion.runs
+
+    def _read(self, partition: TopicPartition, max_records: int) -> Columns | None:
+        """Return records from the partition's position on; None at its end."""
+        position, records = self._positions[partition], list[Record]()
+        try:
+            while len(records) < max_records and (record := self._broker.read(partition, position)):
                 records.append(record)
-        return records
+                position = record.offset + 1
+        except QueueError:
+            if not records:
+                raise
+        return next(columns_of(records), None)
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Partitions that are ours."""

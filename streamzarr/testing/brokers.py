@@ -339,8 +339,12 @@ class BrokerSuite(WritingCases, ReadingCases):
         for partition in range(4):
             self.fill(broker, topic, 5, partition)
         events = Events()
-        timeouts = {"session_timeout": self.session_timeout, "max_poll_interval": self.session_timeout}
-        sleeper = opened.enter_context(broker.consumer([topic], group, listener=events, **timeouts))
+        seconds = self.session_timeout
+        sleeper = opened.enter_context(
+            broker.consumer(
+                [topic], group, listener=events, session_timeout=seconds, max_poll_interval=seconds
+            )
+        )
         self.take(sleeper, 20)
         owned = sleeper.assignment()
         assert len(owned) == 4

@@ -147,13 +147,14 @@ def listener():
 def consumer(listener, monkeypatch):
     monkeypatch.setattr(module, "Client", Client)
     monkeypatch.setattr("streamzarr.queue.kafka.fetch.Message", Message)
+    monkeypatch.setattr("streamzarr.queue.kafka.columns.Message", Message)
     admin = SimpleNamespace(
         config=KafkaConfig.parse("kafka://h?request_timeout=0.2"),
         committed=lambda group, partitions, member: {A: 10},
         begin=lambda partitions: dict.fromkeys(partitions, 3),
         end=lambda partitions: dict.fromkeys(partitions, 5),
     )
-    return module.KafkaConsumer(admin, {}, ["t"], "g", listener)
+    return module.KafkaConsumer(admin, {"queued.max.messages.kbytes": 1024}, ["t"], "g", listener)
 
 
 @pytest.fixture

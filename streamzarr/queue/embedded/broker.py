@@ -226,6 +226,7 @@ class EmbeddedBroker(Broker):
         listener: RebalanceListener | None = None,
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
+        prefetch_bytes: int | None = None,
     ) -> Consumer:
         if session_timeout <= 0 or max_poll_interval <= 0:
             raise ConfigError(
@@ -236,7 +237,9 @@ class EmbeddedBroker(Broker):
             str(self), self._open(), topics, group, listener, session_timeout, max_poll_interval
         )
 
-    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:  # noqa: D102
+    def reader(  # noqa: D102
+        self, topic: str, start: Mapping[int, int] | None = None, *, prefetch_bytes: int | None = None
+    ) -> Reader:
         return EmbeddedReader(str(self), self._open(), topic, start or {})
 
     def close(self) -> None:  # noqa: D102

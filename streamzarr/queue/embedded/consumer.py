@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import FencedError, QueueError, TopicNotFoundError
-from streamzarr.queue.base import Consumer, Offsets, Reader, RebalanceListener, Record, TopicPartition
+from streamzarr.queue.base import Consumer, Offsets, Reader, RebalanceListener, TopicPartition
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.embedded import group, log, presence
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.embedded.fetch import Fetcher
@@ -39,7 +40,9 @@ class EmbeddedReader(Reader):
             }
         )
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
+    def poll_columns(  # noqa: D102
+        self, max_records: int, timeout: float, max_bytes: int | None = None
+    ) -> list[Columns]:
         self._process.check()
         deadline = Deadline(self._runtime, timeout)
         while True:
@@ -47,10 +50,10 @@ class EmbeddedReader(Reader):
             if version != self._version:
                 self._fetcher.refresh()
                 self._version = version
-            records = self._fetcher.fetch(max_records)
+            runs = self._fetcher.fetch(max_records, max_bytes)
             left = deadline.left
-            if records or left <= 0:
-                return records
+            if runs or left <= 0:
+                return list(runs)
             if self._bell is None:
                 self._bell = presence.Doorbell(self._database.live, self._runtime.random_bytes(16).hex())
                 continue  # what came before the bell hung there did not ring it
@@ -98,16 +101,18 @@ class EmbeddedConsumer(Consumer):
         self._closed = False
         self._join()
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
+    def poll_columns(  # noqa: D102
+        self, max_records: int, timeout: float, max_bytes: int | None = None
+    ) -> list[Columns]:
         self._ensure_usable()
         deadline = Deadline(self._runtime, timeout)
         while True:
             self._heartbeat.polled = self._runtime.now()
             self._follow_group()
-            records = self._fetcher.fetch(max_records)
+            runs = self._fetcher.fetch(max_records, max_bytes)
             left = deadline.left
-            if records or left <= 0:
-                return records
+            if runs or left <= 0:
+                return list(runs)
             self._bell.wait(min(left, presence.RECHECK))
 
     def positions(self) -> dict[TopicPartition, int]:  # noqa: D102

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
-from streamzarr.queue.base import Record, TopicPartition
+from streamzarr.queue.columns import ListColumns, Portion
 from streamzarr.queue.embedded import log
 from streamzarr.queue.embedded.database import Database
+from streamzarr.queue.record import TopicPartition
 
 MAX_POLL_BYTES: Final = 64 << 20
 """One poll ends once it has read this much, so that its memory does not depend on what it asks for."""
@@ -24,13 +25,14 @@ class _Cursor:
     first: int = 0
     end: int = 0
     """The offsets that the partition held when it was last looked up, `end` excluded."""
-    ready: Sequence[Record] = ()
-    """Rest of a decoded batch, from `position` on: at most `log.MAX_BATCH_BYTES`, or one record."""
 
 
 @dataclass(slots=True)
 class Fetcher:
     """Reads partitions in turn, each in order. Owned by one thread; does not wait.
+
+    Batches are decoded as a whole. What was not asked for of the last one is kept and comes first at the next
+    `fetch`, so that no more than that one is ever held: `log.MAX_BATCH_BYTES`, or one record.
 
     `refresh` must be called after the database has changed, or new records stay unseen.
     """
@@ -40,6 +42,7 @@ class Fetcher:
     paused: set[TopicPartition] = field(default_factory=set)
     _cursors: dict[TopicPartition, _Cursor] = field(default_factory=dict)
     _turns: deque[TopicPartition] = field(default_factory=deque)
+    _rest: ListColumns | None = None
     _failed: dict[TopicPartition, QueueError] = field(default_factory=dict)
     """What was found in a partition after records of it, or of others, were ready to be handed out."""
 
@@ -54,7 +57,7 @@ class Fetcher:
         for partition in partitions:
             del self._cursors[partition]
             self._turns.remove(partition)
-            self._failed.pop(partition, None)
+            self._drop(partition)
 
     def ids(self) -> dict[TopicPartition, int]:
         """Row id of each partition."""
@@ -66,9 +69,14 @@ class Fetcher:
 
     def seek(self, partition: TopicPartition, position: int) -> None:
         """Go on from `position`; whether it exists is seen at the next `fetch`."""
-        cursor = self._cursors[partition]
-        cursor.position, cursor.ready = position, ()
+        self._cursors[partition].position = position
+        self._drop(partition)
+
+    def _drop(self, partition: TopicPartition) -> None:
+        """Forget what was fetched from `partition`, and what was wrong with it."""
         self._failed.pop(partition, None)
+        if self._rest is not None and self._rest.where == partition:
+            self._rest = None
 
     def refresh(self) -> None:
         """Look up what the partitions hold now.
@@ -85,8 +93,8 @@ class Fetcher:
                 raise TopicNotFoundError(f"{self.where}: topic {partition.topic!r} was deleted")
             cursor.first, cursor.end = ranges[cursor.id]
 
-    def fetch(self, max_records: int) -> list[Record]:
-        """Return up to `max_records` records, or none.
+    def fetch(self, max_records: int, max_bytes: int | None = None) -> list[ListColumns]:
+        """Return up to `max_records` records of up to `max_bytes`, or none.
 
         Raises
         ------
@@ -97,58 +105,54 @@ class Fetcher:
         """
         if max_records > 0 and self._failed:
             raise self._failed.pop(next(iter(self._failed)))  # found again, unless somebody seeks
-        records: list[Record] = []
+        portion = Portion[ListColumns](max_records, max_bytes)
+        if not portion.full and self._rest is not None:
+            rest, self._rest = self._rest, None
+            if rest.where not in self.paused:  # else it is read again when its turn comes
+                self._hand_out(self._cursors[rest.where], rest, portion)
         room = MAX_POLL_BYTES
         for _ in range(len(self._turns)):
+            if portion.full or room <= 0:
+                break
             partition = self._turns[0]
             self._turns.rotate(-1)  # the next poll begins with the next partition
             cursor = self._cursors[partition]
-            if partition not in self.paused and (cursor.ready or cursor.position != cursor.end):
+            if partition not in self.paused and cursor.position != cursor.end:
                 try:
-                    room -= self._take(partition, cursor, max_records, room, records)
+                    room -= self._read(partition, cursor, portion, room)
                 except QueueError as error:
-                    if not records:
+                    if not portion.runs:
                         raise
                     self._failed[partition] = error  # first what was read: it would be lost
-                if len(records) >= max_records or room <= 0:
-                    break
-        return records
+        return portion.runs
 
-    def _take(
-        self, partition: TopicPartition, cursor: _Cursor, limit: int, room: int, into: list[Record]
+    def _read(
+        self, partition: TopicPartition, cursor: _Cursor, portion: Portion[ListColumns], room: int
     ) -> int:
-        """Move records of one partition to `into` until that holds `limit`; return the bytes read."""
-        wanted = limit - len(into)
-        if cursor.ready:
-            self._hand_out(cursor, cursor.ready, wanted, into)
-            wanted = limit - len(into)
-        read = 0
-        if wanted > 0 and cursor.position != cursor.end:
-            if cursor.position < cursor.first:  # its batch may still be there, cut in the middle
-                raise self._out_of_range(partition, cursor)
-            end = cursor.end
-            with self.database.read() as db:
-                place = log.Place(cursor.id, partition, self.where)
-                try:
-                    for size, records in log.read(db, place, cursor.position):
-                        self._hand_out(cursor, records, wanted, into)
-                        read += size
-                        wanted = limit - len(into)
-                        if wanted <= 0 or read >= room:
-                            break
-                except DamagedRecordError:
-                    self._check_range(partition, cursor)
-                    raise
-            if not read:
+        """Hand out records of one partition until `portion` is full; return the bytes read."""
+        if cursor.position < cursor.first:  # its batch may still be there, cut in the middle
+            raise self._out_of_range(partition, cursor)
+        read, end = 0, cursor.end
+        with self.database.read() as db:
+            place = log.Place(cursor.id, partition, self.where)
+            try:
+                for size, run in log.read(db, place, cursor.position):
+                    self._hand_out(cursor, run, portion)
+                    read += size
+                    if portion.full or read >= room:
+                        break
+            except DamagedRecordError:
                 self._check_range(partition, cursor)
-                if cursor.position < end:  # they were there before we looked
-                    raise place.damaged(cursor.position, cursor.end, "missing")
+                raise
+        if not read:
+            self._check_range(partition, cursor)
+            if cursor.position < end:  # they were there before we looked
+                raise place.damaged(cursor.position, cursor.end, "missing")
         return read
 
-    def _hand_out(self, cursor: _Cursor, records: Sequence[Record], wanted: int, into: list[Record]) -> None:
-        into.extend(records[:wanted])
-        cursor.ready = records[wanted:]
-        cursor.position = cursor.ready[0].offset if cursor.ready else records[-1].offset + 1
+    def _hand_out(self, cursor: _Cursor, run: ListColumns, portion: Portion[ListColumns]) -> None:
+        self._rest = portion.take(run)
+        cursor.position = run.stop if self._rest is None else self._rest.first
         cursor.end = max(cursor.end, cursor.position)  # others may have written since `refresh`
 
     def _check_range(self, partition: TopicPartition, cursor: _Cursor) -> None:

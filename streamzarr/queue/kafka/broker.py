@@ -148,6 +148,7 @@ class KafkaBroker(Broker):
         listener: RebalanceListener | None = None,
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
+        prefetch_bytes: int | None = None,
     ) -> Consumer:
         if session_timeout <= 0 or max_poll_interval <= 0:
             raise ConfigError(
@@ -157,7 +158,7 @@ class KafkaBroker(Broker):
         for topic in topics:
             self._admin.partitions(topic)
         protocol = self._group_protocol(group, session_timeout)
-        settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval)
+        settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval, prefetch_bytes)
         return KafkaConsumer(self._admin, settings, topics, group, listener)
 
     def _group_protocol(self, group: str, session_timeout: float) -> GroupProtocol:
@@ -169,14 +170,16 @@ class KafkaBroker(Broker):
         self._admin.set_session_timeout(group, terms, session_timeout)
         return "consumer"
 
-    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:  # noqa: D102
+    def reader(  # noqa: D102
+        self, topic: str, start: Mapping[int, int] | None = None, *, prefetch_bytes: int | None = None
+    ) -> Reader:
         partitions = self._partitions(topic)
         positions = {TopicPartition(topic, number): offset for number, offset in (start or {}).items()}
         if unknown := sorted(where.partition for where in positions.keys() - set(partitions)):
             raise QueueError(
                 f"{self._config}: topic {topic!r} has {len(partitions)} partitions, got start for {unknown}"
             )
-        return KafkaReader(self._admin, partitions, positions)
+        return KafkaReader(self._admin, partitions, positions, prefetch_bytes)
 
     def close(self) -> None:  # noqa: D102
         self._idle.close()

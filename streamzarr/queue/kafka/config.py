@@ -107,6 +107,8 @@ _CONSUMER: Final = {
     # Prefetch, per consumer. A slow pipeline must not hold much more than its demand in memory.
     "queued.max.messages.kbytes": 32 << 10,
 }
+_MAX_QUEUED_KBYTES: Final = 2_097_151
+"""The most that librdkafka takes for ``queued.max.messages.kbytes``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +190,17 @@ class KafkaConfig:
         """Return the configuration of a `Producer`."""
         return self._client(_PRODUCER)
 
-    def reader(self, group: str) -> dict[str, Any]:
+    def reader(self, group: str, prefetch_bytes: int | None = None) -> dict[str, Any]:
         """Return the configuration of a `Consumer` that is given its partitions; `group` is a formality."""
-        return self._client({**_CONSUMER, "group.id": group})
+        return self._client({**_CONSUMER, **self._prefetch(prefetch_bytes), "group.id": group})
 
     def consumer(
-        self, group: str, protocol: GroupProtocol, session_timeout: float, max_poll_interval: float
+        self,
+        group: str,
+        protocol: GroupProtocol,
+        session_timeout: float,
+        max_poll_interval: float,
+        prefetch_bytes: int | None = None,
     ) -> dict[str, Any]:
         """Return the configuration of a member of `group`; times in seconds."""
         session = round(1000 * min(session_timeout, max_poll_interval))
@@ -207,7 +214,21 @@ class KafkaConfig:
             member["session.timeout.ms"] = session
             # Members learn of a rebalance by their heartbeats, and a cooperative one takes two rounds.
             member["heartbeat.interval.ms"] = max(100, min(1000, session // 5))
-        return self._client({**_CONSUMER, **member})
+        return self._client({**_CONSUMER, **self._prefetch(prefetch_bytes), **member})
+
+    def _prefetch(self, nbytes: int | None) -> dict[str, Any]:
+        """Return the properties by which librdkafka fetches no more than `nbytes` ahead, and one fetch."""
+        if nbytes is None:
+            return {}
+        if nbytes < 1:
+            raise ConfigError(f"{self}: prefetch_bytes={nbytes}, expected 1 or more")
+        fetch = max(1000, nbytes)  # a record that is larger is fetched all the same
+        return {
+            "queued.max.messages.kbytes": min(max(1, nbytes >> 10), _MAX_QUEUED_KBYTES),
+            "fetch.max.bytes": min(fetch, 50 << 20),  # librdkafka's own bounds, where they are lower
+            "message.max.bytes": min(fetch, 1_000_000),  # it refuses smaller fetches than this
+            "max.partition.fetch.bytes": min(fetch, 1 << 20),
+        }
 
     def _client(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         return {**_COMMON, **defaults, **self.options, "bootstrap.servers": self.servers}

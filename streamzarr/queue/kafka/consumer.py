@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
@@ -11,7 +12,8 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.errors import FencedError, QueueError
-from streamzarr.queue.base import Consumer, Offsets, RebalanceListener, Record, TopicPartition
+from streamzarr.queue.base import Consumer, Offsets, RebalanceListener, TopicPartition
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.commit import Commits, Errors
@@ -61,6 +63,7 @@ class KafkaConsumer(Consumer):
         self._commits = Commits()
         self._closed = False
         self._broken: QueueError | None = None
+        self._prefetch_bytes = int(settings["queued.max.messages.kbytes"]) << 10  # bound of what is kept, too
         self._stalled = False  # nothing is fetched because nobody takes what is here
         self._next_serve = 0.0
         # How librdkafka's callbacks reach the listener: at once inside `poll`, else by the next one.
@@ -82,7 +85,9 @@ class KafkaConsumer(Consumer):
 
     # ------------------------------------------------------------ reading
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
+    def poll_columns(  # noqa: D102
+        self, max_records: int, timeout: float, max_bytes: int | None = None
+    ) -> list[Columns]:
         self._ensure_usable()
         self._tell()
         while self._doubtful:
@@ -92,12 +97,12 @@ class KafkaConsumer(Consumer):
             if max_records <= 0:
                 self._idle(timeout)
                 return []
-            if self._fetcher.waiting >= max_records:
+            if self._fetcher.step(max_records, max_bytes) <= 0:
                 self._serve_now_and_then()  # `fetch` will not need the client
             elif self._stalled:
                 self._stalled = False
                 self._client.resume(_plain(self._fetcher.positions.keys() - self._fetcher.paused))
-            return self._fetcher.fetch(max_records, timeout)
+            return list(self._fetcher.fetch(max_records, timeout, max_bytes))
         finally:
             self._may_tell = False
 
@@ -117,14 +122,14 @@ class KafkaConsumer(Consumer):
         deadline = Deadline(self._runtime, timeout)
         while True:
             self._stall_above(_STALL_RECORDS)
-            if self._stalled or not self._fetcher.waiting:
+            if self._stalled or not self._fetcher.backlog.records:
                 self._fetcher.serve(deadline.left)
             else:
                 self._serve_now_and_then()
             left = deadline.left
             if left <= 0:
                 return
-            if self._fetcher.waiting and not self._stalled:
+            if self._fetcher.backlog.records and not self._stalled:
                 self._runtime.event().wait(min(left, max(0.0, self._next_serve - self._runtime.now())))
 
     def _serve_now_and_then(self) -> None:
@@ -133,7 +138,8 @@ class KafkaConsumer(Consumer):
             self._next_serve = self._runtime.now() + _SERVE_SECONDS
 
     def _stall_above(self, records: int) -> None:
-        if not self._stalled and self._fetcher.waiting >= records:
+        backlog = self._fetcher.backlog
+        if not self._stalled and (backlog.records >= records or backlog.nbytes >= self._prefetch_bytes):
             self._stalled = True
             self._client.pause(_plain(self._here(self._fetcher.positions)))
 
@@ -158,9 +164,9 @@ class KafkaConsumer(Consumer):
         for partition, position in offsets.items():
             if partition in self._joining:
                 self._joining[partition] = position
+                self._fetcher.begin(partition, position)
             elif partition not in self._gone:
-                self._seek(partition, position)
-            self._fetcher.seek(partition, position)
+                self._fetcher.seek(partition, position, partial(self._seek, partition, position))
 
     def _seek(self, partition: TopicPartition, position: int) -> None:
         target = KafkaPartition(*partition, position)

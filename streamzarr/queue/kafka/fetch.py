@@ -1,24 +1,30 @@
-"""Records out of a librdkafka consumer: in batches, in order, and none lost to an error on the way."""
+"""Records out of a librdkafka consumer: in batches, in order, and none lost to an error on the way.
+
+librdkafka hands out messages by count. To keep within a bound of bytes, they are taken in steps of as many as
+are usual for so many bytes; what a step brings beyond the bound waits here and counts against the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Final
 
 from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, Message
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
-from streamzarr.queue.base import Headers, Record, TopicPartition
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.backlog import Backlog
+from streamzarr.queue.kafka.columns import MessageColumns, message_columns
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
 from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, translate
+from streamzarr.queue.record import TopicPartition
 from streamzarr.runtime import Deadline
 
-_MAX_BATCH: Final = 10_000
+_MAX_STEP: Final = 500
 """Messages taken from librdkafka at once: beyond 100 the size makes no difference."""
 
 _OUT_OF_RANGE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
@@ -48,7 +54,12 @@ class Fetcher:
         """Partitions that are read, and the next offset that `fetch` returns of each."""
         self.paused: set[TopicPartition] = set()
         """Partitions whose records wait, and are returned later."""
-        self._waiting: list[Record] = []
+        self.backlog = Backlog()
+        """What was fetched and not yet returned."""
+        self._usual: float | None = None
+        """Bytes of a record, about: of the last ones, and coming down slowly from what was larger."""
+        self._calling = False  # the client: its callbacks run
+        self._sought: dict[TopicPartition, Callable[[], None]] = {}
         self._moved = False
         self._out_of_range: set[TopicPartition] = set()
         self._damaged: dict[TopicPartition, _Damage] = {}
@@ -56,11 +67,6 @@ class Fetcher:
         self._ends: dict[TopicPartition, int] = {}
         """Where partitions end, beyond the records that wait: behind transaction markers, say."""
         self._error: BaseException | None = None
-
-    @property
-    def waiting(self) -> int:
-        """Number of records that were fetched and not yet returned."""
-        return len(self._waiting)
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions too; the client was told."""
@@ -77,16 +83,28 @@ class Fetcher:
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget what was fetched from these partitions, and what was wrong with them."""
         partitions = set(partitions)
-        self._waiting = [record for record in self._waiting if record[:2] not in partitions]
+        self.backlog.keep(lambda partition: partition not in partitions)
         self._out_of_range -= partitions
         for partition in partitions:
             self._damaged.pop(partition, None)
             self._ends.pop(partition, None)
 
-    def seek(self, partition: TopicPartition, position: int) -> None:
-        """Return the record at `position` of an own partition next; the client was told."""
+    def begin(self, partition: TopicPartition, position: int) -> None:
+        """Return the record at `position` of a partition first, of which nothing was fetched yet."""
         self.positions[partition] = position
         self.drop([partition])
+
+    def seek(self, partition: TopicPartition, position: int, tell: Callable[[], None]) -> None:
+        """Return the record at `position` of an own partition next; `tell` makes it known to the client.
+
+        In one of the client's callbacks that has to wait for the client to return: what it brings then may be
+        from before or after, and nobody could tell which.
+        """
+        self.begin(partition, position)
+        if self._calling:
+            self._sought[partition] = tell
+        else:
+            tell()
 
     def fail(self, error: BaseException) -> None:
         """Have `error` raised when the client is done; raised inside, it would lose what is being fetched."""
@@ -101,8 +119,19 @@ class Fetcher:
         except QueueError as error:
             logger.warning("%s: cannot tell whether topic %r is gone: %s", self._where, topic, error)
 
-    def fetch(self, max_records: int, timeout: float) -> list[Record]:
-        """Return up to `max_records`, waiting at most `timeout` seconds for the first one.
+    def step(self, max_records: int, max_bytes: int | None) -> int:
+        """Return how many messages to take from the client next, for a `fetch` within these bounds."""
+        records, nbytes = self.backlog.besides(self.paused)
+        room = min(max_records - records, _MAX_STEP)
+        if max_bytes is None or room <= 0:
+            return room
+        fitting = 0 if self._usual is None else int((max_bytes - nbytes) / max(1.0, self._usual))
+        return min(room, max(fitting, 0 if records else 1))
+
+    def fetch(
+        self, max_records: int, timeout: float, max_bytes: int | None = None
+    ) -> Sequence[MessageColumns]:
+        """Return up to `max_records` of up to `max_bytes`, waiting at most `timeout` seconds for the first.
 
         Raises
         ------
@@ -114,12 +143,13 @@ class Fetcher:
             self._gave = False
             self._raise_unreadable()
         while True:
-            room = min(max_records - len(self._waiting), _MAX_BATCH)
-            if room > 0:  # only what is there: for the last of `room` librdkafka would wait the full timeout
-                self._accept(self._client.consume(room, 0))
-            if records := self._take(max_records):
+            while (step := self.step(max_records, max_bytes)) > 0:
+                # Only what is there: for the last of `step` librdkafka would wait the full timeout.
+                if self._call(self._client.consume, step, 0) < step:
+                    break
+            if runs := self._take(max_records, max_bytes):
                 self._gave = True
-                return records
+                return runs
             self._raise_unreadable()
             left = deadline.left
             if left <= 0:
@@ -128,25 +158,33 @@ class Fetcher:
 
     def serve(self, timeout: float) -> None:
         """Run callbacks for up to `timeout` seconds, or until a record comes, which is kept."""
-        message = self._client.poll(timeout)
-        self._accept([] if message is None else [message])
+        self._call(self._look, timeout)
 
-    def _take(self, max_records: int) -> list[Record]:
-        waiting = self._waiting
-        if self.paused and waiting:
-            free = [record for record in waiting if record[:2] not in self.paused]
-            held = [record for record in waiting if record[:2] in self.paused]
-        else:
-            free, held = waiting, []
-        records, self._waiting = free[:max_records], held + free[max_records:]
-        self.positions.update({record[:2]: record.offset + 1 for record in records})  # type: ignore[misc]
+    def _look(self, timeout: float) -> list[Any]:
+        message = self._client.poll(timeout)
+        return [] if message is None else [message]
+
+    def _call(self, method: Callable[..., list[Any]], *arguments: float) -> int:
+        """Keep the messages that this method of the client returns; return how many there were."""
+        self._calling = True
+        try:
+            messages = method(*arguments)
+        finally:
+            self._calling = False
+        self._accept(messages)
+        return len(messages)
+
+    def _take(self, max_records: int, max_bytes: int | None) -> list[MessageColumns]:
+        runs = self.backlog.take(max_records, max_bytes, self.paused)
+        for run in runs:
+            self.positions[run.where] = run.stop
         if self._ends:
             self._pass_ends()
-        return records
+        return runs
 
     def _pass_ends(self) -> None:
         """Move positions over offsets that hold no record, once all records before them are handed out."""
-        waiting = {record[:2] for record in self._waiting}
+        waiting = self.backlog.partitions()
         for partition in [each for each in self._ends if each not in waiting]:
             end = self._ends.pop(partition)
             if partition in self.positions and partition not in self._damaged:
@@ -155,7 +193,7 @@ class Fetcher:
     def _raise_unreadable(self) -> None:
         if not self._out_of_range and not self._damaged:
             return
-        waiting = {record[:2] for record in self._waiting}
+        waiting = self.backlog.partitions()
         for partition in self._out_of_range - waiting:
             begin, end = self._admin.begin([partition]), self._admin.end([partition])
             raise OffsetOutOfRangeError(
@@ -167,16 +205,18 @@ class Fetcher:
                 damage.resume = first_behind(self._admin, partition, damage.offset)
             raise DamagedRecordError(self._where, *partition, damage.offset, damage.resume, damage.reason)
 
-    def _accept(self, messages: Sequence[Any]) -> None:
+    def _accept(self, messages: list[Any]) -> None:
+        if self._sought:
+            messages = self._seek_now(messages)
         if any(map(Message.error, messages)):
             for message in messages:
                 if message.error() is not None:
                     self._note(message)
             messages = [message for message in messages if message.error() is None]
-        records = _records(messages)
-        self._waiting += self._readable(records) if self._damaged else records
+        if messages:
+            self._keep(messages)
         if self._moved:  # a callback in between: what came before it may not be ours any more
-            self._waiting = [record for record in self._waiting if record[:2] in self.positions]
+            self.backlog.keep(self.positions.__contains__)
             self._moved = False
         if self._ends:
             self._pass_ends()
@@ -184,14 +224,30 @@ class Fetcher:
             error, self._error = self._error, None
             raise error
 
-    def _readable(self, records: Iterable[Record]) -> list[Record]:
-        """Leave out what lies behind damaged records: librdkafka goes on as if nothing were missing."""
-        damaged = self._damaged
-        return [
-            record
-            for record in records
-            if record[:2] not in damaged or record.offset < damaged[record[:2]].offset  # type: ignore[index]
-        ]
+    def _seek_now(self, messages: list[Any]) -> list[Any]:
+        """Tell the client of what was sought in its callbacks; return `messages` but of those partitions."""
+        sought, self._sought = self._sought, {}
+        for partition, tell in sought.items():
+            if partition in self.positions:
+                try:
+                    tell()
+                except QueueError as error:
+                    self.fail(error)
+        return [message for message in messages if (message.topic(), message.partition()) not in sought]
+
+    def _keep(self, messages: Sequence[Any]) -> None:
+        nbytes = 0
+        for run in message_columns(messages):
+            nbytes += run.nbytes
+            if self._damaged and (damage := self._damaged.get(run.where)) is not None:
+                # librdkafka goes on behind damaged records as if nothing were missing.
+                readable = bisect_left(run.offsets, damage.offset)
+                if readable:
+                    self.backlog.add(run[:readable])
+            else:
+                self.backlog.add(run)
+        mean = nbytes / len(messages)
+        self._usual = mean if self._usual is None else max(mean, (self._usual + mean) / 2)
 
     def _note(self, message: Any) -> None:
         error, topic, number = message.error(), message.topic(), message.partition()
@@ -213,23 +269,3 @@ class Fetcher:
             logger.warning("%s: %s", self._where, error.str())
         else:
             self.fail(translate(error, f"{self._where}: {topic or 'consumer'}"))
-
-
-def _records(messages: Sequence[Any]) -> list[Record]:
-    """Return `messages` as records: column by column, which costs 0.9 µs a record, not 1.2."""
-    headers = [message.headers() for message in messages]
-    columns = (
-        map(Message.topic, messages),
-        map(Message.partition, messages),
-        map(Message.offset, messages),
-        map(Message.key, messages),
-        map(Message.value, messages),
-        map(_headers, headers) if any(headers) else repeat(()),
-        [timestamp for _, timestamp in map(Message.timestamp, messages)],
-    )
-    new = tuple.__new__  # Record._make without its check of the length: a tenth of the whole
-    return [new(Record, row) for row in zip(*columns, strict=False)]
-
-
-def _headers(headers: list[tuple[str, bytes | None]] | None) -> Headers:
-    return tuple((name, value or b"") for name, value in headers) if headers else ()

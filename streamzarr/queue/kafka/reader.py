@@ -9,7 +9,8 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.errors import QueueError
-from streamzarr.queue.base import Reader, Record, TopicPartition
+from streamzarr.queue.base import Reader, TopicPartition
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.errors import translate
 from streamzarr.queue.kafka.fetch import Fetcher
@@ -23,12 +24,18 @@ class KafkaReader(Reader):
     """
 
     def __init__(
-        self, admin: KafkaAdmin, partitions: Sequence[TopicPartition], start: Mapping[TopicPartition, int]
+        self,
+        admin: KafkaAdmin,
+        partitions: Sequence[TopicPartition],
+        start: Mapping[TopicPartition, int],
+        prefetch_bytes: int | None = None,
     ) -> None:
         self._where = str(admin.config)
         self._closed = False
         begin = admin.begin(partition for partition in partitions if partition not in start)
-        settings = admin.config.reader(f"streamzarr-reader-{admin.config.runtime.random_bytes(16).hex()}")
+        settings = admin.config.reader(
+            f"streamzarr-reader-{admin.config.runtime.random_bytes(16).hex()}", prefetch_bytes
+        )
         self._handle = Handle(Client(settings, logger=admin.config.log))
         self._fetcher = Fetcher(self._handle.client, admin)
         self._fetcher.add({**begin, **start})
@@ -45,11 +52,13 @@ class KafkaReader(Reader):
         except KafkaException as error:
             raise translate(error, f"{self._where}: cannot read topic {partition.topic!r}") from error
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:  # noqa: D102
+    def poll_columns(  # noqa: D102
+        self, max_records: int, timeout: float, max_bytes: int | None = None
+    ) -> list[Columns]:
         if self._closed:
             raise QueueError(f"{self._where}: the reader is closed")
         self._handle.check(self._where, "reader")
-        return self._fetcher.fetch(max_records, timeout) if max_records > 0 else []
+        return list(self._fetcher.fetch(max_records, timeout, max_bytes)) if max_records > 0 else []
 
     def positions(self) -> dict[TopicPartition, int]:  # noqa: D102
         return dict(self._fetcher.positions)

@@ -1,0 +1,63 @@
+"""What was fetched and not asked for yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from streamzarr.queue.columns import Portion
+from streamzarr.queue.kafka.columns import MessageColumns
+from streamzarr.queue.record import TopicPartition
+
+
+class Backlog:
+    """Runs of records in the order in which they came. Owned by one thread; pure state."""
+
+    def __init__(self) -> None:
+        self._runs: list[MessageColumns] = []
+        self.records = 0
+        """How many records wait."""
+        self.nbytes = 0
+        """Bytes of their values, keys and headers."""
+
+    def add(self, run: MessageColumns) -> None:
+        """Put `run` behind the others."""
+        self.records += len(run)
+        self.nbytes += run.nbytes
+        last = self._runs[-1] if self._runs else None
+        if last is not None and len(last) == 1 and last.where == run.where:
+            self._runs[-1] = last.joined(run)  # whoever waits for records gets one first, and then the rest
+        else:
+            self._runs.append(run)
+
+    def keep(self, wanted: Callable[[TopicPartition], bool]) -> None:
+        """Forget the records of all partitions but those that are `wanted`."""
+        self._set([run for run in self._runs if wanted(run.where)])
+
+    def take(
+        self, max_records: int, max_bytes: int | None, held: Collection[TopicPartition]
+    ) -> list[MessageColumns]:
+        """Take the first records within these bounds, but none of the partitions that are `held`."""
+        portion = Portion[MessageColumns](max_records, max_bytes)
+        left = []
+        for run in self._runs:
+            rest = run if run.where in held else portion.take(run)
+            if rest is not None:
+                left.append(rest)
+        self._set(left)
+        return portion.runs
+
+    def besides(self, held: Collection[TopicPartition]) -> tuple[int, int]:
+        """Return the records and bytes that wait, but those of the partitions that are `held`."""
+        if not held:
+            return self.records, self.nbytes
+        runs = [run for run in self._runs if run.where not in held]
+        return sum(map(len, runs)), sum(run.nbytes for run in runs)
+
+    def partitions(self) -> set[TopicPartition]:
+        """Return the partitions of which records wait."""
+        return {run.where for run in self._runs}
+
+    def _set(self, runs: list[MessageColumns]) -> None:
+        self._runs = runs
+        self.records = sum(map(len, runs))
+        self.nbytes = sum(run.nbytes for run in runs)

@@ -1,0 +1,65 @@
+"""Messages of librdkafka as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
+from operator import itemgetter
+from typing import Any, Self, cast
+
+from confluent_kafka import Message
+
+from streamzarr.queue.columns import Columns
+from streamzarr.queue.record import Headers
+
+
+class MessageColumns(Columns):
+    """Messages without errors, of one partition. Each column is one pass over them in C."""
+
+    def __init__(self, messages: Sequence[Any]) -> None:
+        first, last = messages[0], messages[-1]
+        super().__init__(first.topic(), first.partition(), first.offset(), last.offset() + 1)
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def _cut(self, start: int, stop: int) -> Self:
+        return type(self)(self._messages[start:stop])
+
+    def joined(self, other: MessageColumns) -> MessageColumns:
+        """Return the messages of both; those of `other` follow."""
+        return MessageColumns([*self._messages, *other._messages])
+
+    def _offsets(self) -> Iterable[int]:
+        return cast("Iterable[int]", map(Message.offset, self._messages))
+
+    def _keys(self) -> list[bytes | None]:
+        return list(map(Message.key, self._messages))
+
+    def _values(self) -> list[bytes | None]:
+        return list(map(Message.value, self._messages))
+
+    def _headers(self) -> list[Headers] | None:
+        headers: list[Any] = list(map(Message.headers, self._messages))
+        return list(map(_as_headers, headers)) if any(headers) else None
+
+    def _timestamps(self) -> Iterable[int]:
+        return map(itemgetter(1), map(Message.timestamp, self._messages))
+
+
+def _as_headers(headers: list[tuple[str, bytes | None]] | None) -> Headers:
+    return tuple((name, value or b"") for name, value in headers) if headers else ()
+
+
+def message_columns(messages: Sequence[Any]) -> Iterator[MessageColumns]:
+    """Yield `messages`, none of which is an error, as a run for each stretch of one partition."""
+    numbers = list(map(Message.partition, messages))
+    topics = list(map(Message.topic, messages))
+    if numbers.count(numbers[0]) == len(numbers) and topics.count(topics[0]) == len(topics):
+        yield MessageColumns(messages)
+        return
+    places = list(zip(topics, numbers, strict=True))
+    borders = (number for number, (one, next_) in enumerate(pairwise(places), 1) if one != next_)
+    for start, stop in pairwise(chain([0], borders, [len(messages)])):
+        yield MessageColumns(messages[start:stop])
