@@ -129,13 +129,16 @@ class SimulatedBroker(Broker):
         listener: RebalanceListener | None = None,
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
+        prefetch_bytes: int | None = None,
     ) -> Consumer:
         """Join `group`. Only polling keeps a member alive: there is no heartbeat beside it."""
         for topic in topics:
             self._cluster.topics.partitions(topic)
         return SimulatedConsumer(self._cluster, topics, group, listener, session_timeout)
 
-    def reader(self, topic: str, start: Mapping[int, int] | None = None) -> Reader:
+    def reader(
+        self, topic: str, start: Mapping[int, int] | None = None, *, prefetch_bytes: int | None = None
+    ) -> Reader:
         """Read all partitions of `topic`, outside any group."""
         return SimulatedReader(self._cluster, topic, start or {})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import FencedError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
-from streamzarr.queue.base import Consumer, Offsets, Reader, RebalanceListener, Record, TopicPartition
+from streamzarr.queue.base import Consumer, Offsets, Reader, RebalanceListener, TopicPartition
+from streamzarr.queue.columns import Columns, Portion, columns_of
 from streamzarr.testing.simulation.cluster import Cluster
 
 
@@ -18,28 +19,25 @@ class _Positions:
         self.next: dict[TopicPartition, int] = {}
         self.paused: set[TopicPartition] = set()
 
-    def fetch(self, count: int) -> list[Record]:
-        """Return up to `count` records; an error only when there are none, so that nothing read is lost."""
+    def fetch(self, max_records: int, max_bytes: int | None) -> list[Columns]:
+        """Return what fits; an error only when there is nothing, so that nothing read is lost."""
         live = sorted(each for each in self.next if each not in self.paused)
         self._turn += 1
         shift = self._turn % max(1, len(live))
-        records: list[Record] = []
-        error: QueueError | None = None
+        portion = Portion[Columns](max_records, max_bytes)
         for partition in live[shift:] + live[:shift]:
-            if len(records) >= count:
+            if portion.full:
                 break
             try:
-                found, position = self._cluster.topics.read(partition, self.next[partition], count - len(records))
-            except (OffsetOutOfRangeError, TopicNotFoundError) as problem:
-                error = error or problem
-                if not records:
-                    break
-                continue
-            self.next[partition] = position
-            records += found
-        if error is not None and not records and count:
-            raise error
-        return records
+                records, position = self._cluster.topics.read(partition, self.next[partition], max_records)
+            except (OffsetOutOfRangeError, TopicNotFoundError):
+                if portion.runs:
+                    break  # it comes again, and first
+                raise
+            run = next(columns_of(records), None)
+            rest = None if run is None else portion.take(run)
+            self.next[partition] = position if rest is None else rest.first
+        return list(portion.runs)
 
 
 class SimulatedReader(Reader):
@@ -56,14 +54,16 @@ class SimulatedReader(Reader):
             TopicPartition(topic, number): start.get(number, info.begin[number]) for number in info.end
         }
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:
+    def poll_columns(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:
         """Return records, waiting for the first one."""
         deadline = self._cluster.kernel.time + timeout
         while True:
-            records = self._cluster.call("fetch", "", lambda: self._positions.fetch(max_records), loud=False)
+            runs = self._cluster.call(
+                "fetch", "", lambda: self._positions.fetch(max_records, max_bytes), loud=False
+            )
             left = deadline - self._cluster.kernel.time
-            if records or left <= 0:
-                return records
+            if runs or left <= 0:
+                return runs
             self._bell.wait(left)
 
     def positions(self) -> dict[TopicPartition, int]:
@@ -96,20 +96,20 @@ class SimulatedConsumer(Consumer):
         self._owner = f"{cluster.kernel.current.process.name}:{cluster.serial()}"
         cluster.call("join", group, self._join)
 
-    def poll(self, max_records: int, timeout: float) -> list[Record]:
+    def poll_columns(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:
         """Give a sign of life, follow the group, return records."""
         self._check_open()
         kernel = self._cluster.kernel
         deadline = kernel.time + timeout
         while True:
             self._follow_group()
-            records = self._cluster.call("poll", "", lambda: self._fetch(max_records), loud=False)
+            runs = self._cluster.call("poll", "", lambda: self._fetch(max_records, max_bytes), loud=False)
             left = deadline - kernel.time
-            if records or left <= 0:
-                return records
+            if runs or left <= 0:
+                return runs
             self._bell.wait(left)
 
-    def _fetch(self, count: int) -> list[Record]:
+    def _fetch(self, max_records: int, max_bytes: int | None) -> list[Columns]:
         group = self._cluster.group(self._group_name)
         member = group.members.get(self._name)
         if member is None:
@@ -117,7 +117,7 @@ class SimulatedConsumer(Consumer):
         member.expires = self._cluster.kernel.time + self._session_timeout
         if any(group.owner.get(each) != self._name for each in self._positions.next):
             return []
-        return self._positions.fetch(count)
+        return self._positions.fetch(max_records, max_bytes)
 
     # -- the group ---------------------------------------------------------------------------------------
 
