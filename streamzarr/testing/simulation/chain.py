@@ -22,6 +22,7 @@ from streamzarr.testing.simulation.bench import (
     Origin,
     origins_in,
 )
+from streamzarr.testing.simulation.errors import told
 from streamzarr.testing.simulation.faults import WORLD, Hazard
 from streamzarr.testing.simulation.process import SimulatedProcess
 from streamzarr.testing.simulation.world import World
@@ -142,7 +143,7 @@ class _Play:
                 report = run(scenario.chain(bench), stop=bench.stop, runtime=world.runtime)
             except Exception as error:
                 if isinstance(error, FencedError) or is_transient(error):
-                    world.say(f"{process.name} gives up: {type(error).__name__}: {error}")
+                    world.say(f"{process.name} gives up: {told(error)}")
                     return 3
                 raise
             self._check_report(process, report)
@@ -154,8 +155,7 @@ class _Play:
 
     def _ended(self, name: str, process: SimulatedProcess) -> None:
         if process.error is not None:
-            error = process.error
-            self.world.promise(False, f"{process.name} broke: {type(error).__name__}: {error}")
+            self.world.promise(False, f"{process.name} broke: {told(process.error)}")
         if not self.stopping:
             kernel = self.world.kernel
             kernel.at(kernel.time + 0.5, lambda: None if self.stopping else self._start(name))

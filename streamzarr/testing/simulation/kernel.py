@@ -10,15 +10,12 @@ from __future__ import annotations
 import _thread
 import heapq
 import itertools
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import NoReturn
 
-from streamzarr.testing.simulation.errors import DeadlockError, LivelockError
+from streamzarr.testing.simulation.errors import DeadlockError, LivelockError, told
 from streamzarr.testing.simulation.process import SimulatedProcess
 from streamzarr.testing.simulation.trace import Trace
 
@@ -170,6 +167,10 @@ class Kernel:
         self.start(main)
         return process
 
+    def run_in(self, process: SimulatedProcess, target: Callable[[], None], name: str) -> None:
+        """Begin a thread of another process, such as one that hears a signal; does not block."""
+        self.start(self._new_thread(target, name, process))
+
     def _run_main(self, process: SimulatedProcess, target: Callable[[], int]) -> None:
         try:
             code = target()
@@ -191,8 +192,7 @@ class Kernel:
             try:
                 target()
             except BaseException as error:  # noqa: BLE001 - in a thread nobody would hear of it
-                text = "".join(traceback.format_exception_only(error)).strip()
-                self.trace.add(self.time, str(thread), f"dies of {text}")
+                self.trace.add(self.time, str(thread), f"dies of {told(error)}")
                 process.thread_errors.append(error)
             thread.ended = True
             for joiner in thread.joiners:
@@ -266,7 +266,7 @@ def _standing(thread: SimulatedThread) -> str:
 
 
 def _said(error: BaseException | None) -> str:
-    return "" if error is None else f": {type(error).__name__}: {error}"
+    return "" if error is None else f": {told(error)}"
 
 
 def _ignore(thread: SimulatedThread) -> None:

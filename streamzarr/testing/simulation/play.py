@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from streamzarr.runtime import SystemRuntime
-from streamzarr.testing.simulation.errors import SimulationError, UnsimulatedError
+from streamzarr.testing.simulation.errors import SimulationError, UnsimulatedError, told
 from streamzarr.testing.simulation.plan import Plan
 from streamzarr.testing.simulation.scenario import Scenario
 from streamzarr.testing.simulation.world import World
@@ -64,8 +63,7 @@ def play(scenario: Scenario, plan: Plan) -> Outcome:
         except SimulationError as error:
             failure = f"{type(error).__name__}: {error}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what this seed has found
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            failure = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+            failure = told(error)
     kernel = world.kernel
     return Outcome(
         scenario.name,

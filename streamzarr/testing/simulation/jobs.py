@@ -1,0 +1,229 @@
+"""A scenario of chunk jobs: a submitter, a supervisor and its workers, all of it the real code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import streamzarr
+from streamzarr.errors import ConfigError, QueueError, StoreError
+from streamzarr.jobs import JobHandle, JobReport, JobTopics, read_register, resume, submit
+from streamzarr.jobs.options import WorkerOptions
+from streamzarr.jobs.wire import decode_results, numbers_of, task_of
+from streamzarr.jobs.worker import work_on
+from streamzarr.queue.base import Broker, Record, TopicPartition
+from streamzarr.queue.retry import is_transient
+from streamzarr.stores.memory import MemoryStore
+from streamzarr.stores.registry import register_store
+from streamzarr.supervisor import Supervision, Supervisor, WorkerSpec
+from streamzarr.testing.simulation.errors import told
+from streamzarr.testing.simulation.faults import WORLD, Hazard
+from streamzarr.testing.simulation.host import host_maker
+from streamzarr.testing.simulation.process import SimulatedProcess
+from streamzarr.testing.simulation.store import SCHEME
+from streamzarr.testing.simulation.world import World
+
+SOURCE, TARGET, ROOT = f"{SCHEME}://data/source", f"{SCHEME}://data/target", f"{SCHEME}://data"
+TOPICS = JobTopics()
+PARTITIONS = 4
+SOURCE_CHUNK, TARGET_CHUNK = 4, 6
+DRAIN_SECONDS = 5.0
+PATIENCE = 400.0
+
+WORKERS = ("worker-0", "worker-1")
+SUPERVISOR, SUBMITTER = "supervisor", "submitter"
+
+HAZARDS: tuple[Hazard, ...] = (
+    *(Hazard(worker, "kill", within=1500, weight=2.0) for worker in WORKERS),
+    *(Hazard(worker, "freeze", within=1500, seconds=(0.5, 20.0)) for worker in WORKERS),
+    *(Hazard(worker, "term", within=1500, weight=0.5) for worker in WORKERS),
+    Hazard(SUPERVISOR, "kill", within=300),
+    Hazard(SUPERVISOR, "freeze", within=300, seconds=(0.5, 80.0), weight=0.5),
+    Hazard(SUBMITTER, "kill", within=1500, weight=2.0),
+    Hazard(SUBMITTER, "freeze", within=1500, seconds=(0.5, 30.0)),
+    Hazard(WORLD, "down", within=4000, seconds=(0.2, 12.0)),
+    Hazard(WORLD, "jump", within=4000, seconds=(-7200.0, 7200.0), weight=0.5),
+    Hazard(WORLD, "evict", within=4000, weight=2.0),
+    *(
+        Hazard(operation, kind, within=within)
+        for operation, within in {"commit": 20, "flush": 40, "read": 300, "write": 100}.items()
+        for kind in ("refuse", "lose")
+    ),
+    Hazard("write", "late", within=100, seconds=(1.0, 30.0), weight=2.0),
+    Hazard("write", "full", within=100, seconds=(1.0, 30.0)),
+    Hazard("commit", "late", within=20, seconds=(1.0, 15.0)),
+    Hazard("flush", "late", within=40, seconds=(1.0, 15.0)),
+    Hazard("poll", "refuse", within=200),
+    Hazard("fetch", "refuse", within=200),
+    Hazard("committed", "refuse", within=50),
+    Hazard("describe", "refuse", within=50),
+    Hazard("trim", "lose", within=2),
+)
+"""What can befall a job, its workers, its broker and its stores."""
+
+
+@dataclass(frozen=True)
+class JobScenario:
+    """A copy of one array into other chunks; promises P1, P4, P5 and P6 are checked."""
+
+    name: str = "jobs"
+    size: int = 30
+    """Chunks of the source at most."""
+    hazards: Sequence[Hazard] = HAZARDS
+
+    def run(self, world: World) -> None:
+        """Play it."""
+        _Play(world).run()
+
+
+@dataclass
+class _Play:
+    world: World
+    job: str = ""
+    done: bool = False
+    reports: list[JobReport] = field(default_factory=list)
+    stopping: bool = False
+
+    def run(self) -> None:
+        world = self.world
+        register_store(SCHEME, world.disks.open, replace=True)
+        self.data = np.arange(world.plan.size * SOURCE_CHUNK, dtype="int32") * 3 + 1
+        source = world.disks.contents("data", "source")
+        streamzarr.create_array(source, data=self.data, chunks=SOURCE_CHUNK)
+        TOPICS_OF = {TOPICS.tasks: PARTITIONS, TOPICS.dead: 1, TOPICS.results: 1, TOPICS.jobs: 1}
+        for topic, partitions in TOPICS_OF.items():
+            world.cluster.topics.create(topic, partitions, exist_ok=False)
+        world.cluster.on_commit.append(self._check_commit)
+        self._keep(SUPERVISOR, self._supervise)
+        self._keep(SUBMITTER, self._submit)
+        world.sleep(30.0)
+        world.be_steady()
+        world.wait_until(lambda: self.done, PATIENCE, "the job is done")
+        self.stopping = True
+        for process in world.alive():
+            if process.site == SUPERVISOR:
+                process.terminate()
+        world.wait_until(lambda: not world.alive(), PATIENCE, "all processes have ended")
+        self._check_target()
+
+    # -- processes ---------------------------------------------------------------------------------------
+
+    def _keep(self, name: str, main: Any) -> None:
+        """Start a process, and again when it has ended badly."""
+        process = self.world.start(name, main)
+
+        def ended(process: SimulatedProcess) -> None:
+            if process.error is not None:
+                self._failed(process, process.error)
+            if process.exit_code and not self.stopping:
+                kernel = self.world.kernel
+                kernel.at(kernel.time + 1.0, lambda: None if self.stopping else self._keep(name, main))
+
+        process.on_end(ended)
+
+    def _failed(self, process: SimulatedProcess, error: BaseException) -> None:
+        if not is_transient(error):
+            self.world.promise(False, f"{process.name} broke: {told(error)}")
+
+    def _supervise(self) -> int:
+        world = self.world
+        stop = world.runtime.event()
+        world.kernel.current.process.on_terminate = stop.set
+        supervisor = Supervisor(
+            WorkerSpec("simulated:worker", {}, name="worker"),
+            len(WORKERS),
+            host=host_maker(world, self._work, self._failed),
+            runtime=world.runtime,
+            drain=DRAIN_SECONDS,
+            max_restarts=1000,
+        )
+        supervisor.start()
+        stop.wait()
+        report = supervisor.stop()
+        for each in report.workers:
+            world.promise(
+                each.outcome in ("drained", "finished"), f"P6: {each.name} was {each.outcome}, expected it to drain"
+            )
+        return 0
+
+    def _work(self, supervision: Supervision) -> None:
+        options = WorkerOptions(
+            broker=self.world.cluster.url, roots=(ROOT,), threads=2, max_demand=8, session_timeout=6.0
+        )
+        with self.world.broker() as broker:
+            work_on(broker, options, supervision)
+
+    def _submit(self) -> int:
+        with self.world.broker() as broker:
+            with self._handle(broker) as handle:
+                self.job = handle.id
+                report = handle.wait()
+                self.world.promise(
+                    report.state == "done" and report.written == report.tasks,
+                    f"P1: the job ended as {report.state}: {report.written} of {report.tasks} chunks are written, "
+                    f"{report.dead} dead",
+                )
+                self.done = True
+        return 0
+
+    def _handle(self, broker: Broker) -> JobHandle:
+        jobs = read_register(broker, TOPICS)
+        if jobs:
+            return resume(next(iter(jobs)), broker=broker, max_lag=6)
+        return submit(
+            "copy", SOURCE, TARGET, broker=broker, chunks=TARGET_CHUNK, max_task_bytes=60, max_lag=6
+        )
+
+    # -- promises ----------------------------------------------------------------------------------------
+
+    def _check_commit(self, group: str, where: TopicPartition, before: int | None, position: int) -> None:
+        """P1 and P4: each task below a committed position has a result, or a dead letter, and none goes back."""
+        if group != TOPICS.group:
+            return
+        world, start = self.world, before or 0
+        world.promise(position >= start, f"P4: position of {where} went back from {start} to {position}")
+        begin = world.cluster.topics.partitions(where.topic)[where.partition].begin
+        tasks, _ = world.cluster.topics.read(where, max(start, begin), max(0, position - start))
+        settled = self._settled()
+        for task in tasks:
+            found = task_of(task.headers)
+            if task.offset < position and found is not None and not settled.issuperset(found[1]):
+                world.promise(
+                    False,
+                    f"P1: {where.topic}[{where.partition}]={position} is committed, but chunks "
+                    f"{sorted({*found[1]} - settled)} of the task at offset {task.offset} have no result",
+                )
+
+    def _settled(self) -> set[int]:
+        settled: set[int] = set()
+        for record in self.world.cluster.topics.all(TOPICS.results):
+            results = decode_results(record.value)
+            for part in (*results.written, *results.dead):
+                settled.update(part.numbers)
+            for run in results.skipped:
+                settled.update(numbers_of(run))
+        return settled
+
+    def _check_target(self) -> None:
+        """P5: the target is byte for byte what a plain program writes."""
+        world = self.world
+        contents = world.disks.contents("data", "target")
+        target = streamzarr.open_array(contents, mode="r")
+        world.promise(target.chunks == (TARGET_CHUNK,), f"P5: the target has chunks {target.chunks}")
+        world.promise(
+            target.shape == self.data.shape and bool(np.array_equal(target[:], self.data)),
+            f"P5: the target's values are not the source's: {target[:]} instead of {self.data}",
+        )
+        plain = MemoryStore()
+        plain.put("zarr.json", contents.get("zarr.json"))
+        streamzarr.open_array(plain, mode="r+")[:] = self.data
+        keys = {*contents.list()}
+        world.promise(keys == {*plain.list()}, f"P5: the target has keys {sorted(keys)}")
+        different = [key for key in sorted(keys) if contents.get(key) != plain.get(key)]
+        world.promise(not different, f"P5: {different} are not the bytes that a plain program writes")
+
+
+JOBS = JobScenario()
