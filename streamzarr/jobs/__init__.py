@@ -10,8 +10,8 @@ what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``com
                      ``downsample``
 what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``
 what a worker does   ``worker``, ``options``, ``execute``, ``opened``, ``block``, ``boxwork``, ``outcome``,
-                     ``pin``, ``wanted``, ``budget``, ``heap``, ``trial``, ``trial_child``, ``settle``,
-                     ``transforms``
+                     ``pin``, ``wanted``, ``budget``, ``heap``, ``trial``, ``trial_child``,
+                     ``trial_work``, ``bookkeeper``, ``transforms``
 what is known of it  ``register``, ``known``, ``ledger``, ``spans``, ``track``, ``overview``, ``report``,
                      ``handle``, ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
 ===================  ==================================================================================

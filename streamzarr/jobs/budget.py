@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from streamzarr.jobs.passes import source_of, target_of
 from streamzarr.jobs.planner import Held, held_bytes
 from streamzarr.jobs.planner.ends import held
 from streamzarr.jobs.wire import Method, Stage
+from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.zarr import Array
 
 WIDE_BYTES = 32
@@ -72,10 +72,10 @@ class ByteBudget:
     0
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, runtime: Runtime = SYSTEM) -> None:
         self.limit = limit
         self.held = 0
-        self._changed = threading.Condition()
+        self._changed = runtime.condition()
         self._queue: deque[object] = deque()
 
     @contextmanager

@@ -119,7 +119,7 @@ def check_made(
     raise NodeExistsError(f"another process has replaced {redacted(store.url)} meanwhile")
 
 
-def settle_rivals(
+def end_rivals(
     broker: Broker, topics: JobTopics, since: Mapping[int, int], submitted: Submitted, request: Request
 ) -> None:
     """Leave one of the jobs that were submitted for one target at the same time; the register says which.

@@ -1,9 +1,8 @@
-"""Driving a job: stage after stage, emit what is to be done and wait until it is settled."""
+"""Driving a job: stage after stage, emit what is to be done and wait until all of it is decided."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
@@ -74,15 +73,15 @@ class JobDriver:
         self._trim_at = TRIM_EVERY
         self._losses = tracker.losses
         queued = sum(tracker.ledger.count(each, *TO_DO) for each in pending.ranges)
-        self._before = tracker.ledger.settled + queued
+        self._before = tracker.ledger.decided + queued
         self._stop = Stop()
-        self._thread = threading.Thread(target=self._run, name=f"streamzarr-emit-{job}", daemon=True)
+        self._thread = broker.runtime.thread(self._run, f"streamzarr-emit-{job}")
 
     @property
     def in_flight(self) -> int:
-        """Chunks whose tasks were sent, now or by an earlier driver, and that are not settled."""
+        """Chunks whose tasks were sent, now or by an earlier driver, and that are not decided."""
         sent = self._before + self.emitted - self._resent
-        return max(0, sent - self._ledger.settled) if self.running else 0
+        return max(0, sent - self._ledger.decided) if self.running else 0
 
     def start(self) -> None:
         """Begin; ends by itself when the job is cancelled, from wherever."""
@@ -143,20 +142,20 @@ class JobDriver:
         return interleaved(partitions, assignment)
 
     def _drive(self, stage: int, producer: Producer, encoder: TaskEncoder, demand: LagDemand) -> bool:
-        """Emit one stage and wait until it is settled; tell whether the next one may begin."""
+        """Emit one stage and wait until all of it is decided; tell whether the next one may begin."""
         span, counts, tracker = self._plan.span(stage), self._ledger.stages[stage], self._tracker
 
         def send(numbers: Iterator[range], count: Callable[[Sequence[range]], None]) -> None:
             emit(producer, self._topics, encoder, self._take(numbers), demand, self._stop, count)
             self._tracker.wait_for(
-                lambda: self._ended or counts.settled or counts.skipped > 0 or self._losses != tracker.losses
+                lambda: self._ended or counts.decided or counts.skipped > 0 or self._losses != tracker.losses
             )
 
-        if not counts.settled:
+        if not counts.decided:
             self._reopen(producer)
             self._prepare(stage)
             send(self._without(self._pending, span), self._count)
-        while not (self._stop.requested or counts.settled):
+        while not (self._stop.requested or counts.decided):
             self._reopen(producer)
             if self._losses != tracker.losses:
                 # What became of the open tasks is not known: they are sent again, as by a resumption.
@@ -176,7 +175,7 @@ class JobDriver:
             prepare(self._job, self._plan.stages, stage, begun=counts.written > 0)
         except SourceChangedError:
             self._tracker.catch_up()
-            if not counts.settled:  # else another driver was through with the whole job, and tidied up
+            if not counts.decided:  # else another driver was through with the whole job, and tidied up
                 raise
 
     def _without(self, pending: Spans, span: range) -> Iterator[range]:

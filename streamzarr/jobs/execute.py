@@ -21,6 +21,7 @@ from streamzarr.jobs.transforms import find_transform
 from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.stores import is_below, open_store
 from streamzarr.zarr import Array, open_array
 
@@ -61,6 +62,8 @@ class TaskExecutor:
         Tells the same by a reading of a moment ago. Asked before each chunk: a task of many may take long.
     max_bytes
         Bytes of chunks that all tasks under way hold together; one beyond that is cut, a chunk runs alone.
+    runtime
+        Its threads wait for each other's bytes.
     """
 
     def __init__(
@@ -70,11 +73,12 @@ class TaskExecutor:
         is_wanted: Callable[[str], bool] = lambda job: True,
         goes_on: Callable[[str], bool] = lambda job: True,
         max_bytes: int = DEFAULT_MAX_BYTES,
+        runtime: Runtime = SYSTEM,
     ) -> None:
         self._limits = limits
         self._is_wanted = is_wanted
         self._goes_on = goes_on
-        self._budget = ByteBudget(max_bytes)
+        self._budget = ByteBudget(max_bytes, runtime)
         if not roots:
             raise ConfigError("a worker needs at least one root URL below which it may read and write")
         self.roots = tuple(roots)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 
 from streamzarr.errors import ConfigError
@@ -62,7 +61,9 @@ def forget(
         for job in sorted(named):
             if reports[job].state == "open":
                 raise ConfigError(f"job {job} is not over: cancel it first, or wait until it is")
-        chosen = [id_ for id_, each in reports.items() if id_ in named or _falls(each, finished, older_than)]
+        now = broker.runtime.wall_ns() / 1e9
+        falls = {id_ for id_, each in reports.items() if _falls(each, finished, older_than, now)}
+        chosen = [id_ for id_ in reports if id_ in named | falls]
         if chosen:
             for job, entry in read_register(broker, topics).items():
                 if job in chosen:  # first, so that whoever is killed meanwhile can do it again
@@ -74,10 +75,10 @@ def forget(
     return chosen
 
 
-def _falls(report: JobReport, finished: bool, older_than: float | None) -> bool:
+def _falls(report: JobReport, finished: bool, older_than: float | None, now: float) -> bool:
     """Tell whether a job that was not named is forgotten."""
     if report.state == "open" or not (finished or older_than is not None):
         return False
     if finished and report.state != "done":
         return False
-    return older_than is None or time.time() - report.created / 1000 > older_than
+    return older_than is None or now - report.created / 1000 > older_than

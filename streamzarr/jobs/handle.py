@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import math
 from contextlib import suppress
 from typing import Self
 
@@ -25,6 +24,7 @@ from streamzarr.jobs.track import Tracker
 from streamzarr.jobs.wire import Cancelled, Ended, Resumed
 from streamzarr.options import Option, number
 from streamzarr.queue.base import Broker
+from streamzarr.runtime import Deadline
 
 DEFAULT_MAX_LAG = 2000
 GRACE_SECONDS = 2.0
@@ -50,7 +50,7 @@ class JobHandle:
     ) -> None:
         self._broker = broker
         self._owns_broker = owns_broker
-        self._control = threading.RLock()  # one cancel, resume or close at a time
+        self._control = broker.runtime.condition()  # one cancel, resume or close at a time; reentrant
         self._closed = False
         self._workers = 0
         self._topics = topics
@@ -83,7 +83,8 @@ class JobHandle:
             ledger = self._ledger
             known = self._lost_end
             state = self._state()
-            now_ms = self._tracker.last_result if state != "running" else time.time_ns() // 1_000_000
+            running, now = state == "running", self._broker.runtime.wall_ns() // 1_000_000
+            latest = now if running else self._tracker.last_result
             return JobReport(
                 job=self.id,
                 kind=self._submitted.kind,
@@ -95,12 +96,12 @@ class JobHandle:
                 skipped=ledger.skipped,
                 retried=known.retried if known else ledger.retried,
                 bytes=known.nbytes if known else ledger.nbytes,
-                seconds=max(0, now_ms - self._submitted.created) / 1000,
+                seconds=max(0, latest - self._submitted.created) / 1000,
                 in_flight=self._driver.in_flight if self._driver else 0,
                 workers=self._workers,
                 created=self._submitted.created,
                 malformed=self._tracker.malformed,
-                unknown=ledger.tasks - ledger.settled if self._tracker.lost and not known else 0,
+                unknown=ledger.tasks - ledger.decided if self._tracker.lost and not known else 0,
             )
 
     def wait(self, timeout: float | None = None, *, progress: bool | ProgressSink = False) -> JobReport:
@@ -124,13 +125,13 @@ class JobHandle:
         """
         if timeout is not None:
             timeout = number("timeout", timeout, Option("", minimum=0, infinite=True))
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(self._broker.runtime, timeout)
         worker = hint("worker", broker=self._broker.url, prefix=self._topics.prefix)
-        with progress_sink(progress, worker) as show:
+        with progress_sink(progress, worker, self._broker.runtime) as show:
             while True:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                step = 0.25 if left is None else min(0.25, left)
-                over = self._tracker.wait_for(self._is_over, step if show or left is not None else 1.0)
+                left = deadline.left
+                step = 0.25 if show or timeout is not None else 1.0
+                over = self._tracker.wait_for(self._is_over, min(step, left))
                 if show or over or left == 0.0:
                     report = self.progress()
                     if show:
@@ -154,7 +155,7 @@ class JobHandle:
             return self.progress()
 
     def resume(self) -> Self:
-        """Go on where the job stands: send tasks for all chunks that are neither settled nor still queued.
+        """Go on where the job stands: send tasks for all chunks that are not decided nor still queued.
 
         Dead letters stay dead; ``streamzarr dlq replay`` sends those again.
 
@@ -173,7 +174,7 @@ class JobHandle:
                 check_still_its(self._broker, self._topics, self._submitted)
                 check_sources(self._submitted.stages)
             append_event(self._broker, self._topics, Resumed(self.id))
-            # The queue first, the results second: what is settled in between is then in both.
+            # The queue first, the results second: what is decided in between is then in both.
             pending = pending_tasks(self._broker, self._topics, self.id)
             self._tracker.catch_up()
             self.start(pending)
@@ -240,7 +241,7 @@ class JobHandle:
             return self._state() != "open"
         # Dead letters may have been replayed since the driver ended.
         covered = self._ledger.stages[: self._driver.covered]
-        return not self._driver.running and all(stage.settled for stage in covered)
+        return not self._driver.running and all(stage.decided for stage in covered)
 
     def _drive(self, pending: Spans) -> JobDriver:
         driver = self._driver = JobDriver(
@@ -253,17 +254,17 @@ class JobHandle:
         if self._driver is not None:
             self._driver.stop()
 
-    def _end(self, left: float | None) -> None:
+    def _end(self, left: float) -> None:
         """Have the job's end entered into the register, where its driver is gone."""
         with self._control:
-            tracker, patience = self._tracker, GRACE_SECONDS if left is None else min(left, GRACE_SECONDS)
+            tracker, patience = self._tracker, min(left, GRACE_SECONDS)
             if (
                 self._driver is None
                 and not self._closed
                 and not tracker.wait_for(lambda: tracker.done, patience)
             ):
                 driver = self._drive(NOTHING)
-                tracker.wait_for(lambda: not driver.running, left)
+                tracker.wait_for(lambda: not driver.running, None if left == math.inf else left)
                 self._raise_failure()
 
     def _raise_failure(self) -> None:

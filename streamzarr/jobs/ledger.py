@@ -63,7 +63,7 @@ class Counts:
     skipped: int = 0
 
     @property
-    def settled(self) -> bool:
+    def decided(self) -> bool:
         """Whether each is written or dead; a skipped one is still to be done."""
         return self.written + self.dead == self.tasks
 
@@ -83,7 +83,7 @@ class Ledger:
     """State and totals of the chunks of one job. Owned by one thread or under its lock.
 
     Totals cost nothing that grows with the job. States take a byte for each chunk of a page of which some
-    are settled and some are not, and nothing for the rest. A run of chunks costs about what one does.
+    are decided and some are not, and nothing for the rest. A run of chunks costs about what one does.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Ledger:
         return sum(stage.skipped for stage in self.stages)
 
     @property
-    def settled(self) -> int:
+    def decided(self) -> int:
         """Chunks that are written or dead; a skipped one is still to be done."""
         return self.written + self.dead
 

@@ -62,7 +62,7 @@ def reconcile(broker: Broker, topics: JobTopics, letters: Iterable[Entry]) -> li
         runs = known[job]
         found.update(zip(runs, fates(list(runs.values()), standing.ledger, lost=standing.lost), strict=True))
     moot = [entry for entry in letters if found.get(entry[0]) == "moot"]
-    DeadLetterQueue(broker, topics.dead).settle(moot, "moot")
+    DeadLetterQueue(broker, topics.dead).mark(moot, "moot")
     return [entry for entry in letters if found.get(entry[0], "open") == "open"]
 
 

@@ -84,7 +84,7 @@ def _report(standing: Standing, workers: int) -> JobReport:
         in_flight=0,
         workers=workers,
         created=submitted.created,
-        unknown=ledger.tasks - ledger.settled if standing.lost else 0,
+        unknown=ledger.tasks - ledger.decided if standing.lost else 0,
     )
 
 

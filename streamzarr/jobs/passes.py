@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from streamzarr.jobs.pin import metadata_etag
 from streamzarr.jobs.planner import (
     FILES,
@@ -17,6 +15,7 @@ from streamzarr.jobs.planner import (
     passes_of,
     readers_of,
 )
+from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.zarr import Array
 from streamzarr.zarr.chunks.parallel import cores
 from streamzarr.zarr.grids.grid import Grid, RegularAxis, regular_grid
@@ -106,21 +105,21 @@ def target_of(
     )
 
 
-def requests_to(source: Array, in_flight: int) -> Requests:
+def requests_to(source: Array, in_flight: int, runtime: Runtime = SYSTEM) -> Requests:
     """Return what requests cost of the stores of a job; where they wait for the source's, it is asked."""
     waiting = max(source.store.capabilities.in_flight, in_flight)
     if waiting == 1:
         return FILES
     if source.store.capabilities.in_flight == 1:
         return Requests(in_flight=waiting)
-    seconds = min(_seconds(source) for _ in range(MEASURED))
+    seconds = min(_seconds(source, runtime) for _ in range(MEASURED))
     return Requests(seconds, waiting, put_seconds=seconds)
 
 
-def _seconds(array: Array) -> float:
-    start = time.perf_counter()
+def _seconds(array: Array, runtime: Runtime) -> float:
+    start = runtime.now()
     metadata_etag(array.store, array.zarr_format, array.path)
-    return time.perf_counter() - start
+    return runtime.now() - start
 
 
 def _steps(grid: Grid) -> tuple[Steps, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
 from streamzarr.jobs.report import JobReport
+from streamzarr.runtime import SYSTEM, Runtime
 
 ProgressSink: TypeAlias = Callable[[JobReport], None]
 LINE_SECONDS = 2.0
@@ -19,7 +19,9 @@ RATE_SECONDS = 5.0
 
 
 @contextmanager
-def progress_sink(progress: bool | ProgressSink, worker: str) -> Iterator[ProgressSink | None]:
+def progress_sink(
+    progress: bool | ProgressSink, worker: str, runtime: Runtime = SYSTEM
+) -> Iterator[ProgressSink | None]:
     """Yield what shows each report, or None; `progress` as in :meth:`JobHandle.wait`.
 
     Where nobody can read it (standard error is closed) there is nothing to show it on, and the job goes on.
@@ -30,22 +32,22 @@ def progress_sink(progress: bool | ProgressSink, worker: str) -> Iterator[Progre
     elif not progress or sys.stderr is None or sys.stderr.closed:
         yield None
     elif sys.stderr.isatty():
-        with _bar(worker) as sink:
+        with _bar(worker, runtime) as sink:
             yield sink
     else:
-        yield _lines(worker)
+        yield _lines(worker, runtime)
 
 
 class Rate:
     """Chunks and bytes a second over the last few seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, runtime: Runtime = SYSTEM) -> None:
+        self._now = runtime.now
         self._seen: deque[tuple[float, int, int]] = deque()
 
     def update(self, report: JobReport) -> tuple[float, float]:
         """Take in a report; return chunks and bytes a second."""
-        now = self._clock()
+        now = self._now()
         self._seen.append((now, report.written, report.bytes))
         while len(self._seen) > 2 and now - self._seen[0][0] > RATE_SECONDS:
             self._seen.popleft()
@@ -68,17 +70,17 @@ def describe(report: JobReport, chunks_per_second: float, bytes_per_second: floa
     return line
 
 
-def _lines(worker: str) -> ProgressSink:
-    rate = Rate()
-    due = time.monotonic() + LINE_SECONDS
+def _lines(worker: str, runtime: Runtime) -> ProgressSink:
+    rate = Rate(runtime)
+    due = runtime.now() + LINE_SECONDS
     read = True
 
     def show(report: JobReport) -> None:
         nonlocal due, read
         figures = rate.update(report)
         over = report.state not in ("running", "open")
-        if read and (over or time.monotonic() >= due):
-            due = time.monotonic() + LINE_SECONDS
+        if read and (over or runtime.now() >= due):
+            due = runtime.now() + LINE_SECONDS
             if over and report.seconds > 0:
                 figures = (report.written / report.seconds, report.bytes / report.seconds)
             line = f"job {report.job}  {describe(report, *figures, worker)}"
@@ -91,7 +93,7 @@ def _lines(worker: str) -> ProgressSink:
 
 
 @contextmanager
-def _bar(worker: str) -> Iterator[ProgressSink]:
+def _bar(worker: str, runtime: Runtime) -> Iterator[ProgressSink]:
     """Show two lines, a bar and the figures: together they are too long for 80 columns."""
     from rich.console import Console, RenderableType
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -107,7 +109,7 @@ def _bar(worker: str) -> Iterator[ProgressSink]:
         BarColumn(bar_width=None),
         TimeElapsedColumn(),
     )
-    rate = Rate()
+    rate = Rate(runtime)
     with Lines(*columns, console=Console(stderr=True), expand=True) as bar:
         row = bar.add_task("job", total=None, figures="")
 

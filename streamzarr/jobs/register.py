@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +27,7 @@ from streamzarr.jobs.wire import (
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.base import Broker, NewRecord, Record, TopicPartition
 from streamzarr.queue.scan import scan
+from streamzarr.runtime import SYSTEM, Deadline, Runtime
 
 CATCH_UP_SECONDS = 10.0
 """How long the broker may take to hand out what it says is there."""
@@ -37,9 +35,9 @@ CATCH_UP_SECONDS = 10.0
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def new_job_id() -> str:
+def new_job_id(runtime: Runtime = SYSTEM) -> str:
     """Return a ULID: 26 characters that sort by time of creation (github.com/ulid/spec)."""
-    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    number = (runtime.wall_ns() // 1_000_000) << 80 | int.from_bytes(runtime.random_bytes(10), "big")
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
@@ -114,7 +112,7 @@ class Register:
         self._topic = topics.jobs
         self._where = TopicPartition(topics.jobs, 0)
         self._unwanted = Unwanted()
-        self._lock = threading.Lock()
+        self._lock = broker.runtime.lock()
         self._reader = broker.reader(self._topic)
         self.catch_up()
 
@@ -151,10 +149,10 @@ class Register:
             The broker cannot be reached, or did not hand it out within 10 s.
         """
         end = self._broker.describe(self._topic).end[0]
-        deadline = time.monotonic() + CATCH_UP_SECONDS
+        deadline = Deadline(self._broker.runtime, CATCH_UP_SECONDS)
         with self._lock:
             while (position := self._reader.positions()[self._where]) < end:
-                if time.monotonic() > deadline:
+                if deadline.passed:
                     raise QueueError(
                         f"{self._broker}: read {self._topic} to offset {position} in "
                         f"{CATCH_UP_SECONDS:g} s, expected {end}"

@@ -13,6 +13,7 @@ from streamzarr.jobs.register import new_job_id
 from streamzarr.jobs.scratch import scratch_space
 from streamzarr.jobs.stages import Rehearsal, make_stages, registration
 from streamzarr.jobs.wire import Stage
+from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.stores import Store, open_store
 from streamzarr.zarr import Array
 
@@ -34,13 +35,15 @@ class Rehearsed:
     stages: list[Stage]
 
 
-def rehearse(request: Request, queue: str | None) -> Rehearsed:
+def rehearse(request: Request, queue: str | None, runtime: Runtime = SYSTEM) -> Rehearsed:
     """Return what carrying out `request` would make; writes nothing.
 
     Parameters
     ----------
     queue
         URL of the broker, whose file may lie in the way; None where there is none.
+    runtime
+        Makes the job's id, and times requests.
 
     Raises
     ------
@@ -50,10 +53,10 @@ def rehearse(request: Request, queue: str | None) -> Rehearsed:
     check_places(request.source, request.target, queue)
     source, etag = open_pinned(request.source)
     store = open_store(request.target)
-    rehearsal, job = Rehearsal(store), new_job_id()
-    requests = requests_to(source, store.capabilities.in_flight)
+    rehearsal, job = Rehearsal(store), new_job_id(runtime)
+    requests = requests_to(source, store.capabilities.in_flight, runtime)
     stages = make_stages(request, source, etag, rehearsal, job=job, requests=requests)
-    registration(request, job, stages, results_from=0)
+    registration(request, job, stages, results_from=0, runtime=runtime)
     if request.scratch is not None or any(stage.scratch for stage in stages):
         space = scratch_space(request.scratch, store.url)
         check_scratch(space, job, request.source, request.target, queue)

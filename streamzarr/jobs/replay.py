@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from itertools import islice
 
 from streamzarr.errors import ConfigError, MessageError
+from streamzarr.jobs.bookkeeper import CUT_HEADER, RESULTS_A_RECORD
 from streamzarr.jobs.letters import reconcile
 from streamzarr.jobs.register import append_event, read_register
-from streamzarr.jobs.settle import CUT_HEADER, RESULTS_A_RECORD
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Results, Resumed, Run, encode, run_of, task_of
 from streamzarr.queue.base import Broker, NewRecord

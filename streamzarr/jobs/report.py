@@ -17,7 +17,7 @@ class JobReport:
     job: str
     kind: str
     state: JobState
-    """``open``: not settled, and not driven from here; ``incomplete``: the rest is in the dead letters;
+    """``open``: not decided, and not driven from here; ``incomplete``: the rest is in the dead letters;
     ``failed``: emission failed, or all is written over a source that has changed meanwhile."""
     tasks: int
     """Chunks of all stages."""
@@ -33,8 +33,8 @@ class JobReport:
     seconds: float
     """From submission to the newest result, or to now while running."""
     in_flight: int
-    """Chunks whose tasks were sent, by this handle or before it, and that are not settled; 0 when it only
-    watches."""
+    """Chunks whose tasks were sent, by this handle or before it, and that are not written or dead; 0 when it
+    only watches."""
     workers: int
     """Members of the workers' group."""
     created: int
@@ -55,11 +55,11 @@ def state_of(ledger: Ledger, *, cancelled: bool = False) -> JobState:
     """Return where a job stands by its results: ``done``, ``cancelled``, ``incomplete`` or ``open``.
 
     ``incomplete``: nothing more will come, the rest is in the dead letters. That is so as soon as a stage is
-    settled with a chunk missing, because a later stage would read what is not there.
+    decided with a chunk missing, because a later stage would read what is not there.
     """
     if all(stage.complete for stage in ledger.stages):
         return "done"
     if cancelled:
         return "cancelled"
     first = next(stage for stage in ledger.stages if not stage.complete)
-    return "incomplete" if first.settled else "open"
+    return "incomplete" if first.decided else "open"

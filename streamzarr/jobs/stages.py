@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,6 +21,7 @@ from streamzarr.jobs.scratch import create_scratch, scratch_space
 from streamzarr.jobs.target import TargetOptions, create_target
 from streamzarr.jobs.wire import MAX_STAGES, Operation, Stage, Submitted, decode_event, encode
 from streamzarr.limits import DEFAULT_LIMITS
+from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.stores import Capabilities, MemoryStore, Store, join_url, open_store
 from streamzarr.zarr import Array
 
@@ -29,7 +29,9 @@ TASK_OVERHEAD = 4096
 """Bytes of a task message and its headers beside the stage, at most."""
 
 
-def registration(request: Request, job: str, stages: Sequence[Stage], results_from: int) -> Submitted:
+def registration(
+    request: Request, job: str, stages: Sequence[Stage], results_from: int, runtime: Runtime = SYSTEM
+) -> Submitted:
     """Return the registration of a new job; raises where it, or its tasks, would be more than is allowed."""
     if len(stages) > MAX_STAGES:
         raise ConfigError(
@@ -46,7 +48,7 @@ def registration(request: Request, job: str, stages: Sequence[Stage], results_fr
         job=job,
         kind=request.kind,
         stages=tuple(stages),
-        created=time.time_ns() // 1_000_000,
+        created=runtime.wall_ns() // 1_000_000,
         results_from=results_from,
     )
     if (size := len(encoded := encode(submitted))) > DEFAULT_LIMITS.max_task_bytes:

@@ -15,8 +15,8 @@ from streamzarr.jobs.claim import (
     check_made,
     claim,
     end_all,
+    end_rivals,
     is_to_be_replaced,
-    settle_rivals,
     writers,
 )
 from streamzarr.jobs.handle import DEFAULT_MAX_LAG, JobHandle
@@ -29,6 +29,7 @@ from streamzarr.jobs.wire import JobKind, Method, Missing
 from streamzarr.options import integer, text
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import Broker
+from streamzarr.runtime import SYSTEM
 
 
 def submit(
@@ -111,7 +112,7 @@ def submit(
     Returns
     -------
     JobHandle
-        Emission runs on a thread of its own until the job is settled or the handle is closed.
+        Emission runs on a thread of its own until the job is over or the handle is closed.
 
     Raises
     ------
@@ -164,7 +165,7 @@ def submit(
         nodata=nodata,
     )
     # In memory first: what cannot be made fails here, and what will be made is known.
-    found = rehearse(request, queue)
+    found = rehearse(request, queue, broker.runtime if isinstance(broker, Broker) else SYSTEM)
     store, documents = found.store, {key: found.rehearsal.get(key) for key in found.rehearsal.list()}
     replaces = is_to_be_replaced(store, documents, overwrite=overwrite)
     with _opened(broker) as (opened, keep):
@@ -188,10 +189,11 @@ def submit(
             # Somebody has removed by other means what they wrote; their tasks may be queued, or under way.
             end_all(earlier, opened, topics)
             stages = [structs.replace(stage, write_empty=True) for stage in stages]
-        submitted = registration(request, found.job, stages, opened.describe(topics.results).end[0])
+        results_from = opened.describe(topics.results).end[0]
+        submitted = registration(request, found.job, stages, results_from, opened.runtime)
         append_event(opened, topics, submitted)
         check_made(store, documents, opened, topics, submitted)
-        settle_rivals(opened, topics, since, submitted, request)
+        end_rivals(opened, topics, since, submitted, request)
         entry = JobEntry(submitted, results_from=submitted.results_from)
         handle = JobHandle(opened, topics, entry, max_lag=max_lag, owns_broker=isinstance(broker, str))
         handle.start()

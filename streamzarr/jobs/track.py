@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -42,7 +40,7 @@ class Tracker:
     """
 
     def __init__(self, broker: Broker, topics: JobTopics, entry: JobEntry, ledger: Ledger) -> None:
-        self.changed = threading.Condition()
+        self.changed = broker.runtime.condition()
         self.ledger = ledger
         self.malformed = 0
         """Records of the results topic that are not results; they belong to no job."""
@@ -74,8 +72,8 @@ class Tracker:
         self._registered = entry.heard > 0  # else our registration is still to come by
         self._end(entry.ended)
         self._failing_since = 0.0
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"streamzarr-results-{job}", daemon=True)
+        self._closed = broker.runtime.event()
+        self._thread = broker.runtime.thread(self._run, f"streamzarr-results-{job}")
 
     @property
     def done(self) -> bool:
@@ -89,7 +87,7 @@ class Tracker:
     def close(self) -> None:
         """Stop following; returns when the thread has ended (a poll lasts 0.05 s at most)."""
         self._closed.set()
-        if self._thread.ident is not None:
+        if self._thread.is_alive():
             self._thread.join()
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
@@ -155,7 +153,7 @@ class Tracker:
 
     def _has_failed(self, error: Exception) -> bool:
         """Note an error; tell whether there is no point in reading on."""
-        now = time.monotonic()
+        now = self._broker.runtime.now()
         with suppress(QueueError):
             if isinstance(error, QueueError) and self._pass_over_what_was_removed():
                 return False

@@ -23,7 +23,7 @@ import msgspec
 from streamzarr.errors import StreamzarrError
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.outcome import Tell
-from streamzarr.jobs.trial_child import Bounds, Cause, Death, End, Ending, revive, run_trial
+from streamzarr.jobs.trial_child import Bounds, Cause, Death, End, Ending, RunTrial, revive, run_trial
 from streamzarr.jobs.wire import Task, encode
 
 
@@ -50,6 +50,8 @@ class Court:
     options: WorkerOptions
     task_timeout: float | None = None
     max_memory: int | None = None
+    run_trial: RunTrial = run_trial
+    """Runs the process."""
 
     def __call__(self, task: Task, numbers: Sequence[int], tell: Tell, suspicion: tuple[int, Cause]) -> bool:
         """Carry out chunks of `task`, in their order; False: its job is over, and the rest not written.
@@ -126,7 +128,7 @@ class Court:
             tell(ending.task, revive(ending) if ending.error else ending.nbytes)
 
         bounds = Bounds(self.task_timeout or math.inf, self.max_memory or math.inf)
-        end = run_trial(order, bounds, hear)
+        end = self.run_trial(order, bounds, hear)
         if whole:
             if whole[0].error:
                 raise revive(whole[0])

@@ -9,7 +9,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import msgspec
 
 from streamzarr.errors import StreamzarrError, TransformError
 from streamzarr.jobs import trial_process
+from streamzarr.runtime import SYSTEM
 
 Cause: TypeAlias = Literal["death", "timeout", "memory"]
 
@@ -74,7 +74,7 @@ class End:
         return _describe(self.code) if self.killed is None else self.killed
 
 
-class _Witness:
+class Witness:
     """Takes in what a trial says."""
 
     def __init__(self, hear: Callable[[Ending], None]) -> None:
@@ -101,6 +101,10 @@ class _Witness:
         return stepped
 
 
+RunTrial: TypeAlias = Callable[[dict[str, Any], Bounds, Callable[[Ending], None]], End]
+"""Runs a trial; :func:`run_trial` does so in a process of this machine."""
+
+
 def run_trial(order: dict[str, Any], bounds: Bounds, hear: Callable[[Ending], None]) -> End:
     """Run a process that carries out `order` to its end, or kill it for what it must not do.
 
@@ -109,7 +113,7 @@ def run_trial(order: dict[str, Any], bounds: Bounds, hear: Callable[[Ending], No
     hear
         Called with each ending, as soon as it is said.
     """
-    witness = _Witness(hear)
+    witness = Witness(hear)
     ours, theirs = os.pipe()
     with contextlib.closing(_Ear(ours)) as ear:
         try:
@@ -134,11 +138,11 @@ def run_trial(order: dict[str, Any], bounds: Bounds, hear: Callable[[Ending], No
     return End(process.returncode, killed, witness.chunk)
 
 
-def _attend(process: subprocess.Popen[bytes], ear: _Ear, bounds: Bounds, witness: _Witness) -> Death | None:
+def _attend(process: subprocess.Popen[bytes], ear: _Ear, bounds: Bounds, witness: Witness) -> Death | None:
     """Listen until `process` ends; say what it must be killed for."""
     worked = 0.0
     while True:
-        before = time.monotonic()
+        before = SYSTEM.now()
         if witness.listen(ear.listen(STEP)):
             worked = 0.0
         if ear.closed:
@@ -147,7 +151,7 @@ def _attend(process: subprocess.Popen[bytes], ear: _Ear, bounds: Bounds, witness
         if process.poll() is not None:
             return None
         if witness.begun:
-            worked += min(time.monotonic() - before, 2 * STEP)
+            worked += min(SYSTEM.now() - before, 2 * STEP)
         if worked > bounds.seconds:
             return Death("timeout", f"{bounds.seconds} s")
         if bounds.memory < math.inf and _memory(process.pid) > bounds.memory:

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 # Nothing of streamzarr up here: where it lies is only known once the order is read.
@@ -19,8 +18,6 @@ BEGUN, ENDED = b"+", b"-"
 
 What comes before the first step is no part of the work.
 """
-LONGEST = 4000
-"""Characters of an error's text."""
 
 
 def main(arguments: list[str]) -> None:
@@ -49,21 +46,8 @@ def _end_with_worker() -> None:
 
 
 def _carry_out(order: dict[str, Any], mouth: BinaryIO) -> None:
-    """Carry out the task; say an :class:`~streamzarr.jobs.trial_child.Ending` of each chunk as it comes."""
-    from contextlib import closing, contextmanager
-
-    import msgspec
-
-    from streamzarr.errors import message_of, name_of
-    from streamzarr.jobs.execute import TaskExecutor
-    from streamzarr.jobs.options import WorkerOptions
-    from streamzarr.jobs.topics import JobTopics
-    from streamzarr.jobs.transforms import load_transforms
-    from streamzarr.jobs.trial_child import Ending
-    from streamzarr.jobs.wanted import Wanted
-    from streamzarr.jobs.wire import decode_task, encode
-    from streamzarr.queue import open_broker
-    from streamzarr.queue.retry import is_transient
+    """Carry out the task; write what is said of it as lines."""
+    from streamzarr.jobs.trial_work import carry_out
 
     lock, ourselves = threading.Lock(), os.getpid()
 
@@ -74,42 +58,7 @@ def _carry_out(order: dict[str, Any], mouth: BinaryIO) -> None:
             mouth.write(line + b"\n")
             mouth.flush()
 
-    def lost(number: int | None, error: BaseException) -> Ending:
-        text = message_of(error, LONGEST)
-        return Ending(number, error=name_of(error), text=text, transient=is_transient(error))
-
-    def tell(number: int, end: int | BaseException) -> None:
-        say(encode(Ending(number, end) if isinstance(end, int) else lost(number, end)))
-
-    @contextmanager
-    def in_flight(chunks: Sequence[int]) -> Iterator[None]:
-        step = b"%d" % chunks[0] if len(chunks) == 1 else b""
-        say(BEGUN + step)
-        try:
-            yield
-        finally:
-            say(ENDED + step)
-
-    try:
-        options = msgspec.convert(order["options"], WorkerOptions)
-        load_transforms(options.transforms)
-        task, numbers = decode_task(order["task"].encode()), order["numbers"]
-        with (
-            open_broker(options.broker) as broker,
-            closing(Wanted(broker, JobTopics(options.prefix))) as wanted,
-        ):
-            execute = TaskExecutor(
-                options.roots,
-                is_wanted=wanted.certainly,
-                goes_on=wanted.lately,
-                max_bytes=options.max_bytes,
-            )
-            for part in [[number] for number in numbers] if order["singly"] else [numbers]:
-                if not execute(task, part, tell, in_flight):
-                    say(encode(Ending()))
-                    return
-    except BaseException as error:  # noqa: BLE001 - judged by the worker, as one of its own would be
-        say(encode(lost(None, error)))
+    carry_out(order, say)
 
 
 if __name__ == "__main__":

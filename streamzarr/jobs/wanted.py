@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from streamzarr.errors import QueueError
 from streamzarr.jobs.register import Register
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.queue.base import Broker
-from streamzarr.queue.retry import RetryPolicy, is_transient
+from streamzarr.queue.retry import patiently
 
 REFRESH_SECONDS = 0.5
 """How late a worker hears that a job was cancelled."""
@@ -20,27 +16,24 @@ REFRESH_SECONDS = 0.5
 STALE_SECONDS = 2 * REFRESH_SECONDS
 """An older reading, where the thread that reads was held up or the process stopped, counts for nothing."""
 
-PATIENCE = RetryPolicy(attempts=12, base=0.1, factor=2.0, max_delay=5.0)
-"""How long a broker may be away where the register must be read: as long as the chain puts up with it.
-
-A task must not become a dead letter for that.
-"""
-
 
 class Wanted:
     """Answers of two kinds: a cheap one before each task, and one that can be relied upon.
 
     Whoever overwrites a target first cancels the jobs that write to it. So what the register says *after*
-    something of the target was seen holds for what was seen. Thread-safe.
+    something of the target was seen holds for what was seen. Thread-safe. Where the register must be read and
+    the broker is away, an answer waits for it as long as the chain does: a task must not become a dead letter
+    for that.
     """
 
     def __init__(self, broker: Broker, topics: JobTopics) -> None:
         self._register = Register(broker, topics)
-        self._read_at = time.monotonic()
+        self._runtime = broker.runtime
+        self._read_at = self._runtime.now()
 
     def refresh(self) -> None:
         """Read on in the register, unless that was done a moment ago; does not wait."""
-        if (now := time.monotonic()) - self._read_at > REFRESH_SECONDS:
+        if (now := self._runtime.now()) - self._read_at > REFRESH_SECONDS:
             # While the broker is away work goes on: at worst some that nobody wants any more.
             with suppress(QueueError):
                 self._register.refresh()
@@ -48,9 +41,9 @@ class Wanted:
 
     def lately(self, job: str) -> bool:
         """Tell by a reading that is not older than `STALE_SECONDS`; a refusal is certain."""
-        if time.monotonic() - self._read_at > STALE_SECONDS:
+        if self._runtime.now() - self._read_at > STALE_SECONDS:
             return self.certainly(job)
-        return _patiently(lambda: self._register.wants(job))
+        return patiently(lambda: self._register.wants(job), self._runtime)
 
     def certainly(self, job: str) -> bool:
         """Tell by the register, read to its end now.
@@ -63,24 +56,11 @@ class Wanted:
 
         def ask() -> bool:
             self._register.catch_up()
-            self._read_at = time.monotonic()
+            self._read_at = self._runtime.now()
             return self._register.wants(job)
 
-        return _patiently(ask)
+        return patiently(ask, self._runtime)
 
     def close(self) -> None:
         """Release the connection."""
         self._register.close()
-
-
-def _patiently(ask: Callable[[], bool]) -> bool:
-    failures = 0
-    while True:
-        try:
-            return ask()
-        except QueueError as error:
-            failures += 1
-            delay = PATIENCE.delay(failures, random.random())
-            if delay is None or not is_transient(error):
-                raise
-        threading.Event().wait(delay)

@@ -1,4 +1,4 @@
-"""The chunk worker: one consumer, some codec threads, one settler.
+"""The chunk worker: one consumer, some codec threads, one bookkeeper.
 
 ::
 
@@ -21,18 +21,19 @@ from hashlib import blake2b
 from typing import Protocol
 
 from streamzarr.flow import Demand, Message, RunReport, Stop, from_topic, ops, run
+from streamzarr.jobs.bookkeeper import EXECUTE, Bookkeeper
 from streamzarr.jobs.execute import TaskExecutor
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.outcome import Work, forget_frames
-from streamzarr.jobs.settle import EXECUTE, Settler
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import load_transforms
 from streamzarr.jobs.trial import Court
-from streamzarr.jobs.trial_child import Cause
+from streamzarr.jobs.trial_child import Cause, RunTrial, run_trial
 from streamzarr.jobs.wanted import Wanted
 from streamzarr.jobs.wire import decode_task
-from streamzarr.queue import open_broker
+from streamzarr.queue import Broker, open_broker
 from streamzarr.queue.retry import RetryPolicy
+from streamzarr.runtime import SYSTEM, Runtime
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ IDLE_POLL_SECONDS = 0.2
 MESSAGE_BYTES = 8 << 20
 """Task messages in flight, beside what one poll has brought."""
 
-SETTLE_SECONDS = 0.05
-"""How long the outcome of a task waits for others: each settling is a durable write to the queue."""
+ENTRY_SECONDS = 0.05
+"""How long the outcome of a task waits for others: each entry is a durable write to the queue."""
 
 
 class Supervision(Protocol):
@@ -55,6 +56,10 @@ class Supervision(Protocol):
     @property
     def name(self) -> str:
         """Name of this worker, for results and dead letters."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """Clocks, threads and ids of this worker."""
 
     @property
     def task_timeout(self) -> float | None:
@@ -88,7 +93,8 @@ class Unsupervised:
 
     task_timeout = max_memory = None
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", runtime: Runtime = SYSTEM) -> None:
+        self.runtime = runtime
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
 
     def on_stop(self, callback: Callable[[float], None]) -> None:
@@ -133,12 +139,24 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
     RunReport
         What became of the tasks that this worker was given; also logged, as its last line.
     """
+    with open_broker(options.broker, runtime=supervision.runtime) as broker:
+        return work_on(broker, options, supervision, stop)
+
+
+def work_on(
+    broker: Broker,
+    options: WorkerOptions,
+    supervision: Supervision,
+    stop: Stop | None = None,
+    run_trial: RunTrial = run_trial,
+) -> RunReport:
+    """Do as :func:`run_worker` on a broker that is open; `run_trial` runs a suspect's process."""
     load_transforms(options.transforms)
     stop = stop or Stop()
     supervision.on_stop(stop.drain)
     topics = JobTopics(options.prefix)
     retry = RetryPolicy(attempts=options.attempts, base=options.retry_base)
-    with open_broker(options.broker) as broker, broker.producer() as producer, ExitStack() as stack:
+    with broker.producer() as producer, ExitStack() as stack:
         topics.ensure(broker)
         wanted = stack.enter_context(closing(Wanted(broker, topics)))
         execute = TaskExecutor(
@@ -146,10 +164,11 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
             is_wanted=wanted.certainly,
             goes_on=wanted.lately,
             max_bytes=options.max_bytes,
+            runtime=broker.runtime,
         )
         # A task that was in flight when a worker died is tried where it can take nothing down.
-        court = Court(options, supervision.task_timeout, supervision.max_memory)
-        settler = Settler(topics, supervision.name, producer.send, producer.flush)
+        court = Court(options, supervision.task_timeout, supervision.max_memory, run_trial)
+        bookkeeper = Bookkeeper(topics, supervision.name, producer.send, producer.flush)
 
         def carry_out(work: Work) -> Work:
             task, outcome = work.task, work.outcome
@@ -185,8 +204,8 @@ def run_worker(options: WorkerOptions, supervision: Supervision, stop: Stop | No
         ).pipe(
             ops.map_messages(decode, stage="decode"),
             ops.dispatch(carry_out, workers=options.threads, stage=EXECUTE, retry=retry),
-            ops.batch(max(1, options.max_demand // 2), timeout=SETTLE_SECONDS),
-            ops.settle(settler, contact=broker.contact),
+            ops.batch(max(1, options.max_demand // 2), timeout=ENTRY_SECONDS),
+            ops.settle(bookkeeper, contact=broker.contact),
         )
         report = run(chain, stop=stop)
     level = logging.WARNING if report.left else logging.INFO

@@ -9,7 +9,7 @@ The original is durable on its topic before the marker is written, so a crash be
 make a replay happen twice, never get lost.
 
 A worker that dies after it wrote a letter gets its message again, and may write another. Letters about the
-same message are one: the newest stands for all, and what settles one settles them. Parts of one record are
+same message are one: the newest stands for all, and what closes one closes them. Parts of one record are
 messages of their own if their keys differ.
 """
 
@@ -43,7 +43,7 @@ _FIELDS: Final = (
     "offset",
 )
 _NAMES: Final = tuple(_PREFIX + field for field in _FIELDS)
-_SETTLED: Final = "streamzarr.settled"
+_CLOSED: Final = "streamzarr.settled"
 
 _REPLAY_BATCH: Final = 500
 """Letters between two flushes: what a crash during a replay can repeat."""
@@ -204,19 +204,19 @@ def open_letters(records: Iterable[Record]) -> list[Entry]:
     can be dropped.
     """
     records = list(records)
-    return _open(filter(None, map(_entry, records)), set(map(_settles, records)), None)
+    return _open(filter(None, map(_entry, records)), set(map(_closes, records)), None)
 
 
 def _open(
     entries: Iterable[Entry],
-    settled: Container[LetterId | None],
+    closed: Container[LetterId | None],
     predicate: Callable[[DeadLetter], bool] | None,
 ) -> list[Entry]:
-    """Return the newest letter about each message, unless one about it is `settled`."""
+    """Return the newest letter about each message, unless one about it is `closed`."""
     newest: dict[tuple[object, ...], Entry] = {}
     over: set[tuple[object, ...]] = set()
     for id_, letter in entries:
-        if id_ in settled:
+        if id_ in closed:
             over.add(letter.origin)
         elif predicate is None or predicate(letter):
             newest[letter.origin] = (id_, letter)
@@ -261,9 +261,9 @@ class DeadLetterQueue:
             There is no such topic.
         """
         # Two passes: the markers are small and come last, and only the letters asked for stay in memory.
-        settled = set(map(_settles, scan(self._broker, self._topic)))
+        closed = set(map(_closes, scan(self._broker, self._topic)))
         entries = map(_entry, scan(self._broker, self._topic))
-        return _open(filter(None, entries), settled, predicate)
+        return _open(filter(None, entries), closed, predicate)
 
     def get(self, id_: LetterId | tuple[int, int]) -> DeadLetter:
         """Return one letter, whether open or not; raises ``QueueError`` when there is none."""
@@ -285,17 +285,17 @@ class DeadLetterQueue:
         streamzarr.errors.QueueError
             The broker refused some; those are not marked and stay open.
         """
-        return self._settle(letters, b"replayed", self._send_originals)
+        return self._close(letters, b"replayed", self._send_originals)
 
     def drop(self, letters: Iterable[Entry]) -> int:
         """Mark letters as dropped and return how many; they stay on the topic but are open no more."""
-        return self.settle(letters, "dropped")
+        return self.mark(letters, "dropped")
 
-    def settle(self, letters: Iterable[Entry], outcome: str) -> int:
-        """Mark letters as settled in another way than by a replay and return how many."""
-        return self._settle(letters, outcome.encode(), lambda _: None)
+    def mark(self, letters: Iterable[Entry], outcome: str) -> int:
+        """Mark letters as closed in another way than by a replay and return how many."""
+        return self._close(letters, outcome.encode(), lambda _: None)
 
-    def _settle(self, letters: Iterable[Entry], outcome: bytes, before: Callable[[list[Entry]], None]) -> int:
+    def _close(self, letters: Iterable[Entry], outcome: bytes, before: Callable[[list[Entry]], None]) -> int:
         count = 0
         rest = iter(letters)
         while batch := list(islice(rest, _REPLAY_BATCH)):
@@ -323,7 +323,7 @@ class DeadLetterQueue:
 
 def _entry(record: Record) -> Entry | None:
     """Return the letter of a record; ``None`` for a marker."""
-    if _settles(record) is not None:
+    if _closes(record) is not None:
         return None
     id_ = LetterId(record.partition, record.offset)
     try:
@@ -335,14 +335,14 @@ def _entry(record: Record) -> Entry | None:
 def _marker(id_: LetterId, outcome: bytes) -> NewRecord:
     return NewRecord(
         value=None,
-        headers=((_SETTLED, b"%d" % id_.offset), (f"{_SETTLED}.as", outcome)),
+        headers=((_CLOSED, b"%d" % id_.offset), (f"{_CLOSED}.as", outcome)),
         partition=id_.partition,
     )
 
 
-def _settles(record: Record) -> LetterId | None:
-    """Return the letter that a marker settles; ``None`` for other records."""
-    if record.value is None and len(record.headers) == 2 and record.headers[0][0] == _SETTLED:
+def _closes(record: Record) -> LetterId | None:
+    """Return the letter that a marker closes; ``None`` for other records."""
+    if record.value is None and len(record.headers) == 2 and record.headers[0][0] == _CLOSED:
         offset = record.headers[0][1]
         if offset.isdigit() and len(offset) <= 20:
             return LetterId(record.partition, int(offset))

@@ -76,10 +76,10 @@ def kill_as_it_goes(kills, fleet, job, gate, rng):
     """Kill a worker at a random moment of each step of the job."""
     for _ in range(kills):
         with job._tracker.changed:
-            moment = job._ledger.settled + rng.randrange(1, STEP - 40)
+            moment = job._ledger.decided + rng.randrange(1, STEP - 40)
         deadline = time.monotonic() + 120
         gate.let_through(STEP)
-        while not job._tracker.wait_for(lambda at=moment: job._ledger.settled >= at, timeout=2):
+        while not job._tracker.wait_for(lambda at=moment: job._ledger.decided >= at, timeout=2):
             assert time.monotonic() < deadline, job.progress()
             if not gate.waiting:  # tasks that are done again took the bytes of others
                 gate.let_through(STEP // 4)

@@ -22,12 +22,12 @@ def test_workers_join_and_leave_during_a_job(bench):
     ):
         for size, moment in [(4, 300), (1, 900), (3, 1500), (2, 2100), (4, 2700), (1, 3300)]:
             assert job._tracker.wait_for(
-                lambda at=moment: job._ledger.settled >= at + rng.randrange(100), 120
+                lambda at=moment: job._ledger.decided >= at + rng.randrange(100), 120
             )
             fleet.resize(size)
         # A second fleet of the same group, which leaves again before the end.
         with bench.fleet(1):
-            assert job._tracker.wait_for(lambda: job._ledger.settled >= 3600, 120)
+            assert job._tracker.wait_for(lambda: job._ledger.decided >= 3600, 120)
         report = job.wait(120)
     assert (report.state, report.written, report.dead) == ("done", 4000, 0)
     assert tree_digest(bench.url("b.zarr")) == tree_digest(bench.url("undisturbed.zarr"))

@@ -356,7 +356,7 @@ POINTS = {
     "before the target": ("submit", "module.is_to_be_replaced = die"),
     "after the claim": ("submit", "module.claim = die; module.is_to_be_replaced = lambda *a, **k: True"),
     "before the registration": ("submit", "module.append_event = die"),
-    "after the registration": ("submit", "module.settle_rivals = die"),
+    "after the registration": ("submit", "module.end_rivals = die"),
     "before the first task": ("handle", "module.JobHandle.start = die"),
     "within a pyramid": ("stages", AFTER_FIRST_ARRAY),
 }

@@ -64,7 +64,7 @@ def test_counts_follow_the_states(history):
     for stage, start, end in zip(ledger.stages, (0, *ENDS), ENDS, strict=False):
         found = [model[start:end].count(state) for state in ("written", "dead", "skipped")]
         assert (stage.tasks, stage.written, stage.dead, stage.skipped) == (end - start, *found)
-        assert stage.settled == (found[0] + found[1] == end - start)
+        assert stage.decided == (found[0] + found[1] == end - start)
         assert stage.complete == (found[0] == end - start)
     assert (ledger.written, ledger.dead, ledger.skipped) == tuple(
         model.count(state) for state in ("written", "dead", "skipped")
@@ -81,9 +81,9 @@ def test_open_runs_are_what_is_neither_written_nor_dead_of_a_span(history, first
     for kind, start, length in history:
         ledger.apply(results(kind, start, count=length))
     span = range(first, first + count)
-    settled = set(numbers(ledger.runs_in(range(TASKS), TaskState.WRITTEN, TaskState.DEAD)))
+    decided = set(numbers(ledger.runs_in(range(TASKS), TaskState.WRITTEN, TaskState.DEAD)))
     runs = list(ledger.runs_in(span, *TO_DO))
-    assert numbers(runs) == [task for task in span if 0 <= task < TASKS and task not in settled]
+    assert numbers(runs) == [task for task in span if 0 <= task < TASKS and task not in decided]
     assert ledger.count(span, *TO_DO) == len(numbers(runs))
     assert all(run and run.start // PAGE == (run.stop - 1) // PAGE for run in runs)
 
@@ -141,7 +141,7 @@ def test_tasks_of_which_nothing_was_heard_take_no_memory(tasks):
     ledger = Ledger([tasks])
     ledger.apply(results("written", 0, tasks - 1, tasks, -1, 2**62))
     assert held(ledger) < 10_000
-    assert (ledger.written, ledger.settled) == (2, 2)
+    assert (ledger.written, ledger.decided) == (2, 2)
     assert next(ledger.runs_in(range(tasks), *TO_DO)) == range(1, PAGE)
 
 

@@ -24,6 +24,7 @@ from streamzarr.jobs.wire import (
 )
 from streamzarr.limits import Limits
 from streamzarr.queue.base import Record, TopicInfo, TopicPartition
+from streamzarr.runtime import SYSTEM
 
 TOPICS = JobTopics("t")
 LAYOUT = Layout((4,), (2,), "<f4", 3, msgspec.Raw(b"[]"))
@@ -64,6 +65,7 @@ class Broker:
     """Topics of one partition in memory; before each operation others may write, or we die."""
 
     url = "memory"
+    runtime = SYSTEM
     log: list[bytes] = field(default_factory=list)
     begin: int = 0
     meanwhile: list = field(default_factory=list)

@@ -80,7 +80,7 @@ class _Tally:
         return records
 
 
-class Settler:
+class Bookkeeper:
     """Makes the outcome of tasks durable: results, and dead letters for those that failed for good.
 
     Called on the chain's thread with all tasks that finished since the last call; when it returns, their
