@@ -74,7 +74,7 @@ class JobDriver:
         self._losses = tracker.losses
         queued = sum(tracker.ledger.count(each, *TO_DO) for each in pending.ranges)
         self._before = tracker.ledger.decided + queued
-        self._stop = Stop()
+        self._stop = Stop(broker.runtime)
         self._thread = broker.runtime.thread(self._run, f"streamzarr-emit-{job}")
 
     @property
@@ -121,7 +121,13 @@ class JobDriver:
                 return
 
     def _drive_all(self, producer: Producer) -> None:
-        demand = LagDemand(self._broker, self._topics.tasks, self._topics.group, max_lag=self._max_lag)
+        demand = LagDemand(
+            self._broker,
+            self._topics.tasks,
+            self._topics.group,
+            max_lag=self._max_lag,
+            runtime=self._broker.runtime,
+        )
         for stage in range(len(self._plan.stages)):
             encoder = TaskEncoder(self._job, self._plan, self._partition_order())
             complete = self._drive(stage, producer, encoder, demand)
@@ -146,7 +152,8 @@ class JobDriver:
         span, counts, tracker = self._plan.span(stage), self._ledger.stages[stage], self._tracker
 
         def send(numbers: Iterator[range], count: Callable[[Sequence[range]], None]) -> None:
-            emit(producer, self._topics, encoder, self._take(numbers), demand, self._stop, count)
+            todo, runtime = self._take(numbers), self._broker.runtime
+            emit(producer, self._topics, encoder, todo, demand, self._stop, count, runtime)
             self._tracker.wait_for(
                 lambda: self._ended or counts.decided or counts.skipped > 0 or self._losses != tracker.losses
             )

@@ -13,6 +13,7 @@ from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Task, encode, headers_of, key_of, task_of
 from streamzarr.queue.base import Broker, NewRecord, Producer
 from streamzarr.queue.scan import scan
+from streamzarr.runtime import SYSTEM, Runtime
 
 EMIT_BATCH = 512
 """Tasks sent and flushed together: one durable write of the embedded broker, one round trip to Kafka."""
@@ -50,6 +51,7 @@ def emit(
     demand: LagDemand,
     stop: Stop,
     on_sent: Callable[[Sequence[range]], None],
+    runtime: Runtime = SYSTEM,
 ) -> None:
     """Send `runs` as tasks, never more than `demand` allows; returns when all are durable, or on `stop`.
 
@@ -62,7 +64,7 @@ def emit(
         producer.flush()
         on_sent(batch)
 
-    run(from_iterable(runs, demand, batch=EMIT_BATCH).pipe(ops.settle(send)), stop=stop)
+    run(from_iterable(runs, demand, batch=EMIT_BATCH).pipe(ops.settle(send)), stop=stop, runtime=runtime)
 
 
 def pending_tasks(broker: Broker, topics: JobTopics, job: str) -> Spans:

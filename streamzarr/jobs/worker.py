@@ -152,7 +152,7 @@ def work_on(
 ) -> RunReport:
     """Do as :func:`run_worker` on a broker that is open; `run_trial` runs a suspect's process."""
     load_transforms(options.transforms)
-    stop = stop or Stop()
+    stop = stop or Stop(broker.runtime)
     supervision.on_stop(stop.drain)
     topics = JobTopics(options.prefix)
     retry = RetryPolicy(attempts=options.attempts, base=options.retry_base)
@@ -196,7 +196,7 @@ def work_on(
             broker,
             topics.tasks,
             group=topics.group,
-            demand=Demand(options.max_demand, max_bytes=MESSAGE_BYTES),
+            demand=Demand(options.max_demand, max_bytes=MESSAGE_BYTES, runtime=broker.runtime),
             session_timeout=options.session_timeout,
             poll_timeout=IDLE_POLL_SECONDS,
             on_gap="skip",  # the job's ledger knows which tasks are open, and `job resume` sends them anew
@@ -207,7 +207,7 @@ def work_on(
             ops.batch(max(1, options.max_demand // 2), timeout=ENTRY_SECONDS),
             ops.settle(bookkeeper, contact=broker.contact),
         )
-        report = run(chain, stop=stop)
+        report = run(chain, stop=stop, runtime=broker.runtime)
     level = logging.WARNING if report.left else logging.INFO
     _log.log(level, "%s ended; tasks: %s", supervision.name, report)
     return report

@@ -99,8 +99,6 @@ class _Play:
     dead: set[Origin] = field(default_factory=set)
     """Input records that have a dead letter."""
     stopping: bool = False
-    seen: dict[str, int] = field(default_factory=dict)
-    """How many records of each topic were looked at."""
 
     def run(self) -> None:
         world, scenario = self.world, self.scenario
@@ -110,6 +108,7 @@ class _Play:
         topics.create(DEAD, 1, exist_ok=False)
         random = Random(f"chain {world.plan.seed}")
         world.cluster.gaps = random.choice((0.0, 0.0, 0.1))
+        world.cluster.on_append.append(self._account)
         world.cluster.on_commit.append(self._check_commit)
         for name in WORKERS:
             self._start(name)
@@ -173,16 +172,13 @@ class _Play:
 
     # -- promises ----------------------------------------------------------------------------------------
 
-    def _account(self) -> None:
-        for topic in (OUTPUT, DEAD):
-            records = self.world.cluster.topics.all(topic)
-            for record in records[self.seen.get(topic, 0) :]:
-                for origin in origins_in(record):
-                    if topic == DEAD:
-                        self.dead.add(origin)
-                    else:
-                        self.outputs[origin].add(record.value or b"")
-            self.seen[topic] = len(records)
+    def _account(self, record: Record) -> None:
+        """Note what has become of the input records that a new record stands for."""
+        if record.topic == DEAD:
+            self.dead.update(origins_in(record))
+        elif record.topic == OUTPUT:
+            for origin in origins_in(record):
+                self.outputs[origin].add(record.value or b"")
 
     def _kept(self, record: Record) -> bool:
         """Tell whether what was promised for an input record is there."""
@@ -197,7 +193,6 @@ class _Play:
 
     def _check_commit(self, group: str, where: TopicPartition, before: int | None, position: int) -> None:
         """P1 and P4: nothing below a committed position is unsettled, and none goes back."""
-        self._account()
         start = before or 0
         self.world.promise(position >= start, f"P4: position of {where} went back from {start} to {position}")
         found, _ = self.world.cluster.topics.read(where, start, max(0, position - start))
@@ -209,7 +204,6 @@ class _Play:
 
     def _check_fates(self) -> None:
         """P1: what became of each record is what was promised, and nothing else."""
-        self._account()
         for record in self.world.cluster.topics.all(INPUT):
             origin, fate = (record.partition, record.offset), self.scenario.fate(record.value or b"")
             too_much = (fate != "dead" and origin in self.dead) or (fate == "skipped" and self.outputs[origin])

@@ -7,7 +7,7 @@ from random import Random
 from typing import TypeVar
 
 from streamzarr.errors import QueueError
-from streamzarr.queue.base import NewRecord, TopicPartition
+from streamzarr.queue.base import NewRecord, Record, TopicPartition
 from streamzarr.testing.simulation.faults import Faults
 from streamzarr.testing.simulation.groups import Group, Member
 from streamzarr.testing.simulation.runtime import SimulatedRuntime
@@ -40,6 +40,8 @@ class Cluster:
         self.groups: dict[str, Group] = {}
         self.on_commit: list[CommitWatcher] = []
         """Told of each position that is stored: group, partition, the one before, the new one."""
+        self.on_append: list[Callable[[Record], None]] = []
+        """Told of each record that is written, however soon it is trimmed."""
         self.gaps = 0.0
         """Chance that a record is followed by an offset that holds none."""
         self.random = Random(f"network {seed}")
@@ -108,7 +110,9 @@ class Cluster:
         """Write records."""
         now = self.runtime.wall_ns() // 1_000_000
         for topic, record in records:
-            self.topics.append(topic, record, now)
+            written = self.topics.append(topic, record, now)
+            for watcher in self.on_append:
+                watcher(written)
             if self.gaps and self.random.random() < self.gaps:
                 number = self.random.randrange(len(self.topics.partitions(topic)))
                 self.topics.leave_out(topic, number)

@@ -139,7 +139,10 @@ class SimulatedConsumer(Consumer):
             self._tell("lost", lost)
         if self._name not in group.members:
             self._cluster.call("join", self._group_name, self._join)
-        group.members[self._name].expires = self._cluster.kernel.time + self._session_timeout
+        member = group.members.get(self._name)
+        if member is None:  # thrown out again, before the answer came
+            return
+        member.expires = self._cluster.kernel.time + self._session_timeout
         if unwanted := group.unwanted(self._name):
             if told := [each for each in unwanted if each in self._positions.next]:
                 self._tell("revoked", told)

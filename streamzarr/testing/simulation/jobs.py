@@ -10,20 +10,20 @@ import numpy as np
 
 import streamzarr
 from streamzarr.errors import ConfigError, QueueError, StoreError
-from streamzarr.jobs import JobHandle, JobReport, JobTopics, read_register, resume, submit
+from streamzarr.jobs import JobHandle, JobTopics, read_register, resume, submit
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.wire import decode_results, numbers_of, task_of
 from streamzarr.jobs.worker import work_on
 from streamzarr.queue.base import Broker, Record, TopicPartition
 from streamzarr.queue.retry import is_transient
 from streamzarr.stores.memory import MemoryStore
-from streamzarr.stores.registry import register_store
 from streamzarr.supervisor import Supervision, Supervisor, WorkerSpec
 from streamzarr.testing.simulation.errors import told
 from streamzarr.testing.simulation.faults import WORLD, Hazard
 from streamzarr.testing.simulation.host import host_maker
 from streamzarr.testing.simulation.process import SimulatedProcess
 from streamzarr.testing.simulation.store import SCHEME
+from streamzarr.testing.simulation.trial import TRIAL, trial_runner
 from streamzarr.testing.simulation.world import World
 
 SOURCE, TARGET, ROOT = f"{SCHEME}://data/source", f"{SCHEME}://data/target", f"{SCHEME}://data"
@@ -40,6 +40,7 @@ HAZARDS: tuple[Hazard, ...] = (
     *(Hazard(worker, "kill", within=1500, weight=2.0) for worker in WORKERS),
     *(Hazard(worker, "freeze", within=1500, seconds=(0.5, 20.0)) for worker in WORKERS),
     *(Hazard(worker, "term", within=1500, weight=0.5) for worker in WORKERS),
+    Hazard(TRIAL, "kill", within=100),
     Hazard(SUPERVISOR, "kill", within=300),
     Hazard(SUPERVISOR, "freeze", within=300, seconds=(0.5, 80.0), weight=0.5),
     Hazard(SUBMITTER, "kill", within=1500, weight=2.0),
@@ -84,18 +85,19 @@ class _Play:
     world: World
     job: str = ""
     done: bool = False
-    reports: list[JobReport] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)
+    """Numbers of the chunks that have a result."""
     stopping: bool = False
 
     def run(self) -> None:
         world = self.world
-        register_store(SCHEME, world.disks.open, replace=True)
         self.data = np.arange(world.plan.size * SOURCE_CHUNK, dtype="int32") * 3 + 1
         source = world.disks.contents("data", "source")
         streamzarr.create_array(source, data=self.data, chunks=SOURCE_CHUNK)
         TOPICS_OF = {TOPICS.tasks: PARTITIONS, TOPICS.dead: 1, TOPICS.results: 1, TOPICS.jobs: 1}
         for topic, partitions in TOPICS_OF.items():
             world.cluster.topics.create(topic, partitions, exist_ok=False)
+        world.cluster.on_append.append(self._account)
         world.cluster.on_commit.append(self._check_commit)
         self._keep(SUPERVISOR, self._supervise)
         self._keep(SUBMITTER, self._submit)
@@ -151,10 +153,10 @@ class _Play:
 
     def _work(self, supervision: Supervision) -> None:
         options = WorkerOptions(
-            broker=self.world.cluster.url, roots=(ROOT,), threads=2, max_demand=8, session_timeout=6.0
+            broker=self.world.cluster.url, roots=(ROOT,), threads=2, max_demand=8, attempts=12, session_timeout=6.0
         )
         with self.world.broker() as broker:
-            work_on(broker, options, supervision)
+            work_on(broker, options, supervision, run_trial=trial_runner(self.world))
 
     def _submit(self) -> int:
         with self.world.broker() as broker:
@@ -187,25 +189,23 @@ class _Play:
         world.promise(position >= start, f"P4: position of {where} went back from {start} to {position}")
         begin = world.cluster.topics.partitions(where.topic)[where.partition].begin
         tasks, _ = world.cluster.topics.read(where, max(start, begin), max(0, position - start))
-        settled = self._settled()
         for task in tasks:
             found = task_of(task.headers)
-            if task.offset < position and found is not None and not settled.issuperset(found[1]):
+            if task.offset < position and found is not None and not self.settled.issuperset(found[1]):
                 world.promise(
                     False,
                     f"P1: {where.topic}[{where.partition}]={position} is committed, but chunks "
-                    f"{sorted({*found[1]} - settled)} of the task at offset {task.offset} have no result",
+                    f"{sorted({*found[1]} - self.settled)} of the task at offset {task.offset} have no result",
                 )
 
-    def _settled(self) -> set[int]:
-        settled: set[int] = set()
-        for record in self.world.cluster.topics.all(TOPICS.results):
+    def _account(self, record: Record) -> None:
+        """Note which chunks a new results record settles."""
+        if record.topic == TOPICS.results:
             results = decode_results(record.value)
             for part in (*results.written, *results.dead):
-                settled.update(part.numbers)
+                self.settled.update(part.numbers)
             for run in results.skipped:
-                settled.update(numbers_of(run))
-        return settled
+                self.settled.update(numbers_of(run))
 
     def _check_target(self) -> None:
         """P5: the target is byte for byte what a plain program writes."""

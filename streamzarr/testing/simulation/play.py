@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from streamzarr.runtime import SystemRuntime
-from streamzarr.testing.simulation.errors import SimulationError, UnsimulatedError, told
+from streamzarr.testing.simulation.errors import SimulationError, told
+from streamzarr.testing.simulation.machine import simulated_machine
 from streamzarr.testing.simulation.plan import Plan
 from streamzarr.testing.simulation.scenario import Scenario
 from streamzarr.testing.simulation.world import World
@@ -17,8 +13,6 @@ from streamzarr.testing.simulation.world import World
 MOST_FAULTS = 8
 MAX_SECONDS = 3600.0
 STORY_LINES = 80
-STACK_BYTES = 1 << 20
-"""Of each simulated thread: there are many, and those of killed processes stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ def play(scenario: Scenario, plan: Plan) -> Outcome:
     """
     world = World(plan, MAX_SECONDS)
     failure = None
-    with _machine_out_of_reach(), world.running():
+    with simulated_machine(world), world.running():
         try:
             scenario.run(world)
             world.check_failure()
@@ -79,29 +73,3 @@ def play(scenario: Scenario, plan: Plan) -> Outcome:
 def plan_of(scenario: Scenario, seed: int) -> Plan:
     """Return what a seed stands for."""
     return Plan.of(seed, size=scenario.size, hazards=scenario.hazards, most_faults=MOST_FAULTS)
-
-
-@contextmanager
-def _machine_out_of_reach() -> Iterator[None]:
-    """Let the system's runtime raise: code that reaches for it could not be replayed.
-
-    Nor is garbage collected meanwhile, which would run finalizers at any moment.
-    """
-
-    def refuse(self: object, *args: object, **options: object) -> None:
-        raise UnsimulatedError("code under simulation used the system's runtime, expected the one it was given")
-
-    names = [name for name in vars(SystemRuntime) if not name.startswith("_") and name != "local"]
-    kept = {name: getattr(SystemRuntime, name) for name in names}
-    collects, stack = gc.isenabled(), threading.stack_size(STACK_BYTES)
-    gc.disable()
-    for name in names:
-        setattr(SystemRuntime, name, refuse)
-    try:
-        yield
-    finally:
-        for name, method in kept.items():
-            setattr(SystemRuntime, name, method)
-        threading.stack_size(stack)
-        if collects:
-            gc.enable()

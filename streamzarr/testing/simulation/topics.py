@@ -77,8 +77,8 @@ class Topics:
             for number, each in enumerate(self.partitions(topic))
         }
 
-    def append(self, topic: str, new: NewRecord, timestamp: int) -> None:
-        """Write one record."""
+    def append(self, topic: str, new: NewRecord, timestamp: int) -> Record:
+        """Write one record; return it as it is read back."""
         partitions = self.partitions(topic)
         number = new.partition
         if number is None:
@@ -89,9 +89,11 @@ class Topics:
                 number = zlib.crc32(new.key) % len(partitions)
         partition = partitions[number]
         time = timestamp if new.timestamp is None else new.timestamp
-        partition.records.append(Record(topic, number, partition.end, new.key, new.value, new.headers, time))
+        record = Record(topic, number, partition.end, new.key, new.value, new.headers, time)
+        partition.records.append(record)
         partition.offsets.append(partition.end)
         partition.end += 1
+        return record
 
     def leave_out(self, topic: str, number: int) -> None:
         """Let the next offset hold no record."""
