@@ -16,6 +16,7 @@ from streamzarr.testing.simulation.scenario import Scenario
 BUILT_IN = {
     "chain": "streamzarr.testing.simulation.chains:CHAIN",
     "graph": "streamzarr.testing.simulation.chains:GRAPH",
+    "jobs": "streamzarr.testing.simulation.jobs:JOBS",
 }
 Sort: TypeAlias = Literal["scenario", "chain", "transform"]
 

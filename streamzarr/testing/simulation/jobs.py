@@ -32,6 +32,8 @@ PARTITIONS = 4
 SOURCE_CHUNK, TARGET_CHUNK = 4, 6
 DRAIN_SECONDS = 5.0
 PATIENCE = 400.0
+UNSTEADY_SECONDS = 30.0
+"""After so long at the latest no more faults happen."""
 
 WORKERS = ("worker-0", "worker-1")
 SUPERVISOR, SUBMITTER = "supervisor", "submitter"
@@ -101,9 +103,12 @@ class _Play:
         world.cluster.on_commit.append(self._check_commit)
         self._keep(SUPERVISOR, self._supervise)
         self._keep(SUBMITTER, self._submit)
-        world.sleep(30.0)
+        unsteady_until = world.kernel.time + UNSTEADY_SECONDS
+        while not self.done and world.kernel.time < unsteady_until:
+            world.sleep(0.5)
         world.be_steady()
         world.wait_until(lambda: self.done, PATIENCE, "the job is done")
+        world.sleep(max((fault.seconds for fault in world.plan.faults if fault.kind == "late"), default=0.0))
         self.stopping = True
         for process in world.alive():
             if process.site == SUPERVISOR:
@@ -144,7 +149,10 @@ class _Play:
         )
         supervisor.start()
         stop.wait()
+        begun = world.runtime.now()
         report = supervisor.stop()
+        took = world.runtime.now() - begun
+        world.promise(took < DRAIN_SECONDS + 1.0, f"P6: the supervisor took {took:.1f} s to stop")
         for each in report.workers:
             world.promise(
                 each.outcome in ("drained", "finished"), f"P6: {each.name} was {each.outcome}, expected it to drain"
