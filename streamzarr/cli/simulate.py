@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -62,22 +64,12 @@ def simulate(
     named = _named(scenarios, chain, transform)
     for each in named:
         each.find()  # what cannot be found is said once, here
-    found: list[Finding] = []
-    count = 0
-    progress = click.progressbar(
-        examine_many(named, range(first, first + seeds), processes or os.cpu_count() or 1),
-        length=seeds,
-        label="seeds",
-        file=click.get_text_stream("stderr"),
-        hidden=as_json,
-    )
-    with progress as findings:
-        for finding in findings:
-            count += 1
-            if not finding.ok:
-                found.append(finding)
-                if not keep_going:
-                    break
+    findings = examine_many(named, range(first, first + seeds), processes or os.cpu_count() or 1)
+    if as_json:
+        found, count = _gather(findings, keep_going)
+    else:
+        with click.progressbar(findings, length=seeds, label="seeds", file=sys.stderr) as shown:
+            found, count = _gather(shown, keep_going)
     if as_json:
         print_json({"seeds": count, "failures": found})
     else:
@@ -97,10 +89,25 @@ def _named(scenarios: tuple[str, ...], chain: str | None, transform: str | None)
     return named or [Named("scenario", name) for name in BUILT_IN]
 
 
+def _gather(findings: Iterable[Finding], keep_going: bool) -> tuple[list[Finding], int]:
+    """Return those that found something, and the number of all."""
+    found: list[Finding] = []
+    count = 0
+    for finding in findings:
+        count += 1
+        if not finding.ok:
+            found.append(finding)
+            if not keep_going:
+                break
+    return found, count
+
+
 def _tell(found: list[Finding], count: int) -> None:
     for finding in found:
         click.echo(f"\nseed {finding.seed} of {finding.outcome.scenario}: {finding.outcome.failure}")
         if not finding.replayed:
             click.echo("the same plan did not give the same run again: something is not simulated")
-        click.echo(f"the shortest run that fails alike:\n\n{finding.shortest}")
+        click.echo(f"the shortest run that fails alike:\n\n{finding.shortest}\n")
+        name = finding.outcome.scenario
+        click.echo(f"again: streamzarr simulate --first {finding.seed} --seeds 1 with {name} alone")
     click.echo(f"{count} seeds, {len(found)} found something")

@@ -71,7 +71,9 @@ def test_nobody_can_go_on_is_an_error_that_says_who_waits_where() -> None:
             met.wait()
             two.acquire()
 
-    with pytest.raises(DeadlockError, match=r"world/main waits for a lock that world/other holds; .*world/other waits"):
+    with pytest.raises(
+        DeadlockError, match=r"world/main waits for a lock that world/other holds; .*world/other waits"
+    ):
         simulated(1, embrace)
 
 
@@ -149,7 +151,13 @@ def test_a_stopped_process_goes_on_later() -> None:
         runtime.bell().wait(60)
         process.go_on()
         runtime.bell().wait(60)
-        assert [round(time) for time in times] == [1, 2, 62, 63, 64] or [round(t) for t in times] == [1, 2, 63, 64, 65]
+        assert [round(time) for time in times] == [1, 2, 62, 63, 64] or [round(t) for t in times] == [
+            1,
+            2,
+            63,
+            64,
+            65,
+        ]
 
     simulated(1, scenario)
 

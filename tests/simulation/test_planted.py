@@ -19,7 +19,6 @@ def test_a_planted_bug_is_found(bug: str) -> None:
         for seed in range(MOST_SEEDS):
             finding = examine(scenario, seed, shorten=False)
             if not finding.ok:
-                print(f"{bug}: seed {seed}: {finding.outcome.failure}")
                 assert finding.replayed
                 return
     pytest.fail(f"{bug}: not found by {MOST_SEEDS} seeds")

@@ -1,4 +1,4 @@
-"""What a chain under simulation is built of: a source, a sink, and a record of what became of each message."""
+"""What a chain under simulation is built of: a source, a sink, and a record of what became of messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ class Bench:
         self._in_flight: set[Origin] = set()
 
     def source(
-        self, max_demand: int = 20, min_demand: int | None = None, max_bytes: int | None = None, **options: Any
+        self,
+        max_demand: int = 20,
+        min_demand: int | None = None,
+        max_bytes: int | None = None,
+        **options: Any,
     ) -> Observable[Batch]:
         """Return the records of the input topic; takes what :func:`streamzarr.flow.from_topic` takes."""
         demand = Demand(max_demand, min_demand, max_bytes, runtime=self.runtime)

@@ -161,7 +161,9 @@ class _Play:
 
     def _terminate(self, process: SimulatedProcess, bench: Bench) -> None:
         world = self.world
-        allowed = DRAIN_SECONDS + SLACK_SECONDS + sum(2 + max(0, fault.seconds) for fault in world.plan.faults)
+        allowed = (
+            DRAIN_SECONDS + SLACK_SECONDS + sum(2 + max(0, fault.seconds) for fault in world.plan.faults)
+        )
         world.kernel.at(
             world.kernel.time + allowed,
             lambda: world.promise(
@@ -199,14 +201,17 @@ class _Play:
         for record in found:
             if record.offset < position and not self._kept(record):
                 self.world.promise(
-                    False, f"P1: {where.topic}[{where.partition}]={position} is committed, but {self._say(record)}"
+                    False,
+                    f"P1: {where.topic}[{where.partition}]={position} is committed, but {self._say(record)}",
                 )
 
     def _check_fates(self) -> None:
         """P1: what became of each record is what was promised, and nothing else."""
         for record in self.world.cluster.topics.all(INPUT):
             origin, fate = (record.partition, record.offset), self.scenario.fate(record.value or b"")
-            too_much = (fate != "dead" and origin in self.dead) or (fate == "skipped" and self.outputs[origin])
+            too_much = (fate != "dead" and origin in self.dead) or (
+                fate == "skipped" and self.outputs[origin]
+            )
             self.world.promise(self._kept(record) and not too_much, f"P1: {self._say(record)}")
 
     def _say(self, record: Record) -> str:

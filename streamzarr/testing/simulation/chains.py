@@ -81,7 +81,10 @@ def _graph(bench: Bench) -> Observable[Batch]:
             {"slow": [ops.dispatch(slow, workers=2)], "quick": [ops.batch(4, timeout=0.4)]},
             selectors={"quick": lambda message: message.data % 3 == 0},
         ),
-        ops.route(lambda message: "odd" if message.data % 2 else "even", {"odd": [ops.batch(3, timeout=0.2)], "even": []}),
+        ops.route(
+            lambda message: "odd" if message.data % 2 else "even",
+            {"odd": [ops.batch(3, timeout=0.2)], "even": []},
+        ),
         ops.settle(store, dead_letters=bench.letters),
     )
 
@@ -91,6 +94,9 @@ def _graph_fate(value: bytes) -> Fate:
 
 
 GRAPH = ChainScenario(
-    _graph, name="graph", fate=_graph_fate, outputs=lambda value: 2 if int(value) % 3 == 0 and int(value) else 1
+    _graph,
+    name="graph",
+    fate=_graph_fate,
+    outputs=lambda value: 2 if int(value) % 3 == 0 and int(value) else 1,
 )
 """Branches with copies of a record in several, and a sink that refuses some and puts others off."""

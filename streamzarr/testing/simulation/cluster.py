@@ -52,7 +52,7 @@ class Cluster:
     # -- the network -------------------------------------------------------------------------------------
 
     def call(self, operation: str, detail: str, action: Callable[[], T], *, loud: bool = True) -> T:
-        """Carry out `action` on the cluster, if it is reached; return its result, if the answer comes back."""
+        """Carry out `action` on the cluster, if it is reached; return its result, if it comes back."""
         kernel = self.kernel
         what = f"{operation} {detail}"
         kernel.step(what if loud else "")

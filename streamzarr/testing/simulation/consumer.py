@@ -49,7 +49,9 @@ class SimulatedReader(Reader):
         self._bell = cluster.bell()
         info = cluster.call("open", topic, lambda: cluster.topics.info(topic), loud=False)
         if unknown := sorted(start.keys() - info.end.keys()):
-            raise QueueError(f"{cluster.url}: topic {topic!r} has {info.partitions} partitions, got {unknown}")
+            raise QueueError(
+                f"{cluster.url}: topic {topic!r} has {info.partitions} partitions, got {unknown}"
+            )
         self._positions.next = {
             TopicPartition(topic, number): start.get(number, info.begin[number]) for number in info.end
         }
@@ -197,8 +199,8 @@ class SimulatedConsumer(Consumer):
         )
         if refused:
             raise FencedError(
-                f"{self._cluster.url}: group {self._group_name!r}: {_names(refused)} no longer belong to this "
-                "consumer, nothing was committed for them"
+                f"{self._cluster.url}: group {self._group_name!r}: {_names(refused)} no longer belong to "
+                "this consumer, nothing was committed for them"
             )
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
@@ -230,7 +232,9 @@ class SimulatedConsumer(Consumer):
             self._closed = True
             self._cluster.unhang(self._bell)
             self._positions.next.clear()
-            self._cluster.call("leave", self._group_name, lambda: self._cluster.leave(self._group_name, self._name))
+            self._cluster.call(
+                "leave", self._group_name, lambda: self._cluster.leave(self._group_name, self._name)
+            )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import msgspec
 
 from streamzarr.testing.simulation.plan import Plan
+from streamzarr.testing.simulation.play import Outcome, plan_of, play
 from streamzarr.testing.simulation.scenario import Scenario
 from streamzarr.testing.simulation.shrink import shrink
-from streamzarr.testing.simulation.play import Outcome, plan_of, play
 
 REAL_SECONDS = 60.0
 """A run that takes longer than this has met a wait that is not simulated."""

@@ -1,4 +1,4 @@
-"""Faults of a simulation: planned before it begins, so that a plan can be printed, replayed and made shorter."""
+"""Faults of a simulation: planned before it begins, so that they can be printed, replayed and left out."""
 
 from __future__ import annotations
 
@@ -47,8 +47,10 @@ class Fault:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        at = f"{self.site} {self.nth}" if self.kind in ("refuse", "lose", "late", "full") else (
-            f"{self.site}, step {self.nth}"
+        at = (
+            f"{self.site} {self.nth}"
+            if self.kind in ("refuse", "lose", "late", "full")
+            else (f"{self.site}, step {self.nth}")
         )
         return f"{at}: {_TEXT[self.kind].format(seconds=self.seconds)}"
 

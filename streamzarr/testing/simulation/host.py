@@ -45,7 +45,7 @@ class SimulatedChild:
     def _main(self) -> int:
         try:
             self._host.target(self._supervision)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, its supervisor is told
             self._host.failed(self.process, error)
             self.error = f"{type(error).__name__}: {error}"
             self.said_so = True

@@ -184,7 +184,9 @@ class Kernel:
         self.processes.append(process)
         return process
 
-    def _new_thread(self, target: Callable[[], None], name: str, process: SimulatedProcess) -> SimulatedThread:
+    def _new_thread(
+        self, target: Callable[[], None], name: str, process: SimulatedProcess
+    ) -> SimulatedThread:
         thread = SimulatedThread(name, process)
 
         def body() -> None:

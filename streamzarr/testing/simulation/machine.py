@@ -1,4 +1,4 @@
-"""What belongs to a process and not to an object, as long as one simulates: each simulated process has its own.
+"""What belongs to a process and not to an object: each simulated process gets its own.
 
 And what belongs to the machine is out of reach: code that uses it could not be replayed.
 """
@@ -32,7 +32,9 @@ def simulated_machine(world: World) -> Iterator[None]:
     """
 
     def refuse(self: object, *args: object, **options: object) -> None:
-        raise UnsimulatedError("code under simulation used the system's runtime, expected the one it was given")
+        raise UnsimulatedError(
+            "code under simulation used the system's runtime, expected the one it was given"
+        )
 
     names = [name for name in vars(SystemRuntime) if not name.startswith("_") and name != "local"]
     collects, stack_bytes = gc.isenabled(), threading.stack_size(STACK_BYTES)

@@ -70,7 +70,9 @@ class SimulatedStore(WrappedStore):
         if "late" in faults:
             kernel.sleep(faults["late"].seconds, f"a slow {call.operation}")
         if call.operation == "put" and kernel.time < disks.full_until:
-            raise StoreError(f"{self.url}: key {call.key!r}: no space left") from OSError(errno.ENOSPC, "full")
+            raise StoreError(f"{self.url}: key {call.key!r}: no space left") from OSError(
+                errno.ENOSPC, "full"
+            )
         if "refuse" in faults:
             raise StoreError(f"{self.url}: {call.operation} {call.key!r}: connection reset")
         result = action()

@@ -73,7 +73,9 @@ class Topics:
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
         """First offset by partition whose record is not older than `timestamp`; the end if none."""
         return {
-            number: next((record.offset for record in each.records if record.timestamp >= timestamp), each.end)
+            number: next(
+                (record.offset for record in each.records if record.timestamp >= timestamp), each.end
+            )
             for number, each in enumerate(self.partitions(topic))
         }
 
