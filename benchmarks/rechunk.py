@@ -9,7 +9,7 @@ because machines drift; a ratio is the median of the rounds' own, above 1 where 
 
 ``--memory`` is what a worker process may hold in all. Cubed plans by it, ours and rechunker by it less what
 an interpreter holds; dask's workers are killed beyond it, and dask's threads know no bound. The peers run in
-environments of their own with the versions of ``rechunkers/environments.py``, installed at first use; one
+environments of their own with the versions of ``rechunkers/pins.py``, installed at first use; one
 that cannot be had is left out.
 
     python benchmarks/rechunk.py --sizes small --rounds 3 --folder /dev/shm
@@ -34,10 +34,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from environments import CACHE, interpreter, why_not
 from rechunkers.case import DIRECTIONS, SIZES, Case
-from rechunkers.environments import CACHE, interpreter
 from rechunkers.field import Field
 from rechunkers.memory import Peak, PeakSampler
+from rechunkers.pins import PINS
 from rechunkers.trial import Trial
 
 SCRIPTS = Path(__file__).parent / "rechunkers"
@@ -85,10 +86,12 @@ def prepare(names: list[str], folder: Path) -> dict[str, Path]:
     for name in names:
         environment = PEERS[name].environment
         try:
-            pythons[name] = Path(sys.executable) if environment is None else interpreter(environment, folder)
+            if environment is None:
+                pythons[name] = Path(sys.executable)
+            else:
+                pythons[name] = interpreter(folder / environment, PINS[environment])
         except (OSError, subprocess.CalledProcessError) as error:
-            reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-            print(f"{name} is left out: {reason}", file=sys.stderr)
+            print(f"{name} is left out: {why_not(error)}", file=sys.stderr)
     return pythons
 
 

@@ -19,8 +19,11 @@ from streamzarr.jobs.worker import Supervision, run_worker
 from streamzarr.options import integer, takes_options
 from streamzarr.queue import open_broker
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.stores import split_url
 from streamzarr.supervisor import SupervisionOptions, Supervisor, WorkerSpec
+from streamzarr.supervisor.host import HostMaker
+from streamzarr.supervisor.local import LocalHost
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +56,10 @@ class Fleet(Supervisor):
         Environment variables to add to this process's for the workers.
     stderr
         Where the workers' output goes, line by line after the worker's name; by default ``sys.stderr``.
+    host
+        What makes the host of the processes: this machine, unless it is simulated.
+    runtime
+        Clock and threads of this side.
     {options}
 
     Raises
@@ -78,6 +85,8 @@ class Fleet(Supervisor):
         *,
         env: Mapping[str, str] | None = None,
         stderr: TextIO | None = None,
+        host: HostMaker = LocalHost,
+        runtime: Runtime = SYSTEM,
         **options: Any,
     ) -> None:
         supervision = {name: options.pop(name) for name in _SUPERVISION & options.keys()}
@@ -88,14 +97,14 @@ class Fleet(Supervisor):
         topics = JobTopics(wanted.prefix)
         wanted = replace(wanted, roots=tuple(map(_absolute, wanted.roots)))
         load_transforms(wanted.transforms)
-        with open_broker(broker) as opened:
+        with open_broker(broker, runtime=runtime) as opened:
             topics.ensure(opened)
             self._partitions = opened.describe(topics.tasks).partitions
             wanted = replace(wanted, broker=opened.url)
         self._topic = topics.tasks
         self._tell_idle(workers)
         spec = WorkerSpec(target=WORKER_TARGET, config=msgspec.to_builtins(wanted), name="worker")
-        super().__init__(spec, workers, env=env, stderr=stderr, **supervision)
+        super().__init__(spec, workers, env=env, stderr=stderr, host=host, runtime=runtime, **supervision)
 
     def resize(self, workers: int) -> None:
         """Change the number of workers while they run; surplus ones drain in the background.

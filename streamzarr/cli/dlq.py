@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from streamzarr.cli.options import broker_option, examples, json_option, open_ex
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line, print_table
 from streamzarr.errors import ConfigError, StreamzarrError
 from streamzarr.hints import hint
+from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
     from streamzarr.jobs import JobTopics
@@ -265,8 +265,10 @@ def _first_line(text: str) -> str:
 
 
 def _when(timestamp: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(timestamp / 1000)) + " UTC"
+    import numpy as np  # its calendar has no last year: a timestamp is whatever its sender wrote
+
+    return str(np.datetime64(timestamp // 1000, "s")).replace("T", " ") + " UTC"
 
 
 def _ago(timestamp: int) -> str:
-    return age(time.time() - timestamp / 1000)
+    return age(SYSTEM.wall_ns() / 1e9 - timestamp / 1000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +29,7 @@ from streamzarr.cli.plan import plan
 from streamzarr.cli.submit import follow, submit
 from streamzarr.errors import ConfigError
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
     from streamzarr.jobs import JobReport
@@ -187,4 +187,4 @@ def _print_job(report: JobReport) -> None:
 
 
 def _age(report: JobReport) -> str:
-    return age(time.time() - report.created / 1000)
+    return age(SYSTEM.wall_ns() / 1e9 - report.created / 1000)

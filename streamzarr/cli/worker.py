@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from streamzarr.cli.output import counted
 from streamzarr.errors import StreamzarrError
 from streamzarr.options import options_of
 from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
     from streamzarr.fleet import Fleet
@@ -101,15 +102,15 @@ def worker(broker: str, processes: int, transforms: tuple[str, ...], **options: 
     # A stop that comes before the fleet listens ends the process as it would end any other.
     fleet = Fleet(broker, processes, transforms=transforms, **options)
     fleet.start()
-    threading.Thread(target=_announce, args=(fleet, broker, processes), daemon=True).start()
+    SYSTEM.thread(partial(_announce, fleet, broker, processes), "streamzarr-announce").start()
     _tell(fleet.run())
 
 
 def _announce(fleet: Fleet, broker: str, processes: int) -> None:
     """Say when every process is up; what keeps one from it is told by ``run``."""
     try:
-        fleet.wait_ready(timeout=threading.TIMEOUT_MAX)
-    except (StreamzarrError, TimeoutError):
+        fleet.wait_ready(timeout=None)
+    except StreamzarrError:
         return
     if fleet.ready:
         pids = ", ".join(str(each.pid) for each in fleet.status())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from streamzarr.fleet import Fleet
 from streamzarr.hints import DEFAULT_PREFIX
 from streamzarr.jobs import JobReport, JobTopics
 from streamzarr.queue import open_broker
+from streamzarr.runtime import SYSTEM
 from streamzarr.zarr import Array, create_array, open_array
 
 SOURCE_CHUNKS = (4, 90, 180)
@@ -91,7 +90,7 @@ def run_demo(
     streamzarr.errors.StreamzarrError
         The job did not finish.
     """
-    began = time.monotonic()
+    began = SYSTEM.now()
     sea = SeaSurface()
     weeks = ceil(megabytes * 1e6 / (4 * sea.shape[0] * sea.shape[1]))
     shape = (max(2, weeks), *sea.shape)
@@ -126,12 +125,12 @@ def run_demo(
         source_stored=_stored(Path(kelvin)),
         target_stored=_stored(Path(celsius)),
         values_checked=checked,
-        seconds=time.monotonic() - began,
+        seconds=SYSTEM.now() - began,
     )
 
 
 def _make_source(url: str, sea: SeaSurface, shape: tuple[int, ...], say: Say) -> Array:
-    began = time.monotonic()
+    began = SYSTEM.now()
     source = create_array(
         url,
         shape=shape,
@@ -152,7 +151,7 @@ def _make_source(url: str, sea: SeaSurface, shape: tuple[int, ...], say: Say) ->
         source[start:stop] = sea.weeks(start, stop)
     say(
         f"input     {source.url}: {source.nbytes / 1e6:.0f} MB, {' x '.join(map(str, shape))} float32, "
-        f"Zarr v2, blosc, {source.nchunks} chunks; made in {time.monotonic() - began:.1f} s"
+        f"Zarr v2, blosc, {source.nchunks} chunks; made in {SYSTEM.now() - began:.1f} s"
     )
     return source
 
@@ -188,7 +187,7 @@ def _run_job(source: Array, target: str, broker: str, prefix: str, workers: int,
 
 def _check(sea: SeaSurface, target: Array, say: Say) -> int:
     """Compare every value with what numpy computes from the field, made anew; returns how many."""
-    began = time.monotonic()
+    began = SYSTEM.now()
     step = target.chunks[0]  # each chunk is decoded once
     for start in range(0, target.shape[0], step):
         stop = min(start + step, target.shape[0])
@@ -200,7 +199,7 @@ def _check(sea: SeaSurface, target: Array, say: Say) -> int:
                 raise WrongResultError(
                     f"{target.url}: {np.count_nonzero(wrong)} values of week {week} differ from numpy's"
                 )
-    say(f"check     {target.size:,} values are exactly numpy's; {time.monotonic() - began:.1f} s")
+    say(f"check     {target.size:,} values are exactly numpy's; {SYSTEM.now() - began:.1f} s")
     return target.size
 
 
@@ -214,7 +213,7 @@ def _topics(output: Path, broker: str | None) -> Iterator[tuple[str, str]]:
         folder.mkdir()
         yield f"sqlite:///{quote(str(folder / 'queue.db'))}", DEFAULT_PREFIX
         return
-    prefix = f"streamzarr-demo-{uuid.uuid4().hex[:8]}"
+    prefix = f"streamzarr-demo-{SYSTEM.random_bytes(4).hex()}"
     try:
         yield broker, prefix
     finally:

@@ -16,7 +16,7 @@ from streamzarr.flow.message import Batch, Failure, Message
 from streamzarr.flow.run import RunReport, run
 from streamzarr.flow.source import from_iterable, from_pull
 from streamzarr.flow.stop import Stop
-from streamzarr.flow.topic import from_topic
+from streamzarr.flow.topic import from_topic, from_topic_columns
 
 __all__ = [
     "Batch",
@@ -31,6 +31,7 @@ __all__ = [
     "from_iterable",
     "from_pull",
     "from_topic",
+    "from_topic_columns",
     "ops",
     "run",
 ]

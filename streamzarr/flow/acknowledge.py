@@ -4,6 +4,7 @@ Pure state, no threads, no clock. Credit returns as soon as a record's data have
 is another thing: it ends when all that was made of the record is settled.
 
 * A record that was split is acknowledged when the last of its pieces is settled.
+* A run of records that was divided is acknowledged when all its parts are; each part has a fate of its own.
 * A record that was folded into an accumulator has left memory; the accumulator's :class:`Hold` keeps the
   partition's position from passing the first record folded under it, however many there are.
 """
@@ -12,53 +13,24 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection
-from enum import IntEnum
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.delivery import Delivery, Fate, Released
 from streamzarr.flow.demand import Credits
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.offsets import OffsetWindow
 
 
-class Outcome(IntEnum):
-    """What became of a message. Of the outcomes of a record's pieces the greatest is the record's."""
-
-    SKIPPED = 0
-    OK = 1
-    FOLDED = 2
-    """Its data are in an accumulator; the accumulator's result decides."""
-    FAILED = 3
-    HANDED_BACK = 4
-    """It will be delivered again."""
-
-
-class Released(NamedTuple):
-    """A record (or a run of them) of which nothing is left in the chain."""
-
-    records: int
-    nbytes: int
-    outcome: Outcome
-
-
-class _Entry(NamedTuple):
-    """What is in flight under one sequence number."""
-
-    records: int
-    nbytes: int
-    first: int | None
-    """First offset; ``None``: it came from no topic."""
-
-
 class _Pieces:
-    """What is still out of a record that was split."""
+    """What is still out of a message that was split."""
 
     __slots__ = ("hold", "left", "outcome")
 
     def __init__(self, left: int) -> None:
         self.left = left
-        self.outcome = Outcome.SKIPPED
+        self.outcome = Fate.SKIPPED
         self.hold: Hold | None = None  # the last one that a piece was folded under: the record counts there
 
 
@@ -111,10 +83,10 @@ class Hold:
             self.count(claim, records)
         other._release()
 
-    def release(self, outcome: Outcome) -> list[Released]:
+    def release(self, outcome: Fate) -> list[Released]:
         """Let the positions pass; return the fate of the records, once: nothing when released before."""
         fates = [
-            Released(records, 0, outcome if claim.ours else Outcome.HANDED_BACK)
+            Released(records, 0, outcome if claim.ours else Fate.HANDED_BACK)
             for claim, records in self._counts.items()
         ]
         self._release()
@@ -145,9 +117,11 @@ class Claim:
     """
 
     __slots__ = (
+        "_deliveries",
         "_holds",
         "_numbers",
         "_pieces",
+        "_seqs",
         "committed",
         "credits",
         "epoch",
@@ -168,9 +142,13 @@ class Claim:
         self.credits = credits
         self.epoch = epoch
         self.window = OffsetWindow(start)
-        self.open: dict[int, _Entry] = {}  # by sequence number
+        """Offsets, by deliveries: each is one entry, acknowledged as a whole."""
+        self.open = 0
+        """Messages in flight: one however many pieces it was split into."""
         self.ours = True
         self.committed: int | None = None  # position stored, as far as we know
+        self._seqs: list[int] = []  # first sequence number of each of the deliveries, ascending
+        self._deliveries: list[Delivery] = []  # those of which something is out, or was handed back
         self._pieces: dict[int, _Pieces] = {}
         self._holds: list[tuple[int, int, Hold]] = []  # a heap; those of released or moved holds are stale
         self._numbers = itertools.count()
@@ -181,46 +159,79 @@ class Claim:
         holds = self._holds
         while holds and holds[0][2].offset(self) != holds[0][0]:
             heapq.heappop(holds)
-        watermark = self.window.watermark
-        if holds and watermark is not None:
-            return min(watermark, holds[0][0])
-        return watermark
+        position = self.window.watermark
+        if self._deliveries and (low := self._deliveries[0].low) is not None:
+            position = low  # the watermark is the beginning of this delivery
+        if holds and position is not None:
+            return min(position, holds[0][0])
+        return position
 
-    @property
-    def in_flight(self) -> int:
-        """Records delivered of which something is still in the chain."""
-        return sum(entry.records for entry in self.open.values())
+    # -- entering ----------------------------------------------------------------------------------------
 
-    def deliver(
-        self, seq: int, records: int, nbytes: int, first: int | None = None, stop: int | None = None
-    ) -> None:
-        """Note that message `seq` is in flight: `records` of them, from offset `first` to before `stop`."""
-        self.open[seq] = _Entry(records, nbytes, first)
-        if first is not None:
+    def deliver(self, delivery: Delivery, stop: int | None = None) -> None:
+        """Note that messages are in flight; their records end before offset `stop`."""
+        if delivery.offsets is not None:
+            first = delivery.offsets[0]
             if self.window.watermark is None:
                 self.committed = first  # reading began here, so there is nothing to store yet
             self.window.deliver(first, stop)
+        self._enter(delivery)
+
+    def _enter(self, delivery: Delivery) -> None:
+        self._seqs.append(delivery.seq)
+        self._deliveries.append(delivery)
+        self.open += len(delivery)
+
+    # -- on the way --------------------------------------------------------------------------------------
 
     def split(self, seq: int, into: int) -> None:
         """Note that one message of `seq` has become `into` (at least 1) messages of it."""
-        self._check(seq)
+        self._find(seq)
         pieces = self._pieces.get(seq)
         if pieces is None:
             self._pieces[seq] = _Pieces(into)
         else:
             pieces.left += into - 1
 
+    def divide(self, seq: int, part: int, counts: list[int], sizes: list[int]) -> None:
+        """Note that the run of records `seq` has become messages of `counts` records and `sizes` bytes.
+
+        Their sequence numbers begin at `part`. Unlike pieces each has a fate of its own.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            It was split before.
+        """
+        delivery, place = self._find(seq)
+        if seq in self._pieces:
+            raise ConfigError(f"message {seq} was split, expected a whole run of records to divide")
+        offsets = None if delivery.offsets is None else [delivery.offsets[place]] * len(sizes)
+        delivery.divide(place)
+        self.open -= 1
+        self._enter(Delivery(part, sizes, counts, offsets, parent=(delivery, place)))
+
     def grow(self, seq: int, nbytes: int) -> None:
         """Note that the messages of `seq` count for `nbytes` more (or fewer)."""
-        entry = self._check(seq)
-        self.open[seq] = entry._replace(nbytes=entry.nbytes + nbytes)
+        delivery, place = self._find(seq)
+        delivery.sizes[place] += nbytes
+
+    def is_split(self, seq: int) -> bool:
+        """Tell whether `seq` was split into pieces of which some are still out."""
+        return seq in self._pieces
 
     def failed(self, seq: int) -> bool:
         """Tell whether a piece of `seq` has been settled as failed: its record is a dead letter already."""
         pieces = self._pieces.get(seq)
-        return pieces is not None and pieces.outcome is Outcome.FAILED
+        return pieces is not None and pieces.outcome is Fate.FAILED
 
-    def release(self, seq: int, outcome: Outcome, hold: Hold | None = None) -> Released | None:
+    def held(self, offset: int, hold: Hold) -> None:
+        """Keep the position from passing `offset`, as long as `hold` says so; called by the hold."""
+        heapq.heappush(self._holds, (offset, next(self._numbers), hold))
+
+    # -- leaving -----------------------------------------------------------------------------------------
+
+    def release(self, seq: int, outcome: Fate, hold: Hold | None = None) -> Released | None:
         """Note that a message of `seq` has left the chain; return its record's fate if it was the last one.
 
         Raises
@@ -228,9 +239,9 @@ class Claim:
         streamzarr.errors.ConfigError
             It is not in flight: it was settled twice, or copied.
         """
-        entry = self._check(seq)
-        if hold is not None and entry.first is not None:
-            hold.extend(self, entry.first)
+        delivery, place = self._find(seq)
+        if hold is not None and delivery.offsets is not None:
+            hold.extend(self, delivery.offsets[place])
         if self._pieces and (pieces := self._pieces.get(seq)) is not None:
             pieces.left -= 1
             pieces.outcome = outcome = max(pieces.outcome, outcome)
@@ -238,32 +249,92 @@ class Claim:
             if pieces.left:
                 return None
             del self._pieces[seq]
-        del self.open[seq]
-        if hold is not None and outcome is Outcome.FOLDED:
-            hold.count(self, entry.records)
-        if not self.ours:
-            outcome = Outcome.HANDED_BACK
-        if entry.first is not None and outcome is not Outcome.HANDED_BACK:
-            self.window.ack(entry.first)
-        return Released(entry.records, entry.nbytes, outcome)
+        return self._let_go(delivery, place, place + 1, outcome, hold)
 
-    def end(self) -> list[Released]:
-        """Forget all that is in flight; return what it was."""
-        left = [Released(entry.records, entry.nbytes, Outcome.HANDED_BACK) for entry in self.open.values()]
-        self.open.clear()
+    def release_run(
+        self, seq: int, most: int, outcome: Fate, hold: Hold | None = None
+    ) -> tuple[int, Released]:
+        """Note that up to `most` messages have left, from `seq` on; return how many, and their records' fate.
+
+        None of them may be a piece (:attr:`has_pieces`). At least one is taken, and all of one delivery.
+        """
+        delivery, place = self._find(seq)
+        stop = min(place + most, len(delivery))
+        if not delivery.is_out(place, stop):
+            for later in range(place, stop):
+                self._find(delivery.seq + later)  # raises for the one that is not out
+        if hold is not None and delivery.offsets is not None:
+            hold.extend(self, delivery.offsets[place])
+        return stop - place, self._let_go(delivery, place, stop, outcome, hold)
+
+    @property
+    def has_pieces(self) -> bool:
+        """True while pieces of some message are out."""
+        return bool(self._pieces)
+
+    def _let_go(
+        self, delivery: Delivery, start: int, stop: int, outcome: Fate, hold: Hold | None
+    ) -> Released:
+        fate = outcome if self.ours else Fate.HANDED_BACK
+        records, nbytes = delivery.release(start, stop, fate)
+        if hold is not None and outcome is Fate.FOLDED:
+            hold.count(self, records)
+        self.open -= stop - start
+        self._close(delivery)
+        # What was folded under a lost claim is counted by its hold, which knows that it is lost.
+        return Released(records, nbytes, outcome if outcome is Fate.FOLDED else fate)
+
+    def _close(self, delivery: Delivery) -> None:
+        """Acknowledge a delivery of which nothing is out; one of which something was handed back stays."""
+        if delivery.left:
+            return
+        if delivery.parent is not None:
+            above, place = delivery.parent
+            above.release(place, place + 1, Fate.HANDED_BACK if delivery.handed_back else Fate.OK)
+            self._forget(delivery)
+            self._close(above)
+        elif not delivery.handed_back:
+            if delivery.offsets is not None:
+                self.window.ack(delivery.offsets[0])
+            self._forget(delivery)
+
+    def _forget(self, delivery: Delivery) -> None:
+        index = bisect_right(self._seqs, delivery.seq) - 1
+        del self._seqs[index], self._deliveries[index]
+
+    def end(self) -> tuple[int, int]:
+        """Forget all that is in flight; return its records and bytes."""
+        records = nbytes = 0
+        for delivery in self._deliveries:
+            out = delivery.out()
+            records, nbytes = records + out[0], nbytes + out[1]
+        self.open = 0
+        self._seqs.clear()
+        self._deliveries.clear()
         self._pieces.clear()
         self._holds.clear()
-        return left
+        return records, nbytes
 
-    def held(self, offset: int, hold: Hold) -> None:
-        """Keep the position from passing `offset`, as long as `hold` says so; called by the hold."""
-        heapq.heappush(self._holds, (offset, next(self._numbers), hold))
+    def _find(self, seq: int) -> tuple[Delivery, int]:
+        """Return the delivery of a message that is out, and its place there."""
+        index = bisect_right(self._seqs, seq) - 1
+        if index >= 0:
+            delivery = self._deliveries[index]
+            place = seq - delivery.seq
+            if place < len(delivery) and delivery.is_out(place, place + 1):
+                return delivery, place
+        where = f" of {self.partition.topic}[{self.partition.partition}]" if self.partition else ""
+        raise ConfigError(
+            f"message {seq}{where} is settled a second time: only ops.split may make several of one"
+        )
 
-    def _check(self, seq: int) -> _Entry:
-        try:
-            return self.open[seq]
-        except KeyError:
-            where = f" of {self.partition.topic}[{self.partition.partition}]" if self.partition else ""
-            raise ConfigError(
-                f"message {seq}{where} is settled a second time: only ops.split may make several of one"
-            ) from None
+
+def seqs_follow(seqs: Sequence[int]) -> bool:
+    """Tell whether sequence numbers follow on one another.
+
+    >>> seqs_follow([4, 5, 6]), seqs_follow([4, 6]), seqs_follow([])
+    (True, False, True)
+    """
+    return not seqs or (
+        seqs[-1] - seqs[0] == len(seqs) - 1 and list(seqs) == list(range(seqs[0], seqs[-1] + 1))
+    )

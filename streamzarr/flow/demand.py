@@ -31,6 +31,8 @@ class Credits(ABC):
     :meth:`room` may block (on a broker, see :class:`streamzarr.flow.LagDemand`).
     """
 
+    max_bytes: int | None = None
+    """Bytes in flight, at most; ``None``: not bounded."""
     recheck: float | None = None
     """Seconds after which ``room`` may have grown without anybody being woken; ``None``: never."""
 
@@ -154,6 +156,7 @@ class Demand(Credits):
             max_demand // 2 if min_demand is None else min_demand,
             None if max_bytes is None else parse_bytes(max_bytes),
         )
+        self.max_bytes = self.bounds.max_bytes
         self._balance = Balance(credit=max_demand)
         self._peak = self._peak_bytes = 0
 

@@ -52,9 +52,13 @@ class Membership:
         self._fenced: dict[TopicPartition, int] = {}
         self._error: BaseException | None = None
 
-    def join(self, topics: Sequence[str], group: str, session_timeout: float) -> Consumer:
+    def join(
+        self, topics: Sequence[str], group: str, *, session_timeout: float, prefetch_bytes: int | None
+    ) -> Consumer:
         """Join the group; return the consumer, which this object listens to."""
-        self.consumer = self._broker.consumer(topics, group, listener=self, session_timeout=session_timeout)
+        self.consumer = self._broker.consumer(
+            topics, group, listener=self, session_timeout=session_timeout, prefetch_bytes=prefetch_bytes
+        )
         self._committer = self._chosen or GroupOffsets(self.consumer)
         return self.consumer
 

@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streamzarr.flow.acknowledge import Claim, Hold
-from streamzarr.queue.base import Record
+from streamzarr.queue.columns import Columns
+from streamzarr.queue.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Message(Struct, frozen=True):
     nbytes: int = 0
     """Bytes that it counted for when it entered, whatever `data` becomes."""
     count: int = 1
-    """Records that it stands for: more than 1 for a batch of columns."""
+    """Records that it stands for."""
     attempts: int = 0
     """How often ``ops.dispatch`` has tried it."""
     first_seen: int = 0
@@ -66,6 +67,8 @@ class Message(Struct, frozen=True):
     """The messages that it was combined of: they are settled with it."""
     holds: tuple[Hold, ...] = ()
     """Holds of the accumulators that it was made of: they are released with it."""
+    run: Columns | None = None
+    """The records of a topic that it stands for, by columns; ``None``: it stands for one record at most."""
 
     def replace(self, **changes: Any) -> Message:
         """Return a copy with other values in some fields."""
@@ -81,6 +84,7 @@ class Message(Struct, frozen=True):
 
     def __repr__(self) -> str:
         where = f"{self.record.topic}[{self.record.partition}]@{self.record.offset}, " if self.record else ""
+        where = f"{self.run}, " if self.run is not None else where
         failed = f", failure={self.failure!r}" if self.failure else ""
         return f"Message({where}data={self.data!r}{failed})"
 
@@ -141,3 +145,12 @@ def leaves(message: Message) -> Iterator[Message]:
     for part in message.parts:
         failed = part if message.failure is None else part.replace(failure=message.failure)
         yield from leaves(failed)
+
+
+def letters_of(message: Message) -> Iterator[Message]:
+    """Yield what is to be buried for a failed message: itself, or one for each record of its run."""
+    if message.run is None:
+        yield message
+        return
+    for record in message.run.records():
+        yield message.replace(record=record, run=None, data=record.value, count=1)

@@ -147,7 +147,7 @@ class _PullSource:
         chain, claim, size_of = self._graph.chain, self._claim, self._size_of
         now = chain.runtime.wall_ns() // 1_000_000
         return [
-            Message(data=item, nbytes=size_of(item), first_seen=now, seq=chain.next_seq(), claim=claim)
+            Message(data=item, nbytes=size_of(item), first_seen=now, seq=next(chain.seqs), claim=claim)
             for item in items
         ]
 

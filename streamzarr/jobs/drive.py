@@ -122,9 +122,7 @@ class JobDriver:
 
     def _drive_all(self, producer: Producer) -> None:
         demand = LagDemand(
-            self._broker,
-            self._topics.tasks,
-            self._topics.group,
+            *(self._broker, self._topics.tasks, self._topics.group),
             max_lag=self._max_lag,
             runtime=self._broker.runtime,
         )
@@ -152,8 +150,8 @@ class JobDriver:
         span, counts, tracker = self._plan.span(stage), self._ledger.stages[stage], self._tracker
 
         def send(numbers: Iterator[range], count: Callable[[Sequence[range]], None]) -> None:
-            todo, runtime = self._take(numbers), self._broker.runtime
-            emit(producer, self._topics, encoder, todo, demand, self._stop, count, runtime)
+            runs = self._take(numbers)
+            emit(producer, self._topics, encoder, runs, demand, self._stop, count, self._broker.runtime)
             self._tracker.wait_for(
                 lambda: self._ended or counts.decided or counts.skipped > 0 or self._losses != tracker.losses
             )

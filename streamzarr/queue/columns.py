@@ -114,22 +114,18 @@ class Columns(ABC):
         return self._headers()
 
     @cached_property
-    def sizes(self) -> list[int]:
-        """Bytes of value, key and headers of each record."""
-        sizes = [len(value) if value else 0 for value in self.values]
-        if any(self.keys):
-            sizes = [size + len(key or b"") for size, key in zip(sizes, self.keys, strict=True)]
-        if self._some_headers:
-            sizes = [
-                size + sum(len(name) + len(value) for name, value in headers)
-                for size, headers in zip(sizes, self._some_headers, strict=True)
-            ]
-        return sizes
-
-    @cached_property
     def nbytes(self) -> int:
         """Bytes of all values, keys and headers."""
-        return sum(self.sizes)
+        nbytes = sum(map(len, filter(None, self.values))) + sum(map(len, filter(None, self.keys)))
+        return nbytes + sum(map(_bytes_of, self._some_headers or ()))
+
+    @property
+    def sizes(self) -> list[int]:
+        """Bytes of value, key and headers of each record."""
+        return [
+            len(value or b"") + len(key or b"") + _bytes_of(headers)
+            for value, key, headers in zip(self.values, self.keys, self.headers, strict=True)
+        ]
 
     # ------------------------------------------------------------ pieces
 
@@ -176,6 +172,10 @@ class Columns(ABC):
     def __repr__(self) -> str:
         where = f"{self.topic}[{self.partition}]"
         return f"<{len(self)} records of {where}, offsets {self.first} to {self.stop - 1}>"
+
+
+def _bytes_of(headers: Headers) -> int:
+    return sum([len(name) + len(value) for name, value in headers]) if headers else 0
 
 
 def _integers(values: Iterable[int], count: int) -> NDArray[np.int64]:

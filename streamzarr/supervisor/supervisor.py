@@ -102,8 +102,13 @@ class Supervisor:
         self._monitor.start()
         return self
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
+    def wait_ready(self, timeout: float | None = 60.0) -> None:
         """Block until as many workers as asked for are ready, which is when each has given a heartbeat.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits for ever.
 
         Raises
         ------

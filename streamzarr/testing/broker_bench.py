@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
@@ -21,6 +19,7 @@ from streamzarr.queue.base import (
     Record,
     TopicPartition,
 )
+from streamzarr.runtime import SYSTEM, Deadline, Runtime
 
 
 class Events(RebalanceListener):
@@ -57,6 +56,8 @@ class BrokerBench:
 
     patience: ClassVar[float] = 60.0
     """Seconds after which what has not happened will not happen."""
+    runtime: ClassVar[Runtime] = SYSTEM
+    """Of the brokers that the subclass gives."""
     session_timeout: ClassVar[float] = 6.0
     """Kafka's broker accepts no shorter one (``group.min.session.timeout.ms``)."""
     too_big: ClassVar[int] = 17 << 20
@@ -79,7 +80,7 @@ class BrokerBench:
 
     @pytest.fixture
     def group(self) -> str:
-        return f"group-{uuid.uuid4().hex[:12]}"
+        return self.new_name("group")
 
     @pytest.fixture
     def opened(self) -> Iterator[contextlib.ExitStack]:
@@ -89,8 +90,14 @@ class BrokerBench:
 
     # ------------------------------------------------------------ helpers
 
+    def deadline(self) -> Deadline:
+        return Deadline(self.runtime, self.patience)
+
+    def new_name(self, kind: str) -> str:
+        return f"{kind}-{self.runtime.random_bytes(6).hex()}"
+
     def new_topic(self, broker: Broker, partitions: int) -> str:
-        name = f"topic-{uuid.uuid4().hex[:12]}"
+        name = self.new_name("topic")
         broker.create_topic(name, partitions)
         return name
 
@@ -105,9 +112,9 @@ class BrokerBench:
     def take(self, reader: Reader, count: int, into: list[Record] | None = None) -> list[Record]:
         """Poll until `count` records are there; fail when more come than asked for."""
         records = [] if into is None else into
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         while len(records) < count:
-            assert time.monotonic() < deadline, f"got {len(records)} of {count} records: {records[-3:]}"
+            assert not deadline.passed, f"got {len(records)} of {count} records: {records[-3:]}"
             got = reader.poll(count - len(records), 0.1)
             assert len(got) <= count - len(records), "more than asked for"
             records += got
@@ -115,9 +122,9 @@ class BrokerBench:
 
     def until(self, condition: Callable[[], bool], *consumers: Consumer, what: str) -> None:
         """Poll all consumers in turn, taking no records, until `condition` holds."""
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         while not condition():
-            assert time.monotonic() < deadline, f"still not after {self.patience} s: {what}"
+            assert not deadline.passed, f"still not after {self.patience} s: {what}"
             for consumer in consumers:
                 consumer.poll(0, 0.05)
 

@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 
 import pytest
 
@@ -32,13 +30,18 @@ class ReadingCases(BrokerBench):
     def test_a_reader_waits_for_new_records(self, broker: Broker, single: str) -> None:
         with broker.reader(single) as reader:
             assert reader.poll(10, 0.2) == []
-            started = time.monotonic()
-            timer = threading.Timer(0.3, self.fill, (broker, single, 1))
-            timer.start()
+            deadline = self.deadline()
+
+            def fill_later() -> None:
+                self.runtime.event().wait(0.3)
+                self.fill(broker, single, 1)
+
+            filling = self.runtime.thread(fill_later, "fills later")
+            filling.start()
             records = reader.poll(10, self.patience)
-            timer.join()
+            filling.join()
             assert [record.value for record in records] == [b"0"]
-            assert time.monotonic() - started < self.patience / 2, "woken, not timed out"
+            assert deadline.left > self.patience / 2, "woken, not timed out"
 
     def test_a_reader_never_gets_more_than_asked_for(self, broker: Broker, single: str) -> None:
         self.fill(broker, single, 100)
@@ -133,9 +136,9 @@ class ReadingCases(BrokerBench):
         consumer = opened.enter_context(broker.consumer([topic], group))
         records: list[Record] = []
         errors: list[OffsetOutOfRangeError] = []
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         while len(records) < 3 * 98 or not errors:
-            assert time.monotonic() < deadline, f"{len(records)} records, {len(errors)} errors"
+            assert not deadline.passed, f"{len(records)} records, {len(errors)} errors"
             try:
                 records += consumer.poll(5, 0.1)
             except OffsetOutOfRangeError as error:
@@ -154,10 +157,10 @@ class ReadingCases(BrokerBench):
             records = self.take(reader, 10)
             broker.trim(single, {0: 3000})
             self.fill(broker, single, 1)
-            deadline = time.monotonic() + self.patience
+            deadline = self.deadline()
             try:
                 while records[-1].offset < 3000:
-                    assert time.monotonic() < deadline
+                    assert not deadline.passed
                     records += reader.poll(1000, 0.1)
                 missed = 0  # all were fetched before
             except OffsetOutOfRangeError as error:
@@ -166,8 +169,8 @@ class ReadingCases(BrokerBench):
         assert len(records) == (3001 if not missed else 3000 - missed)
 
     def _error_of(self, reader: Reader) -> OffsetOutOfRangeError:
-        deadline = time.monotonic() + self.patience
-        while time.monotonic() < deadline:
+        deadline = self.deadline()
+        while not deadline.passed:
             try:
                 assert reader.poll(10, 0.2) == [], "silently read from elsewhere"
             except OffsetOutOfRangeError as error:
@@ -191,10 +194,10 @@ class ReadingCases(BrokerBench):
     ) -> None:
         self.fill(broker, single, 10)
         broker.trim(single, {0: 5})
-        started = time.monotonic()
+        deadline = self.deadline()
         with pytest.raises(OffsetOutOfRangeError, match=f"position {position} of {single}"):
             list(scan(broker, single, {0: position}))
-        assert time.monotonic() - started < self.patience / 2, "not after ten seconds without a record"
+        assert deadline.left > self.patience / 2, "not after ten seconds without a record"
         rest = list(scan(broker, single, {0: position}, on_gap="skip"))
         assert [record.offset for record in rest] == [5, 6, 7, 8, 9]
 

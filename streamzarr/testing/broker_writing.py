@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -67,11 +66,11 @@ class WritingCases(BrokerBench):
         assert found == [(None, None, ()), (None, b"", ()), (b"k", None, ())]
 
     def test_a_timestamp_is_given_when_absent(self, broker: Broker, single: str) -> None:
-        before = time.time_ns() // 1_000_000
+        before = self.runtime.wall_ns() // 1_000_000
         self.fill(broker, single, 1)
         with broker.reader(single) as reader:
             [record] = self.take(reader, 1)
-        assert before - 1 <= record.timestamp <= time.time_ns() // 1_000_000 + 1
+        assert before - 1 <= record.timestamp <= self.runtime.wall_ns() // 1_000_000 + 1
 
     def test_a_large_value(self, broker: Broker, single: str) -> None:
         value = bytes(range(256)) * 3600
@@ -133,7 +132,7 @@ class WritingCases(BrokerBench):
             except BaseException as error:  # noqa: BLE001 - raised below
                 failures.append(error)
 
-        threads = [threading.Thread(target=guarded, args=(name,)) for name in names]
+        threads = [self.runtime.thread(partial(guarded, name), name.decode()) for name in names]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -21,8 +21,6 @@ import multiprocessing
 import os
 import pickle  # noqa: TID251 - a broker must survive the pickling that multiprocessing does
 import signal
-import time
-import uuid
 from multiprocessing.connection import Connection
 
 import pytest
@@ -36,13 +34,14 @@ from streamzarr.queue.base import (
     TopicPartition,
 )
 from streamzarr.testing.broker_bench import Events
+from streamzarr.testing.broker_fetching import FetchingCases
 from streamzarr.testing.broker_reading import ReadingCases
 from streamzarr.testing.broker_writing import WritingCases
 
 __all__ = ["BrokerSuite", "Events"]
 
 
-class BrokerSuite(WritingCases, ReadingCases):
+class BrokerSuite(WritingCases, ReadingCases, FetchingCases):
     """Every promise of `streamzarr.queue.base`, as one test each."""
 
     # ------------------------------------------------------------ topics
@@ -88,7 +87,7 @@ class BrokerSuite(WritingCases, ReadingCases):
     def test_an_unknown_topic_is_an_error_that_names_it(
         self, broker: Broker, group: str, opened: contextlib.ExitStack, call: str
     ) -> None:
-        name = f"no-such-topic-{uuid.uuid4().hex[:8]}"
+        name = self.new_name("no-such-topic")
         with pytest.raises(TopicNotFoundError, match=name):  # noqa: PT012 - one of these calls
             match call:
                 case "describe":
@@ -311,9 +310,9 @@ class BrokerSuite(WritingCases, ReadingCases):
         self.take(one, 40)
         two = opened.enter_context(broker.consumer([topic], group))
         records: list[Record] = []
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         while len(records) < 8:
-            assert time.monotonic() < deadline, f"the second member got {records}"
+            assert not deadline.passed, f"the second member got {records}"
             assert one.poll(10, 0.05) == []
             records += two.poll(10, 0.05)
         moved = {record.partition for record in records}

@@ -9,13 +9,13 @@ Each wraps another store and keeps the whole contract: while nothing is planned,
 from __future__ import annotations
 
 import builtins
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from streamzarr.errors import ConfigError, StoreError
+from streamzarr.runtime import SYSTEM
 from streamzarr.stores.base import (
     ByteRange,
     BytesLike,
@@ -184,7 +184,7 @@ class FaultyStore(WrappedStore):
         self.plan = tuple(plan)
         self.struck: builtins.list[Call] = []
         self._counts = [0] * len(self.plan)
-        self._lock = threading.Lock()
+        self._lock = SYSTEM.lock()  # held for a moment only, and never while anybody waits
 
     def around(self, call: Call, action: Callable[[], T]) -> T:
         fault = self._next_fault(call)
@@ -230,7 +230,7 @@ class LatencyStore(WrappedStore):
         if self._wait is not None:
             self._wait(self.latency)
         else:
-            threading.Event().wait(self.latency)
+            SYSTEM.event().wait(self.latency)
         return action()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -252,7 +252,7 @@ class RecordingStore(WrappedStore):
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self._calls: builtins.list[Call] = []
-        self._lock = threading.Lock()
+        self._lock = SYSTEM.lock()  # held for a moment only, and never while anybody waits
 
     def around(self, call: Call, action: Callable[[], T]) -> T:
         with self._lock:

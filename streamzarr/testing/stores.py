@@ -16,7 +16,7 @@ What a store's ``capabilities`` deny is tested for being refused, not skipped.
 from __future__ import annotations
 
 import pickle  # noqa: TID251 - a store must survive the pickling that multiprocessing does
-import threading
+import threading  # noqa: TID251 - the cases of several threads at one store
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

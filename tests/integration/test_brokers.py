@@ -3,6 +3,8 @@
 import pytest
 
 from streamzarr.queue import open_broker
+from streamzarr.testing.broker_fake import FakeBroker
+from streamzarr.testing.broker_fetching import FetchingCases
 from streamzarr.testing.brokers import BrokerSuite
 
 
@@ -13,6 +15,14 @@ class TestEmbedded(BrokerSuite):
     def broker(self, tmp_path):
         with open_broker(f"sqlite:///{tmp_path}/queue.db") as broker:
             yield broker
+
+
+class TestFake(FetchingCases):
+    """The fake one has no members that share, but it fetches as the others do."""
+
+    @pytest.fixture
+    def broker(self):
+        return FakeBroker()
 
 
 @pytest.mark.kafka

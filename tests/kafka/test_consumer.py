@@ -182,6 +182,31 @@ def test_a_seek_inside_on_assigned_is_where_reading_starts(consumer, client, lis
     assert consumer.positions() == {A: 77, B: 3}
 
 
+def test_a_seek_while_the_client_is_busy_takes_effect_when_it_has_returned(consumer, client, listener):
+    client.assign(A)
+    consumer.poll(10, 0)
+    listener.during["assigned"] = lambda partitions: consumer.seek({A: 50})
+    client.record(A, 10)
+    client.assign(B)
+    client.record(A, 11)
+    client.record(B, 3)
+    assert offsets(consumer.poll(10, 0)) == [(1, 3)], "nothing from where the other had been"
+    assert ("seek", A, 50) in client.calls
+    assert consumer.positions() == {A: 50, B: 4}
+    client.record(A, 50)
+    assert offsets(consumer.poll(10, 0)) == [(0, 50)]
+
+
+def test_an_end_that_was_told_before_a_seek_is_not_passed(consumer, client, listener):
+    client.assign(A)
+    consumer.poll(10, 0)
+    listener.during["assigned"] = lambda partitions: consumer.seek({A: 5})
+    client.assign(B)
+    client.fail(A, KafkaError._PARTITION_EOF, 10)
+    assert consumer.poll(10, 0) == []
+    assert consumer.positions() == {A: 5, B: 3}
+
+
 def test_a_pause_inside_on_assigned_takes_effect_after_it(consumer, client, listener):
     listener.during["assigned"] = lambda partitions: consumer.pause([B])
     client.assign(A, B)

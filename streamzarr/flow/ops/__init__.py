@@ -9,6 +9,7 @@ on the main thread while SIGINT has Python's own handler goes up through the cha
 
 from streamzarr.flow.ops.batching import batch
 from streamzarr.flow.ops.charge import charge
+from streamzarr.flow.ops.decode import decode
 from streamzarr.flow.ops.dispatch import dispatch
 from streamzarr.flow.ops.mapping import drop_if, map, map_batch, map_messages  # noqa: A004 - the field's word
 from streamzarr.flow.ops.route import broadcast, route
@@ -24,6 +25,7 @@ __all__ = [
     "batch",
     "broadcast",
     "charge",
+    "decode",
     "dispatch",
     "drop_if",
     "map",

@@ -35,7 +35,7 @@ def charge(size_of: Callable[[Any], int], *, stage: str = "charge") -> Operator:
     ...     ops.map(lambda data: data * 80), ops.charge(len), ops.batch(2), ops.settle()
     ... )
     >>> run(chain).ok, demand.peak_bytes
-    (2, 81)
+    (2, 160)
     """
     return staged(lambda chain, observer: _Charge(chain, observer, size_of, stage))
 

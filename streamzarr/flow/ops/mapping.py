@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import reactivex.operators as rx
+from msgspec.structs import replace
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import TransformError, is_interrupt
@@ -34,7 +35,7 @@ def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Ope
         try:
             return fn(message)
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-            return _failed(message, error, stage)
+            return failed(message, error, stage)
 
     return rx.map(lambda batch: batch.with_messages([apply(message) for message in batch.messages]))
 
@@ -56,7 +57,19 @@ def map(fn: Callable[[Any], Any], *, stage: str = "map") -> Operator:  # noqa: A
     >>> report.ok, report.failed
     (2, 1)
     """
-    return map_messages(lambda message: message.with_data(fn(message.data)), stage=stage)
+
+    def apply(batch: Batch) -> Batch:
+        changed = []
+        for message in batch.messages:
+            if message.failure is None:
+                try:
+                    message = replace(message, data=fn(message.data))
+                except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                    message = failed(message, error, stage)
+            changed.append(message)
+        return Batch(tuple(changed), batch.marker)
+
+    return rx.map(apply)
 
 
 def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_batch") -> Operator:
@@ -84,9 +97,13 @@ def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_bat
                     f"{stage} returned {len(values)} values for {len(live)} messages, expected as many"
                 )
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-            changed = iter([_failed(message, error, stage) for message in live])
+            changed = iter([failed(message, error, stage) for message in live])
         else:
-            changed = iter([message.with_data(value) for message, value in zip(live, values, strict=True)])
+            changed = iter(
+                [replace(message, data=value) for message, value in zip(live, values, strict=True)]
+            )
+        if len(live) == len(batch):
+            return batch.with_messages(tuple(changed))
         return batch.with_messages(
             [next(changed) if message.failure is None else message for message in batch.messages]
         )
@@ -127,14 +144,14 @@ class _Filter(Stage):
                         dropped.append(message)
                         continue
                 except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-                    message = _failed(message, error, self._name)
+                    message = failed(message, error, self._name)
             kept.append(message)
         if dropped:
             self.chain.settle(dropped, skipped=True)
         self.emit(kept)
 
 
-def _failed(message: Message, error: BaseException, stage: str) -> Message:
+def failed(message: Message, error: BaseException, stage: str) -> Message:
     """Return `message` failed by `error`: bad data is a value (design §7 rule 6), only Ctrl-C is not."""
     if is_interrupt(error):
         raise error

@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 from reactivex.abc import ObserverBase
@@ -14,11 +15,12 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
-from streamzarr.flow.message import Batch, Marker, Message, leaves
+from streamzarr.flow.message import Batch, Marker, Message, leaves, letters_of
 from streamzarr.flow.stage import Stage
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
 
+_failure = attrgetter("failure")
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +73,8 @@ def settle(
         own error. It reports each message: done, failed for good, or again; ``None`` says that all are done.
     dead_letters
         Gets the failed messages instead, those that `sink` reported as failed included. Of a record that was
-        split only the first failed piece, of a combined message each record that it was made of. Without it
+        split only the first failed piece, of a combined message each record that it was made of, of a run
+        each of its records. Without it
         `sink` gets them; a message that it reports as failed is given to it again, with that failure.
     retry
         How to go on after a transient error of a sink: the same messages again, in the same order, while
@@ -150,6 +153,10 @@ class _Sinking(Stage):
         self._retry_at: float | None = None
 
     def receive(self, messages: tuple[Message, ...]) -> None:
+        if not any(map(_failure, messages)):
+            self._ready.extend(messages)
+            self.working += len(messages)
+            return
         for message in messages:
             if message.failure is None:
                 self._ready.append(message)
@@ -240,7 +247,7 @@ class _Sinking(Stage):
         """Give failed messages to the dead letters."""
         assert self._dead_letters is not None
         letters = self._letters = self._ours(self._letters)
-        shown = _once_failed(letters)
+        shown = [letter for message in _once_failed(letters) for letter in letters_of(message)]
         if shown:
             self._dead_letters(shown)
         self._letters = []
@@ -253,7 +260,7 @@ class _Sinking(Stage):
 
     def _ours(self, messages: list[Message]) -> list[Message]:
         """Return the messages that are still ours to settle; the others only return their credit."""
-        ours = [message for message in messages if self.chain.owns(message)]
+        ours = self.chain.owned(messages)
         if len(ours) < len(messages):
             lost = [message for message in messages if not self.chain.owns(message)]
             self.working -= len(lost)
@@ -273,7 +280,7 @@ class _Sinking(Stage):
 
 def _once_failed(messages: list[Message]) -> list[Message]:
     """Leave out failed pieces of records of which another piece is a dead letter, or is about to be."""
-    if all(message.failure is None for message in messages):
+    if not any(map(_failure, messages)):
         return messages
     shown: list[Message] = []
     failed: set[tuple[int, int]] = set()

@@ -14,18 +14,24 @@ class Backlog:
 
     def __init__(self) -> None:
         self._runs: list[MessageColumns] = []
+        self._counted = self._nbytes = 0  # the first runs, and their bytes
         self.records = 0
         """How many records wait."""
-        self.nbytes = 0
-        """Bytes of their values, keys and headers."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of their values, keys and headers; counted when asked for: it is most of the work here."""
+        self._nbytes += sum(run.nbytes for run in self._runs[self._counted :])
+        self._counted = len(self._runs)
+        return self._nbytes
 
     def add(self, run: MessageColumns) -> None:
         """Put `run` behind the others."""
         self.records += len(run)
-        self.nbytes += run.nbytes
         last = self._runs[-1] if self._runs else None
         if last is not None and len(last) == 1 and last.where == run.where:
-            self._runs[-1] = last.joined(run)  # whoever waits for records gets one first, and then the rest
+            # Whoever waits for records gets one first, and then the rest.
+            self._set([*self._runs[:-1], last.joined(run)])
         else:
             self._runs.append(run)
 
@@ -46,12 +52,13 @@ class Backlog:
         self._set(left)
         return portion.runs
 
-    def besides(self, held: Collection[TopicPartition]) -> tuple[int, int]:
-        """Return the records and bytes that wait, but those of the partitions that are `held`."""
+    def without(self, held: Collection[TopicPartition]) -> Backlog:
+        """Return what waits but of the partitions that are `held`."""
         if not held:
-            return self.records, self.nbytes
-        runs = [run for run in self._runs if run.where not in held]
-        return sum(map(len, runs)), sum(run.nbytes for run in runs)
+            return self
+        others = Backlog()
+        others._set([run for run in self._runs if run.where not in held])
+        return others
 
     def partitions(self) -> set[TopicPartition]:
         """Return the partitions of which records wait."""
@@ -59,5 +66,5 @@ class Backlog:
 
     def _set(self, runs: list[MessageColumns]) -> None:
         self._runs = runs
+        self._counted = self._nbytes = 0
         self.records = sum(map(len, runs))
-        self.nbytes = sum(run.nbytes for run in runs)

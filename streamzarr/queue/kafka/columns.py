@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Any, Self, cast
@@ -27,6 +28,13 @@ class MessageColumns(Columns):
     def _cut(self, start: int, stop: int) -> Self:
         return type(self)(self._messages[start:stop])
 
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all values, keys and headers; every run is asked, so no value is taken out for it."""
+        if any(self.keys) or self._some_headers:
+            return sum(self.sizes)
+        return sum(map(len, self._messages))
+
     def joined(self, other: MessageColumns) -> MessageColumns:
         """Return the messages of both; those of `other` follow."""
         return MessageColumns([*self._messages, *other._messages])
@@ -41,8 +49,9 @@ class MessageColumns(Columns):
         return list(map(Message.value, self._messages))
 
     def _headers(self) -> list[Headers] | None:
-        headers: list[Any] = list(map(Message.headers, self._messages))
-        return list(map(_as_headers, headers)) if any(headers) else None
+        if not any(map(Message.headers, self._messages)):
+            return None
+        return list(map(_as_headers, cast("Iterable[Any]", map(Message.headers, self._messages))))
 
     def _timestamps(self) -> Iterable[int]:
         return map(itemgetter(1), map(Message.timestamp, self._messages))
@@ -52,14 +61,14 @@ def _as_headers(headers: list[tuple[str, bytes | None]] | None) -> Headers:
     return tuple((name, value or b"") for name, value in headers) if headers else ()
 
 
-def message_columns(messages: Sequence[Any]) -> Iterator[MessageColumns]:
-    """Yield `messages`, none of which is an error, as a run for each stretch of one partition."""
-    numbers = list(map(Message.partition, messages))
-    topics = list(map(Message.topic, messages))
-    if numbers.count(numbers[0]) == len(numbers) and topics.count(topics[0]) == len(topics):
+def message_columns(messages: Sequence[Any], *, topics: int) -> Iterator[MessageColumns]:
+    """Yield `messages`, of `topics` topics and none an error, as a run for each stretch of one partition."""
+    places: list[Any] = list(map(Message.partition, messages))
+    if topics > 1:
+        places = list(zip(map(Message.topic, messages), places, strict=True))
+    if places.count(places[0]) == len(places):
         yield MessageColumns(messages)
         return
-    places = list(zip(topics, numbers, strict=True))
-    borders = (number for number, (one, next_) in enumerate(pairwise(places), 1) if one != next_)
+    borders = (number for number, (one, following) in enumerate(pairwise(places), 1) if one != following)
     for start, stop in pairwise(chain([0], borders, [len(messages)])):
         yield MessageColumns(messages[start:stop])

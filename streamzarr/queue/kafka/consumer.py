@@ -75,9 +75,10 @@ class KafkaConsumer(Consumer):
         self._joining: dict[TopicPartition, int] = {}  # where to start, while the listener is told
         self._client = Client({**settings, "on_commit": self._on_commit}, logger=admin.config.log)
         self._handle = Handle(self._client)
-        self._fetcher = Fetcher(self._client, admin)
+        topics = list(dict.fromkeys(topics))
+        self._fetcher = Fetcher(self._client, admin, len(topics))
         self._client.subscribe(
-            list(dict.fromkeys(topics)),
+            topics,
             on_assign=self._deferring(self._on_assign),
             on_revoke=self._deferring(self._on_revoke),
             on_lost=self._deferring(self._on_lost),
@@ -164,8 +165,9 @@ class KafkaConsumer(Consumer):
         for partition, position in offsets.items():
             if partition in self._joining:
                 self._joining[partition] = position
+            if partition in self._joining or partition in self._gone:
                 self._fetcher.begin(partition, position)
-            elif partition not in self._gone:
+            else:
                 self._fetcher.seek(partition, position, partial(self._seek, partition, position))
 
     def _seek(self, partition: TopicPartition, position: int) -> None:

@@ -6,6 +6,7 @@ are usual for so many bytes; what a step brings beyond the bound waits here and 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,8 +47,9 @@ class Fetcher:
     `remove`, `seek` and `fail`.
     """
 
-    def __init__(self, client: Client, admin: KafkaAdmin) -> None:
+    def __init__(self, client: Client, admin: KafkaAdmin, topics: int) -> None:
         self._client = client
+        self._topics = topics
         self._admin = admin
         self._where = str(admin.config)
         self.positions: dict[TopicPartition, int] = {}
@@ -56,8 +58,8 @@ class Fetcher:
         """Partitions whose records wait, and are returned later."""
         self.backlog = Backlog()
         """What was fetched and not yet returned."""
-        self._usual: float | None = None
-        """Bytes of a record, about: of the last ones, and coming down slowly from what was larger."""
+        self._usual = math.inf
+        """Bytes of a record, on average of the last ones."""
         self._calling = False  # the client: its callbacks run
         self._sought: dict[TopicPartition, Callable[[], None]] = {}
         self._moved = False
@@ -88,6 +90,7 @@ class Fetcher:
         for partition in partitions:
             self._damaged.pop(partition, None)
             self._ends.pop(partition, None)
+            self._sought.pop(partition, None)
 
     def begin(self, partition: TopicPartition, position: int) -> None:
         """Return the record at `position` of a partition first, of which nothing was fetched yet."""
@@ -100,11 +103,11 @@ class Fetcher:
         In one of the client's callbacks that has to wait for the client to return: what it brings then may be
         from before or after, and nobody could tell which.
         """
+        if not self._calling:
+            tell()
         self.begin(partition, position)
         if self._calling:
             self._sought[partition] = tell
-        else:
-            tell()
 
     def fail(self, error: BaseException) -> None:
         """Have `error` raised when the client is done; raised inside, it would lose what is being fetched."""
@@ -121,16 +124,15 @@ class Fetcher:
 
     def step(self, max_records: int, max_bytes: int | None) -> int:
         """Return how many messages to take from the client next, for a `fetch` within these bounds."""
-        records, nbytes = self.backlog.besides(self.paused)
-        room = min(max_records - records, _MAX_STEP)
+        free = self.backlog.without(self.paused)
+        room = min(max_records - free.records, _MAX_STEP)
         if max_bytes is None or room <= 0:
             return room
-        fitting = 0 if self._usual is None else int((max_bytes - nbytes) / max(1.0, self._usual))
-        return min(room, max(fitting, 0 if records else 1))
+        if free.records:
+            return min(room, int((max_bytes - free.nbytes) * free.records / max(1, free.nbytes)))
+        return max(1, min(room, int(max_bytes / self._usual)))
 
-    def fetch(
-        self, max_records: int, timeout: float, max_bytes: int | None = None
-    ) -> Sequence[MessageColumns]:
+    def fetch(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[MessageColumns]:
         """Return up to `max_records` of up to `max_bytes`, waiting at most `timeout` seconds for the first.
 
         Raises
@@ -178,6 +180,8 @@ class Fetcher:
         runs = self.backlog.take(max_records, max_bytes, self.paused)
         for run in runs:
             self.positions[run.where] = run.stop
+        if runs and max_bytes is not None:
+            self._usual = max(1.0, sum(run.nbytes for run in runs) / sum(map(len, runs)))
         if self._ends:
             self._pass_ends()
         return runs
@@ -228,26 +232,21 @@ class Fetcher:
         """Tell the client of what was sought in its callbacks; return `messages` but of those partitions."""
         sought, self._sought = self._sought, {}
         for partition, tell in sought.items():
-            if partition in self.positions:
-                try:
-                    tell()
-                except QueueError as error:
-                    self.fail(error)
+            try:
+                tell()
+            except QueueError as error:
+                self._sought[partition] = tell  # until then nothing of it may be returned
+                self.fail(error)
         return [message for message in messages if (message.topic(), message.partition()) not in sought]
 
     def _keep(self, messages: Sequence[Any]) -> None:
-        nbytes = 0
-        for run in message_columns(messages):
-            nbytes += run.nbytes
-            if self._damaged and (damage := self._damaged.get(run.where)) is not None:
-                # librdkafka goes on behind damaged records as if nothing were missing.
-                readable = bisect_left(run.offsets, damage.offset)
-                if readable:
-                    self.backlog.add(run[:readable])
-            else:
+        for run in message_columns(messages, topics=self._topics):
+            damage = self._damaged.get(run.where) if self._damaged else None
+            if damage is None or run.stop <= damage.offset:
                 self.backlog.add(run)
-        mean = nbytes / len(messages)
-        self._usual = mean if self._usual is None else max(mean, (self._usual + mean) / 2)
+            # librdkafka goes on behind damaged records as if nothing were missing.
+            elif readable := bisect_left(run.offsets, damage.offset):
+                self.backlog.add(run[:readable])
 
     def _note(self, message: Any) -> None:
         error, topic, number = message.error(), message.topic(), message.partition()

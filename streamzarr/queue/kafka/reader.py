@@ -37,7 +37,7 @@ class KafkaReader(Reader):
             f"streamzarr-reader-{admin.config.runtime.random_bytes(16).hex()}", prefetch_bytes
         )
         self._handle = Handle(Client(settings, logger=admin.config.log))
-        self._fetcher = Fetcher(self._handle.client, admin)
+        self._fetcher = Fetcher(self._handle.client, admin, topics=1)
         self._fetcher.add({**begin, **start})
         if begin:  # librdkafka looks for the beginning at once, or again after half a second: connect first
             self._connect(next(iter(begin)), admin.config.request_timeout)

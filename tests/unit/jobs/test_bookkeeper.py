@@ -35,7 +35,7 @@ def entered_alone(record, data, error):
     keeper = Bookkeeper(
         TOPICS, "w", lambda topic, records: sent.setdefault(topic, []).extend(records), lambda: None
     )
-    keeper([Message(record, data).fail(error, "execute", 2)])
+    keeper([Message(record, data=data).fail(error, "execute", 2)])
     [new], [result] = sent[TOPICS.dead], sent[TOPICS.results]
     letter = DeadLetter.from_record(Record(TOPICS.dead, 0, 0, new.key, new.value, new.headers, new.timestamp))
     return letter, decode_results(result.value)
@@ -113,7 +113,7 @@ def whole():
 
 
 def test_what_is_written_of_a_task_is_one_entry():
-    letters, [results] = entered(Message(whole(), worked(_104=16, _106=16, _105=16, _107=16)))
+    letters, [results] = entered(Message(whole(), data=worked(_104=16, _106=16, _105=16, _107=16)))
     assert (letters, results.dead, results.skipped) == ([], (), ())
     assert results.written == (Written(104, 1, 64, 4),)
 
@@ -123,7 +123,7 @@ def test_chunks_with_other_attempts_are_other_entries():
     work.outcome.begin()
     work.outcome.tell(105, 16)
     work.outcome.tell(107, 16)
-    _, [results] = entered(Message(whole(), work))
+    _, [results] = entered(Message(whole(), data=work))
     assert [(run.task, run.count, run.attempts) for run in results.written] == [
         (104, 1, 1),
         (105, 1, 2),
@@ -133,13 +133,13 @@ def test_chunks_with_other_attempts_are_other_entries():
 
 
 def test_what_neither_was_written_nor_failed_was_skipped():
-    _, [results] = entered(Message(whole(), worked(_105=16)))
+    _, [results] = entered(Message(whole(), data=worked(_105=16)))
     assert (results.written, results.skipped) == ((Written(105, 1, 16),), (104, (106, 2)))
 
 
 def test_each_chunk_that_failed_leaves_a_letter_that_is_a_task_for_it_alone():
     work = worked(_104=ValueError("four"), _105=16, _106=KeyError("six"), _107=ValueError("seven"))
-    letters, [results] = entered(Message(whole(), work, attempts=1))
+    letters, [results] = entered(Message(whole(), data=work, attempts=1))
     assert [task_of(letter.headers)[1] for letter in letters] == [range(n, n + 1) for n in (104, 106, 107)]
     assert [letter.message for letter in letters] == ["four", "'six'", "seven"]
     assert {letter.stage for letter in letters} == {"execute"}
@@ -160,7 +160,7 @@ def test_each_chunk_that_failed_leaves_a_letter_that_is_a_task_for_it_alone():
 
 
 def test_a_task_that_failed_as_a_whole_leaves_one_letter_as_it_was_sent():
-    message = Message(whole(), worked()).fail(SourceChangedError("changed"), "execute", 1)
+    message = Message(whole(), data=worked()).fail(SourceChangedError("changed"), "execute", 1)
     [letter], [results] = entered(message)
     assert (letter.value, letter.headers, letter.key) == (encode(BLOCK), whole().headers, b"k")
     assert results.dead == (Dead(104, 1, "SourceChangedError", 4),)
@@ -169,7 +169,7 @@ def test_a_task_that_failed_as_a_whole_leaves_one_letter_as_it_was_sent():
 def test_what_is_left_when_attempts_are_used_up_is_lost_for_its_own_error():
     passing = StoreError("503")
     work = worked(_104=16, _105=passing, _106=StoreError("504"), attempts=5)
-    letters, [results] = entered(Message(whole(), work).fail(passing, "execute", 5))
+    letters, [results] = entered(Message(whole(), data=work).fail(passing, "execute", 5))
     found = [(task_of(letter.headers)[1], letter.message, letter.attempts) for letter in letters]
     assert found == [
         (range(105, 106), "503", 5),
@@ -185,7 +185,7 @@ def test_results_and_letters_of_thousands_of_chunks_are_bounded():
     work = worked(task)
     for number in range(9000):
         work.outcome.tell(number, ValueError("no"))
-    letters, results = entered(Message(record(encode(task), headers_of("01M7", task.numbers)), work))
+    letters, results = entered(Message(record(encode(task), headers_of("01M7", task.numbers)), data=work))
     assert len(letters) == 9000
     assert [len(part.dead) for part in results] == [2000] * 4 + [1000]
     assert decode_task(letters[-1].value).chunk == (8999,)
@@ -194,5 +194,5 @@ def test_results_and_letters_of_thousands_of_chunks_are_bounded():
 def test_a_run_of_many_bytes_can_be_read_back():
     work = worked(_104=1 << 33, _105=1 << 33, _106=1 << 33)
     work.outcome.tell(107, 4)
-    _, [results] = entered(Message(whole(), work))
+    _, [results] = entered(Message(whole(), data=work))
     assert [(run.task, run.count) for run in results.written] == [(104, 2), (106, 2)]

@@ -1,0 +1,87 @@
+"""What `benchmarks/flow.py` asks of a script that reads a topic, and what it is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+COMMIT_EVERY = 0.2
+"""Seconds between two commits, with everybody."""
+CLIENT: dict[str, Any] = {
+    "fetch.queue.backoff.ms": 2,  # librdkafka's default leaves a fast consumer idle for most of each second
+    "fetch.wait.max.ms": 50,
+    "queued.max.messages.kbytes": 32 << 10,
+}
+"""How everybody's client fetches: as ours does."""
+
+
+class Reading(msgspec.Struct):
+    """What a record holds."""
+
+    sensor: str
+    number: int
+    value: float
+    unit: str
+    at: str
+
+
+decode = msgspec.json.Decoder(Reading).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A topic to read from its beginning: decode each record, gather batches, commit offsets."""
+
+    servers: str
+    topic: str
+    group: str
+    """One that has not read yet."""
+    records: int
+    batch: int
+    folder: str
+    """An empty folder, for whatever is written."""
+
+    @staticmethod
+    def given() -> Trial:
+        return Trial(**json.loads(sys.argv[1]))
+
+    def argument(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class Sink:
+    """Takes batches of readings, and the time from the first batch to the last commit.
+
+    What comes before the first batch, such as joining a group, is not counted.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self._left = trial.records
+        self._total = 0.0
+        self._begun: tuple[float, float] | None = None
+        self._timed = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether all records were taken."""
+        return self._left <= 0
+
+    def take(self, readings: Sequence[Reading]) -> None:
+        self._total += sum([reading.value for reading in readings])
+        self._left -= len(readings)
+        if self._begun is None:
+            self._begun = time.monotonic(), time.process_time()
+            self._timed = self._left
+
+    def tell(self) -> None:
+        """Report: everything was committed."""
+        assert self._begun is not None
+        wall, processor = time.monotonic() - self._begun[0], time.process_time() - self._begun[1]
+        rate, cost = self._timed / wall, processor / self._timed * 1e6
+        print(json.dumps({"records_s": rate, "cpu_us": cost, "left": self._left, "total": self._total}))

@@ -1,0 +1,136 @@
+"""Messages that entered a chain together, and which of them are settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Fate(IntEnum):
+    """What became of a message. Of the outcomes of a record's pieces the greatest is the record's."""
+
+    SKIPPED = 0
+    OK = 1
+    FOLDED = 2
+    """Its data are in an accumulator; the accumulator's result decides."""
+    FAILED = 3
+    HANDED_BACK = 4
+    """It will be delivered again."""
+
+
+class Released(NamedTuple):
+    """Records of which nothing is left in the chain."""
+
+    records: int
+    nbytes: int
+    fate: Fate
+
+
+_OUT, _ACKNOWLEDGED, _HANDED_BACK, _DIVIDED = b"\0", b"\1", b"\2", b"\3"
+
+
+class Delivery:
+    """Messages of one claim that entered together, by consecutive sequence numbers.
+
+    Whole stretches of them are settled at once: what is done for each message is a byte.
+
+    Parameters
+    ----------
+    seq
+        Sequence number of the first message.
+    sizes
+        Bytes of each.
+    counts
+        Records of each; ``None``: one each.
+    offsets
+        First offset of each, ascending; ``None``: they came from no topic.
+    parent
+        The message that they are parts of, by its delivery and its place in it.
+
+    Examples
+    --------
+    >>> delivery = Delivery(seq=5, sizes=[10, 10, 30], offsets=[100, 101, 105])
+    >>> delivery.release(1, 3, Fate.OK), delivery.left, delivery.low
+    ((2, 40), 1, 100)
+    >>> delivery.release(0, 1, Fate.OK), delivery.left
+    ((1, 10), 0)
+    """
+
+    __slots__ = (
+        "_divided",
+        "_low",
+        "_state",
+        "counts",
+        "handed_back",
+        "left",
+        "offsets",
+        "parent",
+        "seq",
+        "sizes",
+    )
+
+    def __init__(
+        self,
+        seq: int,
+        sizes: list[int],
+        counts: list[int] | None = None,
+        offsets: Sequence[int] | None = None,
+        parent: tuple[Delivery, int] | None = None,
+    ) -> None:
+        self.seq = seq
+        self.sizes = sizes
+        self.counts = counts
+        self.offsets = offsets
+        self.parent = parent
+        self.left = len(sizes)
+        """Messages that are out, in parts or as a whole."""
+        self.handed_back = False
+        self._divided = False
+        self._state = bytearray(len(sizes))
+        self._low = 0  # no message before this one is out or handed back
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def is_out(self, start: int, stop: int) -> bool:
+        """Tell whether all messages of a stretch are out."""
+        state = self._state
+        return state.count(_OUT, start, stop) == stop - start
+
+    def release(self, start: int, stop: int, fate: Fate) -> tuple[int, int]:
+        """Note that the messages of a stretch, all of them out, have left; return their records and bytes."""
+        back = fate is Fate.HANDED_BACK
+        self._state[start:stop] = (_HANDED_BACK if back else _ACKNOWLEDGED) * (stop - start)
+        self.handed_back = self.handed_back or back
+        self.left -= stop - start
+        records = stop - start if self.counts is None else sum(self.counts[start:stop])
+        return records, sum(self.sizes[start:stop])
+
+    def divide(self, place: int) -> None:
+        """Note that a message has become parts, in a delivery of their own; they release it in the end."""
+        self._state[place : place + 1] = _DIVIDED
+        self._divided = True
+
+    def out(self) -> tuple[int, int]:
+        """Return the records and the bytes of all messages that are out as a whole."""
+        places = [place for place, state in enumerate(self._state) if not state]
+        records = len(places) if self.counts is None else sum(self.counts[place] for place in places)
+        return records, sum(self.sizes[place] for place in places)
+
+    @property
+    def low(self) -> int | None:
+        """First offset that is not acknowledged; ``None``: all are, or there are none."""
+        if self.offsets is None:
+            return None
+        state = self._state
+        kinds = [_OUT]
+        if self.handed_back:
+            kinds.append(_HANDED_BACK)
+        if self._divided:
+            kinds.append(_DIVIDED)
+        found = [place for kind in kinds if (place := state.find(kind, self._low)) >= 0]
+        if not found:
+            return None
+        self._low = min(found)
+        return self.offsets[self._low]
