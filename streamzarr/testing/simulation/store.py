@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from random import Random
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-from streamzarr.errors import StoreError
+from streamzarr.errors import StoreError, UnsupportedError
 from streamzarr.stores.base import Store
 from streamzarr.stores.memory import MemoryStore
 from streamzarr.stores.url import StoreURL, split_url
@@ -80,3 +80,6 @@ class SimulatedStore(WrappedStore):
         if "lose" in faults:
             raise StoreError(f"{self.url}: {call.operation} {call.key!r}: no answer")
         return result
+
+    def __reduce__(self) -> NoReturn:
+        raise UnsupportedError(f"{self.url}: a simulated store lives in one simulation")
