@@ -193,6 +193,14 @@ class WorkerError(StreamzarrError):
     """A worker process died more often than its restart budget allows; names worker, exit and last words."""
 
 
+class ProcessError(StreamzarrError):
+    """The machine does not let a process work: it cannot be started, or there is no memory to share."""
+
+
+class ProcessDiedError(StreamzarrError):
+    """A process ended while it worked on a message, as one that takes too much memory does."""
+
+
 def describe(error: BaseException) -> str:
     r"""Return any exception whatever as ``Class: message``, in one line of bounded length.
 

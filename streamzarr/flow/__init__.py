@@ -13,10 +13,13 @@ from streamzarr.flow.committer import Committer
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
 from streamzarr.flow.message import Batch, Failure, Message
+from streamzarr.flow.ops.spill import Spill
+from streamzarr.flow.rate import Rate
 from streamzarr.flow.run import RunReport, run
 from streamzarr.flow.source import from_iterable, from_pull
 from streamzarr.flow.stop import Stop
 from streamzarr.flow.topic import from_topic, from_topic_columns
+from streamzarr.flow.workers import Workers
 
 __all__ = [
     "Batch",
@@ -26,8 +29,11 @@ __all__ = [
     "Failure",
     "LagDemand",
     "Message",
+    "Rate",
     "RunReport",
+    "Spill",
     "Stop",
+    "Workers",
     "from_iterable",
     "from_pull",
     "from_topic",

@@ -127,6 +127,7 @@ class Claim:
         "epoch",
         "open",
         "ours",
+        "parked",
         "partition",
         "window",
     )
@@ -146,6 +147,8 @@ class Claim:
         self.open = 0
         """Messages in flight: one however many pieces it was split into."""
         self.ours = True
+        self.parked = 0
+        """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know
         self._seqs: list[int] = []  # first sequence number of each of the deliveries, ascending
         self._deliveries: list[Delivery] = []  # those of which something is out, or was handed back
@@ -219,6 +222,25 @@ class Claim:
     def is_split(self, seq: int) -> bool:
         """Tell whether `seq` was split into pieces of which some are still out."""
         return seq in self._pieces
+
+    def whole(self, seq: int) -> int | None:
+        """Return the bytes that `seq` counts for; ``None`` when it was split."""
+        delivery, place = self._find(seq)
+        return None if seq in self._pieces else delivery.sizes[place]
+
+    def park(self, seq: int) -> None:
+        """Note that the data of `seq`, which is whole, have left memory and will come back."""
+        delivery, place = self._find(seq)
+        delivery.park(place)
+        self.open -= 1
+        self.parked += 1
+
+    def unpark(self, seq: int, nbytes: int) -> None:
+        """Note that the record `seq`, which was parked, is in memory again."""
+        delivery = self._deliveries[bisect_right(self._seqs, seq) - 1]
+        delivery.unpark(seq - delivery.seq, nbytes)
+        self.open += 1
+        self.parked -= 1
 
     def failed(self, seq: int) -> bool:
         """Tell whether a piece of `seq` has been settled as failed: its record is a dead letter already."""

@@ -85,7 +85,7 @@ class Chain:
         start: int | None = None,
     ) -> Claim:
         """Return a new claim, to admit messages under; `start` is a position that is still to be stored."""
-        self._claims = [claim for claim in self._claims if claim.ours or claim.open]
+        self._claims = [claim for claim in self._claims if claim.ours or claim.open or claim.parked]
         claim = Claim(partition, start, credits, next(self._epochs))
         self._claims.append(claim)
         return claim
@@ -210,6 +210,36 @@ class Chain:
             holds=tuple(holds),
         )
 
+    def parkable(self, message: Message) -> int | None:
+        """Return the bytes that `message` counts for, if it is one whole record, which may be parked."""
+        if message.claim is None or message.count != 1 or message.holds:
+            return None
+        return message.claim.whole(message.seq)
+
+    def park(self, message: Message, nbytes: int) -> None:
+        """Note that a message which is parkable leaves memory, to come back: its credit returns, no more."""
+        claim = claim_of(message)
+        claim.park(message.seq)
+        claim.credits.settle(1, nbytes)
+
+    def unpark(self, message: Message, nbytes: int, *, forced: bool = False) -> bool:
+        """Take credit for a parked message that comes back; false: there is none now.
+
+        With `forced` it comes back all the same, and the next new one waits for longer.
+        """
+        claim = claim_of(message)
+        if forced:
+            claim.credits.charge(nbytes, records=1)
+        elif not claim.credits.take([nbytes]):
+            return False
+        claim.unpark(message.seq, nbytes)
+        return True
+
+    def forget_parked(self, claim: Claim, count: int) -> None:
+        """Note that `count` parked messages of `claim` do not come back: they will be delivered again."""
+        claim.parked -= count
+        self.tally.handed_back += count
+
     # -- leaving -----------------------------------------------------------------------------------------
 
     def settle(self, messages: Iterable[Message], *, skipped: bool = False) -> None:
@@ -324,6 +354,8 @@ class Chain:
     def close(self) -> None:
         """Return all credit; what is still in flight counts as left behind."""
         for claim in self._claims:
+            self.tally.left += claim.parked
+            claim.parked = 0
             if claim.open:
                 records, nbytes = claim.end()
                 self.tally.left += records

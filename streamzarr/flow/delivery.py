@@ -27,7 +27,7 @@ class Released(NamedTuple):
     fate: Fate
 
 
-_OUT, _ACKNOWLEDGED, _HANDED_BACK, _DIVIDED = b"\0", b"\1", b"\2", b"\3"
+_OUT, _ACKNOWLEDGED, _HANDED_BACK, _DIVIDED, _PARKED = (bytes([state]) for state in range(5))
 
 
 class Delivery:
@@ -58,8 +58,8 @@ class Delivery:
     """
 
     __slots__ = (
-        "_divided",
         "_low",
+        "_open_states",
         "_state",
         "counts",
         "handed_back",
@@ -86,7 +86,8 @@ class Delivery:
         self.left = len(sizes)
         """Messages that are out, in parts or as a whole."""
         self.handed_back = False
-        self._divided = False
+        # Those in which a message is not acknowledged, as far as they have occurred.
+        self._open_states: tuple[bytes, ...] = (_OUT,)
         self._state = bytearray(len(sizes))
         self._low = 0  # no message before this one is out or handed back
 
@@ -102,7 +103,9 @@ class Delivery:
         """Note that the messages of a stretch, all of them out, have left; return their records and bytes."""
         back = fate is Fate.HANDED_BACK
         self._state[start:stop] = (_HANDED_BACK if back else _ACKNOWLEDGED) * (stop - start)
-        self.handed_back = self.handed_back or back
+        if back:
+            self.handed_back = True
+            self._occurs(_HANDED_BACK)
         self.left -= stop - start
         records = stop - start if self.counts is None else sum(self.counts[start:stop])
         return records, sum(self.sizes[start:stop])
@@ -110,7 +113,18 @@ class Delivery:
     def divide(self, place: int) -> None:
         """Note that a message has become parts, in a delivery of their own; they release it in the end."""
         self._state[place : place + 1] = _DIVIDED
-        self._divided = True
+        self._occurs(_DIVIDED)
+
+    def park(self, place: int) -> None:
+        """Note that the data of a message have left memory, and will come back (:meth:`unpark`)."""
+        self._state[place : place + 1] = _PARKED
+        self._occurs(_PARKED)
+
+    def unpark(self, place: int, nbytes: int) -> None:
+        """Note that a message of `nbytes` is in memory again."""
+        self._state[place : place + 1] = _OUT
+        self._low = min(self._low, place)
+        self.sizes[place] = nbytes
 
     def out(self) -> tuple[int, int]:
         """Return the records and the bytes of all messages that are out as a whole."""
@@ -118,18 +132,18 @@ class Delivery:
         records = len(places) if self.counts is None else sum(self.counts[place] for place in places)
         return records, sum(self.sizes[place] for place in places)
 
+    def _occurs(self, state: bytes) -> None:
+        if state not in self._open_states:
+            self._open_states = (*self._open_states, state)
+
     @property
     def low(self) -> int | None:
         """First offset that is not acknowledged; ``None``: all are, or there are none."""
         if self.offsets is None:
             return None
         state = self._state
-        kinds = [_OUT]
-        if self.handed_back:
-            kinds.append(_HANDED_BACK)
-        if self._divided:
-            kinds.append(_DIVIDED)
-        found = [place for kind in kinds if (place := state.find(kind, self._low)) >= 0]
+        places = [state.find(kind, self._low) for kind in self._open_states]
+        found = [place for place in places if place >= 0]
         if not found:
             return None
         self._low = min(found)

@@ -57,7 +57,7 @@ class Credits(ABC):
     def settle(self, count: int, nbytes: int) -> None:
         """Take back the credit of `count` records of `nbytes` in all."""
 
-    def charge(self, nbytes: int) -> None:  # noqa: B027 - most credits do not bound bytes
+    def charge(self, nbytes: int, records: int = 0) -> None:  # noqa: B027 - most credits do not bound bytes
         """Note that what is in flight has grown by `nbytes`: decoded data, an accumulator. Never refused."""
 
     @property
@@ -193,10 +193,10 @@ class Demand(Credits):
             self._balance = release(self._balance, count, nbytes, self.bounds)
         self.wake()
 
-    def charge(self, nbytes: int) -> None:
+    def charge(self, nbytes: int, records: int = 0) -> None:
         """Note that what is in flight has grown by `nbytes`, or shrunk; new messages wait until it fits."""
         with self._lock:
-            self._balance = release(self._balance, 0, -nbytes, self.bounds)
+            self._balance = release(self._balance, -records, -nbytes, self.bounds)
             self._peak_bytes = max(self._peak_bytes, self._balance.in_flight_bytes)
         if nbytes < 0:
             self.wake()

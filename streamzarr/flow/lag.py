@@ -136,6 +136,11 @@ class LagDemand(Credits):
                 raise ValueError(f"{count} messages settled, but {self._taken - self._settled} are in flight")
             self._settled += count
 
+    def charge(self, nbytes: int, records: int = 0) -> None:
+        """Note that `records` more are on their way to the topic, whatever the lag; bytes are not bounded."""
+        with self._lock:
+            self._taken += records
+
     @property
     def outstanding(self) -> int | None:
         """Messages that the group has not settled, sent or about to be sent; ``None`` before a reading."""

@@ -11,6 +11,7 @@ from streamzarr.flow.ops.batching import batch
 from streamzarr.flow.ops.charge import charge
 from streamzarr.flow.ops.decode import decode
 from streamzarr.flow.ops.dispatch import dispatch
+from streamzarr.flow.ops.keys import partition_by
 from streamzarr.flow.ops.mapping import drop_if, map, map_batch, map_messages  # noqa: A004 - the field's word
 from streamzarr.flow.ops.route import broadcast, route
 from streamzarr.flow.ops.settle import DONE, Again, Done, Failed, Report, Sink, settle
@@ -31,6 +32,7 @@ __all__ = [
     "map",
     "map_batch",
     "map_messages",
+    "partition_by",
     "route",
     "settle",
 ]

@@ -1,8 +1,8 @@
-"""The only place where a chain is concurrent: worker threads between two turns of the chain.
+"""The only place where a chain is concurrent: workers between two turns of the chain.
 
 ::
 
-    chain's thread      receive ──► schedule ──► worker threads: fn(data) ──┐
+    chain's thread      receive ──► schedule ──► workers: fn(data) ─────────┐
                                        ▲   due again, after backoff ◄───────┤ transient error
     chain's thread      turn ◄──────── done ◄───────────────────────────────┘ result, or failed for good
 
@@ -13,33 +13,46 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import ConfigError, StreamzarrError, describe
+from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, describe
 from streamzarr.flow.chain import Chain
+from streamzarr.flow.dispatch.base import Dispatcher
+from streamzarr.flow.dispatch.demand import by_demand
+from streamzarr.flow.dispatch.keys import by_key
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message
-from streamzarr.flow.ops.schedule import Schedule
+from streamzarr.flow.ops.crew import Callee, Crew
+from streamzarr.flow.ops.schedule import Item, Schedule
+from streamzarr.flow.ops.spill import Spill, Spillway
+from streamzarr.flow.process import ChildProcess, import_path
 from streamzarr.flow.stage import Belongs, Stage
+from streamzarr.flow.workers import Workers
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
+By: TypeAlias = Literal["key"] | Callable[[], Dispatcher[Item]]
+
 
 def dispatch(
     fn: Callable[[Any], Any],
     *,
-    workers: int = 1,
+    workers: int | Workers | None = None,
+    processes: int | Workers | None = None,
+    ordered: bool = False,
+    by: By | None = None,
+    spill: Spill | None = None,
     stage: str = "dispatch",
     retry: RetryPolicy | None = None,
     is_transient: Callable[[BaseException], bool] = is_transient,
 ) -> Operator:
-    """Replace the data of each message by ``fn(data)``, computed in `workers` threads.
+    """Replace the data of each message by ``fn(data)``, computed by several workers.
 
     Results come out as they finish, in batches of all that are ready; with one worker and without `retry`
     they keep their order.
@@ -47,14 +60,27 @@ def dispatch(
     Parameters
     ----------
     fn
-        Runs in a worker thread. An exception, of whatever class, fails this message only, or has it tried
-        again.
+        An exception, of whatever class, fails this message only, or has it tried again.
     workers
-        Threads; they live from the chain's first message to its end.
+        Threads; 1 without `processes`. They live from the chain's first message to its end. A
+        :class:`~streamzarr.flow.Workers` changes their number meanwhile.
+    processes
+        Processes instead, for functions that hold Python's lock. `fn` is found there by its import path, so
+        it stands at the top of a module. Arrays and bytes go through shared memory. The message of a process
+        that dies is tried again, or failed without `retry`, and the process is replaced.
+    ordered
+        Results leave in the order in which messages came; one that is not ready holds back those behind it.
+    by
+        ``"key"``: messages of one key (see :func:`partition_by`) one at a time, in order, also when tried
+        again; different keys side by side. Or what makes a :class:`~streamzarr.flow.dispatch.Dispatcher`,
+        whose items have the `message`. ``None``: whoever is free takes the next.
+    spill
+        With ``by="key"``: what a key has more of than its share waits on disk, so that it leaves credit to
+        other keys. Without it a hot key waits in memory, and holds up the source when that is full.
     stage
-        Its name in failures, and of the threads.
+        Its name in failures, and of the workers.
     retry
-        How often to try again after a transient error, and when. Waiting costs memory only: neither a thread
+        How often to try again after a transient error, and when. Waiting costs memory only: neither a worker
         nor the partition is held up, just the commit of its offset. ``None``: never.
     is_transient
         Tells which errors are; the others fail the message at the first attempt.
@@ -62,12 +88,13 @@ def dispatch(
     Raises
     ------
     streamzarr.errors.ConfigError
-        `workers` is below 1.
+        The number of workers is below 1, or the arguments do not go together.
 
     Notes
     -----
     Stopping: queued messages and those that wait for another attempt are handed back; running ones end. If
-    they do not end within the deadline their threads are left behind as daemons and their results ignored.
+    they do not end within the deadline processes are killed, and threads left behind as daemons; the results
+    are ignored.
 
     Examples
     --------
@@ -80,32 +107,78 @@ def dispatch(
     >>> run(chain).ok, sum(message.data for message in results)
     (100, 328350)
     """
-    if workers < 1:
-        raise ConfigError(f"ops.dispatch(workers={workers}): expected at least 1")
-    work = _Work(fn, stage, retry, is_transient)
-    return staged(lambda chain, observer: _Dispatch(chain, observer, work, workers))
+    if workers is not None and processes is not None:
+        raise ConfigError("ops.dispatch(workers=, processes=): expected one of them")
+    if spill is not None and (by != "key" or ordered):
+        raise ConfigError('ops.dispatch(spill=) is for by="key", where each key has an order of its own')
+    given = workers if processes is None else processes
+    size = given if isinstance(given, Workers) else Workers(1 if given is None else given)
+    hire = _threads(fn) if processes is None else _processes(import_path(fn))
+    work = _Work(stage, retry, is_transient)
+    kind = _Kind(size, hire, _by_message_key if by == "key" else by or by_demand, ordered, spill)
+    return staged(lambda chain, observer: _Dispatch(chain, observer, work, kind))
+
+
+def _by_message_key() -> Dispatcher[Item]:
+    return by_key(lambda item: item.message.key)
+
+
+class _Inline:
+    """A function that runs in the worker's own thread."""
+
+    def __init__(self, fn: Callable[[Any], Any]) -> None:
+        self._fn = fn
+
+    def __call__(self, data: Any) -> Any:
+        return self._fn(data)
+
+    def kill(self) -> bool:
+        return False  # a thread cannot be ended
+
+    def close(self) -> None:
+        pass
+
+
+def _threads(fn: Callable[[Any], Any]) -> Callable[[str], Callee]:
+    return lambda name: _Inline(fn)
+
+
+def _processes(path: str) -> Callable[[str], Callee]:
+    return lambda name: ChildProcess(path, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Who works, and in which order."""
+
+    size: Workers
+    hire: Callable[[str], Callee]
+    by: Callable[[], Dispatcher[Item]]
+    ordered: bool
+    spill: Spill | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     """One attempt at one message, and what its error means."""
 
-    fn: Callable[[Any], Any]
     stage: str
     retry: RetryPolicy | None
     is_transient: Callable[[BaseException], bool]
 
-    def attempt(self, message: Message, runtime: Runtime) -> tuple[Message, float | None]:
+    def attempt(self, call: Callee, message: Message, runtime: Runtime) -> tuple[Message, float | None]:
         """Return the message as it is now, and the seconds until it shall be tried again, if it shall."""
         attempts = message.attempts + 1
         try:
-            return message.replace(data=self.fn(message.data), attempts=attempts), None
+            return message.replace(data=call(message.data), attempts=attempts), None
+        except ProcessError:
+            raise  # the machine is at fault, not the message
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class (design §7 rule 6)
             return self._judge(message.replace(attempts=attempts), error, runtime.random())
 
     def _judge(self, message: Message, error: BaseException, chance: float) -> tuple[Message, float | None]:
         delay = None
-        if self.retry is not None and self.is_transient(error):
+        if self.retry is not None and (isinstance(error, ProcessDiedError) or self.is_transient(error)):
             delay = self.retry.delay(message.attempts, chance)
         if delay is None:
             return message.fail(error, self.stage, message.attempts), None
@@ -116,143 +189,140 @@ class _Work:
 
 
 class _Dispatch(Stage):
-    """A schedule between the chain's thread and the workers'.
+    """What the chain's thread does around a crew: order, markers, and the surplus of hot keys.
 
-    Threads: `_schedule` and `_closing` are guarded by `_changed`; `_done` and `_broken` go one way, from the
-    workers to the chain; the rest is the chain's.
-
-    Waking: at least one idle worker always knows the queue as it is. Whoever changes the queue wakes one,
-    who either takes a message, and wakes the next if more are queued, or waits until the earliest is due. A
-    worker that has finished looks at the queue by itself.
+    A message is behind a marker, or spilled, or with the crew, or (ordered) ended behind one that is not.
     """
 
-    def __init__(self, chain: Chain, observer: ObserverBase[Batch], work: _Work, workers: int) -> None:
+    def __init__(self, chain: Chain, observer: ObserverBase[Batch], work: _Work, kind: _Kind) -> None:
         super().__init__(chain, observer)
-        self._work = work
-        self._changed = chain.runtime.condition()
-        self._schedule = Schedule()
-        self._done: deque[Message] = deque()  # appended to by workers, popped by the chain
-        self._broken: BaseException | None = None
-        self._closing = False
-        self._threads = [
-            chain.runtime.thread(self._serve, f"streamzarr-{work.stage}-{number}")
-            for number in range(workers)
-        ]
-        self._started = False
-        self._begun = 0  # messages given to the workers and not passed on
+        self._crew = Crew(
+            chain,
+            work.stage,
+            Schedule(kind.by()),
+            kind.size,
+            kind.hire,
+            lambda call, message: work.attempt(call, message, chain.runtime),
+        )
+        self._spillway = None if kind.spill is None else Spillway(chain, kind.spill, work.stage)
+        self._order: deque[Item] | None = deque() if kind.ordered else None
+        self._with_crew = 0
         self._behind: deque[tuple[Message, ...] | Marker] = deque()  # a marker first, and what came after it
 
-    # -- on the chain's thread ---------------------------------------------------------------------------
+    # -- coming ------------------------------------------------------------------------------------------
 
     def receive(self, messages: tuple[Message, ...]) -> None:
-        self.working += sum(message.failure is None for message in messages)
         if self._behind:
             self._behind.append(messages)
         else:
-            self._begin(messages)
+            self._enter(messages)
+        self._count()
 
     def mark(self, marker: Marker) -> None:
         self._behind.append(marker)
         self._catch_up()
+        self._count()
 
-    def _begin(self, messages: tuple[Message, ...]) -> None:
-        if not self._started:  # here, not when connected: a chain that is never driven has no threads
-            self._started = True
-            for thread in self._threads:
-                thread.start()
-        ready = [message for message in messages if message.failure is None]
-        if ready:
-            self._begun += len(ready)
-            with self._changed:
-                for message in ready:
-                    self._schedule.add(message)
-                self._changed.notify()
-        if len(ready) < len(messages):
-            self.emit([message for message in messages if message.failure is not None])
+    def _enter(self, messages: Sequence[Message]) -> None:
+        if self._order is None:
+            ready = [message for message in messages if message.failure is None]
+            if len(ready) < len(messages):
+                self.emit([message for message in messages if message.failure is not None])
+            if self._spillway is not None:
+                ready = self._spillway.admit(ready)
+                self.emit(self._spillway.take_failed())
+            self._begin([Item(message) for message in ready])
+            return
+        items = [Item(message) for message in messages]
+        for item in items:
+            item.ended = item.message.failure is not None
+        self._order.extend(items)
+        self._begin([item for item in items if not item.ended])
+        self.emit(self._in_order(self._order))
+
+    def _begin(self, items: list[Item]) -> None:
+        if items:
+            self._with_crew += len(items)
+            self._crew.add(items)
+
+    # -- going -------------------------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        return self._crew.due()
 
     def turn(self) -> None:
-        if self._broken is not None:
-            what = describe(self._broken)
-            raise StreamzarrError(f"{self._work.stage}: a worker thread ended with {what}") from self._broken
-        done = [self._done.popleft() for _ in range(len(self._done))]
-        self.working -= len(done)
-        self._begun -= len(done)
-        self.emit(done)
+        done = self._crew.collect()
+        self._with_crew -= len(done)
+        if self._spillway is not None:
+            for item in done:
+                self._spillway.leave(item.message)
+        self.emit([item.message for item in done] if self._order is None else self._in_order(self._order))
+        if self._spillway is not None:
+            self._begin([Item(message) for message in self._spillway.resume(list(self._live_behind()))])
+            self.emit(self._spillway.take_failed())
         self._catch_up()
+        self._count()
+
+    @staticmethod
+    def _in_order(order: deque[Item]) -> list[Message]:
+        """Take the items from the front that have ended."""
+        ended = []
+        while order and order[0].ended:
+            ended.append(order.popleft().message)
+        return ended
 
     def _catch_up(self) -> None:
         """Pass on markers that nothing is at work before, and begin with what came behind them."""
         while self._behind:
             first = self._behind[0]
             if isinstance(first, tuple):
-                self._begin(first)
-            elif self._begun == 0:
+                self._enter(first)
+            elif self._within == 0:
                 self.emit_marker(first)
             else:
                 return
             self._behind.popleft()
 
+    @property
+    def _within(self) -> int:
+        """Messages that a marker has to wait for."""
+        spilled = 0 if self._spillway is None else self._spillway.pending
+        return spilled + (self._with_crew if self._order is None else len(self._order))
+
+    def _live_behind(self) -> Iterator[Message]:
+        """Yield the messages behind a marker that are to be worked on."""
+        for held in self._behind:
+            if isinstance(held, tuple):
+                yield from (message for message in held if message.failure is None)
+
+    def _count(self) -> None:
+        """Tell what is held. What is spilled moves when others of its key end, or else waits for credit."""
+        held = self._within + sum(len(entry) for entry in self._behind if isinstance(entry, tuple))
+        self.working, self.waiting = (held, 0) if self._with_crew else (0, held)
+
+    # -- stopping ----------------------------------------------------------------------------------------
+
     def withdraw(self, belongs: Belongs) -> list[Message]:
-        with self._changed:
-            withdrawn = self._schedule.withdraw(belongs)
-        self._begun -= len(withdrawn)
+        items = self._crew.withdraw(belongs)
+        self._with_crew -= len(items)
+        withdrawn = [item.message for item in items]
+        if self._order is not None:
+            gone = set(map(id, items))
+            self._order = deque(item for item in self._order if id(item) not in gone)
+        if self._spillway is not None:
+            for message in withdrawn:
+                self._spillway.leave(message)
+            withdrawn += self._spillway.withdraw(belongs)
         for index, held in enumerate(self._behind):
             if isinstance(held, tuple):
-                withdrawn += [message for message in held if belongs(message)]
+                leaving = [message for message in held if belongs(message)]
+                withdrawn += leaving if self._spillway is None else self._spillway.settle_loans(leaving)
                 self._behind[index] = tuple(message for message in held if not belongs(message))
-        self.working -= sum(message.failure is None for message in withdrawn)
+        self._count()
         return withdrawn
 
     def close(self, timeout: float) -> None:
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-            idle = self._changed.wait_for(lambda: not self._schedule.running, timeout)
-            running = self._schedule.running
-        if idle:
-            for thread in self._threads if self._started else ():
-                thread.join()
-        else:
-            _log.warning("%s: %d messages still at work at the end are left", self._work.stage, running)
-        self.working = 0
-
-    # -- on the worker threads ---------------------------------------------------------------------------
-
-    def _serve(self) -> None:
-        try:
-            message = self._next()
-            while message is not None:
-                message, delay = self._work.attempt(message, self.chain.runtime)
-                if delay is None:
-                    self._done.append(message)
-                    self.chain.bell.ring()
-                    message = self._next(ended=True)
-                else:
-                    message = self._next(ended=True, again=message, delay=delay)
-        except BaseException as error:  # noqa: BLE001 - raised on the chain's thread, by turn()
-            self._broken = error
-            self.chain.bell.ring()
-            self._next(ended=True)
-
-    def _next(
-        self, *, ended: bool = False, again: Message | None = None, delay: float = 0.0
-    ) -> Message | None:
-        """Give back a message that ended, or shall be tried again, and wait for one; ``None``: no more."""
-        now = self.chain.runtime.now()
-        with self._changed:
-            if again is not None:
-                self._schedule.retry(again, now + delay)
-            elif ended:
-                self._schedule.finish()
-            if self._closing:
-                self._changed.notify_all()  # close() waits for the last one
-            while not self._closing and self._broken is None:
-                message = self._schedule.start(now)
-                if message is not None:
-                    if self._schedule.queued:
-                        self._changed.notify()  # somebody else has to watch the queue and its times now
-                    return message
-                due = self._schedule.next_due()
-                self._changed.wait(None if due is None else max(0.0, due - now))
-                now = self.chain.runtime.now()
-            return None
+        self._crew.close(timeout)
+        if self._spillway is not None:
+            self._spillway.close()
+        self.working = self.waiting = 0

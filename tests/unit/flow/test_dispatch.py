@@ -5,7 +5,8 @@ import pytest
 
 from streamzarr.errors import ConfigError, StoreError, StreamzarrError
 from streamzarr.flow import Demand, Message, Stop, from_iterable, ops, run
-from streamzarr.flow.ops.schedule import Schedule
+from streamzarr.flow.dispatch import by_demand, by_key
+from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.queue.retry import RetryPolicy
 
 FAST = RetryPolicy(attempts=4, base=0.01, jitter=0.0)
@@ -157,7 +158,7 @@ def test_a_judge_that_raises_breaks_the_chain():
 
 
 def test_zero_workers_are_refused():
-    with pytest.raises(ConfigError, match="workers=0"):
+    with pytest.raises(ConfigError, match="0 workers"):
         ops.dispatch(print, workers=0)
 
 
@@ -244,39 +245,58 @@ def test_a_drain_hands_back_what_waits_in_a_batch_before_the_dispatch():
 # -- the schedule by itself ------------------------------------------------------------------------------
 
 
-def started(schedule, now=0.0):
-    found = schedule.start(now)
-    return None if found is None else found.data
+def scheduled(*workers):
+    schedule = Schedule(by_demand())
+    for worker in workers:
+        schedule.join(worker)
+    return schedule
+
+
+def items(*datas):
+    return [Item(Message(data=data)) for data in datas]
+
+
+def datas(sent):
+    return [item.message.data for _, given in sent for item in given]
 
 
 def test_schedule_starts_in_order():
-    schedule = Schedule()
-    for n in range(3):
-        schedule.add(Message(data=n))
-    assert [started(schedule) for _ in range(4)] == [0, 1, 2, None]
+    schedule = scheduled("w")
+    assert schedule.add(items(0, 1, 2)) == []
+    assert [datas(schedule.ask("w")) for _ in range(4)] == [[0], [1], [2], []]
     assert (schedule.running, schedule.queued) == (3, 0)
 
 
 def test_schedule_puts_what_is_due_again_before_the_ready():
-    schedule = Schedule()
-    first, second = Message(data=1), Message(data=2)
-    schedule.add(first)
-    schedule.add(second)
-    schedule.start(0.0), schedule.start(0.0)
-    schedule.retry(first, due=5.0)
-    schedule.retry(second, due=4.0)
-    schedule.add(Message(data=3))
-    assert schedule.next_due() == 4.0
-    assert [started(schedule, 5.0) for _ in range(4)] == [2, 1, 3, None]
+    schedule = scheduled("w")
+    schedule.add(items(1, 2))
+    (_, (first,)), (_, (second,)) = schedule.ask("w") + schedule.ask("w")
+    schedule.put_off("w", first, due=5.0)
+    schedule.put_off("w", second, due=4.0)
+    schedule.add(items(3))
+    assert (schedule.next_due(), schedule.wake(3.9)) == (4.0, [])
+    assert schedule.wake(5.0) == []
+    assert [datas(schedule.ask("w")) for _ in range(4)] == [[2], [1], [3], []]
 
 
 def test_schedule_gives_up_what_is_not_running():
-    schedule = Schedule()
-    for n in range(6):
-        schedule.add(Message(data=n))
-    a, b = schedule.start(0.0), schedule.start(0.0)
-    schedule.retry(a, due=9.0)
-    withdrawn = schedule.withdraw(lambda message: message.data % 2 == 0)
-    assert [message.data for message in withdrawn] == [0, 2, 4]
-    assert (schedule.queued, schedule.running, schedule.next_due()) == (2, 1, None)
-    assert b.data == 1
+    schedule = scheduled("w")
+    schedule.add(items(0, 1, 2, 3, 4, 5))
+    (_, (a,)), (_, (b,)) = schedule.ask("w") + schedule.ask("w")
+    schedule.put_off("w", a, due=9.0)
+    withdrawn, sent = schedule.withdraw(lambda message: message.data % 2 == 0)
+    assert [item.message.data for item in withdrawn] == [0, 2, 4]
+    assert (schedule.queued, schedule.running, schedule.next_due(), sent) == (2, 1, None, [])
+    assert b.message.data == 1
+
+
+def test_schedule_frees_a_key_whose_put_off_item_is_withdrawn():
+    schedule = Schedule(by_key(lambda item: item.message.key))
+    schedule.join("w")
+    one, two = (Item(Message(data=n, key="k")) for n in (1, 2))
+    schedule.add([one, two])
+    schedule.ask("w")
+    schedule.put_off("w", one, due=9.0)
+    assert schedule.ask("w") == []
+    withdrawn, sent = schedule.withdraw(lambda message: message.data == 1)
+    assert (withdrawn, datas(sent)) == ([one], [2])
