@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
-from streamzarr.flow.acknowledge import Claim
+from streamzarr.errors import QueueError, StoreError
+from streamzarr.flow.acknowledge import Claim, Released
 from streamzarr.flow.demand import Demand
 from streamzarr.flow.membership import Membership
 from streamzarr.flow.ops.schedule import Schedule
 from streamzarr.flow.ops.settle import _Sinking
-from streamzarr.queue.offsets import OffsetWindow
+from streamzarr.jobs.bookkeeper import Bookkeeper
+from streamzarr.jobs.ledger import Ledger
+from streamzarr.jobs.opened import OpenStage
+from streamzarr.jobs.wire import Results
+from streamzarr.supervisor.board import CrashTable
 
 Planted = Callable[[], AbstractContextManager[object]]
 
@@ -30,14 +35,12 @@ def commit_before_write() -> AbstractContextManager[object]:
 
 
 def revoked_without_draining() -> AbstractContextManager[object]:
-    """What was delivered of a revoked partition counts as settled, whether it is or not."""
+    """What was read of a revoked partition is committed, whether it is settled or not."""
 
     def on_revoked(self: Membership, partitions: Sequence[Any]) -> None:
-        claims = [self._claims[partition] for partition in partitions if partition in self._claims]
-        for claim in claims:
-            for first in sorted(claim.window._open):
-                claim.window.ack(first)
-        self._commit_finally(claims, self._countdown())
+        with suppress(QueueError):
+            read = self.consumer.positions()
+            self.consumer.commit({partition: read[partition] for partition in partitions})
         self.end(partitions)
 
     return patch.object(Membership, "on_revoked", on_revoked)
@@ -110,19 +113,21 @@ def credit_returned_twice() -> AbstractContextManager[object]:
 @contextmanager
 def sibling_acknowledged() -> Iterator[None]:
     """A record is acknowledged when the first of its pieces is settled."""
-    release, ack = Claim.release, OffsetWindow.ack
+    release, release_run = Claim.release, Claim.release_run
+    early: set[tuple[int, int]] = set()
 
     def release_early(self: Claim, seq: int, outcome: Any, hold: Any = None) -> Any:
-        entry = self.open.get(seq)
-        if seq in self._pieces and entry is not None and entry.first is not None and self.ours:
-            self.window.ack(entry.first)
-        return release(self, seq, outcome, hold)
+        if self._pieces.pop(seq, None) is not None:
+            early.add((id(self), seq))
+            return release(self, seq, outcome, hold)
+        return None if (id(self), seq) in early else release(self, seq, outcome, hold)
 
-    def ack_once(self: OffsetWindow, first: int) -> None:
-        if first in self._open:
-            ack(self, first)
+    def release_most(self: Claim, seq: int, most: int, outcome: Any, hold: Any = None) -> Any:
+        if (id(self), seq) in early:
+            return 1, Released(0, 0, outcome)
+        return release_run(self, seq, 1, outcome, hold)
 
-    with patch.object(Claim, "release", release_early), patch.object(OffsetWindow, "ack", ack_once):
+    with patch.object(Claim, "release", release_early), patch.object(Claim, "release_run", release_most):
         yield
 
 
@@ -139,12 +144,14 @@ def timer_lost_at_a_rebalance() -> AbstractContextManager[object]:
 
 
 def watermark_off_by_one() -> AbstractContextManager[object]:
-    """The position to commit is the first unsettled offset itself plus one."""
+    """The position to commit is the one behind the first unsettled offset."""
+    position = Claim.position
 
-    def watermark(self: OffsetWindow) -> int | None:
-        return self._order[0] + 1 if self._order else self._next
+    def one_more(self: Claim) -> int | None:
+        found: int | None = position.__get__(self)
+        return found + 1 if found is not None and self.open else found
 
-    return patch.object(OffsetWindow, "watermark", property(watermark))
+    return patch.object(Claim, "position", property(one_more))
 
 
 def retry_dropped() -> AbstractContextManager[object]:
@@ -174,7 +181,51 @@ def commit_taken_for_granted() -> Iterator[None]:
         yield
 
 
-CHAIN_BUGS: dict[str, tuple[str, Planted]] = {
+def result_applied_twice() -> AbstractContextManager[object]:
+    """What a task that ran twice has written is counted twice."""
+    apply = Ledger.apply
+
+    def again(self: Ledger, results: Results) -> None:
+        before = self.nbytes
+        apply(self, results)
+        self.nbytes = before + sum(written.nbytes for written in results.written)
+
+    return patch.object(Ledger, "apply", again)
+
+
+def result_lost() -> AbstractContextManager[object]:
+    """That results and dead letters could not be written is passed over."""
+    call = Bookkeeper.__call__
+
+    def careless(self: Bookkeeper, messages: Sequence[Any]) -> None:
+        with suppress(QueueError):
+            call(self, messages)
+
+    return patch.object(Bookkeeper, "__call__", careless)
+
+
+def letter_forgotten() -> AbstractContextManager[object]:
+    """A chunk is reported as dead and has no dead letter."""
+    return patch.object(Bookkeeper, "_letters", lambda self, message, lost: iter(()))
+
+
+def failed_write_passed_over() -> AbstractContextManager[object]:
+    """A chunk that could not be stored counts as written."""
+    write = OpenStage.write
+
+    def careless(self: OpenStage, *arguments: Any) -> None:
+        with suppress(StoreError):
+            write(self, *arguments)
+
+    return patch.object(OpenStage, "write", careless)
+
+
+def suspicion_forgotten() -> AbstractContextManager[object]:
+    """A task that was in flight when a worker died is carried out as if nothing had happened."""
+    return patch.object(CrashTable, "look_up", lambda self, token: None)
+
+
+BUGS: dict[str, tuple[str, Planted]] = {
     "commit before write": ("chain", commit_before_write),
     "revoked without draining": ("chain", revoked_without_draining),
     "losses ignored": ("chain", losses_ignored),
@@ -186,5 +237,10 @@ CHAIN_BUGS: dict[str, tuple[str, Planted]] = {
     "watermark off by one": ("chain", watermark_off_by_one),
     "retry dropped": ("chain", retry_dropped),
     "commit taken for granted": ("chain", commit_taken_for_granted),
+    "result applied twice": ("jobs", result_applied_twice),
+    "result lost": ("jobs", result_lost),
+    "letter forgotten": ("jobs", letter_forgotten),
+    "failed write passed over": ("jobs", failed_write_passed_over),
+    "suspicion forgotten": ("jobs", suspicion_forgotten),
 }
 """By name: the scenario that finds it, and what plants it."""

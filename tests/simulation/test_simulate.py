@@ -98,7 +98,7 @@ def test_a_transform_and_what_it_refuses() -> None:
 def test_one_thing_at_a_time_is_simulated() -> None:
     with pytest.raises(ConfigError, match="expected one of scenario, chain and transform"):
         simulate(1, "graph", transform=int)
-    with pytest.raises(ConfigError, match="no such|expected one of|module:name"):
+    with pytest.raises(ConfigError, match="or module:name"):
         simulate(1, "nothing")
 
 

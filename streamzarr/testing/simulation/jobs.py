@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 
 import streamzarr
-from streamzarr.jobs import JobHandle, JobTopics, read_register, resume, submit, transforms
+from streamzarr.jobs import JobHandle, JobReport, JobTopics, read_register, resume, transforms
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.wire import decode_results, numbers_of, task_of
 from streamzarr.jobs.worker import work_on
@@ -22,15 +22,20 @@ from streamzarr.supervisor import Supervision, Supervisor, WorkerSpec
 from streamzarr.testing.simulation.errors import told
 from streamzarr.testing.simulation.faults import WORLD, Hazard
 from streamzarr.testing.simulation.host import host_maker
+from streamzarr.testing.simulation.job_kinds import (
+    MAX_LAG,
+    NEGATE,
+    ROOT,
+    TARGET_CHUNK,
+    draw_kind,
+    make_source,
+)
 from streamzarr.testing.simulation.process import SimulatedProcess
-from streamzarr.testing.simulation.store import SCHEME
 from streamzarr.testing.simulation.trial import TRIAL, trial_runner
 from streamzarr.testing.simulation.world import World
 
-SOURCE, TARGET, ROOT = f"{SCHEME}://data/source", f"{SCHEME}://data/target", f"{SCHEME}://data"
 TOPICS = JobTopics()
 PARTITIONS = 4
-SOURCE_CHUNK, TARGET_CHUNK = 4, 6
 DRAIN_SECONDS = 5.0
 PATIENCE = 400.0
 UNSTEADY_SECONDS = 30.0
@@ -83,7 +88,8 @@ class JobScenario:
 
     def run(self, world: World) -> None:
         """Play it."""
-        with patch.object(transforms, "entry_points", lambda group: _INSTALLED):
+        installed = patch.object(transforms, "entry_points", lambda group: _INSTALLED)
+        with installed, patch.dict(transforms._registered):
             _Play(world).run()
 
 
@@ -97,9 +103,9 @@ class _Play:
 
     def run(self) -> None:
         world = self.world
-        self.data = np.arange(world.plan.size * SOURCE_CHUNK, dtype="int32") * 3 + 1
-        source = world.disks.contents("data", "source")
-        streamzarr.create_array(source, data=self.data, chunks=SOURCE_CHUNK)
+        self.kind = draw_kind(world, world.plan.size)
+        self.data = make_source(world.disks.contents("data", "source"), world.plan.size)
+        transforms.transform(name=NEGATE)(self.kind.transform)
         topics = {TOPICS.tasks: PARTITIONS, TOPICS.dead: 1, TOPICS.results: 1, TOPICS.jobs: 1}
         for topic, partitions in topics.items():
             world.cluster.topics.create(topic, partitions, exist_ok=False)
@@ -118,6 +124,7 @@ class _Play:
             if process.site == SUPERVISOR:
                 process.terminate()
         world.wait_until(lambda: not world.alive(), PATIENCE, "all processes have ended")
+        self._check_letters()
         self._check_target()
 
     # -- processes ---------------------------------------------------------------------------------------
@@ -179,21 +186,15 @@ class _Play:
     def _submit(self) -> int:
         with self.world.broker() as broker, self._handle(broker) as handle:
             report = handle.wait()
-            self.world.promise(
-                report.state == "done" and report.written == report.tasks,
-                f"P1: the job ended as {report.state}: {report.written} of {report.tasks} chunks are "
-                f"written, {report.dead} dead",
-            )
+            self._check_report(report)
             self.done = True
         return 0
 
     def _handle(self, broker: Broker) -> JobHandle:
         jobs = read_register(broker, TOPICS)
         if jobs:
-            return resume(next(iter(jobs)), broker=broker, max_lag=6)
-        return submit(
-            "copy", SOURCE, TARGET, broker=broker, chunks=TARGET_CHUNK, max_task_bytes=60, max_lag=6
-        )
+            return resume(next(iter(jobs)), broker=broker, max_lag=MAX_LAG)
+        return self.kind.submit(broker)
 
     # -- promises ----------------------------------------------------------------------------------------
 
@@ -225,23 +226,56 @@ class _Play:
             for run in results.skipped:
                 self.settled.update(numbers_of(run))
 
+    def _check_report(self, report: JobReport) -> None:
+        """P1: all is written but what must be dead, and counted once."""
+        dead = len(self.kind.dead())
+        self.world.promise(
+            (report.state, report.written, report.dead)
+            == ("incomplete" if dead else "done", report.tasks - dead, dead),
+            f"P1: the job ended as {report.state}: {report.written} of {report.tasks} chunks are written, "
+            f"{report.dead} dead, expected {dead}",
+        )
+        arrays = self.kind.arrays(self.data, self.world.disks.contents("data", "target")).values()
+        nbytes = sum(values.nbytes for values in arrays) - self._dead_bytes()
+        self.world.promise(
+            report.bytes == nbytes, f"P1: {report.bytes} bytes are reported as written, expected {nbytes}"
+        )
+
+    def _dead_bytes(self) -> int:
+        length = len(self.data)
+        firsts = [number * TARGET_CHUNK for number in self.kind.dead()]
+        return sum(min(TARGET_CHUNK, length - first) for first in firsts) * self.data.itemsize
+
+    def _check_letters(self) -> None:
+        """P1: what is dead has a letter."""
+        found = [task_of(record.headers) for record in self.world.cluster.topics.all(TOPICS.dead)]
+        letters = {number for task in found if task is not None for number in task[1]}
+        dead = self.kind.dead()
+        self.world.promise(
+            letters == dead,
+            f"P1: there are dead letters of chunks {sorted(letters)}, expected {sorted(dead)}",
+        )
+
     def _check_target(self) -> None:
         """P5: the target is byte for byte what a plain program writes."""
-        world = self.world
-        contents = world.disks.contents("data", "target")
-        target = streamzarr.open_array(contents, mode="r")
-        world.promise(target.chunks == (TARGET_CHUNK,), f"P5: the target has chunks {target.chunks}")
-        world.promise(
-            target.shape == self.data.shape and bool(np.array_equal(target[:], self.data)),
-            f"P5: the target's values are not the source's: {target[:]} instead of {self.data}",
-        )
+        contents = self.world.disks.contents("data", "target")
+        expected = self.kind.arrays(self.data, contents)
         plain = MemoryStore()
-        plain.put("zarr.json", contents.get("zarr.json"))
-        streamzarr.open_array(plain, mode="r+")[:] = self.data
+        for key in contents.list():
+            if key.endswith("zarr.json"):
+                plain.put(key, contents.get(key))
+        for path, values in expected.items():
+            found = streamzarr.open_array(contents, path=path, mode="r")[:]
+            self.world.promise(
+                bool(np.array_equal(found, values)), f"P5: array {path!r} is {found}, expected {values}"
+            )
+            streamzarr.open_array(plain, path=path, mode="r+")[:] = values
         keys = {*contents.list()}
-        world.promise(keys == {*plain.list()}, f"P5: the target has keys {sorted(keys)}")
+        self.world.promise(
+            keys == {*plain.list()}, f"P5: the target has {sorted(keys)}, expected {sorted(plain.list())}"
+        )
         different = [key for key in sorted(keys) if contents.get(key) != plain.get(key)]
-        world.promise(not different, f"P5: {different} are not the bytes that a plain program writes")
+        self.world.promise(not different, f"P5: {different} are not the bytes that a plain program writes")
 
 
 JOBS = JobScenario()
