@@ -157,10 +157,10 @@ def watermark_off_by_one() -> AbstractContextManager[object]:
 def retry_dropped() -> AbstractContextManager[object]:
     """A message that shall be tried again never is."""
 
-    def retry(self: Schedule, message: Any, due: float) -> None:
-        self.finish()
+    def put_off(self: Schedule, worker: Any, item: Any, due: float) -> None:
+        self._stop(item)
 
-    return patch.object(Schedule, "retry", retry)
+    return patch.object(Schedule, "put_off", put_off)
 
 
 @contextmanager
