@@ -28,6 +28,10 @@ class LimitExceededError(StreamzarrError):
     """Input asks for more than a bound of :mod:`streamzarr.limits` allows."""
 
 
+class BufferFullError(LimitExceededError):
+    """What was emitted can be kept neither in memory nor elsewhere; says where and how much there is."""
+
+
 class MetadataError(StreamzarrError, ValueError):
     """A metadata document that is not valid Zarr, or asks for what is not supported."""
 
@@ -187,6 +191,10 @@ class TransformError(StreamzarrError):
 
 class CastingError(StreamzarrError, ValueError):
     """A value, or all values of a dtype, that another dtype cannot hold; names array, chunk and value."""
+
+
+class LateError(StreamzarrError):
+    """A message of a window that is over, beyond the allowed lateness."""
 
 
 class WorkerError(StreamzarrError):

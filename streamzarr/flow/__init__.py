@@ -8,36 +8,63 @@ Seven rules (design §7) keep Rx what it is good at, composition::
         └──────── Demand: credit, once settled ──────┘
 """
 
-from streamzarr.flow import ops
+from streamzarr.flow import ops, windows
 from streamzarr.flow.committer import Committer
+from streamzarr.flow.control import Control
 from streamzarr.flow.demand import Credits, Demand
 from streamzarr.flow.lag import LagDemand
+from streamzarr.flow.manual import ManualDemand
 from streamzarr.flow.message import Batch, Failure, Message
 from streamzarr.flow.ops.spill import Spill
+from streamzarr.flow.overflow import Blocking, Overflow, Refusing, Spilling
 from streamzarr.flow.rate import Rate
-from streamzarr.flow.run import RunReport, run
-from streamzarr.flow.source import from_iterable, from_pull
+from streamzarr.flow.results import aiter, iter  # noqa: A004 - what they are
+from streamzarr.flow.run import run
+from streamzarr.flow.running import RunReport
+from streamzarr.flow.sources import (
+    from_array,
+    from_async_iterable,
+    from_iterable,
+    from_lines,
+    from_observable,
+    from_pull,
+)
 from streamzarr.flow.stop import Stop
 from streamzarr.flow.topic import from_topic, from_topic_columns
+from streamzarr.flow.windows.state import WindowState
 from streamzarr.flow.workers import Workers
 
 __all__ = [
     "Batch",
+    "Blocking",
     "Committer",
+    "Control",
     "Credits",
     "Demand",
     "Failure",
     "LagDemand",
+    "ManualDemand",
     "Message",
+    "Overflow",
     "Rate",
+    "Refusing",
     "RunReport",
     "Spill",
+    "Spilling",
     "Stop",
+    "WindowState",
     "Workers",
+    "aiter",
+    "from_array",
+    "from_async_iterable",
     "from_iterable",
+    "from_lines",
+    "from_observable",
     "from_pull",
     "from_topic",
     "from_topic_columns",
+    "iter",
     "ops",
     "run",
+    "windows",
 ]

@@ -219,6 +219,15 @@ class Claim:
         delivery, place = self._find(seq)
         delivery.sizes[place] += nbytes
 
+    def is_out(self, seq: int) -> bool:
+        """Tell whether anything of the message `seq` is in flight."""
+        index = bisect_right(self._seqs, seq) - 1
+        if index < 0:
+            return False
+        delivery = self._deliveries[index]
+        place = seq - delivery.seq
+        return place < len(delivery) and delivery.is_out(place, place + 1)
+
     def is_split(self, seq: int) -> bool:
         """Tell whether `seq` was split into pieces of which some are still out."""
         return seq in self._pieces
@@ -325,7 +334,7 @@ class Claim:
         del self._seqs[index], self._deliveries[index]
 
     def end(self) -> tuple[int, int]:
-        """Forget all that is in flight; return its records and bytes."""
+        """Forget all that is in flight; return its records and bytes. Holds still keep the position."""
         records = nbytes = 0
         for delivery in self._deliveries:
             out = delivery.out()
@@ -334,7 +343,6 @@ class Claim:
         self._seqs.clear()
         self._deliveries.clear()
         self._pieces.clear()
-        self._holds.clear()
         return records, nbytes
 
     def _find(self, seq: int) -> tuple[Delivery, int]:

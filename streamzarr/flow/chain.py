@@ -90,6 +90,11 @@ class Chain:
         self._claims.append(claim)
         return claim
 
+    @property
+    def claims(self) -> list[Claim]:
+        """Those that are ours: of partitions, of other sources, and of results."""
+        return [claim for claim in self._claims if claim.ours]
+
     def admit(self, waiting: list[Message], credits: Credits) -> tuple[Message, ...]:  # noqa: A002
         """Move messages from the front of `waiting` into the chain, as many as credit allows.
 

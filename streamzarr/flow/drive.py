@@ -7,7 +7,7 @@ its timeout, a wait until the chain's bell rings.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from reactivex.scheduler import CurrentThreadScheduler
 
 from streamzarr.errors import describe, is_interrupt
 from streamzarr.flow.demand import Credits, Room
-from streamzarr.flow.graph import Graph, connecting, fed
+from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stop import Stop
 
@@ -89,8 +89,8 @@ class PulledIntake:
         if self._source is not None:
             self._source.turn()
 
-    def advance(self, *, alone: bool) -> bool:
-        """Pull and emit what credit allows; tell whether anything was done, waiting in a pull included.
+    def advance(self, *, alone: bool) -> Progress:
+        """Pull and emit what credit allows; only a source that is `alone` may wait for messages meanwhile.
 
         Raises what the source raises.
         """
@@ -98,18 +98,24 @@ class PulledIntake:
         graph = self._graph
         room = self._credits.room()
         if not self._waiting and not self._exhausted and room.messages:
-            idle = alone and not graph.chain.in_flight
-            pulled = self._source.pull(room, graph.patience(self._source.poll_timeout if idle else BUSY_POLL))
+            pulled = self._source.pull(room, graph.patience(self.patience) if alone else 0.0)
             if not pulled:
                 self._exhausted = pulled is None
-                return True
+                return Progress.IDLE if pulled is not None else Progress.MOVED
             self._waiting = pulled
         if not self._waiting:
-            return False
+            return Progress.STARVED
         messages = graph.chain.admit(self._waiting, self._credits)
-        if messages:
-            self.emit(Batch(messages))
-        return bool(messages)
+        if not messages:
+            return Progress.STARVED
+        self.emit(Batch(messages))
+        return Progress.MOVED
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds after which it is to be asked again although it had nothing."""
+        assert self._source is not None
+        return BUSY_POLL if self._graph.chain.in_flight else self._source.poll_timeout
 
     def emit(self, batch: Batch) -> None:
         """Pass a batch into the chain."""
@@ -175,36 +181,47 @@ driving: ContextVar[bool] = ContextVar("streamzarr.flow.driving", default=False)
 
 
 def drive(graph: Graph) -> None:
-    """Run a connected chain to its end, then release everything, then tell the observers how it ended."""
-    failure: BaseException | None = None
+    """Run a connected chain to its end."""
     token = driving.set(True)
     try:
-        with graph:
-            try:
-                for intake in graph.intakes:
-                    intake.open()
-                _pump(graph)
-                _finish(graph)
-            except BaseException as error:  # handed on below, after everything is released
-                if is_interrupt(error):
-                    raise
-                failure = error
-            finally:
-                graph.close()  # first: nothing may be settled any more while the sources store positions
-                for intake in graph.intakes:
-                    failure = intake.close(failure)
-        if failure is not None and graph.cancelled:
-            _log.warning("a chain that nobody watches any more failed at its end: %s", describe(failure))
-        for intake in graph.intakes:
-            intake.end(failure)
+        for _ in turns(graph):
+            pass
     finally:
         driving.reset(token)
 
 
-def _pump(graph: Graph) -> None:
+def turns(graph: Graph) -> Iterator[None]:
+    """Run a connected chain to its end, then release everything, then tell the observers how it ended.
+
+    Yields at every turn, so that somebody can look at what has come out; whoever has seen enough stops the
+    chain and lets it come to its end.
+    """
+    failure: BaseException | None = None
+    with graph:
+        try:
+            for intake in graph.intakes:
+                intake.open()
+            yield from _pump(graph)
+            yield from _finish(graph)
+        except BaseException as error:  # handed on below, after everything is released
+            if is_interrupt(error):
+                raise
+            failure = error
+        finally:
+            graph.close()  # first: nothing may be settled any more while the sources store positions
+            for intake in graph.intakes:
+                failure = intake.close(failure)
+    if failure is not None and graph.cancelled:
+        _log.warning("a chain that nobody watches any more failed at its end: %s", describe(failure))
+    for intake in graph.intakes:
+        intake.end(failure)
+
+
+def _pump(graph: Graph) -> Iterator[None]:
     """Emit batches until the sources are exhausted or the chain is to end."""
     while True:
         _turn(graph)
+        yield
         if graph.cancelled or graph.stopping:
             return
         open_ones = [intake for intake in graph.intakes if not intake.ended]
@@ -212,13 +229,26 @@ def _pump(graph: Graph) -> None:
             return
         if graph.paused:
             graph.wait(float("inf"))
-            continue
-        done = [intake.advance(alone=len(open_ones) == 1) for intake in open_ones]
-        if not any(done):
-            graph.unstick()
-            graph.wait(min((intake.recheck() or float("inf") for intake in open_ones), default=float("inf")))
+        else:
+            _advance(graph, open_ones)
         if len(open_ones) < len(graph.intakes):
             graph.finish()
+
+
+def _advance(graph: Graph, intakes: Sequence[Intake]) -> None:
+    """Let every source emit what it may; when none can, let go what waits for a starved one, and wait."""
+    alone = len(intakes) == 1
+    progress = [(intake, intake.advance(alone=alone)) for intake in intakes]
+    if any(found is Progress.MOVED for _, found in progress):
+        return
+    starved = [intake for intake, found in progress if found is Progress.STARVED]
+    idle = [intake for intake, found in progress if found is Progress.IDLE]
+    if starved:
+        graph.unstick(starved)
+    elif alone:
+        return  # its pull has waited
+    rechecks = [recheck for intake in starved if (recheck := intake.recheck()) is not None]
+    graph.wait(min([*rechecks, *(intake.patience for intake in idle)], default=float("inf")))
 
 
 def _turn(graph: Graph) -> None:
@@ -227,7 +257,7 @@ def _turn(graph: Graph) -> None:
         intake.turn()
 
 
-def _finish(graph: Graph) -> None:
+def _finish(graph: Graph) -> Iterator[None]:
     """Settle what is in flight; after a call to stop only what has begun, and within its deadline."""
 
     def each_turn() -> None:
@@ -237,6 +267,7 @@ def _finish(graph: Graph) -> None:
     while not (graph.stopping or graph.cancelled):
         _turn(graph)
         graph.finish()
+        yield
         if graph.ended and not graph.chain.in_flight:
             return
         graph.unstick()

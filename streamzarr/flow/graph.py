@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
@@ -34,6 +35,16 @@ JOIN_TIMEOUT = 30.0
 """Seconds to wait for running work when a chain breaks; it is not waited for after a drain's deadline."""
 
 
+class Progress(Enum):
+    """What a source did when it was its turn."""
+
+    MOVED = "moved"
+    IDLE = "idle"
+    """It had nothing, and credit for more."""
+    STARVED = "starved"
+    """It had no credit, so only what is in flight can move."""
+
+
 class Intake(Upstream, Protocol):
     """A source of a chain, as its graph sees it."""
 
@@ -43,14 +54,18 @@ class Intake(Upstream, Protocol):
     def turn(self) -> None:
         """Let the source do what is due."""
 
-    def advance(self, *, alone: bool) -> bool:
-        """Pull and emit what credit allows; tell whether anything was done, waiting in a pull included."""
+    def advance(self, *, alone: bool) -> Progress:
+        """Pull and emit what credit allows; only a source that is `alone` may wait for messages meanwhile."""
 
     def emit(self, batch: Batch) -> None:
         """Pass a batch into the chain."""
 
     def recheck(self) -> float | None:
         """Return the seconds after which its credit may have grown without anybody being woken."""
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds after which it is to be asked again although it had nothing."""
 
     def close(self, failure: BaseException | None) -> BaseException | None:
         """Close the source; return the error that the chain ends with."""
@@ -71,7 +86,7 @@ class Graph:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.cancelled = False
-        self.paused = False
+        self._paused = False
         self.intakes: list[Intake] = []
         self._stages: list[Stage] = []
         self._stops: list[Stop] = []
@@ -121,6 +136,11 @@ class Graph:
         """True when some stage holds messages that will move on by themselves."""
         return any(stage.working for stage in self._stages)
 
+    @property
+    def paused(self) -> bool:
+        """True while nothing more may enter: somebody said so, or a stage has no place for results."""
+        return self._paused or any(stage.full for stage in self._stages)
+
     def turn(self) -> None:
         """Let every stage pass on what is ready, from upstream to downstream."""
         self.chain.bell.wait(0.0)  # lowered before looking, so that what comes later rings again
@@ -135,15 +155,21 @@ class Graph:
                 return
             stage.turn()
 
-    def flush(self) -> None:
+    def flush(self, starved: Collection[Upstream] | None = None) -> None:
         """Let go what waits for more messages, where none is still to come from upstream.
 
-        Branches do not know of each other: a busy stage holds back only what lies downstream of it.
+        Branches do not know of each other: a busy stage holds back only what lies downstream of it. Where
+        only some sources are `starved` of credit, only what they feed lets go.
         """
         held_back: set[int] = set()
+        fed_by_them = None if starved is None else {id(upstream) for upstream in starved}
         for stage in self._stages:
             if self.cancelled:
                 return
+            if fed_by_them is not None:
+                if not any(id(upstream) in fed_by_them for upstream in stage.above):
+                    continue
+                fed_by_them.add(id(stage))
             if any(upstream.working or id(upstream) in held_back for upstream in stage.above):
                 held_back.add(id(stage))
             elif stage.waiting:
@@ -196,8 +222,8 @@ class Graph:
         """Block until something has finished, a timer is due, or `limit` seconds have passed."""
         self.chain.bell.wait(self.patience(limit))
 
-    def unstick(self) -> None:
-        """Make sure that something will still happen: called when no message can enter.
+    def unstick(self, starved: Collection[Upstream] | None = None) -> None:
+        """Make sure that something will still happen: called when the `starved` (all) may emit nothing more.
 
         Raises
         ------
@@ -210,7 +236,7 @@ class Graph:
                 f"{self.chain.in_flight} messages left the chain without being settled: is ops.settle() "
                 "missing, or did a stock operator drop them (use ops.drop_if, which settles)?"
             )
-        self.flush()
+        self.flush(starved)
 
     # -- from other threads ------------------------------------------------------------------------------
 
@@ -226,12 +252,12 @@ class Graph:
 
     def pause(self) -> None:
         """Let nothing more in until :meth:`resume`; what is in flight goes on. Any thread may call it."""
-        self.paused = True
+        self._paused = True
         self.chain.bell.ring()
 
     def resume(self) -> None:
         """Undo :meth:`pause`."""
-        self.paused = False
+        self._paused = False
         self.chain.bell.ring()
 
     # -- stopping ----------------------------------------------------------------------------------------

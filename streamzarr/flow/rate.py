@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -90,10 +90,10 @@ class Rate:
     Examples
     --------
     >>> rate = Rate(messages=10, burst=0.2)
-    >>> rate.take([1, 1, 1], now=0.0), rate.due(1, now=0.0)
-    (2, 0.1)
+    >>> [rate.take(1, 100, now=0.0) for _ in range(3)], rate.due(1, 100, now=0.0)
+    ([True, True, False], 0.1)
     >>> rate.set(messages=1_000)
-    >>> rate.due(1, now=0.0)
+    >>> rate.due(1, 100, now=0.0)
     0.001
     """
 
@@ -128,22 +128,25 @@ class Rate:
         for waker in self._wakers:
             waker()
 
-    def take(self, sizes: Sequence[int], now: float) -> int:
-        """Let pass as many messages of these sizes (bytes), in order, as may now; return how many."""
+    def take(self, messages: int, nbytes: int, now: float) -> bool:
+        """Let pass `messages` of `nbytes` together; false: they are not :meth:`due` yet."""
         with self._lock:
             self._shape(now)
-            for count, nbytes in enumerate(sizes):
-                if not self._take(nbytes, now):
-                    return count
-            return len(sizes)
+            counted, volume = self._messages, self._bytes
+            if counted is not None and (counted := counted.take(messages, now)) is None:
+                return False
+            if volume is not None and (volume := volume.take(nbytes, now)) is None:
+                return False
+            self._messages, self._bytes = counted, volume
+            return True
 
-    def due(self, nbytes: int, now: float) -> float:
-        """Return when a message of `nbytes` may pass, if none passes before."""
+    def due(self, messages: int, nbytes: int, now: float) -> float:
+        """Return when `messages` of `nbytes` together may pass, if nothing passes before."""
         with self._lock:
             self._shape(now)
             dues = [
                 bucket.due(amount)
-                for bucket, amount in ((self._messages, 1), (self._bytes, nbytes))
+                for bucket, amount in ((self._messages, messages), (self._bytes, nbytes))
                 if bucket is not None
             ]
             return max(dues, default=now)
@@ -157,15 +160,6 @@ class Rate:
         """Undo :meth:`subscribe`."""
         with self._lock:
             self._wakers = tuple(other for other in self._wakers if other != waker)
-
-    def _take(self, nbytes: int, now: float) -> bool:
-        messages, volume = self._messages, self._bytes
-        if messages is not None and (messages := messages.take(1, now)) is None:
-            return False
-        if volume is not None and (volume := volume.take(nbytes, now)) is None:
-            return False
-        self._messages, self._bytes = messages, volume
-        return True
 
     def _shape(self, now: float) -> None:
         limits = self._limits

@@ -39,6 +39,10 @@ class Stage(ABC):
     """Messages held until more arrive; :meth:`flush` lets them go."""
     working = 0
     """Messages held until something finishes by itself; it then rings the chain's bell, or is `due`."""
+    full = False
+    """True while it wants nothing more to enter the chain: what it holds has returned its credit already."""
+    settles = False
+    """True when what it emits is settled."""
     ended = False
     """Set by the graph: all that feeds it has ended, and it holds nothing."""
     finished = False

@@ -24,7 +24,7 @@ def from_topic(
     group: str,
     demand: Credits,
     stop: Stop | None = None,
-    commit_every: float = 0.2,
+    commit_every: float | None = None,
     drain_timeout: float | None = None,
     poll_timeout: float = 0.05,
     session_timeout: float = 10.0,
@@ -45,7 +45,8 @@ def from_topic(
     stop
         Drains the chain; the one given to :func:`streamzarr.flow.run` does so as well.
     commit_every
-        Seconds between two commits. What was settled since the last one is delivered again after a crash.
+        Seconds between two commits; 0.2 when absent, or what `committer` has as ``every``. What was settled
+        since the last one is delivered again after a crash.
     drain_timeout
         Seconds for work that has begun when its partition is revoked; what has not begun is handed back at
         once, other partitions go on. Half of `session_timeout` when absent.
@@ -102,7 +103,7 @@ def from_topic(
 class TopicOptions(TypedDict, total=False):
     """Options of :func:`from_topic`, which explains them."""
 
-    commit_every: float
+    commit_every: float | None
     poll_timeout: float
     on_gap: OnGap
     on_rebalance: Rebalance | None

@@ -27,6 +27,9 @@ from streamzarr.queue.retry import OUTAGE_RETRY, is_transient
 
 _log = logging.getLogger(__name__)
 
+COMMIT_EVERY = 0.2
+"""Seconds between two commits to the group."""
+
 Messages: TypeAlias = Callable[[Chain, Claim, Columns, int], Iterable[Message]]
 """Makes messages of a run that was read under a claim, at a time in milliseconds since the epoch."""
 
@@ -37,13 +40,20 @@ class TopicSettings:
 
     topic: str
     group: str
-    commit_every: float = 0.2
+    commit_every: float | None = None
     drain_timeout: float = 5.0
     poll_timeout: float = 0.05
     session_timeout: float = 10.0
     on_gap: OnGap = "fail"
     on_rebalance: Rebalance | None = None
     committer: Committer | None = None
+
+    @property
+    def seconds_to_commit(self) -> float:
+        """Seconds between two commits: `commit_every`, or what the committer says."""
+        if self.commit_every is not None:
+            return self.commit_every
+        return float(getattr(self.committer, "every", COMMIT_EVERY))
 
     def __post_init__(self) -> None:
         if self.on_gap not in get_args(OnGap):
@@ -171,7 +181,7 @@ class TopicSource:
         now = self._graph.chain.runtime.now()
         self._broker.contact.look()
         if now >= self._commit_at:
-            self._commit_at = now + self._options.commit_every
+            self._commit_at = now + self._options.seconds_to_commit
             try:
                 self._membership.commit()
             except (QueueError, StoreError) as error:

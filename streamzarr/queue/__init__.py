@@ -22,6 +22,7 @@ from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, dead_letter
 from streamzarr.queue.offsets import OffsetWindow
 from streamzarr.queue.open import open_broker
 from streamzarr.queue.retry import RetryPolicy, is_transient
+from streamzarr.queue.share import ShareConsumer
 
 __all__ = [
     "Broker",
@@ -39,6 +40,7 @@ __all__ = [
     "RebalanceListener",
     "Record",
     "RetryPolicy",
+    "ShareConsumer",
     "TopicInfo",
     "TopicPartition",
     "dead_letter_topic",

@@ -17,11 +17,13 @@ from functools import cached_property
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
+from streamzarr.errors import ConfigError
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.record import Headers as Headers
 from streamzarr.queue.record import Record as Record
 from streamzarr.queue.record import TopicPartition as TopicPartition
+from streamzarr.queue.share import ShareConsumer
 from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -341,6 +343,18 @@ class Broker(ABC):
 
         `prefetch_bytes` is as for :meth:`consumer`.
         """
+
+    def share_consumer(self, topics: Sequence[str], group: str) -> ShareConsumer:
+        """Join the share group `group`, whose members acknowledge record by record.
+
+        It begins with the first record there is.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            This broker, or its client, has no share groups.
+        """
+        raise ConfigError(f"{self}: share groups need Apache Kafka 4.2 or later, this broker has none")
 
     @abstractmethod
     def close(self) -> None:

@@ -116,8 +116,11 @@ class Columns(ABC):
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all values, keys and headers."""
-        nbytes = sum(map(len, filter(None, self.values))) + sum(map(len, filter(None, self.keys)))
-        return nbytes + sum(map(_bytes_of, self._some_headers or ()))
+        values, keys = self._bytes_of_values(), sum(map(len, filter(None, self.keys)))
+        return values + keys + sum(map(_bytes_of, self._some_headers or ()))
+
+    def _bytes_of_values(self) -> int:
+        return sum(map(len, filter(None, self.values)))
 
     @property
     def sizes(self) -> list[int]:

@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -101,15 +99,16 @@ class FetchingCases(BrokerBench):
     def test_whatever_the_bounds_each_record_comes_once_and_in_order(
         self, broker: Broker, topic: str, seed: int
     ) -> None:
-        rng = random.Random(seed)
+        rng = np.random.default_rng(seed)
+        counts, limits = [1, 7, 100, 1000], [None, 1, 500, 5000, 10**6]
         sizes = self.uneven(broker, topic, 400)
         position: dict[int, int] = dict.fromkeys(range(4), 0)
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         with broker.reader(topic) as reader:
             while sum(position.values()) < len(sizes):
-                assert time.monotonic() < deadline
-                bounds = rng.choice([1, 7, 100, 1000]), 0.1, rng.choice([None, 1, 500, 5000, 10**6])
-                for run in reader.poll_columns(*bounds):
+                assert not deadline.passed
+                count, limit = counts[rng.integers(len(counts))], limits[rng.integers(len(limits))]
+                for run in reader.poll_columns(count, 0.1, limit):
                     assert run.first == position[run.partition]
                     position[run.partition] = run.stop
                 assert {where.partition: at for where, at in reader.positions().items()} == position
@@ -177,11 +176,11 @@ class FetchingCases(BrokerBench):
     def test_a_trimmed_position_is_an_error_by_columns_too(self, broker: Broker, single: str) -> None:
         self.fill(broker, single, 10)
         broker.trim(single, {0: 5})
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         error = None
         with broker.reader(single, {0: 2}) as reader:
             while error is None:
-                assert time.monotonic() < deadline
+                assert not deadline.passed
                 try:
                     assert reader.poll_columns(10, 0.2, 1000) == []
                 except OffsetOutOfRangeError as caught:
@@ -206,8 +205,8 @@ class FetchingCases(BrokerBench):
 
     def uneven(self, broker: Broker, topic: str, count: int) -> list[int]:
         """Write records of most different sizes into four partitions; return the sizes."""
-        rng = random.Random(count)
-        sizes = [rng.choice([0, 3, 100, 1000, 4000]) for _ in range(count)]
+        rng = np.random.default_rng(count)
+        sizes = [int(size) for size in rng.choice([0, 3, 100, 1000, 4000], count)]
         headers = (("name", b"value"),)
         records = [
             NewRecord(bytes(size), b"key" * (n % 2), headers * (n % 3), n % 4) for n, size in enumerate(sizes)
@@ -218,9 +217,9 @@ class FetchingCases(BrokerBench):
     def take_columns(self, reader: Reader, count: int) -> list[Columns]:
         """Poll until `count` records are there, in runs."""
         runs: list[Columns] = []
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         while (missing := count - sum(map(len, runs))) > 0:
-            assert time.monotonic() < deadline, f"{missing} of {count} records are missing"
+            assert not deadline.passed, f"{missing} of {count} records are missing"
             runs += reader.poll_columns(missing, 0.1)
         return runs
 
@@ -228,9 +227,9 @@ class FetchingCases(BrokerBench):
         self, reader: Reader, count: int, *, max_records: int, max_bytes: int
     ) -> Iterator[list[Record]]:
         """Yield what each poll gives that gives something, until `count` records have come."""
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         while count > 0:
-            assert time.monotonic() < deadline, f"{count} records are missing"
+            assert not deadline.passed, f"{count} records are missing"
             if records := reader.poll(max_records, 0.1, max_bytes):
                 count -= len(records)
                 yield records

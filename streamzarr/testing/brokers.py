@@ -277,6 +277,26 @@ class BrokerSuite(WritingCases, ReadingCases, FetchingCases):
         assert (first.total("assigned"), first.total("revoked"), first.total("lost")) == (4, 2, 0)
         assert (second.total("assigned"), second.total("revoked"), second.total("lost")) == (2, 0, 0)
 
+    def test_what_was_fetched_beyond_a_bound_goes_with_its_partition(
+        self, broker: Broker, topic: str, group: str, opened: contextlib.ExitStack
+    ) -> None:
+        for partition in range(4):
+            self.send(broker, topic, *(NewRecord(bytes(1000), partition=partition) for _ in range(30)))
+        one = opened.enter_context(broker.consumer([topic], group))
+        got = self.take(one, 1)
+        for _ in range(3):
+            got += one.poll(100, 0.1, 2500)
+        two = opened.enter_context(broker.consumer([topic], group))
+        self.balanced(one, two)
+        kept = {where.partition for where in one.assignment()}
+        while sum(record.partition in kept for record in got) < 60:
+            got += self.take(one, 1) + one.poll(100, 0.1, 2500)
+        for partition in kept:
+            assert [record.offset for record in got if record.partition == partition] == list(range(30))
+        assert one.poll(100, 0.1) == [], "nothing of what moved"
+        moved = sorted((record.partition, record.offset) for record in self.take(two, 60))
+        assert moved == [(p, n) for p in range(4) if p not in kept for n in range(30)]
+
     def test_a_leave_hands_over_at_once(
         self, broker: Broker, topic: str, group: str, opened: contextlib.ExitStack
     ) -> None:

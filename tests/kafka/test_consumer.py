@@ -27,6 +27,9 @@ class Message:
     def error(self):
         return self._error
 
+    def __len__(self):
+        return 0
+
     def topic(self):
         return self._partition.topic
 

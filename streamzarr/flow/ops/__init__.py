@@ -7,14 +7,24 @@ class; failed messages pass all later operators untouched and end in ``settle``.
 on the main thread while SIGINT has Python's own handler goes up through the chain.
 """
 
-from streamzarr.flow.ops.batching import batch
+from streamzarr.flow.ops.batching import batch, combine
 from streamzarr.flow.ops.charge import charge
 from streamzarr.flow.ops.decode import decode
 from streamzarr.flow.ops.dispatch import dispatch
 from streamzarr.flow.ops.keys import partition_by
-from streamzarr.flow.ops.mapping import drop_if, map, map_batch, map_messages  # noqa: A004 - the field's word
+from streamzarr.flow.ops.mapping import (
+    drop_if,
+    filter,  # noqa: A004 - the field's word
+    map,  # noqa: A004 - the field's word
+    map_batch,
+    map_messages,
+)
+from streamzarr.flow.ops.pieces import flat_map, split
+from streamzarr.flow.ops.rate import rate_limit
+from streamzarr.flow.ops.reduce import reduce
 from streamzarr.flow.ops.route import broadcast, route
 from streamzarr.flow.ops.settle import DONE, Again, Done, Failed, Report, Sink, settle
+from streamzarr.flow.ops.tapping import tap
 
 __all__ = [
     "DONE",
@@ -26,13 +36,20 @@ __all__ = [
     "batch",
     "broadcast",
     "charge",
+    "combine",
     "decode",
     "dispatch",
     "drop_if",
+    "filter",
+    "flat_map",
     "map",
     "map_batch",
     "map_messages",
     "partition_by",
+    "rate_limit",
+    "reduce",
     "route",
     "settle",
+    "split",
+    "tap",
 ]

@@ -126,6 +126,26 @@ def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Oper
     return staged(lambda chain, observer: _Filter(chain, observer, predicate, stage))
 
 
+def filter(predicate: Callable[[Any], bool], *, stage: str = "filter") -> Operator:  # noqa: A001
+    """Pass on the messages whose data `predicate` picks, and settle the others, as skipped.
+
+    Parameters
+    ----------
+    predicate
+        Runs on the chain's thread. An exception fails this message only.
+    stage
+        Its name in the failure.
+
+    Examples
+    --------
+    >>> from streamzarr.flow import Demand, from_iterable, ops, run
+    >>> report = run(from_iterable(range(10), Demand(4)).pipe(ops.filter(lambda n: n > 6), ops.settle()))
+    >>> report.ok, report.skipped
+    (3, 7)
+    """
+    return drop_if(lambda data: not predicate(data), stage=stage)
+
+
 class _Filter(Stage):
     """Settles what it drops; holds nothing."""
 

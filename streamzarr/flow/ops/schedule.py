@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.dispatch import Consumer, Dispatcher, Sent
+from streamzarr.flow.dispatch.base import Consumer, Dispatcher, Sent
 from streamzarr.flow.message import Message
 from streamzarr.flow.stage import Belongs
 

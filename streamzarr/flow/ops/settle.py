@@ -120,6 +120,8 @@ def settle(
 class _Settle(Stage):
     """Settles at once."""
 
+    settles = True
+
     def receive(self, messages: tuple[Message, ...]) -> None:
         self.chain.settle(messages)
         self.emit(messages)
@@ -127,6 +129,8 @@ class _Settle(Stage):
 
 class _Sinking(Stage):
     """Settles what the sinks have taken; one call takes all that is ready (group commit)."""
+
+    settles = True
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from streamzarr.errors import QueueError, TopicNotFoundError
+from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.committed import CommittedOffsets
@@ -50,6 +50,10 @@ T = TypeVar("T")
 _RETRY_SECONDS: Final = 0.05
 _EARLIEST: Final = OffsetSpec.earliest()
 _LATEST: Final = OffsetSpec.latest()
+_NO_SUCH_SETTING: Final = frozenset(
+    {KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION, KafkaError.INVALID_REQUEST}
+)
+"""What a cluster says to a setting of a group that it does not know, or does not allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,28 +293,43 @@ class KafkaAdmin:
             wanted["consumer.heartbeat.interval.ms"] = str(heartbeat)
         if not wanted:
             return
-        entries = [
-            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-            for name, value in wanted.items()
-        ]
-        resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=entries)
-        refusals = {
+        refusals = _NO_SUCH_SETTING | {
             KafkaError.GROUP_AUTHORIZATION_FAILED,
             KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-            KafkaError.INVALID_CONFIG,
-            KafkaError.UNSUPPORTED_VERSION,
-            KafkaError.INVALID_REQUEST,
         }
         try:
-            self._ask(
-                f"set the session timeout of group {group!r}",
-                lambda client, timeout: _only(
-                    client.incremental_alter_configs([resource], request_timeout=timeout)
-                ),
-                passing=refusals,
-            )
+            self._set_group(group, wanted, refusals)
         except KafkaException as error:
             logger.warning("%s: group %r keeps its session timeout: %s", self.config, group, error)
+
+    def share_from_the_beginning(self, group: str) -> None:
+        """Have the share group `group` begin with the first record; Kafka's default is behind the last one.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            The cluster has no share groups.
+        """
+        try:
+            self._set_group(group, {"share.auto.offset.reset": "earliest"}, _NO_SUCH_SETTING)
+        except KafkaException as error:
+            raise ConfigError(
+                f"{self.config}: share groups need Apache Kafka 4.2 or later, this has none: {error}"
+            ) from error
+
+    def _set_group(self, group: str, settings: Mapping[str, str], refusals: frozenset[int]) -> None:
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=entries)
+        self._ask(
+            f"change the settings of group {group!r}",
+            lambda client, timeout: _only(
+                client.incremental_alter_configs([resource], request_timeout=timeout)
+            ),
+            passing=refusals,
+        )
 
     # ------------------------------------------------------------ the client
 

@@ -24,6 +24,8 @@ from streamzarr.queue.kafka.errors import code_of, translate
 from streamzarr.queue.kafka.idle import IdleClients
 from streamzarr.queue.kafka.producer import KafkaProducer
 from streamzarr.queue.kafka.reader import KafkaReader
+from streamzarr.queue.kafka.share import KafkaShareConsumer
+from streamzarr.queue.share import ShareConsumer
 from streamzarr.runtime import SYSTEM, Runtime
 
 
@@ -180,6 +182,11 @@ class KafkaBroker(Broker):
                 f"{self._config}: topic {topic!r} has {len(partitions)} partitions, got start for {unknown}"
             )
         return KafkaReader(self._admin, partitions, positions, prefetch_bytes)
+
+    def share_consumer(self, topics: Sequence[str], group: str) -> ShareConsumer:  # noqa: D102
+        for topic in topics:
+            self._admin.partitions(topic)
+        return KafkaShareConsumer(self._admin, topics, group)
 
     def close(self) -> None:  # noqa: D102
         self._idle.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Any, Self, cast
 
@@ -28,12 +26,8 @@ class MessageColumns(Columns):
     def _cut(self, start: int, stop: int) -> Self:
         return type(self)(self._messages[start:stop])
 
-    @cached_property
-    def nbytes(self) -> int:
-        """Bytes of all values, keys and headers; every run is asked, so no value is taken out for it."""
-        if any(self.keys) or self._some_headers:
-            return sum(self.sizes)
-        return sum(map(len, self._messages))
+    def _bytes_of_values(self) -> int:
+        return sum(map(len, self._messages))  # every run is asked, so no value is taken out for it
 
     def joined(self, other: MessageColumns) -> MessageColumns:
         """Return the messages of both; those of `other` follow."""
@@ -62,13 +56,14 @@ def _as_headers(headers: list[tuple[str, bytes | None]] | None) -> Headers:
 
 
 def message_columns(messages: Sequence[Any], *, topics: int) -> Iterator[MessageColumns]:
-    """Yield `messages`, of `topics` topics and none an error, as a run for each stretch of one partition."""
+    """Yield `messages`, of `topics` topics and none an error, as one run for each partition."""
     places: list[Any] = list(map(Message.partition, messages))
     if topics > 1:
         places = list(zip(map(Message.topic, messages), places, strict=True))
     if places.count(places[0]) == len(places):
         yield MessageColumns(messages)
         return
-    borders = (number for number, (one, following) in enumerate(pairwise(places), 1) if one != following)
-    for start, stop in pairwise(chain([0], borders, [len(messages)])):
-        yield MessageColumns(messages[start:stop])
+    by_place: dict[Any, list[Any]] = {}
+    for place, message in zip(places, messages, strict=True):
+        by_place.setdefault(place, []).append(message)
+    yield from map(MessageColumns, by_place.values())

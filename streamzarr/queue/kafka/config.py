@@ -216,6 +216,12 @@ class KafkaConfig:
             member["heartbeat.interval.ms"] = max(100, min(1000, session // 5))
         return self._client({**_CONSUMER, **self._prefetch(prefetch_bytes), **member})
 
+    def share(self, group: str) -> dict[str, Any]:
+        """Return the configuration of a member of the share group `group`."""
+        settings = self._client({"group.id": group, "share.acknowledgement.mode": "explicit"})
+        del settings["allow.auto.create.topics"]  # it takes no such setting, and creates none
+        return settings
+
     def _prefetch(self, nbytes: int | None) -> dict[str, Any]:
         """Return the properties by which librdkafka fetches no more than `nbytes` ahead, and one fetch."""
         if nbytes is None:

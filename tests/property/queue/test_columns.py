@@ -35,6 +35,9 @@ class Message:
     def __init__(self, record):
         self.record = record
 
+    def __len__(self):
+        return len(self.record.value or b"")
+
     def topic(self):
         return self.record.topic
 

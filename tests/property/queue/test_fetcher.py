@@ -46,7 +46,9 @@ class FetcherModel(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.client = Client()
-        self.fetcher = fetch.Fetcher(self.client, SimpleNamespace(config=KafkaConfig.parse("kafka://h")), topics=2)
+        self.fetcher = fetch.Fetcher(
+            self.client, SimpleNamespace(config=KafkaConfig.parse("kafka://h")), topics=2
+        )
         self.fetcher.add(dict.fromkeys(PLACES, 0))
         self.end = dict.fromkeys(PLACES, 0)
         self.due = {place: deque() for place in PLACES}

@@ -240,7 +240,8 @@ def test_memory_is_flat_behind_a_slow_key():
     finally:
         tracemalloc.stop()
     assert report.ok == records
-    assert peaks[1] - peaks[0] < 45_000 * 20, "more than some bytes for each of the messages on disk"
+    # What is on disk is accounted for, in some bytes a record; as messages they would take more than 400.
+    assert peaks[1] - peaks[0] < 40 * records, "memory grew with what is on disk"
     assert demand.peak <= 256
 
 

@@ -1,10 +1,9 @@
-"""Sources that need no broker: iterables, and functions that are asked for more."""
+"""Items of an iterable, and of a function that is asked for more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from reactivex import Observable
 
@@ -12,24 +11,11 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow.demand import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
-from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.message import Batch
+from streamzarr.flow.sources.items import IDLE, Gathering, ItemSource, Sized, SizeOf, size_of
 from streamzarr.flow.stop import Stop
 
-Pull = Callable[[int], Sequence[Any] | None]
-
-
-def size_of(item: Any) -> int:
-    """Return the bytes an item counts for: its own of bytes and arrays, 0 of what does not say.
-
-    Examples
-    --------
-    >>> size_of(b"abc"), size_of({"task": 1})
-    (3, 0)
-    """
-    if isinstance(item, (bytes, bytearray)):
-        return len(item)
-    nbytes = getattr(item, "nbytes", 0)
-    return nbytes if isinstance(nbytes, int) else 0
+Pull: TypeAlias = Callable[[int], Sequence[Any] | None]
 
 
 def from_iterable(
@@ -37,19 +23,21 @@ def from_iterable(
     demand: Credits,
     *,
     batch: int = 64,
-    size_of: Callable[[Any], int] = size_of,
+    size_of: SizeOf = size_of,
     stop: Stop | None = None,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Emit `items` in batches, taking from the iterable no more than demand allows.
 
-    The iterable is advanced on the chain's thread and may block as long as it likes; it is not advanced
-    past what is emitted, except by messages that bytes keep waiting.
+    The iterable is advanced on the chain's thread and may block as long as it likes. It is not advanced past
+    what is emitted, but for one item that turns out to be too big for the bytes that are free. What it raises
+    breaks the chain, behind the items before it.
 
     Parameters
     ----------
     items
-        Taken once per subscription.
+        Taken once per subscription. An iterator of the caller's is not closed: what a stopped chain has not
+        taken is still in it.
     demand
         Bounds what is in flight until ``ops.settle``; a :class:`~streamzarr.flow.LagDemand` paces a producer.
     batch
@@ -72,24 +60,17 @@ def from_iterable(
     """
     if batch < 1:
         raise ConfigError(f"batch={batch}: expected at least 1")
-
-    def make(graph: Graph) -> _PullSource:
-        iterator = iter(items)
-
-        def pull(count: int) -> Sequence[Any] | None:
-            return list(islice(iterator, min(count, batch))) or None
-
-        return _PullSource(graph, demand, pull, size_of)
-
-    return observe(make, demand, stop=stop, on_turn=on_turn)
+    return observe(
+        lambda graph: _Iterated(graph, demand, items, batch, size_of), demand, stop=stop, on_turn=on_turn
+    )
 
 
 def from_pull(
     pull: Pull,
     demand: Credits,
     *,
-    idle: float = 0.05,
-    size_of: Callable[[Any], int] = size_of,
+    idle: float = IDLE,
+    size_of: SizeOf = size_of,
     stop: Stop | None = None,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
@@ -107,33 +88,58 @@ def from_pull(
     ------
     streamzarr.errors.ConfigError
         By ``on_error``: `pull` returned more than it was asked for.
+
+    Examples
+    --------
+    >>> from streamzarr.flow import Demand, ops, run
+    >>> waiting = list("abcde")
+    >>> def pull(count):
+    ...     taken = [waiting.pop(0) for _ in range(min(count, len(waiting)))]
+    ...     return taken or None
+    >>> run(from_pull(pull, Demand(2)).pipe(ops.settle())).ok
+    5
     """
-
-    def make(graph: Graph) -> _PullSource:
-        return _PullSource(graph, demand, pull, size_of, idle)
-
-    return observe(make, demand, stop=stop, on_turn=on_turn)
+    return observe(
+        lambda graph: _Pulled(graph, demand, pull, size_of, idle), demand, stop=stop, on_turn=on_turn
+    )
 
 
-class _PullSource:
-    """A :class:`streamzarr.flow.drive.Source` over a function."""
-
+class _Iterated(ItemSource):
     def __init__(
         self,
         graph: Graph,
-        demand: Credits,
-        pull: Pull,
-        size_of: Callable[[Any], int],
-        idle: float = 0.05,
+        credits: Credits,  # noqa: A002 - see Claim
+        items: Iterable[Any],
+        batch: int,
+        size_of: SizeOf,
     ) -> None:
-        self.poll_timeout = idle
-        self._graph, self._pull, self._size_of = graph, pull, size_of
-        self._claim = graph.chain.claim(demand)
+        super().__init__(graph, credits)
+        self._iterator = iter(items)
+        self._own = self._iterator is not items
+        self._gathering = Gathering(self._iterator, size_of, batch)
 
-    def open(self) -> None:
-        pass
+    def next(self, room: Room) -> Sequence[Sized] | None:
+        return self._gathering.take(room) or None
 
-    def pull(self, room: Room, timeout: float) -> list[Message] | None:
+    def close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        if self._own and close is not None:
+            close()
+
+
+class _Pulled(ItemSource):
+    def __init__(
+        self,
+        graph: Graph,
+        credits: Credits,  # noqa: A002
+        pull: Pull,
+        size_of: SizeOf,
+        idle: float,
+    ) -> None:
+        super().__init__(graph, credits, idle)
+        self._pull, self._size_of = pull, size_of
+
+    def next(self, room: Room) -> Sequence[Sized] | None:
         items = self._pull(room.messages)
         if items is None:
             return None
@@ -141,18 +147,4 @@ class _PullSource:
             raise ConfigError(
                 f"pull({room.messages}) returned {len(items)} items, expected no more than asked for"
             )
-        if not items:
-            self._graph.wait(timeout)
-            return []
-        chain, claim, size_of = self._graph.chain, self._claim, self._size_of
-        now = chain.runtime.wall_ns() // 1_000_000
-        return [
-            Message(data=item, nbytes=size_of(item), first_seen=now, seq=next(chain.seqs), claim=claim)
-            for item in items
-        ]
-
-    def turn(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        return [(item, self._size_of(item)) for item in items]

@@ -1,0 +1,147 @@
+"""Which messages go together: pure decisions over explicit state, no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from streamzarr.errors import ConfigError
+from streamzarr.flow.message import Message
+from streamzarr.flow.ops.mapping import failed
+from streamzarr.options import parse_bytes
+
+Until = Callable[[list[Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a group is complete.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        A bound is below 1, or there is none.
+    """
+
+    size: int | None
+    nbytes: int | None
+    until: Until | None
+    timeout: float | None
+    by_key: bool
+
+    def __post_init__(self) -> None:
+        if self.size is None and self.nbytes is None and self.until is None:
+            raise ConfigError("a group without size, bytes or until would never be complete; expected one")
+        if (self.size is not None and self.size < 1) or (self.nbytes is not None and self.nbytes < 1):
+            raise ConfigError(f"groups of size={self.size}, bytes={self.nbytes}: expected at least 1")
+
+    @classmethod
+    def parse(
+        cls,
+        size: int | None,
+        nbytes: int | str | None,
+        until: Until | None,
+        timeout: float | None,
+        by: Literal["key"] | None,
+    ) -> Limits:
+        """Return the limits that an operator was given."""
+        if by not in (None, "key"):
+            raise ConfigError(f'by={by!r}, expected "key" or None')
+        return cls(size, None if nbytes is None else parse_bytes(nbytes), until, timeout, by == "key")
+
+
+@dataclass(slots=True)
+class _Group:
+    number: int
+    since: float
+    messages: list[Message] = field(default_factory=list)
+    datas: list[Any] = field(default_factory=list)
+    """For `until`: the data of messages that have not failed."""
+    nbytes: int = 0
+
+
+class Groups:
+    """Messages that wait until their group is complete: one group, or one for each key.
+
+    A message whose ``until`` raises has failed and stays in its group. Times are seconds of whatever clock
+    the caller has, and do not go back.
+
+    Examples
+    --------
+    >>> groups = Groups(Limits(size=2, nbytes=None, until=None, timeout=None, by_key=False), "batch")
+    >>> groups.add(Message(data=1), now=0.0)
+    []
+    >>> [[message.data for message in group] for group in groups.add(Message(data=2), now=1.0)]
+    [[1, 2]]
+    """
+
+    def __init__(self, limits: Limits, stage: str) -> None:
+        self._limits, self._stage = limits, stage
+        self._groups: dict[Hashable, _Group] = {}  # in order of their first messages
+        self.waiting = 0
+        """Messages in all groups."""
+        self.begun = 0
+        """Groups that were ever begun."""
+
+    def add(self, message: Message, now: float) -> list[list[Message]]:
+        """Put a message into its group; return the groups that are complete."""
+        key = message.key if self._limits.by_key else None
+        complete = []
+        group = self._groups.get(key)
+        if group is not None and self._overflows(group.nbytes + message.nbytes):
+            complete.append(self._take(key))
+            group = None
+        if group is None:
+            self.begun += 1
+            group = self._groups[key] = _Group(self.begun, now)
+        group.messages.append(message)
+        group.nbytes += message.nbytes
+        self.waiting += 1
+        try:
+            if self._is_complete(group, message):
+                complete.append(self._take(key))
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+            group.messages[-1] = failed(message, error, self._stage)
+            group.datas.pop()
+        return complete
+
+    def due(self) -> float | None:
+        """Return when the first group has waited long enough; ``None``: there is none, or no such time."""
+        if self._limits.timeout is None or not self._groups:
+            return None
+        return next(iter(self._groups.values())).since + self._limits.timeout
+
+    def take_due(self, now: float) -> list[list[Message]]:
+        """Take the groups that have waited long enough."""
+        taken = []
+        while (due := self.due()) is not None and due <= now:
+            taken.append(self._take(next(iter(self._groups))))
+        return taken
+
+    def take_all(self) -> list[list[Message]]:
+        """Take all groups."""
+        return [self._take(key) for key in list(self._groups)]
+
+    @property
+    def oldest(self) -> int | None:
+        """The number of the first group that is not complete, of those begun; ``None``: all are."""
+        return next(iter(self._groups.values())).number if self._groups else None
+
+    def _overflows(self, nbytes: int) -> bool:
+        return self._limits.nbytes is not None and nbytes > self._limits.nbytes
+
+    def _is_complete(self, group: _Group, message: Message) -> bool:
+        limits = self._limits
+        if limits.until is not None and message.failure is None:
+            group.datas.append(message.data)
+            if limits.until(group.datas):
+                return True
+        return len(group.messages) == limits.size or (
+            limits.nbytes is not None and group.nbytes >= limits.nbytes
+        )
+
+    def _take(self, key: Hashable) -> list[Message]:
+        messages = self._groups.pop(key).messages
+        self.waiting -= len(messages)
+        return messages

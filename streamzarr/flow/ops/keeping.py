@@ -1,0 +1,242 @@
+"""The stage of ``ops.reduce(state=)``: windows are kept in a store, and so are results on their way."""
+
+from __future__ import annotations
+
+import bisect
+import logging
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from reactivex.abc import ObserverBase
+
+from streamzarr.errors import ConfigError, StoreError, TransformError, describe
+from streamzarr.flow.acknowledge import Claim
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.ops.reducing import Reducing
+from streamzarr.flow.stage import Stage, Upstream
+from streamzarr.flow.windows.bound import OVERHEAD
+from streamzarr.flow.windows.outbox import Outbox, Sent
+from streamzarr.flow.windows.reduction import Reduction
+from streamzarr.flow.windows.snapshot import Snapshot, runs
+from streamzarr.flow.windows.state import WindowState
+from streamzarr.flow.windows.watermark import Watermarks
+from streamzarr.queue.base import TopicPartition
+from streamzarr.queue.retry import is_transient
+
+_log = logging.getLogger(__name__)
+
+MAX_OUTBOX: Final = 10_000
+"""Results of all partitions that are stored and not settled, at most; others wait in their windows."""
+
+
+class _Kept:
+    """What is kept of one partition beside its panes."""
+
+    def __init__(self, claim: Claim, snapshot: Snapshot) -> None:
+        self.claim = claim
+        self.before = snapshot.taken  # runs of offsets that are in the accumulators since before the restart
+        self.taken: dict[int, int] = {}  # offsets folded since, by sequence number
+        self.torn: set[int] = set()  # sequence numbers of records of which a piece was not folded
+        self.outbox = Outbox(snapshot.outbox, snapshot.numbered)
+        self.position = snapshot.position
+        self.save_at = 0.0
+
+    def has(self, offset: int) -> bool:
+        """Tell whether the record at `offset` was folded before the restart."""
+        at = bisect.bisect_right(self.before, offset, key=lambda run: run[1])
+        return at < len(self.before) and self.before[at][0] <= offset
+
+    def advance(self, position: int | None) -> int | None:
+        """Go on to `position`, never back, and drop what is below: it will not be read again."""
+        if position is None or (self.position is not None and position <= self.position):
+            return self.position
+        self.position = position
+        ahead = [run for run in self.before if run[1] > position]
+        self.before = tuple((max(first, position), stop) for first, stop in ahead)
+        self.taken = {seq: offset for seq, offset in self.taken.items() if offset >= position}
+        return position
+
+
+class Keeping(Reducing):
+    """Reduces as :class:`Reducing` does, and is the :class:`~streamzarr.flow.windows.state.Keeper`.
+
+    A record that was folded is settled at once: its position is committed together with the accumulators, in
+    one object, or not at all. A result is put into that object first, delivered when it is stored, and taken
+    out when it was settled. Owned by the chain's thread; a turn may block for as long as the store takes.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        observer: ObserverBase[Batch],
+        reduction: Reduction,
+        time: Callable[[Any], Any] | None,
+        marks: Watermarks,
+        late: str | None,
+        name: str,
+        state: WindowState,
+    ) -> None:
+        super().__init__(chain, observer, reduction, time, marks, late, name)
+        self._state = state
+        self._kept: dict[TopicPartition, _Kept] = {}
+        state.attach(self)
+
+    # -- messages ----------------------------------------------------------------------------------------
+
+    def _begin(self, claim: Claim) -> None:
+        partition = claim.partition
+        if partition is None or not self._state.owns(partition):
+            where = "no topic" if partition is None else f"topic {partition.topic!r}"
+            raise ConfigError(
+                f"{self._name!r} with state= got a message of {where}, expected one of a topic with "
+                "from_topic(..., committer=state)"
+            )
+        super()._begin(claim)
+
+    def _open(self, claim: Claim) -> None:
+        """Go on where the partition's owner before has stopped."""
+        assert claim.partition is not None
+        snapshot = self._state.stored(claim.partition)
+        self._kept[claim.partition] = _Kept(claim, snapshot)
+        self._marks.open(claim, self._listened, snapshot.newest)
+        self._panes.restore(claim, snapshot.panes, snapshot.mark, self.chain.runtime.now())
+
+    def _new_claims(self) -> list[Claim]:
+        return [
+            claim
+            for claim in self.chain.claims
+            if claim not in self._claims and claim.partition is not None and self._state.owns(claim.partition)
+        ]
+
+    def _reduce(self, message: Message, claim: Claim, now: float) -> None:
+        assert claim.partition is not None
+        if message.record is None:
+            raise ConfigError(
+                f"{self._name!r} with state= got {message!r}, expected records, or pieces of one"
+            )
+        kept = self._kept[claim.partition]
+        if kept.before and kept.has(message.record.offset):
+            self.chain.settle([message], skipped=True)
+            return
+        passed = len(self._out)
+        super()._reduce(message, claim, now)
+        if any(each.seq == message.seq and each.claim is claim for each in self._out[passed:]):
+            kept.torn.add(message.seq)
+
+    def _fold(self) -> None:
+        if self._hold is not None:
+            for message in self._folded:
+                assert message.claim is not None
+                assert message.claim.partition is not None
+                assert message.record is not None
+                self._kept[message.claim.partition].taken[message.seq] = message.record.offset
+            self.chain.settle(self._folded)
+            self._hold = None
+            self._folded.clear()
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Move results into the outbox."""
+        if not self._panes.ready:
+            return
+        self._fold()
+        while sum(len(kept.outbox) for kept in self._kept.values()) < MAX_OUTBOX:
+            given = self._panes.take()
+            if given is None:
+                break
+            (claim,) = given.claims
+            assert isinstance(claim, Claim)
+            assert claim.partition is not None
+            error = None if given.error is None else describe(given.error)
+            self._kept[claim.partition].outbox.put(given.result, error)
+
+    def _give(self) -> None:
+        """Send results that are stored on their way, as many as there is room for."""
+        self._fold()
+        count = self._room() if any(kept.outbox.deliverable for kept in self._kept.values()) else 0
+        for kept in self._kept.values():
+            while count and (sent := kept.outbox.take()) is not None:
+                self._out.append(self._message(sent, kept.claim))
+                count -= 1
+        super()._give()
+
+    def _message(self, sent: Sent, claim: Claim) -> Message:
+        result, error = sent.outgoing.result, sent.outgoing.error
+        nbytes = self._reduction.size_of(result.value) + OVERHEAD
+        message = self.chain.result(result, (sent.receipt,), nbytes, claim, key=result.key)
+        return message if error is None else message.fail(TransformError(error), self._name)
+
+    def _pending(self) -> int:
+        return self._panes.ready + sum(kept.outbox.waiting for kept in self._kept.values())
+
+    def _ready(self) -> bool:
+        return any(kept.outbox.deliverable for kept in self._kept.values())
+
+    # -- the store ---------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Store what is due, and send what is stored."""
+        super().turn()
+        now = self.chain.runtime.now()
+        for partition, kept in list(self._kept.items()):
+            kept.outbox.look()
+            if kept.outbox.unsaved and now >= kept.save_at:
+                kept.save_at = now + self._state.every
+                self._save(partition)
+        self._give()
+
+    def _save(self, partition: TopicPartition) -> None:
+        try:
+            self._state.save(partition)
+        except StoreError as error:
+            if not is_transient(error):
+                raise
+            _log.warning("%s; again in %.1f s", describe(error), self._state.every)
+
+    def due(self) -> float | None:
+        """Return when the next result is to be stored, or a timer runs out."""
+        dues = [kept.save_at for kept in self._kept.values() if kept.outbox.unsaved]
+        due = super().due()
+        return min(dues if due is None else [*dues, due], default=None)
+
+    def snapshot(self, partition: TopicPartition) -> Snapshot | None:
+        """Return what is to be stored of `partition`; ``None`` while a record is only partly folded."""
+        for claim in self._new_claims():
+            self._begin(claim)
+        kept = self._kept[partition]
+        claim = kept.claim
+        position = kept.advance(claim.position)
+        kept.torn = {seq for seq in kept.torn if claim.is_out(seq)}
+        if kept.torn or (any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))):
+            return None
+        kept.outbox.look()
+        return Snapshot(
+            position=position,
+            taken=tuple(sorted([*kept.before, *runs(kept.taken.values())])),
+            newest=self._marks.newest(claim),
+            mark=self._panes.mark_of(claim),
+            numbered=kept.outbox.numbered,
+            panes=self._panes.dump(claim),
+            outbox=kept.outbox.contents,
+        )
+
+    def stored(self, partition: TopicPartition, snapshot: Snapshot) -> None:
+        """Let the results go that are stored now."""
+        kept = self._kept[partition]
+        kept.outbox.stored(snapshot.numbered)
+        kept.save_at = self.chain.runtime.now() + self._state.every
+        self.chain.bell.ring()
+
+    def abandon(self, claims: Collection[Claim]) -> None:
+        """Forget what is kept of `claims`: their state is in the store, for whoever has them now."""
+        super().abandon(claims)
+        self._kept = {partition: kept for partition, kept in self._kept.items() if kept.claim not in claims}
+
+
+def _holds(upstream: Upstream) -> bool:
+    """Tell whether anything of a record may still come from `upstream`, or from above it."""
+    if upstream.working:
+        return True
+    return isinstance(upstream, Stage) and (bool(upstream.waiting) or any(map(_holds, upstream.above)))

@@ -1,0 +1,136 @@
+"""Reducing messages by key and window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reactivex.abc import ObserverBase
+
+from streamzarr.errors import ConfigError
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.message import Batch
+from streamzarr.flow.ops.keeping import Keeping
+from streamzarr.flow.ops.reducing import Reducing
+from streamzarr.flow.stage import Stage
+from streamzarr.flow.windows.bound import Bound, estimate
+from streamzarr.flow.windows.kinds import Global, Windowing
+from streamzarr.flow.windows.moments import SECOND, Duration, duration
+from streamzarr.flow.windows.reduction import Reduction
+from streamzarr.flow.windows.state import WindowState
+from streamzarr.flow.windows.triggers import After, Every, Trigger, When
+from streamzarr.flow.windows.watermark import Watermarks
+
+
+def reduce(
+    fold: Callable[[Any, Any], Any],
+    *,
+    initial: Any,
+    window: Windowing | None = None,
+    merge: Callable[[Any, Any], Any] | None = None,
+    result: Callable[[Any], Any] | None = None,
+    time: Callable[[Any], Any] | None = None,
+    disorder: Duration = 0,
+    idle: Duration | None = "30s",
+    trigger: Trigger | Sequence[Trigger] = (),
+    lateness: Duration = 0,
+    late: str | None = None,
+    bound: Bound | None = None,
+    state: WindowState | None = None,
+    size_of: Callable[[Any], int] = estimate,
+    stage: str = "reduce",
+) -> Operator:
+    """Fold the messages of each key and window into one :class:`~streamzarr.flow.windows.Result`.
+
+    Keys are those of ``ops.partition_by`` (``message.key``). A message's credit returns as soon as it is
+    folded, what accumulators take is charged instead, and its offset may be committed when the result that it
+    is in is settled: a window may be open for a day. Until then a restart reads its messages again.
+
+    Parameters
+    ----------
+    fold
+        ``fold(accumulator, data)`` returns the accumulator; it may change its argument, and then may not
+        raise after that.
+    initial
+        The first accumulator: a value that cannot be changed, or a function that makes one, such as ``list``.
+    window
+        One of :mod:`streamzarr.flow.windows`; all time (``Global``) when absent.
+    merge
+        ``merge(one, other)`` makes one accumulator of two. With it the parts that several partitions have in
+        a window are merged, as far as this chain reads them; without, each partition gives a result of its
+        own: key the topic by what windows are keyed by, as for Kafka Streams. Sessions need it.
+    result
+        Makes the result's value of an accumulator; the accumulator itself when absent.
+    time
+        Event time of a message's data: integer nanoseconds, float seconds, or a datetime64; the record's
+        timestamp when absent.
+    disorder
+        How much older than the newest message of its partition a message may be: the watermark, which closes
+        windows, is the newest event time less this, and of all partitions the least.
+    idle
+        A partition that was silent for so long is left out of the watermark; ``None``: never.
+    trigger
+        When open windows give early results: one or several of ``Every``, ``After``, ``When``.
+    lateness
+        How long, in event time, a window is kept when the watermark has passed it; messages that still come
+        give another result, marked ``late``.
+    late
+        Named output (``message.output``) of messages that come even later; without it they fail with a
+        ``LateError``, and so reach the dead letters. A message of several windows is late for each by itself.
+    bound
+        How large all accumulators may be together, and what happens then; their bytes are a quarter of the
+        demand's ``max_bytes`` at most.
+    state
+        Keeps accumulators, watermark, position and results in a store, so that a restart goes on where it was
+        and each result is the same however often it is delivered. It has to be the topic's committer as well.
+        Parts of several partitions are not merged then: each partition's state is an object of its own.
+    size_of
+        Bytes of a value; an estimate in constant time when absent.
+    stage
+        Its name in failures.
+
+    Examples
+    --------
+    >>> from streamzarr.flow import Demand, from_iterable, ops, run, windows
+    >>> ticks = [(0.5, 7.0), (59.0, 9.0), (61.0, 8.0)]
+    >>> chain = from_iterable(ticks, Demand(10)).pipe(
+    ...     ops.reduce(
+    ...         lambda highest, tick: max(highest, tick[1]),
+    ...         initial=0.0,
+    ...         window=windows.Fixed("1min"),
+    ...         time=lambda tick: tick[0],
+    ...     ),
+    ...     ops.settle(lambda messages: print([message.data.value for message in messages])),
+    ... )
+    >>> run(chain).ok
+    [9.0]
+    [8.0]
+    3
+    """
+    reduction = Reduction(
+        fold,
+        initial,
+        Global() if window is None else window,
+        merge,
+        result,
+        (trigger,) if isinstance(trigger, Every | After | When) else tuple(trigger),
+        duration(lateness, "lateness"),
+        Bound() if bound is None else bound,
+        size_of,
+    )
+    out_of_order = duration(disorder, "disorder")
+    silence = None if idle is None else duration(idle, "idle", 1) / SECOND
+    if late == "":
+        raise ConfigError("late='' is the main output, expected a name, or None")
+
+    if state is not None and reduction.joined:
+        raise ConfigError("merge= with state=: expected one of them, since partitions are stored one by one")
+
+    def make(chain: Chain, observer: ObserverBase[Batch]) -> Stage:
+        marks = Watermarks(out_of_order, silence)
+        if state is None:
+            return Reducing(chain, observer, reduction, time, marks, late, stage)
+        return Keeping(chain, observer, reduction, time, marks, late, stage, state)
+
+    return staged(make)

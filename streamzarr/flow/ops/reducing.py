@@ -1,0 +1,285 @@
+"""The stage of ``ops.reduce``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from reactivex.abc import ObserverBase
+
+from streamzarr.errors import LateError, LimitExceededError, is_interrupt
+from streamzarr.flow.acknowledge import Claim, Hold
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.delivery import Fate
+from streamzarr.flow.demand import Demand
+from streamzarr.flow.message import Batch, Marker, Message, leaves
+from streamzarr.flow.stage import Stage
+from streamzarr.flow.windows.bound import OVERHEAD
+from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session
+from streamzarr.flow.windows.moments import SECOND, moment
+from streamzarr.flow.windows.panes import Given, Panes
+from streamzarr.flow.windows.reduction import Reduction
+from streamzarr.flow.windows.watermark import Watermarks
+
+LONGEST_SILENCE = 1.0
+"""Seconds without a turn that count as silence of the partitions, at most: a chain that was stopped, or busy
+in a sink, has not listened."""
+SHARE = 4
+"""The part of the chain's ``max_bytes`` that accumulators may take: the rest is for what is in flight."""
+
+
+class Reducing(Stage):
+    """Folds messages into windows. Owned by the chain's thread; only the user's functions may block."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        observer: ObserverBase[Batch],
+        reduction: Reduction,
+        time: Callable[[Any], Any] | None,
+        marks: Watermarks,
+        late: str | None,
+        name: str,
+    ) -> None:
+        super().__init__(chain, observer)
+        self._panes = Panes(reduction)
+        self._reduction, self._time, self._marks = reduction, time, marks
+        self._late, self._name = late, name
+        self._sessions = isinstance(reduction.window, Session)
+        self._timeless = isinstance(reduction.window, Count | Global | Periodic)
+        self._topics: set[str] = set()
+        self._claims: set[Claim] = set()
+        self._charged: dict[Claim, int] = {}
+        self._hold: Hold | None = None
+        self._folded: list[Message] = []  # under that hold, not accounted for yet
+        self._out: list[Message] = []  # to be passed on at the end of a call
+        self._markers: list[Marker] = []
+        self._listened = 0.0  # seconds in which messages could have come
+        self._turned = chain.runtime.now()
+
+    # -- messages ----------------------------------------------------------------------------------------
+
+    def receive(self, messages: tuple[Message, ...]) -> None:
+        """Fold messages; those that have failed are passed on."""
+        now = self.chain.runtime.now()
+        for message in messages:
+            if message.failure is not None:
+                self._out.append(message)
+                continue
+            claim = next(leaves(message)).claim
+            assert claim is not None
+            if claim not in self._claims:
+                self._begin(claim)
+            self._reduce(message, claim, now)
+        self._fold()
+        self._give()
+
+    def _fold(self) -> None:
+        """Account for the messages that were folded one after the other into the same accumulator."""
+        if self._hold is not None:
+            self.chain.fold(self._folded, self._hold)
+            self._hold = None
+            self._folded.clear()
+
+    def _reduce(self, message: Message, claim: Claim, now: float) -> None:
+        """Fold a message into its windows; what cannot be folded is passed on."""
+        try:
+            at = self._moment(message)
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+            self._out.append(self._failed(message, error))
+            return
+        windows = self._reduction.window.windows(at)
+        pieces = (message,) if len(windows) == 1 else self.chain.split(message, [message.data] * len(windows))
+        for window, piece in zip(windows, pieces, strict=True):
+            if self._sessions:
+                self._fold()  # before its hold becomes part of another
+            try:
+                hold = self._panes.fold(claim, piece.key, window, piece.data, now)
+            except LateError as error:
+                if self._late is None:
+                    self._out.append(piece.fail(error, self._name))
+                else:
+                    self._out.append(piece.replace(output=self._late))
+            except BaseException as error:  # noqa: BLE001
+                self._out.append(self._failed(piece, error))
+            else:
+                if hold is not self._hold:
+                    self._fold()
+                    self._hold = hold
+                self._folded.append(piece)
+        self._collect()
+        if not self._timeless and self._marks.observe(claim, at, self._listened):
+            self._advance()
+
+    def _moment(self, message: Message) -> int:
+        """Return what windows go by."""
+        kind = self._reduction.window
+        if isinstance(kind, Count):
+            return message.seq if message.record is None else message.record.offset
+        if isinstance(kind, Periodic):
+            return self.chain.runtime.wall_ns()
+        if self._time is not None:
+            return moment(self._time(message.data))
+        return (message.first_seen if message.record is None else message.record.timestamp) * 1_000_000
+
+    def _failed(self, message: Message, error: BaseException) -> Message:
+        if is_interrupt(error):
+            raise error
+        return message.fail(error, self._name)
+
+    # -- time --------------------------------------------------------------------------------------------
+
+    def _begin(self, claim: Claim) -> None:
+        """Count a partition in, with all of its topic: they hold the watermark back until they speak."""
+        if claim.partition is not None:
+            self._topics.add(claim.partition.topic)
+        for other in {claim, *self._new_claims()}:
+            self._claims.add(other)
+            self._open(other)
+        if isinstance(claim.credits, Demand) and (most := claim.credits.bounds.max_bytes) is not None:
+            self._panes.max_bytes = min(self._panes.max_bytes, most // SHARE)
+
+    def _open(self, claim: Claim) -> None:
+        self._marks.open(claim, self._listened)
+
+    def _new_claims(self) -> list[Claim]:
+        return [
+            claim
+            for claim in self.chain.claims
+            if claim not in self._claims
+            and claim.partition is not None
+            and claim.partition.topic in self._topics
+        ]
+
+    def _advance(self) -> None:
+        """Close what the watermark has passed."""
+        if isinstance(self._reduction.window, Periodic):
+            self._panes.advance(self.chain.runtime.wall_ns())
+        elif not self._timeless:
+            self._panes.advance(self._marks.read(self._listened))
+        self._collect()
+
+    def turn(self) -> None:
+        """Close windows by the clock, and pass on results."""
+        now = self.chain.runtime.now()
+        rooms = [credits.room() for credits in {claim.credits for claim in self._claims}]  # noqa: A001
+        if any(room.nbytes == 0 for room in rooms) and not self.chain.in_flight and not self._panes.ready:
+            raise LimitExceededError(
+                f"the windows of {self._name!r} and others hold all bytes that demand allows, so no message "
+                "can come that closes one; expected a smaller bound, or a larger max_bytes"
+            )
+        if all(room.messages for room in rooms):  # else none could have come
+            self._listened += min(now - self._turned, LONGEST_SILENCE)
+        self._turned = now
+        for claim in self._new_claims():
+            self._begin(claim)
+        self._panes.tick(now)
+        self._advance()
+        self._give()
+
+    def due(self) -> float | None:
+        """Return when the next timer runs out."""
+        now = self.chain.runtime.now()
+        dues = [due for due in (self._panes.due(),) if due is not None]
+        silent = self._marks.due()
+        if silent is not None and not self._timeless:
+            dues.append(now + max(0.0, silent - self._listened))
+        if isinstance(self._reduction.window, Periodic) and (stop := self._panes.next_due()) is not None:
+            dues.append(now + max(0, stop - self.chain.runtime.wall_ns()) / SECOND)
+        return min(dues, default=None)
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Take results, as many as there is room for, to be passed on with the next batch."""
+        if not self._panes.ready:
+            return
+        self._fold()
+        for _ in range(self._room()):
+            given = self._panes.take()
+            if given is None:
+                break
+            self._out.append(self._result(given))
+        self._charge()
+
+    def _room(self) -> int:
+        """Return how many results may leave now: one at least, unless what is in flight has all the bytes.
+
+        Results take no credit but that of their bytes, so nothing that waits for credit can wait for them.
+        """
+        rooms = [credits.room() for credits in {claim.credits for claim in self._claims}]  # noqa: A001
+        if self.chain.in_flight and any(room.nbytes == 0 for room in rooms):
+            return 0
+        return max(1, min((room.messages for room in rooms), default=1))
+
+    def _result(self, given: Given) -> Message:
+        result = given.result
+        claim = given.claims[0]
+        assert isinstance(claim, Claim)
+        nbytes = self._reduction.size_of(result.value) + OVERHEAD
+        holds = () if given.hold is None else (given.hold,)
+        message = self.chain.result(result, holds, nbytes, claim, key=result.key)
+        return message if given.error is None else self._failed(message, given.error)
+
+    def _pending(self) -> int:
+        """Return how many results wait to be passed on."""
+        return self._panes.ready
+
+    def _ready(self) -> bool:
+        """Tell whether one of them can be passed on, if there is room."""
+        return bool(self._panes.ready)
+
+    def _give(self) -> None:
+        """Pass on results that there is room for; behind the last one that is ready, the markers."""
+        self._collect()
+        self._charge()
+        out, self._out = self._out, []
+        self.emit(out)
+        pending = self._pending()
+        if pending and self._ready() and not self._room():  # what is downstream has to go first
+            self.working, self.waiting = 0, pending
+        else:
+            self.working, self.waiting = pending, 0
+            if self._ready():
+                self.chain.bell.ring()
+        if not pending:
+            markers, self._markers = self._markers, []
+            for marker in markers:
+                self.emit_marker(marker)
+
+    def _charge(self) -> None:
+        """Charge what the accumulators have grown by since the last time."""
+        growth = self._panes.growth
+        if growth:
+            for claim, nbytes in growth.items():
+                assert isinstance(claim, Claim)
+                self._charged[claim] = self._charged.get(claim, 0) + nbytes
+                self.chain.charge(claim, nbytes)
+            growth.clear()
+
+    def mark(self, marker: Marker) -> None:
+        """Pass on a marker behind the results that are ready; windows that are open stay open."""
+        self._markers.append(marker)
+        self._give()
+
+    def finish(self) -> None:
+        """Close all windows: no message will come any more."""
+        self._panes.finish()
+        self._give()
+
+    # -- endings -----------------------------------------------------------------------------------------
+
+    def abandon(self, claims: Collection[Claim]) -> None:
+        """Forget what was folded for `claims`: whoever has them now reads it again."""
+        self.chain.release(self._panes.abandon(claims), Fate.HANDED_BACK)
+        self._charge()
+        for claim in claims:
+            self._marks.close(claim)
+            self._claims.discard(claim)
+            self._charged.pop(claim, None)
+
+    def close(self, timeout: float) -> None:
+        """Return what the accumulators were charged with."""
+        for claim, nbytes in self._charged.items():
+            self.chain.charge(claim, -nbytes)
+        self._charged.clear()

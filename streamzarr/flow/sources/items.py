@@ -1,0 +1,108 @@
+"""What all sources of items without positions share: how an item becomes a message."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from streamzarr.errors import is_interrupt
+from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.graph import Graph
+from streamzarr.flow.message import Message
+
+T = TypeVar("T")
+
+SizeOf: TypeAlias = Callable[[Any], int]
+Sized: TypeAlias = tuple[Any, int]
+"""An item, and the bytes that it counts for."""
+
+IDLE = 0.05
+"""Seconds until a source that had nothing is asked again; it is asked earlier when the chain's bell rings."""
+
+
+def size_of(item: Any) -> int:
+    """Return the bytes an item counts for: its own of bytes and arrays, 0 of what does not say.
+
+    Examples
+    --------
+    >>> size_of(b"abc"), size_of({"task": 1})
+    (3, 0)
+    """
+    if isinstance(item, (bytes, bytearray)):
+        return len(item)
+    nbytes = getattr(item, "nbytes", 0)
+    return nbytes if isinstance(nbytes, int) else 0
+
+
+class Gathering(Generic[T]):
+    """Takes items from an iterator one by one, as many as there is room for.
+
+    What the iterator raises is raised behind the items before it, which are delivered first.
+
+    Examples
+    --------
+    >>> gathering = Gathering(iter([b"abc", b"def", b"g"]), len, most=10)
+    >>> gathering.take(Room(10, nbytes=4)), gathering.take(Room(10, None)), gathering.take(Room(10, None))
+    ([(b'abc', 3), (b'def', 3)], [(b'g', 1)], [])
+    """
+
+    def __init__(self, items: Iterator[T], size_of: Callable[[T], int], most: int) -> None:
+        self._items, self._size_of, self._most = items, size_of, most
+        self._error: BaseException | None = None
+
+    def take(self, room: Room) -> list[tuple[T, int]]:
+        """Return the next items, and their bytes; at least one while there are any."""
+        if self._error is not None:
+            raise self._error
+        taken: list[tuple[T, int]] = []
+        left = room.nbytes
+        try:
+            for item in islice(self._items, min(room.messages, self._most)):
+                nbytes = self._size_of(item)
+                taken.append((item, nbytes))
+                if left is not None and (left := left - nbytes) <= 0:
+                    break
+        except BaseException as error:
+            if not taken or is_interrupt(error):
+                raise
+            self._error = error
+        return taken
+
+
+class ItemSource(ABC):
+    """A :class:`streamzarr.flow.drive.Source` of items that come from no partition."""
+
+    def __init__(self, graph: Graph, credits: Credits, idle: float = IDLE) -> None:  # noqa: A002 - see Claim
+        self.poll_timeout = idle
+        self.graph = graph
+        self._claim = graph.chain.claim(credits)
+
+    @abstractmethod
+    def next(self, room: Room) -> Sequence[Sized] | None:
+        """Return up to ``room.messages`` items; none: there are none just now; ``None``: none will come."""
+
+    def pull(self, room: Room, timeout: float) -> list[Message] | None:
+        """Return messages of what :meth:`next` gives; wait for the chain's bell when that is nothing."""
+        items = self.next(room)
+        if items is None:
+            return None
+        if not items:
+            self.graph.wait(timeout)
+            return []
+        chain, claim = self.graph.chain, self._claim
+        now = chain.runtime.wall_ns() // 1_000_000
+        return [
+            Message(data=item, nbytes=nbytes, first_seen=now, seq=next(chain.seqs), claim=claim)
+            for item, nbytes in items
+        ]
+
+    def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to close
+        """Connect; called first, once."""
+
+    def turn(self) -> None:  # noqa: B027
+        """Do what is due; called at every turn."""
+
+    def close(self) -> None:  # noqa: B027
+        """Disconnect; called last, once, also after an error."""

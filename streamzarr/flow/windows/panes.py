@@ -1,0 +1,459 @@
+"""Accumulators by claim, key and window, and when they give results: a pure state machine.
+
+Time, of events and of the machine, is handed in; nothing here waits, reads a clock or knows a chain. A *pane*
+is what one key has in one window; it has an accumulator for each claim whose messages were folded into it, so
+that a partition that is taken away takes only its own part along.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections import deque
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from streamzarr.errors import LateError, LimitExceededError, is_interrupt
+from streamzarr.flow.acknowledge import Hold
+from streamzarr.flow.delivery import Fate
+from streamzarr.flow.windows.agenda import Agenda
+from streamzarr.flow.windows.bound import OVERHEAD
+from streamzarr.flow.windows.kinds import Count, Session, Window
+from streamzarr.flow.windows.moments import FIRST, LAST
+from streamzarr.flow.windows.pane import Pane, Part
+from streamzarr.flow.windows.reduction import Reduction
+from streamzarr.flow.windows.result import Firing, Result
+from streamzarr.flow.windows.snapshot import PaneState
+
+_RANK: Final = {"early": 0, "late": 1, "final": 2}
+
+
+class Given(NamedTuple):
+    """A result that a pane gives."""
+
+    result: Result
+    hold: Hold | None
+    """To be released when the result is settled; ``None``: a later result answers for the records."""
+    claims: tuple[Hashable, ...]
+    """Those whose messages are in it."""
+    error: BaseException | None
+    """What the user's `merge` or `result` raised; the result has no value then."""
+
+
+class Panes:
+    """All panes of one ``ops.reduce``: folds messages, and gives results in the order that they fall due.
+
+    Pure state; owned by the chain's thread. A result is made when it is taken, so a pane that waits until
+    there is room for its result costs no second copy; what is folded meanwhile is in it.
+
+    Examples
+    --------
+    >>> from streamzarr.flow.windows import Fixed
+    >>> panes = Panes(Reduction(lambda total, price: total + price, 0.0, Fixed("1s")))
+    >>> for moment, price in [(0, 1.5), (10**9, 2.0), (5, 0.25)]:
+    ...     for window in panes.reduction.window.windows(moment):
+    ...         _ = panes.fold("partition 0", "BTC", window, price)
+    >>> panes.advance(10**9)
+    >>> [(given.result.window, given.result.value) for given in panes.take_all()]
+    [(Window(start=0, stop=1000000000), 1.75)]
+    """
+
+    def __init__(self, reduction: Reduction) -> None:
+        self.reduction = reduction
+        self.mark = FIRST
+        """How far the watermark (of ``Periodic`` windows: the wall clock) has come."""
+        self.max_bytes = reduction.bound.max_bytes
+        """Bytes that the accumulators may take, at most; the owner may lower it."""
+        self.accumulators = 0
+        self.nbytes = 0
+        self.growth: dict[Hashable, int] = {}
+        """Bytes by which the accumulators of each claim have grown since the owner last emptied this."""
+        self._panes: dict[Hashable, dict[Hashable, dict[Window, Pane]]] = {}  # by owner, key, window
+        self._numbers = itertools.count()
+        self._agenda = Agenda()
+        self._ready: deque[Pane] = deque()
+        self._leaving = self._leaving_bytes = 0  # of accumulators whose last result waits to be taken
+        self._timers: deque[tuple[float, Pane]] = deque()  # all have one delay: the first runs out first
+        self._floors: dict[Hashable, int] = {}  # watermarks that claims have seen elsewhere
+        self._cut: set[tuple[Hashable, Window]] = set()  # windows of which a pane was forgotten early
+        self._delay, self._resets = reduction.delay, reduction.resets
+
+    # -- messages ----------------------------------------------------------------------------------------
+
+    def fold(self, claim: Hashable, key: Hashable, window: Window, data: Any, now: float = 0.0) -> Hold:
+        """Fold `data` into the accumulator of `claim`, `key` and `window`; return the hold it is under.
+
+        Whatever it raises, nothing has changed (unless a user's function changes its argument, then raises).
+
+        Raises
+        ------
+        streamzarr.errors.LateError
+            The window is over, and so is the time allowed for late messages.
+        streamzarr.errors.LimitExceededError
+            The bound of the state is reached.
+        BaseException
+            What the user's functions raise.
+        """
+        reduction = self.reduction
+        owner = None if reduction.joined else claim
+        panes = self._meant(owner, key, window)
+        if isinstance(reduction.window, Session):
+            window = Window(
+                min([window.start, *(pane.window.start for pane in panes)]),
+                max([window.stop, *(pane.window.stop for pane in panes)]),
+            )
+        self._check_late(claim, window)
+        fresh = 1 + sum(pane.fresh for pane in panes)
+        before, new = self._before(claim, panes)
+        self._check_bound(key, window, new, before)
+        value = reduction.fold(before, data)
+        fires = reduction.fires(fresh, value)
+        size = reduction.size_of(value)
+        # From here on nothing can fail.
+        pane = self._join(panes) if panes else self._create(owner, key, window)
+        if pane.window != window and not isinstance(reduction.window, Count):
+            self._move(pane, window)
+        part = pane.parts.get(claim) or self._new_part(pane, claim)
+        part.value, part.count, pane.fresh = value, part.count + 1, fresh
+        self._grow(claim, part, part.base + size)
+        hold = pane.hold
+        self._after_fold(claim, pane, fires, now)
+        return hold
+
+    def _meant(self, owner: Hashable, key: Hashable, window: Window) -> list[Pane]:
+        """Return the panes that a message belongs to: several only if it connects sessions."""
+        of_key = self._panes.get(owner, {}).get(key)
+        if not of_key:
+            return []
+        kind = self.reduction.window
+        if isinstance(kind, Count):
+            return [*of_key.values()]
+        if isinstance(kind, Session):
+            near = [pane for at, pane in of_key.items() if at.start < window.stop and window.start < at.stop]
+            return sorted(near, key=lambda pane: pane.number)
+        pane = of_key.get(window)
+        return [] if pane is None else [pane]
+
+    def _before(self, claim: Hashable, panes: list[Pane]) -> tuple[Any, bool]:
+        """Return the accumulator to fold into, and whether it is a new one."""
+        if not panes or claim not in panes[0].parts:
+            return self.reduction.begin(), True
+        value = panes[0].parts[claim].value
+        if len(panes) > 1:
+            assert self.reduction.merge is not None
+            value = copy.deepcopy(value)  # so that a function that raises later has changed nothing
+            for pane in panes[1:]:
+                value = self.reduction.merge(value, copy.deepcopy(pane.parts[claim].value))
+        return value, False
+
+    def _check_late(self, claim: Hashable, window: Window) -> None:
+        over = self.mark_of(claim) - self.reduction.lateness
+        if window.stop <= over:
+            raise LateError(
+                f"window {window.start} to {window.stop} (ns) is over: the watermark is at "
+                f"{self.mark_of(claim)}, and {self.reduction.lateness} ns later was the last moment"
+            )
+
+    def mark_of(self, claim: Hashable) -> int:
+        """Return how far the watermark has come for `claim`: here, or where it was before."""
+        return max(self.mark, self._floors.get(claim, FIRST)) if self._floors else self.mark
+
+    # -- panes -------------------------------------------------------------------------------------------
+
+    def _create(self, owner: Hashable, key: Hashable, window: Window) -> Pane:
+        pane = Pane(owner, key, window, next(self._numbers))
+        pane.partial = (owner, window) in self._cut
+        self._panes.setdefault(owner, {}).setdefault(key, {})[window] = pane
+        self._agenda.add(pane, new=True)
+        return pane
+
+    def _new_part(self, pane: Pane, claim: Hashable) -> Part:
+        part = pane.parts[claim] = Part(self.reduction.size_of(pane.key) + OVERHEAD)
+        self.accumulators += 1
+        return part
+
+    def _join(self, panes: list[Pane]) -> Pane:
+        """Make one session of several; the value of the whole comes from the caller."""
+        kept, *others = panes
+        for other in others:
+            kept.shown = max(kept.shown, other.shown)
+            kept.told += other.told
+            kept.partial |= other.partial
+            kept.final &= other.final
+            kept.hold.absorb(other.hold)
+            for claim, part in other.parts.items():
+                kept.parts[claim].count += part.count
+            self._drop(other)
+        return kept
+
+    def _move(self, pane: Pane, window: Window) -> None:
+        """Give a session, which has grown, its new window."""
+        of_key = self._panes[pane.owner][pane.key]
+        del of_key[pane.window]
+        of_key[window] = pane
+        pane.window = window
+        pane.final &= window.stop <= self.mark_of(pane.owner)
+        pane.due = _later(window.stop, self.reduction.lateness) if pane.final else window.stop
+        self._agenda.add(pane)
+
+    def _forget(self, pane: Pane) -> None:
+        """Take a pane out of those that messages are folded into."""
+        if not pane.open:
+            return
+        pane.open, pane.timer = False, None
+        self._leaving += len(pane.parts)
+        self._leaving_bytes += pane.nbytes
+        of_owner = self._panes[pane.owner]
+        of_key = of_owner[pane.key]
+        del of_key[pane.window]
+        if not of_key:
+            del of_owner[pane.key]
+        self._agenda.remove()
+
+    def _drop(self, pane: Pane) -> None:
+        """Forget a pane and what it holds."""
+        self._forget(pane)
+        for claim in list(pane.parts):
+            self._drop_part(pane, claim)
+
+    def _drop_part(self, pane: Pane, claim: Hashable) -> None:
+        part = pane.parts.pop(claim)
+        if not pane.open:
+            self._leaving -= 1
+            self._leaving_bytes -= part.nbytes
+        self._grow(claim, part, 0)
+        self.accumulators -= 1
+
+    def _grow(self, claim: Hashable, part: Part, nbytes: int) -> None:
+        more = nbytes - part.nbytes
+        if more:
+            part.nbytes = nbytes
+            self.nbytes += more
+            self.growth[claim] = self.growth.get(claim, 0) + more
+
+    # -- the bound ---------------------------------------------------------------------------------------
+
+    def _check_bound(self, key: Hashable, window: Window, new: bool, value: Any) -> None:
+        bound = self.reduction.bound
+        if bound.then == "early":
+            return  # room is made afterwards
+        size_of = self.reduction.size_of
+        more = size_of(value) + size_of(key) + OVERHEAD if new else 0
+        if self.accumulators + new > bound.keys or self.nbytes + more > self.max_bytes:
+            raise LimitExceededError(
+                f"key {key!r}, window {window.start} to {window.stop}: there are {self.accumulators} "
+                f"accumulators of {self.nbytes} bytes, expected at most {bound.keys} of {self.max_bytes}"
+            )
+
+    def _make_room(self) -> None:
+        """Let the oldest panes give what they have, and forget them."""
+        bound = self.reduction.bound
+        while (
+            self.accumulators - self._leaving > bound.keys
+            or self.nbytes - self._leaving_bytes > self.max_bytes
+        ) and (pane := self._agenda.oldest()) is not None:
+            if not isinstance(self.reduction.window, Session | Count):
+                self._cut.add((pane.owner, pane.window))
+            pane.partial = True
+            self._fire(pane, "early", last=True)
+
+    # -- time --------------------------------------------------------------------------------------------
+
+    def _after_fold(self, claim: Hashable, pane: Pane, fires: bool, now: float) -> None:
+        kind = self.reduction.window
+        if isinstance(kind, Count) and pane.count >= kind.size:
+            self._fire(pane, "final", last=True)
+        elif pane.final or pane.window.stop <= self.mark_of(claim):
+            if not pane.final:
+                pane.final, pane.due = True, _later(pane.window.stop, self.reduction.lateness)
+                self._agenda.add(pane)
+            self._fire(pane, "late")
+        elif fires:
+            self._fire(pane, "early")
+        elif self._delay is not None and pane.timer is None:
+            pane.timer = now + self._delay
+            self._timers.append((pane.timer, pane))
+        if self.reduction.bound.then == "early":
+            self._make_room()
+
+    def advance(self, mark: int) -> None:
+        """Note how far event time has come: the windows that it has passed give their results."""
+        if mark <= self.mark:
+            return
+        self.mark = mark
+        for pane in self._agenda.until(mark):
+            until = _later(pane.window.stop, self.reduction.lateness)
+            if pane.final:
+                self._retire(pane)
+            elif until <= mark:
+                self._fire(pane, "final", last=True)
+            else:
+                pane.final, pane.due = True, until
+                self._agenda.add(pane)
+                self._fire(pane, "final")
+        if self._cut:
+            self._cut = {cut for cut in self._cut if _later(cut[1].stop, self.reduction.lateness) > mark}
+        if self._floors:
+            self._floors = {claim: floor for claim, floor in self._floors.items() if floor > mark}
+
+    def _retire(self, pane: Pane) -> None:
+        """Forget a pane whose time for late messages is over, behind the result that it may have to give."""
+        if pane.firing is not None:
+            self._forget(pane)
+        else:
+            self._drop(pane)
+            pane.hold.release(Fate.OK)  # it counts no records: they went with the last result
+
+    def tick(self, now: float) -> None:
+        """Fire the timers that have run out."""
+        while (due := self.due()) is not None and due <= now:
+            _, pane = self._timers.popleft()
+            pane.timer = None
+            self._fire(pane, "early")
+
+    def due(self) -> float | None:
+        """Return when the next timer runs out, on the clock that `now` is of."""
+        timers = self._timers
+        while timers and timers[0][1].timer != timers[0][0]:
+            timers.popleft()
+        return timers[0][0] if timers else None
+
+    def next_due(self) -> int | None:
+        """Return the watermark at which something happens next."""
+        return self._agenda.next_due()
+
+    def finish(self) -> None:
+        """Close everything: no message will come any more."""
+        for pane in sorted(self._all(), key=lambda pane: (pane.window.stop, pane.number)):
+            if pane.final:
+                self._retire(pane)
+            else:
+                self._fire(pane, "final", last=True)
+
+    def _all(self) -> Iterator[Pane]:
+        for of_owner in self._panes.values():
+            for of_key in of_owner.values():
+                yield from of_key.values()
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    def _fire(self, pane: Pane, firing: Firing, *, last: bool = False) -> None:
+        """Queue a pane to give a result; while it waits, what fires it again is part of the same one."""
+        if pane.firing is None:
+            self._ready.append(pane)
+            pane.firing = firing
+        elif _RANK[firing] > _RANK[pane.firing]:
+            pane.firing = firing
+        if last:
+            self._forget(pane)
+
+    @property
+    def ready(self) -> int:
+        """Number of panes that have a result to give."""
+        return len(self._ready)
+
+    def take(self) -> Given | None:
+        """Take the next result; ``None``: there is none."""
+        while self._ready:
+            pane = self._ready.popleft()
+            firing, pane.firing = pane.firing, None
+            if pane.parts and firing is not None:
+                return self._give(pane, firing)
+        return None
+
+    def take_all(self) -> Iterator[Given]:
+        """Take every result that is ready."""
+        while (given := self.take()) is not None:
+            yield given
+
+    def _give(self, pane: Pane, firing: Firing) -> Given:
+        reset = self._resets and firing == "early" and pane.open
+        pane.partial |= reset
+        value, error = self._value(pane, goes_on=pane.open and not reset)
+        replaces = tuple(window for window in dict.fromkeys(pane.told) if window != pane.window)
+        result = Result(pane.key, pane.window, value, pane.count, firing, pane.shown, pane.partial, replaces)
+        claims = tuple(pane.parts)
+        pane.shown, pane.told, pane.fresh, pane.timer = pane.shown + 1, (pane.window,), 0, None
+        hold = None
+        if not pane.open:
+            hold = pane.hold
+            self._drop(pane)
+        elif reset:
+            hold = pane.hand_over(keep=False)
+            self._reset(pane)
+        elif pane.final:
+            hold = pane.hand_over(keep=True)
+        return Given(result, hold, claims, error)
+
+    def _value(self, pane: Pane, *, goes_on: bool) -> tuple[Any, BaseException | None]:
+        """Return what the accumulators of a pane amount to, or what a user's function raised.
+
+        What the pane goes on with is copied: a result may not change when it is on its way.
+        """
+        reduction = self.reduction
+        try:
+            values = [part.value for part in pane.parts.values()]
+            if goes_on or len(values) > 1:
+                values = copy.deepcopy(values)
+            value = values[0]
+            for other in values[1:]:
+                assert reduction.merge is not None
+                value = reduction.merge(value, other)
+            return (value if reduction.result is None else reduction.result(value)), None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            return None, error
+
+    def _reset(self, pane: Pane) -> None:
+        """Begin anew, in the same window."""
+        for claim, part in pane.parts.items():
+            part.value, part.count = self.reduction.begin(), 0
+            self._grow(claim, part, part.base + self.reduction.size_of(part.value))
+
+    # -- claims ------------------------------------------------------------------------------------------
+
+    def abandon(self, claims: Collection[Hashable]) -> list[Hold]:
+        """Forget what was folded of `claims`; return the holds of panes of which nothing is left."""
+        for claim in claims:
+            self._floors.pop(claim, None)
+        panes = {id(pane): pane for pane in (*self._all(), *self._ready)}
+        holds = []
+        for pane in panes.values():
+            for claim in [claim for claim in pane.parts if claim in claims]:
+                self._drop_part(pane, claim)
+            if not pane.parts:
+                self._forget(pane)
+                holds.append(pane.hold)
+        for claim in claims:
+            self._panes.pop(claim, None)
+        return holds
+
+    def dump(self, claim: Hashable) -> tuple[PaneState, ...]:
+        """Return the panes of `claim` alone, to be stored; nothing changes."""
+        open_ones = [pane for of_key in self._panes.get(claim, {}).values() for pane in of_key.values()]
+        closed = [pane for pane in self._ready if not pane.open and pane.owner == claim and pane.parts]
+        return tuple(PaneState.of(pane, pane.parts[claim]) for pane in (*closed, *open_ones))
+
+    def restore(self, claim: Hashable, states: Iterable[PaneState], mark: int, now: float) -> None:
+        """Go on with stored panes of `claim`, which has seen the watermark at `mark`."""
+        self._floors[claim] = mark
+        for state in states:
+            pane = self._create(claim, state.key, Window(*state.window))
+            part = self._new_part(pane, claim)
+            part.value, part.count = state.value, state.count
+            self._grow(claim, part, part.base + self.reduction.size_of(state.value))
+            pane.fresh, pane.shown, pane.partial = state.fresh, state.shown, state.partial
+            pane.told = tuple(Window(*window) for window in state.told)
+            if state.final:
+                pane.final, pane.due = True, _later(pane.window.stop, self.reduction.lateness)
+                self._agenda.add(pane)
+            if state.firing is not None:
+                self._fire(pane, state.firing, last=not state.open)
+            elif self._delay is not None and state.fresh:
+                pane.timer = now + self._delay
+                self._timers.append((pane.timer, pane))
+
+
+def _later(moment: int, lateness: int) -> int:
+    return min(LAST, moment + lateness)
