@@ -87,9 +87,13 @@ class Bench:
     def sink(self, messages: Sequence[Message]) -> None:
         """Write results to the output topic and dead letters to theirs, durably."""
         self._producer.send(DEAD, [self._letter(each) for each in messages if each.failure is not None])
-        self._producer.send(OUTPUT, [output_of(each) for each in messages if each.failure is None])
-        self._producer.flush()
+        self.write([(each.data, origins_of(each)) for each in messages if each.failure is None])
         self.leave(messages)
+
+    def write(self, results: Iterable[tuple[Any, Iterable[Origin]]]) -> None:
+        """Write results to the output topic, durably, each with the input records that it stands for."""
+        self._producer.send(OUTPUT, [output_of(data, origins) for data, origins in results])
+        self._producer.flush()
 
     def letters(self, messages: Sequence[Message]) -> None:
         """Write dead letters alone: for ``ops.settle(sink, dead_letters=bench.letters)``."""
@@ -122,11 +126,11 @@ def origins_of(message: Message) -> list[Origin]:
     return [] if record is None else [(record.partition, record.offset)]
 
 
-def output_of(message: Message) -> NewRecord:
+def output_of(data: Any, origins: Iterable[Origin]) -> NewRecord:
     """Return the record that a result becomes."""
-    data = message.data if isinstance(message.data, bytes) else repr(message.data).encode()
-    origins = " ".join(f"{partition}:{offset}" for partition, offset in origins_of(message))
-    return NewRecord(data, headers=((ORIGINS, origins.encode()),), partition=0)
+    value = data if isinstance(data, bytes) else repr(data).encode()
+    names = " ".join(f"{partition}:{offset}" for partition, offset in origins)
+    return NewRecord(value, headers=((ORIGINS, names.encode()),), partition=0)
 
 
 def origins_in(record: Record) -> list[Origin]:

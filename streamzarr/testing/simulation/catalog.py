@@ -16,6 +16,8 @@ from streamzarr.testing.simulation.scenario import Scenario
 BUILT_IN = {
     "chain": "streamzarr.testing.simulation.chains:CHAIN",
     "graph": "streamzarr.testing.simulation.chains:GRAPH",
+    "windows": "streamzarr.testing.simulation.chains:WINDOWS",
+    "kept-windows": "streamzarr.testing.simulation.chains:KEPT_WINDOWS",
     "jobs": "streamzarr.testing.simulation.jobs:JOBS",
 }
 Sort: TypeAlias = Literal["scenario", "chain", "transform"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -72,6 +72,10 @@ class ChainScenario:
         How many different outputs a written record of this value shall have.
     value
         The value of the n-th record.
+    epilogue
+        Value of a last record in each partition, such as one that closes windows; it need not be settled.
+    own_committer
+        Whether the chain keeps its positions elsewhere than in the group.
     """
 
     chain: Chain
@@ -79,6 +83,8 @@ class ChainScenario:
     fate: Callable[[bytes], Fate] = lambda value: "written"
     outputs: Callable[[bytes], int] = lambda value: 1
     value: Callable[[int], bytes] = lambda number: b"%d" % number
+    epilogue: bytes | None = None
+    own_committer: bool = False
     size: int = 80
     partitions: int = 3
     hazards: Sequence[Hazard] = HAZARDS
@@ -98,6 +104,8 @@ class _Play:
     """What the output topic holds of each input record."""
     dead: set[Origin] = field(default_factory=set)
     """Input records that have a dead letter."""
+    goal: Mapping[int, int] = field(default_factory=dict)
+    """Positions that shall be committed in the end."""
     stopping: bool = False
 
     def run(self) -> None:
@@ -122,9 +130,13 @@ class _Play:
             world.cluster.append([(INPUT, record) for record in records])
             number += count
             world.sleep(random.random() * 2.0)
+        self.goal = dict(world.cluster.topics.info(INPUT).end)
+        if scenario.epilogue is not None:
+            for partition in range(scenario.partitions):
+                world.cluster.append([(INPUT, NewRecord(scenario.epilogue, partition=partition))])
         world.sleep(random.random() * 10.0)
         world.be_steady()
-        world.wait_until(self._all_committed, PATIENCE, "all positions are committed to the end")
+        world.wait_until(self._all_done, PATIENCE, "all records are settled and committed")
         self.stopping = True
         for process in world.alive():
             process.terminate()
@@ -229,9 +241,11 @@ class _Play:
             f"P6: {process.name} reports {report}, which does not add up",
         )
 
-    def _all_committed(self) -> bool:
+    def _all_done(self) -> bool:
+        if self.scenario.own_committer:
+            return all(map(self._kept, self.world.cluster.topics.all(INPUT)))
         committed = self.world.cluster.group(GROUP).committed
         return all(
             committed.get(TopicPartition(INPUT, number), 0) >= end or not end
-            for number, end in self.world.cluster.topics.info(INPUT).end.items()
+            for number, end in self.goal.items()
         )

@@ -8,11 +8,13 @@ from typing import Any
 from reactivex import Observable
 
 from streamzarr.errors import StoreError
-from streamzarr.flow import Batch, Message, ops
+from streamzarr.flow import Batch, Message, WindowState, ops
 from streamzarr.flow.ops import DONE, Again, Failed, Report
+from streamzarr.flow.windows import Fixed
 from streamzarr.queue.retry import RetryPolicy
 from streamzarr.testing.simulation.bench import Bench, Fate
-from streamzarr.testing.simulation.chain import ChainScenario
+from streamzarr.testing.simulation.chain import HAZARDS, ChainScenario
+from streamzarr.testing.simulation.faults import Hazard
 
 RETRY = RetryPolicy(attempts=4, base=0.05)
 
@@ -100,3 +102,64 @@ GRAPH = ChainScenario(
     outputs=lambda value: 2 if int(value) % 3 == 0 and int(value) else 1,
 )
 """Branches with copies of a record in several, and a sink that refuses some and puts others off."""
+
+
+_LAST = 10**6
+
+
+def _window_fate(value: bytes) -> Fate:
+    return "skipped" if int(value) == _LAST else "written"
+
+
+def _windows(bench: Bench, state: WindowState | None = None) -> Observable[Batch]:
+    """Collect what is in windows of ten numbers, each partition for itself."""
+
+    def place(message: Message) -> Message:
+        record = message.record
+        assert record is not None
+        bench.leave([message])  # it is folded at once
+        return message.with_data((record.partition, record.offset, int(message.data)))
+
+    def store(messages: Sequence[Message]) -> None:
+        results = [message.data for message in messages]
+        bench.write(
+            ((result.window.start, result.value), [(item[0], item[1]) for item in result.value])
+            for result in results
+        )
+
+    return bench.source(max_demand=16, committer=state).pipe(
+        ops.map_messages(place),
+        ops.reduce(
+            lambda held, item: [*held, list(item)],
+            initial=list,
+            window=Fixed("10s"),
+            time=lambda item: float(item[2]),
+            idle=None,
+            state=state,
+        ),
+        ops.settle(store, dead_letters=bench.letters),
+    )
+
+
+def _kept_windows(bench: Bench) -> Observable[Batch]:
+    return _windows(bench, WindowState("sim://windows", every=0.5, runtime=bench.runtime))
+
+
+WINDOWS = ChainScenario(_windows, name="windows", fate=_window_fate, epilogue=b"%d" % _LAST)
+"""Windows whose messages are read again after a restart."""
+
+KEPT_WINDOWS = ChainScenario(
+    _kept_windows,
+    name="kept-windows",
+    fate=_window_fate,
+    epilogue=b"%d" % _LAST,
+    own_committer=True,
+    hazards=(
+        *HAZARDS,
+        *(Hazard("write", kind, within=40, weight=2.0) for kind in ("refuse", "lose")),
+        Hazard("write", "late", within=40, seconds=(1.0, 15.0), weight=2.0),
+        Hazard("read", "refuse", within=40),
+        Hazard("write", "full", within=40, seconds=(1.0, 10.0)),
+    ),
+)
+"""Windows that are kept in a store, together with the positions."""
