@@ -136,7 +136,8 @@ class _Play:
                 world.cluster.append([(INPUT, NewRecord(scenario.epilogue, partition=partition))])
         world.sleep(random.random() * 10.0)
         world.be_steady()
-        world.wait_until(self._all_done, PATIENCE, "all records are settled and committed")
+        what = "all records are settled and committed"
+        world.wait_until(self._all_done, PATIENCE, what, self._first_open)
         self.stopping = True
         for process in world.alive():
             process.terminate()
@@ -249,3 +250,7 @@ class _Play:
             committed.get(TopicPartition(INPUT, number), 0) >= end or not end
             for number, end in self.goal.items()
         )
+
+    def _first_open(self) -> str:
+        records = self.world.cluster.topics.all(INPUT)
+        return next((self._say(record) for record in records if not self._kept(record)), "all are settled")

@@ -64,12 +64,19 @@ class World:
         """Let virtual time pass."""
         self.kernel.sleep(seconds, "the scenario's time")
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait for a condition; that it does not come true within `timeout` seconds is a broken promise."""
+    def wait_until(
+        self, condition: Callable[[], bool], timeout: float, what: str, why_not: Callable[[], str] = str
+    ) -> None:
+        """Wait for a condition; that it does not come true within `timeout` seconds is a broken promise.
+
+        `why_not` says then what stands against it.
+        """
         deadline = self.kernel.time + timeout
         while not condition():
             if self.kernel.time > deadline:
-                raise BrokenPromiseError(f"not within {timeout:.0f} s: {what}; {self.kernel.waits()}")
+                raise BrokenPromiseError(
+                    f"not within {timeout:.0f} s: {what}; {why_not()}; {self.kernel.waits()}"
+                )
             self.sleep(0.25)
 
     def be_steady(self) -> None:
