@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from tests.kafka.process import KafkaProcess
 
 T = TypeVar("T")
+
+# No test is timed: machines are shared. Examples that take long are found by pytest's own timeout.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 NEEDS = "tests with a real Kafka need"

@@ -280,10 +280,11 @@ class Portion(Generic[C]):
         count = run.fitting(self._records, self._bytes) or (0 if self.runs else 1)
         self._records -= count
         rest = None if count == len(run) else run[count:]
+        self.full = rest is not None or self._records == 0
         if count:
             taken = run[:count]
             self.runs.append(taken)
             if self._bytes is not None:
-                self._bytes = max(0, self._bytes - taken.nbytes)
-        self.full = rest is not None or self._records == 0
+                self._bytes -= taken.nbytes
+                self.full = self.full or self._bytes < 0  # the first one alone was too large
         return rest

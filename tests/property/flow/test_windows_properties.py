@@ -130,8 +130,8 @@ class WindowsMachine(RuleBasedStateMachine):
         if not hasattr(self, "panes"):
             return
         self.panes.finish()
-        for given in self.panes.take_all():
-            self.check(given, ended=True)
+        for firing in self.panes.take_all():
+            self.check(firing, ended=True)
         for claim, key, window in self.parts:
             name = (self.owner(claim), key, window)
             if name not in self.torn:
@@ -226,7 +226,7 @@ class WatermarksMachine(RuleBasedStateMachine):
     @invariant()
     def is_the_least_of_those_awake(self):
         awake = [newest for newest, heard in self.seen.values() if self.now - heard < self.IDLE]
-        known = awake and [min(awake)] or [newest for newest, _ in self.seen.values()]
+        known = (awake and [min(awake)]) or [newest for newest, _ in self.seen.values()]
         expected = max(self.before, max(known, default=FIRST) - self.DISORDER)
         assert self.marks.read(self.now) == expected
         assert expected >= self.before

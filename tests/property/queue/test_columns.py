@@ -125,6 +125,16 @@ def test_a_portion_is_the_longest_beginning_of_all_and_the_first_record_at_least
     assert portion.full or not left
 
 
+def test_nothing_comes_with_a_first_record_that_is_larger_than_the_bound():
+    portion = Portion[ListColumns](max_records=10, max_bytes=3)
+    [large], [empty] = (
+        list(columns_of([Record("t", 0, n, None, v, (), 0)])) for n, v in [(0, b"1234"), (1, b"")]
+    )
+    assert portion.take(large) is None
+    assert portion.take(empty) is empty
+    assert portion.runs == [large]
+
+
 @given(st.lists(st.sampled_from([("t", 0), ("t", 1), ("u", 0)]), max_size=12))
 def test_columns_of_records_are_a_run_for_each_stretch_of_a_partition(places):
     records = [Record(*place, n, None, b"", (), 0) for n, place in enumerate(places)]
