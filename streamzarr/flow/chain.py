@@ -263,6 +263,11 @@ class Chain:
         for hold in holds:
             self._enter(hold.release(outcome))
 
+    def forget(self, holds: Iterable[Hold], claims: Collection[Claim]) -> None:
+        """Note that accumulators have forgotten what was folded for `claims`, which have ended."""
+        for hold in holds:
+            self._enter(hold.forget(claims))
+
     def owns(self, message: Message) -> bool:
         """Tell whether anything of `message` is still ours to settle."""
         return any(claim_of(leaf).ours and all(hold.ours for hold in leaf.holds) for leaf in leaves(message))

@@ -10,6 +10,7 @@ on the main thread while SIGINT has Python's own handler goes up through the cha
 from streamzarr.flow.ops.batching import batch, combine
 from streamzarr.flow.ops.charge import charge
 from streamzarr.flow.ops.decode import decode
+from streamzarr.flow.ops.departition import departition
 from streamzarr.flow.ops.dispatch import dispatch
 from streamzarr.flow.ops.join import join_asof
 from streamzarr.flow.ops.joining import Joined
@@ -41,6 +42,7 @@ __all__ = [
     "charge",
     "combine",
     "decode",
+    "departition",
     "dispatch",
     "drop_if",
     "filter",
