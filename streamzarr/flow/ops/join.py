@@ -114,6 +114,9 @@ def join_asof(
     silence = None if idle is None else duration(idle, "idle") / SECOND
     patience = None if wait is None else duration(wait, "wait") / SECOND
 
+    def make_marks() -> Watermarks:
+        return Watermarks(most, silence)
+
     def operator(source: Observable[Batch]) -> Observable[Batch]:
         def subscribe(
             observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None
@@ -124,8 +127,8 @@ def join_asof(
                     chain,
                     observer,
                     AsofJoin(reach, direction),
-                    Side(chain, by, time, Watermarks(most, silence)),
-                    Side(chain, right_by or by, right_time or time, Watermarks(most, silence)),
+                    Side(chain, by, time, make_marks),
+                    Side(chain, right_by or by, right_time or time, make_marks),
                     wait=patience,
                     late=late,
                     max_rows=max_rows,

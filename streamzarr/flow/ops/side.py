@@ -26,8 +26,8 @@ class Side:
     ----------
     by, time
         Key and event time of a message's data; without `time` its record's timestamp counts.
-    marks
-        Its watermark, by claim.
+    make_marks
+        Makes its watermark, by claim.
     """
 
     def __init__(
@@ -35,9 +35,10 @@ class Side:
         chain: Chain,
         by: Callable[[Any], Hashable],
         time: Callable[[Any], Any] | None,
-        marks: Watermarks,
+        make_marks: Callable[[], Watermarks],
     ) -> None:
-        self._chain, self._by, self._time, self._marks = chain, by, time, marks
+        self._chain, self._by, self._time = chain, by, time
+        self._make_marks, self._marks = make_marks, make_marks()
         self._claims: set[Claim] = set()
         self._topics: set[str] = set()
         self._partitions: set[int] = set()
@@ -86,7 +87,7 @@ class Side:
         """Count a partition in, with all of its topic: they hold the watermark back until they speak."""
         if claim.partition is not None:
             self._topics.add(claim.partition.topic)
-        self.changes += 1
+        self._change()
         for other in {claim, *self._new_claims()}:
             self._claims.add(other)
             self._marks.open(other, self._listened)
@@ -111,13 +112,26 @@ class Side:
 
     def abandon(self, claims: Collection[Claim]) -> None:
         """Forget claims that have ended."""
-        for claim in self._claims.intersection(claims):
-            self.changes += 1
-            self._marks.close(claim)
-            self._claims.discard(claim)
+        gone = self._claims.intersection(claims)
+        if not gone:
+            return
+        self._claims -= gone
+        self._change()
+        for claim in gone:
             self._again.pop(claim, None)
             if claim.partition is not None:
                 self._partitions.discard(claim.partition.partition)
+
+    def _change(self) -> None:
+        """Begin the watermark anew, since partitions come or go.
+
+        By itself it never goes back; but a partition that comes, or comes back, is read from its position on,
+        and its messages are not late for what was known without it.
+        """
+        self.changes += 1
+        before, self._marks = self._marks, self._make_marks()
+        for claim in self._claims:
+            self._marks.open(claim, self._listened, before.newest(claim))
 
     # -- time --------------------------------------------------------------------------------------------
 

@@ -134,7 +134,7 @@ class Spillway:
                 self._failed.append(failed(message, error, self._stage))
                 continue
             self.pending += 1
-            if key.held or not self._park(key, message, written):
+            if not self._park(key, message, written):
                 key.held.append(message)
         return ready
 
