@@ -1,4 +1,4 @@
-"""Groups of the simulated broker under random steps: one owner, fenced commits, and all is owned in the end."""
+"""Groups of the simulated broker under random steps: one owner, fenced commits, all is owned in the end."""
 
 from __future__ import annotations
 
