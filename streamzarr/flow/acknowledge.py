@@ -53,8 +53,9 @@ class Hold:
 
     @property
     def ours(self) -> bool:
-        """True while all partitions that its records came from are ours."""
-        return all(claim.ours for claim in (*self._offsets, *self._counts))
+        """True while some partition that its records came from is ours: nobody else has those records."""
+        claims = (*self._offsets, *self._counts)
+        return not claims or any(claim.ours for claim in claims)
 
     def within(self, claims: Collection[Claim]) -> bool:
         """Tell whether all its records came under `claims`."""
@@ -82,6 +83,13 @@ class Hold:
         for claim, records in other._counts.items():
             self.count(claim, records)
         other._release()
+
+    def forget(self, claims: Collection[Claim]) -> list[Released]:
+        """Owe nothing to `claims` any more: what was folded for them is forgotten; return their records."""
+        for claim in claims:
+            self._offsets.pop(claim, None)
+        gone = [self._counts.pop(claim, 0) for claim in claims]
+        return [Released(sum(gone), 0, Fate.HANDED_BACK)] if any(gone) else []
 
     def release(self, outcome: Fate) -> list[Released]:
         """Let the positions pass; return the fate of the records, once: nothing when released before."""

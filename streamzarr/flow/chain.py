@@ -263,9 +263,17 @@ class Chain:
         for hold in holds:
             self._enter(hold.release(outcome))
 
+    def forget(self, holds: Iterable[Hold], claims: Collection[Claim]) -> None:
+        """Note that accumulators have forgotten what was folded for `claims`, which have ended."""
+        for hold in holds:
+            self._enter(hold.forget(claims))
+
     def owns(self, message: Message) -> bool:
         """Tell whether anything of `message` is still ours to settle."""
-        return any(claim_of(leaf).ours and all(hold.ours for hold in leaf.holds) for leaf in leaves(message))
+        return any(
+            claim_of(leaf).ours and (not leaf.holds or any(hold.ours for hold in leaf.holds))
+            for leaf in leaves(message)
+        )
 
     def owned(self, messages: list[Message]) -> list[Message]:
         """Return the messages of which anything is still ours to settle."""

@@ -105,7 +105,17 @@ class Barrier:
     """As that of :class:`Flush`."""
 
 
-Marker: TypeAlias = Flush | Barrier
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Travels behind the results of windows: all that end at `mark` or before have given theirs."""
+
+    mark: int
+    """Watermark, nanoseconds since the epoch."""
+    on_passed: Callable[[], None] | None = None
+    """As that of :class:`Flush`."""
+
+
+Marker: TypeAlias = Flush | Barrier | Passed
 
 
 class Batch(Struct, frozen=True):

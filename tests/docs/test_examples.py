@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAYS = {
+    "bars_from_ticks.py": "each is numpy's",
     "custom_codec.py": "as they were, bit by bit",
     "custom_store.py": "is the one that was written",
     "first_array.py": "(3, 2, 4)",
@@ -42,7 +43,7 @@ def test_an_example_runs(example, tmp_path):
     assert SAYS[example.name] in done.stdout
 
 
-@pytest.mark.parametrize("name", ["elevation_pyramid.py", "rechunk_maps.py"])
+@pytest.mark.parametrize("name", ["bars_from_ticks.py", "elevation_pyramid.py", "rechunk_maps.py"])
 def test_an_example_runs_without_the_recorded_data(name, tmp_path):
     done = run(ROOT / "examples" / name, tmp_path, STREAMZARR_DATA=str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -80,11 +80,12 @@ class Keeping(Reducing):
         super().__init__(chain, observer, reduction, time, marks, late, name)
         self._state = state
         self._kept: dict[TopicPartition, _Kept] = {}
+        self._snapshots: dict[Claim, Snapshot] = {}  # of claims that begin
         state.attach(self)
 
     # -- messages ----------------------------------------------------------------------------------------
 
-    def _begin(self, claim: Claim) -> None:
+    def _meet(self, claim: Claim) -> None:
         partition = claim.partition
         if partition is None or not self._state.owns(partition):
             where = "no topic" if partition is None else f"topic {partition.topic!r}"
@@ -92,14 +93,17 @@ class Keeping(Reducing):
                 f"{self._name!r} with state= got a message of {where}, expected one of a topic with "
                 "from_topic(..., committer=state)"
             )
-        super()._begin(claim)
+        super()._meet(claim)
 
-    def _open(self, claim: Claim) -> None:
+    def _count_in(self, claim: Claim) -> None:
         """Go on where the partition's owner before has stopped."""
         assert claim.partition is not None
-        snapshot = self._state.stored(claim.partition)
+        self._snapshots[claim] = snapshot = self._state.stored(claim.partition)
         self._kept[claim.partition] = _Kept(claim, snapshot)
         self._marks.open(claim, self._listened, snapshot.newest)
+
+    def _open(self, claim: Claim) -> None:
+        snapshot = self._snapshots.pop(claim)
         self._panes.restore(claim, snapshot.panes, snapshot.mark, self.chain.runtime.now())
 
     def _new_claims(self) -> list[Claim]:
@@ -174,6 +178,10 @@ class Keeping(Reducing):
     def _ready(self) -> bool:
         return any(kept.outbox.deliverable for kept in self._kept.values())
 
+    def finish(self) -> None:
+        """Leave windows open: a topic goes on, and so will whoever owns it next."""
+        self._give()
+
     # -- the store ---------------------------------------------------------------------------------------
 
     def turn(self) -> None:
@@ -203,8 +211,8 @@ class Keeping(Reducing):
 
     def snapshot(self, partition: TopicPartition) -> Snapshot | None:
         """Return what is to be stored of `partition`; ``None`` while a record is only partly folded."""
-        for claim in self._new_claims():
-            self._begin(claim)
+        if new := self._new_claims():
+            self._begin(new)
         kept = self._kept[partition]
         claim = kept.claim
         position = kept.advance(claim.position)

@@ -10,13 +10,12 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import LateError, LimitExceededError, is_interrupt
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.delivery import Fate
 from streamzarr.flow.demand import Demand
-from streamzarr.flow.message import Batch, Marker, Message, leaves
+from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD
 from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session
-from streamzarr.flow.windows.moments import SECOND, moment
+from streamzarr.flow.windows.moments import FIRST, LAST, SECOND, moment
 from streamzarr.flow.windows.panes import Given, Panes
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.watermark import Watermarks
@@ -54,6 +53,8 @@ class Reducing(Stage):
         self._folded: list[Message] = []  # under that hold, not accounted for yet
         self._out: list[Message] = []  # to be passed on at the end of a call
         self._markers: list[Marker] = []
+        self._gave = False  # results, since the last marker
+        self._passed = FIRST  # watermark that those downstream know of
         self._listened = 0.0  # seconds in which messages could have come
         self._turned = chain.runtime.now()
 
@@ -69,7 +70,7 @@ class Reducing(Stage):
             claim = next(leaves(message)).claim
             assert claim is not None
             if claim not in self._claims:
-                self._begin(claim)
+                self._meet(claim)
             self._reduce(message, claim, now)
         self._fold()
         self._give()
@@ -129,18 +130,29 @@ class Reducing(Stage):
 
     # -- time --------------------------------------------------------------------------------------------
 
-    def _begin(self, claim: Claim) -> None:
-        """Count a partition in, with all of its topic: they hold the watermark back until they speak."""
+    def _meet(self, claim: Claim) -> None:
+        """Begin with a claim that has spoken, and with all others of its topic."""
         if claim.partition is not None:
             self._topics.add(claim.partition.topic)
-        for other in {claim, *self._new_claims()}:
-            self._claims.add(other)
-            self._open(other)
-        if isinstance(claim.credits, Demand) and (most := claim.credits.bounds.max_bytes) is not None:
-            self._panes.max_bytes = min(self._panes.max_bytes, most // SHARE)
+        self._begin({claim, *self._new_claims()})
+
+    def _begin(self, new: Collection[Claim]) -> None:
+        """Count claims in: they hold the watermark back until they speak."""
+        self._claims.update(new)
+        for claim in new:
+            self._count_in(claim)
+        self._advance()  # back, if they are behind; for those that were here nothing changes
+        for claim in new:
+            self._open(claim)
+            if isinstance(claim.credits, Demand) and (most := claim.credits.bounds.max_bytes) is not None:
+                self._panes.max_bytes = min(self._panes.max_bytes, most // SHARE)
+        self._advance()
+
+    def _count_in(self, claim: Claim) -> None:
+        self._marks.open(claim, self._listened)
 
     def _open(self, claim: Claim) -> None:
-        self._marks.open(claim, self._listened)
+        self._panes.open(claim)
 
     def _new_claims(self) -> list[Claim]:
         return [
@@ -171,8 +183,8 @@ class Reducing(Stage):
         if all(room.messages for room in rooms):  # else none could have come
             self._listened += min(now - self._turned, LONGEST_SILENCE)
         self._turned = now
-        for claim in self._new_claims():
-            self._begin(claim)
+        if new := self._new_claims():
+            self._begin(new)
         self._panes.tick(now)
         self._advance()
         self._give()
@@ -242,7 +254,12 @@ class Reducing(Stage):
             self.working, self.waiting = pending, 0
             if self._ready():
                 self.chain.bell.ring()
+        self._gave |= bool(out)
         if not pending:
+            if self._gave and self._panes.mark > self._passed:
+                self._passed = self._panes.mark
+                self._markers.insert(0, Passed(self._passed))
+            self._gave = False
             markers, self._markers = self._markers, []
             for marker in markers:
                 self.emit_marker(marker)
@@ -259,19 +276,21 @@ class Reducing(Stage):
 
     def mark(self, marker: Marker) -> None:
         """Pass on a marker behind the results that are ready; windows that are open stay open."""
-        self._markers.append(marker)
+        if not isinstance(marker, Passed):  # that is of other windows, whose results end here
+            self._markers.append(marker)
         self._give()
 
     def finish(self) -> None:
         """Close all windows: no message will come any more."""
         self._panes.finish()
+        self._panes.advance(LAST)
         self._give()
 
     # -- endings -----------------------------------------------------------------------------------------
 
     def abandon(self, claims: Collection[Claim]) -> None:
         """Forget what was folded for `claims`: whoever has them now reads it again."""
-        self.chain.release(self._panes.abandon(claims), Fate.HANDED_BACK)
+        self.chain.forget(self._panes.abandon(claims), claims)
         self._charge()
         for claim in claims:
             self._marks.close(claim)

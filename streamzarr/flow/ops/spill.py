@@ -20,7 +20,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.message import Message
-from streamzarr.flow.ops.mapping import failed
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.spool import Spool
 from streamzarr.flow.stage import Belongs
 from streamzarr.queue.base import Record
@@ -134,7 +134,7 @@ class Spillway:
                 self._failed.append(failed(message, error, self._stage))
                 continue
             self.pending += 1
-            if key.held or not self._park(key, message, written):
+            if not self._park(key, message, written):
                 key.held.append(message)
         return ready
 

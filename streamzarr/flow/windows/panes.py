@@ -61,7 +61,7 @@ class Panes:
     def __init__(self, reduction: Reduction) -> None:
         self.reduction = reduction
         self.mark = FIRST
-        """How far the watermark (of ``Periodic`` windows: the wall clock) has come."""
+        """The watermark (of ``Periodic`` windows: the wall clock) as it is now."""
         self.max_bytes = reduction.bound.max_bytes
         """Bytes that the accumulators may take, at most; the owner may lower it."""
         self.accumulators = 0
@@ -74,7 +74,7 @@ class Panes:
         self._ready: deque[Pane] = deque()
         self._leaving = self._leaving_bytes = 0  # of accumulators whose last result waits to be taken
         self._timers: deque[tuple[float, Pane]] = deque()  # all have one delay: the first runs out first
-        self._floors: dict[Hashable, int] = {}  # watermarks that claims have seen elsewhere
+        self._floors: dict[Hashable, int] = {None: FIRST}  # the farthest watermark that each owner has seen
         self._cut: set[tuple[Hashable, Window]] = set()  # windows of which a pane was forgotten early
         self._delay, self._resets = reduction.delay, reduction.resets
 
@@ -102,7 +102,7 @@ class Panes:
                 min([window.start, *(pane.window.start for pane in panes)]),
                 max([window.stop, *(pane.window.stop for pane in panes)]),
             )
-        self._check_late(claim, window)
+        self._check_late(owner, window)
         fresh = 1 + sum(pane.fresh for pane in panes)
         before, new = self._before(claim, panes)
         self._check_bound(key, window, new, before)
@@ -117,7 +117,7 @@ class Panes:
         part.value, part.count, pane.fresh = value, part.count + 1, fresh
         self._grow(claim, part, part.base + size)
         hold = pane.hold
-        self._after_fold(claim, pane, fires, now)
+        self._after_fold(pane, fires, now)
         return hold
 
     def _meant(self, owner: Hashable, key: Hashable, window: Window) -> list[Pane]:
@@ -146,17 +146,21 @@ class Panes:
                 value = self.reduction.merge(value, copy.deepcopy(pane.parts[claim].value))
         return value, False
 
-    def _check_late(self, claim: Hashable, window: Window) -> None:
-        over = self.mark_of(claim) - self.reduction.lateness
-        if window.stop <= over:
+    def _check_late(self, owner: Hashable, window: Window) -> None:
+        mark = self.mark_of(owner)
+        if window.stop <= mark - self.reduction.lateness:
             raise LateError(
-                f"window {window.start} to {window.stop} (ns) is over: the watermark is at "
-                f"{self.mark_of(claim)}, and {self.reduction.lateness} ns later was the last moment"
+                f"window {window.start} to {window.stop} (ns) is over: the watermark is at {mark}, and "
+                f"{self.reduction.lateness} ns later was the last moment"
             )
 
-    def mark_of(self, claim: Hashable) -> int:
-        """Return how far the watermark has come for `claim`: here, or where it was before."""
-        return max(self.mark, self._floors.get(claim, FIRST)) if self._floors else self.mark
+    def open(self, claim: Hashable) -> None:
+        """Begin with `claim`, for which no window is over before the watermark passes it from here on."""
+        self._floors[claim] = FIRST
+
+    def mark_of(self, owner: Hashable) -> int:
+        """Return the farthest watermark that a claim (``None``: all that are merged) has seen."""
+        return max(self.mark, self._floors.get(owner, FIRST))
 
     # -- panes -------------------------------------------------------------------------------------------
 
@@ -259,11 +263,11 @@ class Panes:
 
     # -- time --------------------------------------------------------------------------------------------
 
-    def _after_fold(self, claim: Hashable, pane: Pane, fires: bool, now: float) -> None:
+    def _after_fold(self, pane: Pane, fires: bool, now: float) -> None:
         kind = self.reduction.window
         if isinstance(kind, Count) and pane.count >= kind.size:
             self._fire(pane, "final", last=True)
-        elif pane.final or pane.window.stop <= self.mark_of(claim):
+        elif pane.final or pane.window.stop <= self.mark_of(pane.owner):
             if not pane.final:
                 pane.final, pane.due = True, _later(pane.window.stop, self.reduction.lateness)
                 self._agenda.add(pane)
@@ -277,9 +281,12 @@ class Panes:
             self._make_room()
 
     def advance(self, mark: int) -> None:
-        """Note how far event time has come: the windows that it has passed give their results."""
-        if mark <= self.mark:
-            return
+        """Note the watermark: the windows that it has passed give their results.
+
+        It goes back when a partition comes that is behind; windows that were over stay so.
+        """
+        if mark < self.mark:
+            self._floors = {owner: max(floor, self.mark) for owner, floor in self._floors.items()}
         self.mark = mark
         for pane in self._agenda.until(mark):
             until = _later(pane.window.stop, self.reduction.lateness)
@@ -293,8 +300,6 @@ class Panes:
                 self._fire(pane, "final")
         if self._cut:
             self._cut = {cut for cut in self._cut if _later(cut[1].stop, self.reduction.lateness) > mark}
-        if self._floors:
-            self._floors = {claim: floor for claim, floor in self._floors.items() if floor > mark}
 
     def _retire(self, pane: Pane) -> None:
         """Forget a pane whose time for late messages is over, behind the result that it may have to give."""
@@ -414,18 +419,19 @@ class Panes:
     # -- claims ------------------------------------------------------------------------------------------
 
     def abandon(self, claims: Collection[Hashable]) -> list[Hold]:
-        """Forget what was folded of `claims`; return the holds of panes of which nothing is left."""
-        for claim in claims:
-            self._floors.pop(claim, None)
+        """Forget what was folded of `claims`; return the holds that it was under."""
         panes = {id(pane): pane for pane in (*self._all(), *self._ready)}
         holds = []
         for pane in panes.values():
-            for claim in [claim for claim in pane.parts if claim in claims]:
+            gone = [claim for claim in pane.parts if claim in claims]
+            for claim in gone:
                 self._drop_part(pane, claim)
+            if gone:
+                holds.append(pane.hold)
             if not pane.parts:
                 self._forget(pane)
-                holds.append(pane.hold)
         for claim in claims:
+            self._floors.pop(claim, None)
             self._panes.pop(claim, None)
         return holds
 

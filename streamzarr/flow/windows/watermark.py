@@ -18,12 +18,15 @@ class _Reading:
 
 
 class Watermarks:
-    """The watermark of a stream: no message older than it is expected, though one may come.
+    """The watermark of what is read now: no message older than it is expected, though one may come.
 
     A partition's watermark is its newest event time less `disorder`, how far its messages may be out of
     order. The least of the partitions counts. One that was silent for `idle` seconds is left out until it
     speaks again; if all are silent, the one that has come farthest counts, so the outcome does not depend on
-    which fell silent first. The watermark never goes back.
+    which fell silent first.
+
+    A partition that is new to us may lie far behind, and then so does the watermark: what it means for each
+    of the partitions, for which it never goes back, is the affair of :class:`.panes.Panes`.
 
     Pure state over the times that it is handed. Owned by the chain's thread.
 
@@ -73,7 +76,7 @@ class Watermarks:
                 reading.idle = now - reading.heard >= self._idle
         awake = [reading.newest for reading in readings if not reading.idle]
         newest = min(awake) if awake else max((reading.newest for reading in readings), default=FIRST)
-        self._mark = max(self._mark, newest - self._disorder)
+        self._mark = max(FIRST, newest - self._disorder)
         return self._mark
 
     def newest(self, partition: Hashable) -> int:

@@ -81,14 +81,14 @@ class WindowsMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 5))
     def take(self, count):
         for _ in range(count):
-            given = self.panes.take()
-            if given is None:
+            taken = self.panes.take()
+            if taken is None:
                 return
-            self.check(given)
+            self.check(taken)
 
-    def check(self, given, *, ended=False):
-        result = given.result
-        (owner,) = {self.owner(claim) for claim in given.claims}
+    def check(self, taken, *, ended=False):
+        result = taken.result
+        (owner,) = {self.owner(claim) for claim in taken.claims}
         name = (owner, result.key, result.window)
         assert sorted(result.value) == self.expected(*name)
         assert result.count == len(result.value)
@@ -130,8 +130,8 @@ class WindowsMachine(RuleBasedStateMachine):
         if not hasattr(self, "panes"):
             return
         self.panes.finish()
-        for firing in self.panes.take_all():
-            self.check(firing, ended=True)
+        for last in self.panes.take_all():
+            self.check(last, ended=True)
         for claim, key, window in self.parts:
             name = (self.owner(claim), key, window)
             if name not in self.torn:
@@ -184,7 +184,7 @@ class SessionsMachine(RuleBasedStateMachine):
 
     def teardown(self):
         self.advance(100)
-        results = [given.result for given in self.panes.take_all()]
+        results = [each.result for each in self.panes.take_all()]
         assert all(result.firing == "final" and not result.replaces for result in results)
         found = [(result.key, *result.window, sorted(result.value)) for result in results]
         assert sorted(found) == sorted(self.expected)
@@ -192,7 +192,7 @@ class SessionsMachine(RuleBasedStateMachine):
 
 
 class WatermarksMachine(RuleBasedStateMachine):
-    """The least of those that are heard of; never a step back."""
+    """The least of those that are heard of."""
 
     IDLE, DISORDER = 5.0, 3
 
@@ -201,7 +201,6 @@ class WatermarksMachine(RuleBasedStateMachine):
         self.marks = Watermarks(self.DISORDER, self.IDLE)
         self.now = 0.0
         self.seen = {}
-        self.before = FIRST
 
     @rule(partition=st.sampled_from("xyz"))
     def assigned(self, partition):
@@ -226,11 +225,9 @@ class WatermarksMachine(RuleBasedStateMachine):
     @invariant()
     def is_the_least_of_those_awake(self):
         awake = [newest for newest, heard in self.seen.values() if self.now - heard < self.IDLE]
-        known = (awake and [min(awake)]) or [newest for newest, _ in self.seen.values()]
-        expected = max(self.before, max(known, default=FIRST) - self.DISORDER)
+        known = [min(awake)] if awake else [newest for newest, _ in self.seen.values()]
+        expected = max(FIRST, max(known, default=FIRST) - self.DISORDER)
         assert self.marks.read(self.now) == expected
-        assert expected >= self.before
-        self.before = expected
         due = self.marks.due()
         assert due is None or due > self.now
 
@@ -240,8 +237,7 @@ class WatermarksMachine(RuleBasedStateMachine):
         """When all are silent for long, the farthest counts."""
         self.now += 100.0
         newest = max(newest for newest, _ in self.seen.values())
-        self.before = max(self.before, newest - self.DISORDER)
-        assert self.marks.read(self.now) == self.before
+        assert self.marks.read(self.now) == max(FIRST, newest - self.DISORDER)
 
 
 quick = settings(max_examples=150, stateful_step_count=40, deadline=None)

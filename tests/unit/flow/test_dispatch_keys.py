@@ -1,8 +1,9 @@
 """One message of a key at a time, and what a hot key does to the others: counted, not timed."""
 
+import gc
+import sys
 import threading
 import time
-import tracemalloc
 from collections import Counter, defaultdict
 
 import pytest
@@ -214,13 +215,14 @@ def test_at_the_bound_of_the_spool_the_source_is_held_and_nothing_is_lost():
 
 
 def test_memory_is_flat_behind_a_slow_key():
-    gate, peaks = threading.Event(), []
+    gate, blocks = threading.Event(), []
     records = 50_000
 
     def source():
         for n in range(records):
             if n in (5_000, records - 1):
-                peaks.append(tracemalloc.get_traced_memory()[0])
+                gc.collect()
+                blocks.append(sys.getallocatedblocks())
             yield b"h%06d" % n + bytes(200)
         gate.set()
 
@@ -229,19 +231,16 @@ def test_memory_is_flat_behind_a_slow_key():
         return len(data)
 
     demand = Demand(256)
-    tracemalloc.start()
-    try:
-        chain = from_iterable(source(), demand).pipe(
+    report = run(
+        from_iterable(source(), demand).pipe(
             ops.partition_by(by_first),
             ops.dispatch(fn, workers=2, by="key", spill=Spill(share=4)),
             ops.settle(),
         )
-        report = run(chain)
-    finally:
-        tracemalloc.stop()
+    )
     assert report.ok == records
-    # What is on disk is accounted for, in some bytes a record; as messages they would take more than 400.
-    assert peaks[1] - peaks[0] < 40 * records, "memory grew with what is on disk"
+    # One in memory takes three blocks and more; for what is on disk some bytes are kept, in few blocks.
+    assert blocks[1] - blocks[0] < records // 5, "memory grew with what is on disk"
     assert demand.peak <= 256
 
 
@@ -509,7 +508,8 @@ def test_what_is_on_disk_of_a_partition_that_leaves_is_handed_back(how):
             until(lambda: sum(broker.consumers[-1].positions().values()) == 300)
             broker.consumers[-1].rebalance(how, P1)
             gone.set()
-            until(lambda: P1 not in broker.consumers[-1].assignment())
+            if how == "lost":  # a revocation waits for what has begun
+                until(lambda: P1 not in broker.consumers[-1].assignment())
         return value
 
     def sink(messages):

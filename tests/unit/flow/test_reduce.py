@@ -3,10 +3,11 @@
 import pytest
 import reactivex.operators as rx
 
-from streamzarr.errors import ConfigError, LateError, LimitExceededError
+from streamzarr.errors import ConfigError, LateError, LimitExceededError, TransformError
 from streamzarr.flow import Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
 from streamzarr.queue import open_broker
-from streamzarr.queue.base import NewRecord
+from streamzarr.queue.base import NewRecord, TopicPartition
+from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
 
 SECOND = 10**9
@@ -61,7 +62,8 @@ def test_credit_returns_when_a_message_is_folded_and_the_accumulators_are_charge
     held = []
 
     def look(batch):
-        held.append((demand.in_flight, demand.in_flight_bytes))
+        if len(batch):
+            held.append((demand.in_flight, demand.in_flight_bytes))
 
     chain = from_iterable(
         [(n, bytes(100)) for n in range(100)], demand, batch=5, size_of=lambda item: 100
@@ -261,6 +263,51 @@ def test_results_can_be_batched_and_folded_again():
     assert (report.delivered, report.ok) == (100, 100)
 
 
+@pytest.mark.parametrize("demand", [2, 100])
+def test_results_of_all_keys_are_merged_when_the_last_of_the_window_has_come(demand):
+    items = [(n / 10, 1, n % 3) for n in range(25)]
+    seen, report = results(
+        items,
+        keyed(lambda item: item[2]),
+        total(windows.Fixed("1s"), trigger=windows.Every(2)),
+        ops.departition(lambda seen, result: {*seen, result.key}, initial=set, result=len),
+        demand=Demand(demand),
+    )
+    assert [(m.data.window.start // SECOND, m.data.value, m.data.count) for m in seen] == [
+        (0, 3, 10),
+        (1, 3, 10),
+        (2, 3, 5),
+    ]
+    assert (report.delivered, report.ok, report.held) == (25, 25, 0)
+
+
+def test_late_results_are_merged_into_another_one():
+    seen, _ = results(
+        [(0.0, 1, "a"), (0.0, 2, "b"), (1.0, 4, "a"), (0.5, 8, "a"), (5.0, 16, "a")],
+        keyed(lambda item: item[2]),
+        total(windows.Fixed("1s"), lateness="1s"),
+        ops.departition(lambda merged, result: merged + result.value, initial=0),
+        batch=1,
+    )
+    assert [(m.data.window.start // SECOND, m.data.value, m.data.firing) for m in seen][:3] == [
+        (0, 3, "final"),
+        (0, 9, "late"),
+        (1, 4, "final"),
+    ]
+
+
+def test_what_cannot_be_merged_fails():
+    seen, report = results([1], ops.departition(lambda merged, result: merged, initial=0))
+    assert isinstance(seen[0].failure.error, TransformError)
+    seen, report = results(
+        [(0.0, 1)],
+        total(windows.Fixed("1s")),
+        ops.departition(lambda merged, result: merged, initial=0, result=lambda merged: 1 / 0),
+    )
+    assert isinstance(seen[0].failure.error, ZeroDivisionError)
+    assert report.failed == 1
+
+
 def test_options_that_cannot_be_are_refused():
     for options in ({"late": ""}, {"lateness": "soon"}, {"idle": 0}, {"initial": []}):
         with pytest.raises(ConfigError):
@@ -340,3 +387,47 @@ def test_parts_of_partitions_are_merged_at_emission(broker):
         send(broker, [0.0, 0.5, 1.0], partition=partition)
     seen, _ = read(broker, summing(merge=lambda one, other: one + other), enough=lambda seen: len(seen) == 1)
     assert [message.data.value for message in seen] == [4]
+
+
+# -- rebalances --------------------------------------------------------------------------------------------
+
+
+def rebalanced(event, operator, *, then):
+    """Fold ticks of two partitions, have partition 1 taken away, then go on with partition 0."""
+    broker, stop, seen, steps = FakeBroker(), Stop(), [], []
+    broker.create_topic("ticks", partitions=2)
+    for partition in (0, 1):
+        broker.append("ticks", partition, b"0.0", b"0.5")
+
+    def look():
+        consumer = broker.consumers[0]
+        if not steps and demand.in_flight == 0 and sum(consumer.positions().values()) == 4:
+            steps.append(event)
+            consumer.rebalance(event, TopicPartition("ticks", 1))
+        elif len(steps) == 1 and len(consumer.assignment()) == 1:
+            steps.append("go on")
+            broker.append("ticks", 0, *then)
+        elif seen:
+            stop.drain(5.0)
+
+    demand = Demand(100)
+    chain = from_topic(broker, "ticks", group="g", demand=demand, stop=stop, on_turn=look, poll_timeout=0.01)
+    report = run(chain.pipe(ops.map(float), operator, ops.settle(seen.extend)))
+    return seen, report, broker.committed("g", "ticks")
+
+
+@pytest.mark.parametrize("event", ["revoked", "lost"])
+@pytest.mark.parametrize("merge", [None, lambda one, other: one + other])
+def test_a_partition_that_is_taken_away_takes_its_part_of_the_windows_along(event, merge):
+    seen, report, committed = rebalanced(event, summing(merge=merge), then=[b"0.7", b"1.0"])
+    assert [message.data.value for message in seen] == [3]
+    assert committed == {0: 3}
+    assert (report.delivered, report.ok, report.handed_back, report.held) == (6, 3, 2, 1)
+
+
+@pytest.mark.parametrize("event", ["revoked", "lost"])
+def test_the_merged_result_of_what_is_still_ours_reaches_the_sink(event):
+    operators = summing(), ops.departition(lambda counts, result: [*counts, result.value], initial=list)
+    seen, _, committed = rebalanced(event, lambda source: source.pipe(*operators), then=[b"1.0"])
+    assert [message.data.value for message in seen] == [[2]]
+    assert committed == {0: 2}

@@ -387,7 +387,7 @@ def test_what_is_abandoned_is_in_no_result_and_takes_no_room(merge):
     panes.advance(SECOND)  # two or three of them are waiting to be taken
     holds = panes.abandon(["p1"])
     assert given(panes) == [(0, 1, 1, "final")]
-    assert len(holds) == (3 if merge is None else 2)
+    assert len(holds) == 3
     assert (panes.accumulators, panes.nbytes) == (0, 0)
 
 
@@ -404,19 +404,43 @@ def test_the_watermark_is_the_least_of_the_partitions():
 
 
 def test_an_idle_partition_is_left_out_and_comes_back_without_a_step_back():
-    marks = Watermarks(idle=5.0)
-    marks.observe("a", 100, 0.0)
-    marks.observe("b", 50, 0.0)
-    marks.observe("a", 200, 4.0)
+    marks, panes = Watermarks(idle=5.0), total(Fixed("100ns"))
+    for name, at in (("a", 110), ("b", 50)):
+        panes.open(name)
+        marks.observe(name, at, 0.0)
+        fold(panes, at, at, claim=name)
+    marks.observe("a", 220, 4.0)
     assert marks.read(4.9) == 50
     assert marks.due() == 5.0
-    assert marks.read(5.0) == 200
+    assert marks.read(5.0) == 220
+    panes.advance(220)
+    assert [given.result.value for given in panes.take_all()] == [50, 110]
     assert marks.observe("b", 60, 6.0)
-    assert marks.read(6.0) == 200  # b is behind: what it brings may be late
-    marks.observe("a", 300, 6.0)
-    assert marks.read(6.0) == 200  # but it counts again
-    marks.observe("b", 250, 7.0)
-    assert marks.read(7.0) == 250
+    panes.advance(marks.read(6.0))  # it counts again
+    assert panes.mark == 60
+    for name in "ab":
+        with pytest.raises(LateError):
+            fold(panes, 150, 1, claim=name)  # but what was over stays over
+    fold(panes, 200, 7, claim="b")
+    panes.advance(300)
+    assert [given.result.value for given in panes.take_all()] == [7]
+
+
+def test_what_a_partition_brings_that_is_new_and_far_behind_is_not_late():
+    panes = total(Fixed("100ns"))
+    panes.open("a")
+    fold(panes, 1000, 1, claim="a")
+    panes.advance(1100)
+    panes.advance(FIRST)
+    panes.open("b")
+    fold(panes, 50, 2, claim="b")
+    with pytest.raises(LateError):
+        fold(panes, 50, 4, claim="a")
+    panes.advance(100)
+    assert [(given.result.value, given.result.firing) for given in panes.take_all()] == [
+        (1, "final"),
+        (2, "final"),
+    ]
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
