@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
 import streamzarr
-from streamzarr.jobs import JobHandle, JobReport, JobTopics, read_register, resume, transforms
+from streamzarr.jobs import JobHandle, JobReport, JobTopics, open_job, read_register, resume, transforms
 from streamzarr.jobs.options import WorkerOptions
 from streamzarr.jobs.wire import decode_results, numbers_of, task_of
 from streamzarr.jobs.worker import work_on
@@ -45,7 +46,7 @@ _INSTALLED = entry_points(group=transforms.ENTRY_POINTS)
 """What is installed does not change meanwhile, and every worker asks as it starts."""
 
 WORKERS = ("worker-0", "worker-1")
-SUPERVISOR, SUBMITTER = "supervisor", "submitter"
+SUPERVISOR, SUBMITTER, CANCELLER = "supervisor", "submitter", "canceller"
 
 HAZARDS: tuple[Hazard, ...] = (
     *(Hazard(worker, "kill", within=1500, weight=2.0) for worker in WORKERS),
@@ -113,6 +114,8 @@ class _Play:
         world.cluster.on_commit.append(self._check_commit)
         self._keep(SUPERVISOR, self._supervise)
         self._keep(SUBMITTER, self._submit)
+        if Random(f"cancel {world.plan.seed}").random() < 0.3:
+            self._keep(CANCELLER, self._cancel)
         unsteady_until = world.kernel.time + UNSTEADY_SECONDS
         while not self.done and world.kernel.time < unsteady_until:
             world.sleep(0.5)
@@ -183,8 +186,20 @@ class _Play:
     def _submit(self) -> int:
         with self.world.broker() as broker, self._handle(broker) as handle:
             report = handle.wait()
+            while report.state == "cancelled":
+                report = handle.resume().wait()
             self._check_report(report)
             self.done = True
+        return 0
+
+    def _cancel(self) -> int:
+        """Cancel the job, from elsewhere; the submitter resumes it."""
+        runtime = self.world.runtime
+        runtime.event().wait(runtime.random() * 2.0)
+        with self.world.broker() as broker:
+            for job in read_register(broker, TOPICS):
+                with open_job(job, broker=broker) as handle:
+                    handle.cancel()
         return 0
 
     def _handle(self, broker: Broker) -> JobHandle:
