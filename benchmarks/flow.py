@@ -14,6 +14,9 @@ had is left out.
 ``memory``: 50,000 records behind a sink that is slow, 256 kB of which may be in flight: bytes that were
 fetched and not settled, at most, and the memory of the process. Records are small for a while and then large.
 
+``keys``: how long 1,000 keys take whose messages take 2 ms each, with 8 workers; beside a hot key that has as
+many messages as all of them together, which come first; and the same where its surplus may not leave memory.
+
 Rounds are interleaved, because machines drift, and ratios are the median of the rounds' own.
 
     python benchmarks/flow.py [--parts costs kafka] [--kafka 127.0.0.1:9092] [--rounds 5] [--json]
@@ -34,6 +37,7 @@ from typing import Any
 from environments import CACHE
 from flows.contest import PEERS, ContestError, Results, contest, interpreters, topic
 from flows.costs import BATCHES, Cost, costs
+from flows.keys import hot_key
 from flows.slow import slow, uneven
 
 from tests.kafka.process import KafkaProcess, missing
@@ -132,6 +136,17 @@ def part_kafka(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def part_keys(options: argparse.Namespace) -> dict[str, float]:
+    rounds = [hot_key() for _ in range(options.rounds)]
+    row = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    if not options.json:
+        print(
+            f"1,000 keys: {row['seconds_alone']:.2f} s, beside a hot key {row['spilled']:.2f} times as long; "
+            f"where its surplus stays in memory {row['in_memory']:.2f} times"
+        )
+    return row
+
+
 def part_memory(options: argparse.Namespace) -> dict[str, Any]:
     with kafka(options.kafka) as servers:
         url = f"kafka://{servers}"
@@ -142,7 +157,7 @@ def part_memory(options: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-PARTS = {"costs": part_costs, "kafka": part_kafka, "memory": part_memory}
+PARTS = {"costs": part_costs, "kafka": part_kafka, "keys": part_keys, "memory": part_memory}
 NEED_KAFKA = {"kafka", "memory"}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import reactivex
 from reactivex import operators as rx
 
-from streamzarr.flow import Demand, from_iterable, ops, run
+from streamzarr.flow import Demand, from_iterable, ops, run, windows
 from streamzarr.flow.graph import Operator
 
 BATCHES = (1, 10, 100, 1000)
@@ -27,16 +27,30 @@ def increment(number: int) -> int:
     return number + 1
 
 
-OPERATORS: dict[str, Callable[[int], Operator]] = {
+ALIKE: dict[str, Callable[[int], Operator]] = {
     "map": lambda size: ops.map(increment),
     "map_batch": lambda size: ops.map_batch(lambda numbers: [number + 1 for number in numbers]),
-    "drop_if": lambda size: ops.drop_if(lambda number: number < 0),
+    "filter": lambda size: ops.filter(lambda number: number >= 0),
+    "partition_by": lambda size: ops.partition_by(lambda number: number % 100),
     "batch": lambda size: ops.batch(size),
     "charge": lambda size: ops.charge(lambda number: 8),
+    "tap": lambda size: ops.tap(lambda message: None),
     "route": lambda size: ops.route(lambda message: "one", {"one": [], "other": []}),
-    "broadcast": lambda size: ops.broadcast({"one": []}),
 }
-"""What makes an operator, for batches of this size."""
+"""What makes an operator, for batches of this size. As many messages leave it as come, so that it can be
+measured several times in a chain."""
+OTHER: dict[str, Callable[[int], Operator]] = {
+    "split in two": lambda size: ops.split(lambda number: (number, number)),
+    "broadcast to two": lambda size: ops.broadcast({"one": [], "other": []}),
+    "combine": lambda size: ops.combine(sum, size=max(2, size)),
+    "reduce in windows of 1,000": lambda size: ops.reduce(
+        lambda total, number: total + number,
+        initial=0,
+        window=windows.Fixed(1000),
+        time=float,
+    ),
+}
+"""Others, with what becomes of their messages behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +101,10 @@ def _round(size: int, messages: int) -> Iterator[tuple[str, float]]:
     yield "RxPY's map, of items", (plain(COPIES) - plain(0)) / COPIES
     bare = chain([])
     yield "source and settle", bare
-    for name, make in OPERATORS.items():
+    for name, make in ALIKE.items():
         yield name, (chain([make(size) for _ in range(COPIES)]) - bare) / COPIES
+    for name, make in OTHER.items():
+        yield name, chain([make(size)]) - bare
 
 
 def _loop(messages: int) -> None:

@@ -1,50 +1,48 @@
-"""A hot key among a thousand: how many messages a second the others get through beside it."""
+"""A hot key beside a thousand others: how long these take with it and without it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from streamzarr.flow import Demand, Message, Stop, from_iterable, ops, run
-from streamzarr.flow.ops.spill import Spill
+from streamzarr.flow import Demand, Message, Spill, from_iterable, ops, run
 
-KEYS = 999
-MESSAGES = 20
-"""Of each key; of the hot one as many as of all others together."""
+KEYS, EACH = 1_000, 4
 WORKERS = 8
-SECONDS = 0.001
+SECONDS = 0.002
 """That a message takes."""
 HOT = b"hot"
 
 
-def others_rate(hot: bool) -> float:
-    """Return the messages a second of all keys but the hot one, which takes part or not."""
-    stop, pause, left = Stop(), threading.Event(), KEYS * MESSAGES
-
-    def settle(messages: Sequence[Message]) -> None:
-        nonlocal left
-        left -= sum(message.data != HOT for message in messages)
-        if left == 0:
-            stop.now()
+def seconds_of_the_others(hot: int, spill: Spill | None) -> float:
+    """Return when the last message of the other keys is done; `hot` messages come before all of them."""
+    pause, begun, last = threading.Event(), time.perf_counter(), 0.0
 
     def work(key: bytes) -> bytes:
         pause.wait(SECONDS)
         return key
 
-    chain = from_iterable(_messages(hot), Demand(max_demand=1000)).pipe(
-        ops.partition_by(lambda key: key),
-        ops.dispatch(work, workers=WORKERS, by="key", spill=Spill("100MB")),
-        ops.settle(settle),
+    def settle(messages: Sequence[Message]) -> None:
+        nonlocal last
+        if any(message.key != HOT for message in messages):
+            last = time.perf_counter() - begun
+
+    run(
+        from_iterable([HOT] * hot + [b"%d" % key for key in range(KEYS)] * EACH, Demand(256)).pipe(
+            ops.partition_by(lambda key: key),
+            ops.dispatch(work, workers=WORKERS, by="key", spill=spill),
+            ops.settle(settle),
+        )
     )
-    begun = time.perf_counter()
-    run(chain, stop=stop)
-    return KEYS * MESSAGES / (time.perf_counter() - begun)
+    return last
 
 
-def _messages(hot: bool) -> Iterator[bytes]:
-    for _ in range(MESSAGES):
-        for key in range(KEYS):
-            yield b"%d" % key
-            if hot:
-                yield HOT
+def hot_key() -> dict[str, float]:
+    """Return how many times as long the others take beside a key that has as many messages as they."""
+    alone = seconds_of_the_others(0, Spill())
+    return {
+        "seconds_alone": alone,
+        "spilled": seconds_of_the_others(KEYS * EACH, Spill()) / alone,
+        "in_memory": seconds_of_the_others(KEYS * EACH, None) / alone,
+    }

@@ -11,6 +11,7 @@ from streamzarr.cli.demo import demo
 from streamzarr.cli.dlq import dlq
 from streamzarr.cli.failures import RootCommand
 from streamzarr.cli.job import job
+from streamzarr.cli.simulate import simulate
 from streamzarr.cli.worker import worker
 
 
@@ -28,7 +29,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (demo, info, tree, job, worker, dlq, broker):
+for command in (demo, info, tree, job, worker, dlq, broker, simulate):
     cli.add_command(command)
 
 

@@ -90,6 +90,8 @@ class AsofJoin(Generic[L, R]):
         self._finals: list[tuple[float, int]] = []  # heap of (when it is final, number); may repeat a number
         self._looks: list[tuple[_Look, int, Hashable]] = []  # heap of keys with rows to forget
         self._numbers = count()
+        self.lefts = 0
+        """Left rows that were added; they are numbered from 0."""
         self.rights = 0
         """Right rows that are held."""
 
@@ -97,6 +99,11 @@ class AsofJoin(Generic[L, R]):
     def waiting(self) -> int:
         """Left rows whose match is not final."""
         return len(self._waiting)
+
+    @property
+    def oldest(self) -> int:
+        """The number of the left row that was added first, of those that wait; `lefts` when none does."""
+        return next(iter(self._waiting), self.lefts)
 
     def add_right(self, key: Hashable, time: float, item: R) -> None:
         """Hold a right row; it is not below the right side's watermark."""
@@ -113,7 +120,7 @@ class AsofJoin(Generic[L, R]):
     def add_left(self, key: Hashable, time: float, item: L) -> None:
         """Hold a left row until its match is final; it is not below the left side's watermark."""
         rows = self._rows.setdefault(key, _Rows())
-        number = next(self._numbers)
+        number, self.lefts = self.lefts, self.lefts + 1
         insort_right(rows.lefts, (time, number))
         self._waiting[number] = _Waiting(key, time, item)
         heappush(self._finals, (self._final(rows, time), number))
@@ -141,6 +148,13 @@ class AsofJoin(Generic[L, R]):
         """Return the waiting left rows that are `wanted`, each with the best match so far; forget them."""
         numbers = [number for number, left in self._waiting.items() if wanted(left.item)]
         return [self._resolve(number) for number in numbers]
+
+    def hurry(self, number: int) -> list[tuple[L, R | None]]:
+        """Return the waiting left rows before that `number`, each with its best match so far; forget them."""
+        found = []
+        while self.oldest < number:
+            found.append(self._resolve(self.oldest))
+        return found
 
     def expired(self, left_watermark: float) -> list[R]:
         """Return the right rows that no left row can match, waiting or still to come, and forget them.

@@ -150,6 +150,8 @@ class ChildProcess:
         self._back.close()
 
     def _started(self) -> Connection[Any, Any]:
+        if self._process is not None and self._process.exitcode is not None:
+            self._ended()  # while it was idle: no message is to blame
         attempts = 0
         while self._connection is None:
             attempts += 1

@@ -35,7 +35,7 @@ class Workers:
 
     def __init__(self, size: int = 1, *, runtime: Runtime = SYSTEM) -> None:
         self._lock = runtime.lock()
-        self._size = _checked(size)
+        self._size = checked_size(size)
         self._wakers: tuple[Callable[[], None], ...] = ()
 
     @property
@@ -51,7 +51,7 @@ class Workers:
         streamzarr.errors.ConfigError
             `size` is below 1.
         """
-        self._size = _checked(size)
+        self._size = checked_size(size)
         for waker in self._wakers:
             waker()
 
@@ -66,7 +66,8 @@ class Workers:
             self._wakers = tuple(other for other in self._wakers if other != waker)
 
 
-def _checked(size: int) -> int:
+def checked_size(size: int) -> int:
+    """Return `size`, or raise ``ConfigError`` if it is below 1."""
     if size < 1:
         raise ConfigError(f"{size} workers, expected at least 1")
     return size

@@ -17,7 +17,7 @@ Pure decisions are in :mod:`blame` (whose fault a death was), :mod:`budget` (whe
 :mod:`watch` (hung, late, too large).
 """
 
-from streamzarr.supervisor.budget import RestartBudget, RestartPolicy
+from streamzarr.supervisor.budget import Restart, RestartBudget, RestartPolicy
 from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerReport, WorkerStatus
 from streamzarr.supervisor.spec import WorkerSpec
@@ -26,6 +26,7 @@ from streamzarr.supervisor.supervisor import Supervisor
 
 __all__ = [
     "Report",
+    "Restart",
     "RestartBudget",
     "RestartPolicy",
     "Supervision",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from streamzarr.errors import ConfigError
 
@@ -11,6 +12,17 @@ FIRST_DELAY = 0.1
 """Seconds before the restart after the first quick death; doubles with each further one."""
 LONGEST_DELAY = 30.0
 """Seconds; a worker that can be started again is not kept waiting longer than a person would."""
+
+
+class Restart(StrEnum):
+    """Which ends of a worker are followed by another start: OTP's words, and GenStage's for cancelling."""
+
+    PERMANENT = "permanent"
+    """Every end, a finished one as well: the worker is a service, and its end is always one too early."""
+    TRANSIENT = "transient"
+    """A death, but not an end with the work done."""
+    TEMPORARY = "temporary"
+    """None: a worker that dies has failed, and the others go on without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class RestartPolicy:
 
     max_restarts: int = 10
     within: float = 60.0
+    restart: Restart = Restart.TRANSIENT
 
     def __post_init__(self) -> None:
         if self.max_restarts < 0:

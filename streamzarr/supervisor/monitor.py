@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from streamzarr.errors import ConfigError, StreamzarrError, WorkerError
 from streamzarr.runtime import Condition, Runtime, Thread
-from streamzarr.supervisor.budget import RestartPolicy
+from streamzarr.supervisor.budget import Restart, RestartPolicy
 from streamzarr.supervisor.host import Host
 from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerReport, WorkerStatus
@@ -45,14 +45,22 @@ class Monitor:
         Number of processes.
     host
         What they run on.
+    restart
+        Which of their ends are followed by another start.
     """
 
     def __init__(
-        self, name: str, workers: int, options: SupervisionOptions, host: Host, runtime: Runtime
+        self,
+        name: str,
+        workers: int,
+        options: SupervisionOptions,
+        host: Host,
+        runtime: Runtime,
+        restart: Restart = Restart.TRANSIENT,
     ) -> None:
         self._name = name
         self._size = workers
-        self._policy = RestartPolicy(options.max_restarts, options.within)
+        self._policy = RestartPolicy(options.max_restarts, options.within, restart)
         self._bounds = Bounds(options.hang_timeout, options.task_timeout, options.max_memory)
         self._drain = options.drain
         self._host = host

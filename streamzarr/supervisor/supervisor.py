@@ -11,6 +11,7 @@ from typing import Any, Self, TextIO
 from streamzarr.errors import ConfigError, StreamzarrError
 from streamzarr.options import integer, takes_options
 from streamzarr.runtime import SYSTEM, Runtime
+from streamzarr.supervisor.budget import Restart
 from streamzarr.supervisor.host import HostMaker
 from streamzarr.supervisor.local import LocalHost
 from streamzarr.supervisor.monitor import Monitor
@@ -20,14 +21,21 @@ from streamzarr.supervisor.signals import signals_to
 from streamzarr.supervisor.spec import WorkerSpec
 
 
+def _restart(word: Restart | str) -> Restart:
+    try:
+        return Restart(word)
+    except ValueError:
+        raise ConfigError(f"restart is {word!r}, expected one of {', '.join(Restart)}") from None
+
+
 @takes_options(SupervisionOptions)
 class Supervisor:
     """Keeps N worker processes running; restarts those that die or hang; ends them all in one deadline.
 
     Processes, not threads, because a worker may be killed by its own work (out of memory, a segfault in a
     codec), and that must cost one worker a moment and never the data. A worker whose target returns is
-    finished and not restarted; SIGTERM to a single worker makes it drain, after which it is replaced. Any
-    other end is a death, whatever the exit code, and put down to what was in flight
+    finished and, unless `restart` says so, not restarted; SIGTERM to a single worker makes it drain, after
+    which it is replaced. Any other end is a death, whatever the exit code, and put down to what was in flight
     (:mod:`streamzarr.supervisor.blame`).
 
     If this process dies, by kill -9 too, the workers drain and end; if the supervisor is dropped or the
@@ -46,6 +54,9 @@ class Supervisor:
         Environment variables to add to this process's for the workers.
     stderr
         Where the workers' output goes, line by line after the worker's name; by default ``sys.stderr``.
+    restart
+        Which ends of a worker are followed by another start: ``"transient"``, those that are deaths;
+        ``"permanent"``, all; ``"temporary"``, none, and the pool goes on without it.
     host
         What makes the host of the processes: this machine, unless it is simulated.
     runtime
@@ -74,6 +85,7 @@ class Supervisor:
         *,
         env: Mapping[str, str] | None = None,
         stderr: TextIO | None = None,
+        restart: Restart | str = Restart.TRANSIENT,
         host: HostMaker = LocalHost,
         runtime: Runtime = SYSTEM,
         **options: Any,
@@ -84,7 +96,12 @@ class Supervisor:
             raise ConfigError("sys.executable is not set: no interpreter to run workers with")
         self._drain = how.drain
         self._monitor = Monitor(
-            spec.name, workers, how, host(spec, how, env=env, stderr=stderr, runtime=runtime), runtime
+            spec.name,
+            workers,
+            how,
+            host(spec, how, env=env, stderr=stderr, runtime=runtime),
+            runtime,
+            _restart(restart),
         )
         # A dropped pool drains in the background. At exit the monitor's own hook waits for it.
         weakref.finalize(self, self._monitor.request_stop, how.drain).atexit = False

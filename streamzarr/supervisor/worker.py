@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from streamzarr.errors import ConfigError, StreamzarrError, WorkerError
 from streamzarr.supervisor.blame import Death, Verdict, judge
 from streamzarr.supervisor.board import Cause
-from streamzarr.supervisor.budget import FIRST_DELAY, RestartBudget, RestartPolicy
+from streamzarr.supervisor.budget import FIRST_DELAY, Restart, RestartBudget, RestartPolicy
 from streamzarr.supervisor.host import Child, Crashes
 from streamzarr.supervisor.protocol import EXIT_CONFIG, EXIT_TERMINATED
 from streamzarr.supervisor.report import Outcome, State, WorkerReport, WorkerStatus, describe_exit
@@ -74,6 +74,7 @@ class Worker:
         self._launch = launch
         self._crashes = crashes
         self._budget = RestartBudget(policy)
+        self._restart = policy.restart
         self._bounds = bounds
         self._drain = drain
         self._memory = memory
@@ -191,15 +192,24 @@ class Worker:
             orderly = process.said_so and self._exit_code in (0, EXIT_TERMINATED, None)
             self.outcome = "drained" if orderly else "failed"
         elif process.said_so and self._exit_code == 0 and self._recycled is None:
-            self.outcome = "finished"
+            self._finished(now, now - process.started_at)
         elif process.said_so and self._exit_code == EXIT_CONFIG:
             self.error = ConfigError(process.error or f"{self.name} ended with {describe_exit(EXIT_CONFIG)}")
+            self.outcome = "failed"
+        elif self._restart is Restart.TEMPORARY:
+            _logger.warning("%s died (%s); it is not started again", self.name, self._reason(process))
             self.outcome = "failed"
         elif verdict.charged:
             lived = now - process.started_at
             self._charge(now, lived, self._reason(process), list(process.last_lines))
         else:
             self._spare(now, verdict, self._reason(process))
+
+    def _finished(self, now: float, lived: float) -> None:
+        if self._restart is Restart.PERMANENT:
+            self._charge(now, lived, reason="it finished", last_lines=[])
+        else:
+            self.outcome = "finished"
 
     def _as_death(self, process: Child, worked: bool) -> Death:
         kill, in_flight = self._kill, frozenset(self._left)

@@ -4,6 +4,20 @@ The suites (``streamzarr.testing.stores``, ``streamzarr.testing.brokers``) need 
 from their modules.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from streamzarr.testing.faults import Call, Fault, FaultyStore, LatencyStore, RecordingStore, WrappedStore
 
-__all__ = ["Call", "Fault", "FaultyStore", "LatencyStore", "RecordingStore", "WrappedStore"]
+if TYPE_CHECKING:
+    from streamzarr.testing.simulation import simulate as simulate
+
+__all__ = ["Call", "Fault", "FaultyStore", "LatencyStore", "RecordingStore", "WrappedStore", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import :func:`simulate` when it is asked for: it brings the flow, and with it RxPY."""
+    if name == "simulate":
+        from streamzarr.testing.simulation import simulate
+
+        return simulate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,8 @@ from streamzarr.flow.ops.charge import charge
 from streamzarr.flow.ops.decode import decode
 from streamzarr.flow.ops.departition import departition
 from streamzarr.flow.ops.dispatch import dispatch
+from streamzarr.flow.ops.join import join_asof
+from streamzarr.flow.ops.joining import Joined
 from streamzarr.flow.ops.keys import partition_by
 from streamzarr.flow.ops.mapping import (
     drop_if,
@@ -32,6 +34,7 @@ __all__ = [
     "Again",
     "Done",
     "Failed",
+    "Joined",
     "Report",
     "Sink",
     "batch",
@@ -44,6 +47,7 @@ __all__ = [
     "drop_if",
     "filter",
     "flat_map",
+    "join_asof",
     "map",
     "map_batch",
     "map_messages",

@@ -12,8 +12,8 @@ from reactivex.abc import ObserverBase
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Flush, Marker, Message
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.grouping import Groups, Limits, Until
-from streamzarr.flow.ops.mapping import failed
 from streamzarr.flow.stage import Stage
 
 
@@ -131,8 +131,7 @@ class _Gathering(Stage):
     def _gather(self, messages: Sequence[Message]) -> None:
         now = self.chain.runtime.now()
         complete = self._groups.take_due(now)  # the source may have blocked for longer
-        for message in messages:
-            complete += self._groups.add(message, now)
+        complete += self._groups.add_all(messages, now)
         self._leave(complete)
 
     def due(self) -> float | None:

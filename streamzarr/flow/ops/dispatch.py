@@ -31,7 +31,7 @@ from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.flow.ops.spill import Spill, Spillway
 from streamzarr.flow.process import ChildProcess, import_path
 from streamzarr.flow.stage import Belongs, Stage
-from streamzarr.flow.workers import Workers
+from streamzarr.flow.workers import Workers, checked_size
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
 
@@ -112,7 +112,7 @@ def dispatch(
     if spill is not None and (by != "key" or ordered):
         raise ConfigError('ops.dispatch(spill=) is for by="key", where each key has an order of its own')
     given = workers if processes is None else processes
-    size = given if isinstance(given, Workers) else Workers(1 if given is None else given)
+    size = given if isinstance(given, Workers) else checked_size(1 if given is None else given)
     hire = _threads(fn) if processes is None else _processes(import_path(fn))
     work = _Work(stage, retry, is_transient)
     kind = _Kind(size, hire, _by_message_key if by == "key" else by or by_demand, ordered, spill)
@@ -151,7 +151,7 @@ def _processes(path: str) -> Callable[[str], Callee]:
 class _Kind:
     """Who works, and in which order."""
 
-    size: Workers
+    size: Workers | int
     hire: Callable[[str], Callee]
     by: Callable[[], Dispatcher[Item]]
     ordered: bool
@@ -200,7 +200,7 @@ class _Dispatch(Stage):
             chain,
             work.stage,
             Schedule(kind.by()),
-            kind.size,
+            kind.size if isinstance(kind.size, Workers) else Workers(kind.size, runtime=chain.runtime),
             kind.hire,
             lambda call, message: work.attempt(call, message, chain.runtime),
         )

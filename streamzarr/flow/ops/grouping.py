@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.message import Message
-from streamzarr.flow.ops.mapping import failed
+from streamzarr.flow.ops.each import failed
 from streamzarr.options import parse_bytes
 
 Until = Callable[[list[Any]], bool]
@@ -35,6 +35,11 @@ class Limits:
             raise ConfigError("a group without size, bytes or until would never be complete; expected one")
         if (self.size is not None and self.size < 1) or (self.nbytes is not None and self.nbytes < 1):
             raise ConfigError(f"groups of size={self.size}, bytes={self.nbytes}: expected at least 1")
+
+    @property
+    def by_number(self) -> bool:
+        """True when the number of messages alone says when a group is complete."""
+        return self.nbytes is None and self.until is None and not self.by_key
 
     @classmethod
     def parse(
@@ -93,8 +98,7 @@ class Groups:
             complete.append(self._take(key))
             group = None
         if group is None:
-            self.begun += 1
-            group = self._groups[key] = _Group(self.begun, now)
+            group = self._begin(key, now)
         group.messages.append(message)
         group.nbytes += message.nbytes
         self.waiting += 1
@@ -104,6 +108,28 @@ class Groups:
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
             group.messages[-1] = failed(message, error, self._stage)
             group.datas.pop()
+        return complete
+
+    def add_all(self, messages: Sequence[Message], now: float) -> list[list[Message]]:
+        """Put messages into their groups, in order; return the groups that are complete."""
+        if self._limits.by_number:
+            return self._add_stretches(messages, now)
+        return [group for message in messages for group in self.add(message, now)]
+
+    def _add_stretches(self, messages: Sequence[Message], now: float) -> list[list[Message]]:
+        """Where numbers alone count no message is looked at by itself."""
+        size = self._limits.size
+        assert size is not None
+        complete = []
+        start = 0
+        while start < len(messages):
+            group = self._groups.get(None) or self._begin(None, now)
+            stretch = messages[start : start + size - len(group.messages)]
+            group.messages += stretch
+            self.waiting += len(stretch)
+            start += len(stretch)
+            if len(group.messages) == size:
+                complete.append(self._take(None))
         return complete
 
     def due(self) -> float | None:
@@ -127,6 +153,11 @@ class Groups:
     def oldest(self) -> int | None:
         """The number of the first group that is not complete, of those begun; ``None``: all are."""
         return next(iter(self._groups.values())).number if self._groups else None
+
+    def _begin(self, key: Hashable, now: float) -> _Group:
+        self.begun += 1
+        group = self._groups[key] = _Group(self.begun, now)
+        return group
 
     def _overflows(self, nbytes: int) -> bool:
         return self._limits.nbytes is not None and nbytes > self._limits.nbytes

@@ -7,13 +7,11 @@ from typing import Any
 
 import reactivex.operators as rx
 from msgspec.structs import replace
-from reactivex.abc import ObserverBase
 
-from streamzarr.errors import TransformError, is_interrupt
-from streamzarr.flow.chain import Chain
-from streamzarr.flow.graph import Operator, staged
+from streamzarr.errors import TransformError
+from streamzarr.flow.graph import Operator
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.stage import Stage
+from streamzarr.flow.ops.each import Step, each, failed
 
 
 def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Operator:
@@ -57,19 +55,7 @@ def map(fn: Callable[[Any], Any], *, stage: str = "map") -> Operator:  # noqa: A
     >>> report.ok, report.failed
     (2, 1)
     """
-
-    def apply(batch: Batch) -> Batch:
-        changed = []
-        for message in batch.messages:
-            if message.failure is None:
-                try:
-                    message = replace(message, data=fn(message.data))
-                except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-                    message = failed(message, error, stage)
-            changed.append(message)
-        return Batch(tuple(changed), batch.marker)
-
-    return rx.map(apply)
+    return each(Step(fn, stage))
 
 
 def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_batch") -> Operator:
@@ -123,7 +109,7 @@ def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Oper
     stage
         Its name in the failure.
     """
-    return staged(lambda chain, observer: _Filter(chain, observer, predicate, stage))
+    return each(Step(predicate, stage, drops=True))
 
 
 def filter(predicate: Callable[[Any], bool], *, stage: str = "filter") -> Operator:  # noqa: A001
@@ -144,35 +130,3 @@ def filter(predicate: Callable[[Any], bool], *, stage: str = "filter") -> Operat
     (3, 7)
     """
     return drop_if(lambda data: not predicate(data), stage=stage)
-
-
-class _Filter(Stage):
-    """Settles what it drops; holds nothing."""
-
-    def __init__(
-        self, chain: Chain, observer: ObserverBase[Batch], drops: Callable[[Any], bool], stage: str
-    ) -> None:
-        super().__init__(chain, observer)
-        self._drops, self._name = drops, stage
-
-    def receive(self, messages: tuple[Message, ...]) -> None:
-        kept, dropped = [], []
-        for message in messages:
-            if message.failure is None:
-                try:
-                    if self._drops(message.data):
-                        dropped.append(message)
-                        continue
-                except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-                    message = failed(message, error, self._name)
-            kept.append(message)
-        if dropped:
-            self.chain.settle(dropped, skipped=True)
-        self.emit(kept)
-
-
-def failed(message: Message, error: BaseException, stage: str) -> Message:
-    """Return `message` failed by `error`: bad data is a value (design §7 rule 6), only Ctrl-C is not."""
-    if is_interrupt(error):
-        raise error
-    return message.fail(error, stage)

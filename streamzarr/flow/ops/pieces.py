@@ -10,7 +10,7 @@ from reactivex.abc import ObserverBase
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.ops.mapping import failed
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.stage import Stage
 
 

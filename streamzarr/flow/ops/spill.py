@@ -20,7 +20,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.message import Message
-from streamzarr.flow.ops.mapping import failed
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.spool import Spool
 from streamzarr.flow.stage import Belongs
 from streamzarr.queue.base import Record

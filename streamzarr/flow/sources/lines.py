@@ -184,6 +184,7 @@ class _Lines:
         self._start, self._max_line = start, max_line
         self._files = files
         self._reader: LineReader | None = None
+        self._claims: list[Claim] = []  # of files of which something is in flight, and of the current one
         self._gathering = Gathering(self._messages(), lambda message: message.nbytes, batch)
 
     def open(self) -> None:
@@ -197,6 +198,7 @@ class _Lines:
             start = self._start.get(path, 0)
             self._reader = LineReader(path, start, self._max_line)
             claim = self._chain.claim(self._credits, TopicPartition(path, 0), start)
+            self._claims.append(claim)
             while (line := self._reader.read()) is not None:
                 yield self._message(path, line, claim)
             self.close()
@@ -213,7 +215,9 @@ class _Lines:
         )
 
     def turn(self) -> None:
-        pass
+        for claim in self._claims:
+            claim.committed = claim.position  # whoever settles stores the position with the results
+        self._claims = [claim for claim in self._claims if claim.open or claim is self._claims[-1]]
 
     def close(self) -> None:
         if self._reader is not None:

@@ -246,3 +246,19 @@ def test_tokens_in_hand_show_in_the_status(pool):
     assert status.in_flight == (TOKEN,)
     assert status.heartbeat_age < 5
     assert lives(status.pid)
+
+
+def test_a_temporary_worker_that_dies_is_missed_and_the_others_go_on(pool):
+    supervisor = pool("loop", workers=2, restart="temporary")
+    os.kill(supervisor.status()[0].pid, signal.SIGKILL)
+    eventually(lambda: supervisor.status()[0].state == "ended")
+    assert supervisor.status()[1].state == "ready"
+    assert supervisor.failed is None
+    assert [one.outcome for one in supervisor.stop().workers] == ["failed", "drained"]
+
+
+def test_an_unknown_word_for_restarting_is_refused():
+    with pytest.raises(
+        ConfigError, match="restart is 'sometimes', expected one of permanent, transient, temp"
+    ):
+        Supervisor(WorkerSpec(f"{TARGETS}:loop"), restart="sometimes")

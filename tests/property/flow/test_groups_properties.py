@@ -55,3 +55,22 @@ def test_groups_keep_their_bounds_and_order_and_lose_nothing(arrivals, size, nby
         numbers = [m.data for group in left + rest for m in group if key in (None, m.key)]
         assert numbers == [n for n, (k, _, _) in enumerate(arrivals) if key in (None, k)]
     assert groups.waiting == 0
+
+
+@given(
+    batches=st.lists(st.integers(0, 12), max_size=8),
+    size=st.integers(1, 5),
+    nbytes=st.none() | st.integers(1, 6),
+)
+def test_messages_that_come_together_are_grouped_as_one_by_one(batches, size, nbytes):
+    limits = Limits(size, nbytes, None, None, False)
+    together, singly = Groups(limits, "batch"), Groups(limits, "batch")
+    number = 0
+    for count in batches:
+        arriving = [Message(data=number + n, nbytes=1) for n in range(count)]
+        number += count
+        one_by_one = [group for message in arriving for group in singly.add(message, 0.0)]
+        assert together.add_all(tuple(arriving), 0.0) == one_by_one
+        for name in ("waiting", "begun", "oldest"):
+            assert getattr(together, name) == getattr(singly, name)
+    assert together.take_all() == singly.take_all()

@@ -239,6 +239,14 @@ def test_a_child_that_dies_fails_its_call_and_is_replaced(child, how, says):
     assert call.pid != first
 
 
+def test_a_child_that_died_while_it_was_idle_is_replaced_and_no_call_fails(child):
+    call = child(pid)
+    first = call(None)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: call._process.exitcode is not None)
+    assert call(None) != first
+
+
 def test_sigterm_and_sigint_are_the_parents_business(child):
     call = child(echo)
     assert call(1) == 1

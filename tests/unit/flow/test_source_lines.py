@@ -130,3 +130,18 @@ def test_a_restart_goes_on_behind_what_was_stored(tmp_path_factory, parts, max_d
     run(from_lines(path, Demand(max_demand), batch=2).pipe(ops.settle(sink)), stop=stop)
     run(from_lines(path, Demand(max_demand), start={path: position}).pipe(ops.settle(sink)), stop=Stop())
     assert stored == expected
+
+
+def test_lines_can_be_joined(tmp_path):
+    """A row of the right is let go when the left's position has passed what would want it again."""
+    left = write(tmp_path / "left", b"".join(b"%d\n" % at for at in range(2, 300, 3)))
+    right = write(tmp_path / "right", b"".join(b"%d\n" % at for at in range(0, 300, 2)))
+    seen, demand = [], Demand(7)
+    chain = from_lines(left, Demand(5)).pipe(
+        ops.join_asof(from_lines(right, demand), by=lambda line: "", time=int),
+        ops.settle(collect(seen)),
+    )
+    report = run(chain)
+    assert [(int(a), int(b)) for a, b in seen] == [(at, at - at % 2) for at in range(2, 300, 3)]
+    assert (report.ok, report.held, report.left) == (250, 0, 0)
+    assert demand.in_flight == 0

@@ -7,7 +7,7 @@ import pytest
 
 from streamzarr.errors import WorkerError
 from streamzarr.supervisor.board import TOKEN_BYTES
-from streamzarr.supervisor.budget import RestartPolicy
+from streamzarr.supervisor.budget import Restart, RestartPolicy
 from streamzarr.supervisor.watch import START_TIMEOUT, Bounds
 from streamzarr.supervisor.worker import KILL_TIMEOUT, Worker
 
@@ -72,7 +72,8 @@ class Life:
     def __init__(self, **options):
         self.now, self.grace = 0.0, -math.inf
         self.processes, self.crashes = [], Crashes()
-        policy = RestartPolicy(options.pop("max_restarts", 3), 60.0)
+        restart = options.pop("restart", Restart.TRANSIENT)
+        policy = RestartPolicy(options.pop("max_restarts", 3), 60.0, restart)
         options.setdefault("hang_timeout", 10.0)
         self.memory = 0
         self.worker = Worker(
@@ -388,3 +389,41 @@ def test_ended_before_it_began():
     )
     worker.drain(10.0, 0.0)
     assert worker.report().outcome == "drained"
+
+
+@pytest.mark.parametrize(
+    ("restart", "after_finish", "after_death"),
+    [
+        ("transient", "finished", "backoff"),
+        ("permanent", "backoff", "backoff"),
+        ("temporary", "finished", "failed"),
+    ],
+)
+def test_which_ends_are_followed_by_another_start(restart, after_finish, after_death):
+    for exit_code, said_so, expected in ((0, True, after_finish), (-9, False, after_death)):
+        life = Life(restart=Restart(restart))
+        life.beat(1.0)
+        life.die(2.0, exit_code, said_so)
+        assert (life.worker.outcome or life.worker.state) == expected
+        assert life.worker.error is None, "the others go on"
+        life.at(50.0)
+        assert len(life.processes) == (2 if expected == "backoff" else 1)
+
+
+def test_a_temporary_worker_whose_task_killed_it_is_not_started_again():
+    life = Life(restart=Restart.TEMPORARY)
+    life.work(1.0, TOKEN)
+    life.die(2.0, -9)
+    assert life.worker.outcome == "failed"
+    assert life.crashes == {TOKEN: [("death", True)]}
+
+
+def test_a_permanent_worker_that_finishes_again_and_again_uses_its_budget_up():
+    life = Life(restart=Restart.PERMANENT, max_restarts=2)
+    for now in (1.0, 20.0, 40.0):
+        life.beat(now)
+        life.die(now + 0.1, 0, said_so=True)
+        life.at(now + 18.0)
+    assert life.worker.outcome == "failed"
+    assert isinstance(life.worker.error, WorkerError)
+    assert "last: it finished" in str(life.worker.error)

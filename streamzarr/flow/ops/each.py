@@ -1,0 +1,81 @@
+"""Operators on the data of one message after the other; a run of them is one call and one new message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from msgspec.structs import replace
+from reactivex import Observable
+from reactivex.abc import ObserverBase
+
+from streamzarr.errors import is_interrupt
+from streamzarr.flow.chain import Chain
+from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.stage import Stage
+
+
+class Step(NamedTuple):
+    """What one operator does to the data of a message."""
+
+    fn: Callable[[Any], Any]
+    stage: str
+    """Its name in the failure, when `fn` raises."""
+    drops: bool = False
+    """`fn` tells whether to drop the message; else it returns new data."""
+
+
+_runs: WeakKeyDictionary[Observable[Batch], tuple[Observable[Batch], tuple[Step, ...]]] = WeakKeyDictionary()
+"""What is fused already: where each run of steps begins, by what came out of it."""
+
+
+def each(step: Step) -> Operator:
+    """Return the operator of `step`; behind others of its kind it takes them in."""
+
+    def operator(source: Observable[Batch]) -> Observable[Batch]:
+        begin, before = _runs.get(source, (source, ()))
+        steps = (*before, step)
+        result = staged(lambda chain, observer: _Each(chain, observer, steps))(begin)
+        _runs[result] = (begin, steps)
+        return result
+
+    return operator
+
+
+class _Each(Stage):
+    """Settles what it drops; holds nothing."""
+
+    def __init__(self, chain: Chain, observer: ObserverBase[Batch], steps: Sequence[Step]) -> None:
+        super().__init__(chain, observer)
+        self._steps = steps
+
+    def receive(self, messages: tuple[Message, ...]) -> None:
+        steps, kept, dropped = self._steps, [], []
+        for message in messages:
+            if message.failure is not None:
+                kept.append(message)
+                continue
+            data = message.data
+            try:
+                for step in steps:
+                    if not step.drops:
+                        data = step.fn(data)
+                    elif step.fn(data):
+                        dropped.append(message)
+                        break
+                else:
+                    kept.append(message if data is message.data else replace(message, data=data))
+            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                kept.append(failed(replace(message, data=data), error, step.stage))
+        if dropped:
+            self.chain.settle(dropped, skipped=True)
+        self.emit(kept)
+
+
+def failed(message: Message, error: BaseException, stage: str) -> Message:
+    """Return `message` failed by `error`: bad data is a value (design §7 rule 6), only Ctrl-C is not."""
+    if is_interrupt(error):
+        raise error
+    return message.fail(error, stage)
