@@ -70,9 +70,8 @@ class Membership:
             self._commit_finally(
                 list(self._claims.values()), lambda: deadline - self._graph.chain.runtime.now(), insist=True
             )
-            self._committer.ended(list(self._claims))
         finally:
-            self.consumer.close()
+            self.consumer.close()  # revokes all that is ours
         self.raise_errors()
 
     # -- claims ------------------------------------------------------------------------------------------
@@ -119,12 +118,12 @@ class Membership:
         """Store the positions that have moved; claims that turn out to be fenced end."""
         self._commit(self._claims.values())
 
-    def _commit(self, claims: Iterable[Claim]) -> None:
+    def _commit(self, claims: Iterable[Claim], *, unmoved: bool = False) -> None:
         moved: dict[TopicPartition, int] = {}
         for claim in claims:
             if claim.ours and claim.partition is not None:
                 position = claim.position
-                if position is not None and position != claim.committed:
+                if position is not None and (unmoved or position != claim.committed):
                     moved[claim.partition] = position
         if not moved:
             return
@@ -161,7 +160,8 @@ class Membership:
         chain = self._graph.chain
         while True:
             try:
-                return self._commit(claims)
+                # Whoever keeps more than positions has a last chance to do so.
+                return self._commit(claims, unmoved=self._chosen is not None and not insist)
             except (QueueError, StoreError) as error:
                 failures += 1
                 delay = OUTAGE_RETRY.delay(failures, chain.runtime.random())

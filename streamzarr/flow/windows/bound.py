@@ -12,7 +12,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.options import integer, parse_bytes
 
 AtBound: TypeAlias = Literal["fail", "early"]
-OVERHEAD: Final = 600
+OVERHEAD: Final = 1400
 """Bytes that an accumulator costs beside its value and key: measured, about."""
 _FLAT: Final = frozenset({int, float, str, bytes, bool, type(None)})
 _DEEP: Final = 4

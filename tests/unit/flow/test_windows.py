@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from streamzarr.errors import ConfigError, LateError, LimitExceededError
-from streamzarr.flow.acknowledge import Claim
-from streamzarr.flow.delivery import Fate
+from streamzarr.flow.acknowledge import Claim, Hold
+from streamzarr.flow.delivery import Delivery, Fate
+from streamzarr.flow.demand import Demand
 from streamzarr.flow.windows import (
     After,
     Bound,
@@ -547,3 +548,26 @@ def test_the_position_waits_for_a_result_that_is_on_its_way_when_the_allowance_e
     assert claim.position == 7
     final.hold.release(Fate.OK)
     assert claim.position == 8
+
+
+def test_the_end_of_a_chain_lets_no_position_pass_an_open_window():
+    claim, hold = Claim(None, 0, Demand(2)), Hold()
+    for seq, offset in ((1, 7), (2, 8)):
+        claim.deliver(Delivery(seq, [1], None, [offset]), offset + 1)
+    claim.release(1, Fate.FOLDED, hold)
+    claim.end()  # 8 is left behind
+    assert claim.position == 7
+
+
+def test_what_was_folded_for_a_lost_partition_leaves_the_hold_that_others_share():
+    mine, lost = Claim(None, 0, Demand(2)), Claim(None, 0, Demand(2))
+    hold = Hold()
+    for claim in (mine, lost):
+        claim.deliver(Delivery(1, [1], None, [7]), 8)
+        claim.release(1, Fate.FOLDED, hold)
+    lost.ours = False
+    assert hold.ours
+    assert [(gone.records, gone.fate) for gone in hold.forget([lost])] == [(1, Fate.HANDED_BACK)]
+    assert mine.position == 7
+    assert [(gone.records, gone.fate) for gone in hold.release(Fate.OK)] == [(1, Fate.OK)]
+    assert mine.position == 8
