@@ -1,11 +1,19 @@
-"""Demand on RxPY: sources that pull no more than may be in flight, operators, and running them.
+"""GenStage and Flow on RxPY: sources that pull no more than may be in memory, operators, windows, results.
 
-Seven rules (design §7) keep Rx what it is good at, composition::
+Rules (design §7) keep Rx what it is good at, composition::
 
     from_topic ──► ops.map ──► ops.dispatch ──► ops.settle       one thread drives the chain
         ▲                        │      ▲            │
         │                        └ threads ┘         │
-        └──────── Demand: credit, once settled ──────┘
+        └──── Demand: credit, once out of memory ────┘
+
+Where to find what:
+
+* ``message``, ``delivery``, ``acknowledge``, ``chain``: what travels, and what is owed to whom.
+* ``stage``, ``graph``, ``drive``, ``run``, ``results``, ``control``, ``stop``: how a chain runs, is read and is stopped.
+* ``balance``, ``demand``, ``lag``, ``manual``: credit.
+* ``sources``, ``topic``, ``membership``, ``committer``: where messages come from, and who keeps positions.
+* ``ops``, ``windows``, ``dispatch``: operators, and the pure state machines behind them.
 """
 
 from streamzarr.flow import ops, windows
