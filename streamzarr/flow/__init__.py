@@ -10,7 +10,7 @@ Rules (design §7) keep Rx what it is good at, composition::
 Where to find what:
 
 * ``message``, ``delivery``, ``acknowledge``, ``chain``: what travels, and what is owed to whom.
-* ``stage``, ``graph``, ``drive``, ``run``, ``results``, ``control``, ``stop``: how a chain runs, is read and is stopped.
+* ``stage``, ``graph``, ``drive``, ``run``, ``results``, ``control``, ``stop``: how a chain runs and stops.
 * ``balance``, ``demand``, ``lag``, ``manual``: credit.
 * ``sources``, ``topic``, ``membership``, ``committer``: where messages come from, and who keeps positions.
 * ``ops``, ``windows``, ``dispatch``: operators, and the pure state machines behind them.
