@@ -60,6 +60,12 @@ def bar(ohlc: tuple[float, ...] | None, quote: Quote) -> tuple[float, ...]:
     return opened, max(high, quote.bid), min(low, quote.bid), quote.bid
 
 
+def send(folder: Path, quotes: list[Quote]) -> None:
+    """Send quotes to the topic."""
+    with open_broker(f"sqlite:///{folder}/queue.db") as broker, broker.producer() as producer:
+        producer.send("quotes", [NewRecord(msgspec.json.encode(quote), key=b"EURUSD") for quote in quotes])
+
+
 def work(folder: Path, bars: sz.Array, first: int, enough: int) -> int:
     """Write bars, a row for each minute from `first` on, until there are `enough`; return how many were."""
     state = WindowState(folder / "state", every=0.1)
@@ -103,16 +109,16 @@ def main() -> None:
     closing = Quote(int(at[-1]) + 10 * MINUTE, "EURUSD", float(bid[-1]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with open_broker(f"sqlite:///{folder}/queue.db") as broker, broker.producer() as producer:
+        with open_broker(f"sqlite:///{folder}/queue.db") as broker:
             broker.create_topic("quotes")
-            records = [NewRecord(msgspec.json.encode(quote), key=b"EURUSD") for quote in [*feed, closing]]
-            producer.send("quotes", records)
-            producer.flush()
         shape = (int(minutes[-1]) + 1, 4)
         bars = sz.create_array(
             f"{folder}/bars.zarr", shape=shape, chunks=shape, dtype="f8", fill_value=np.nan
         )
-        half = work(folder, bars, first, len(minutes) // 2)
+        middle = len(feed) // 2
+        send(folder, feed[:middle])
+        half = work(folder, bars, first, len(np.unique((at[:middle] - first) // MINUTE)) - 1)
+        send(folder, [*feed[middle:], closing])
         rest = work(folder, bars, first, len(minutes) - half)
         print(f"{half} bars in the first life of the worker, {rest} in the second")
         parts = np.split(bid, begins[1:])
