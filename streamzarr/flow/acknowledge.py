@@ -22,6 +22,9 @@ from streamzarr.flow.demand import Credits
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.offsets import OffsetWindow
 
+SWEEP = 1000
+"""Entries for holds above which a claim looks for those that are stale."""
+
 
 class _Pieces:
     """What is still out of a message that was split."""
@@ -92,12 +95,18 @@ class Hold:
         return [Released(sum(gone), 0, Fate.HANDED_BACK)] if any(gone) else []
 
     def release(self, outcome: Fate) -> list[Released]:
-        """Let the positions pass; return the fate of the records, once: nothing when released before."""
+        """Return the fate of the records, once: nothing when released before.
+
+        The positions may pass then, unless the result was handed back: its records are to be read again.
+        """
         fates = [
             Released(records, 0, outcome if claim.ours else Fate.HANDED_BACK)
             for claim, records in self._counts.items()
         ]
-        self._release()
+        self.released = True
+        self._counts.clear()
+        if outcome is not Fate.HANDED_BACK:
+            self._offsets.clear()
         return fates
 
     def _release(self) -> None:
@@ -130,6 +139,7 @@ class Claim:
         "_numbers",
         "_pieces",
         "_seqs",
+        "_sweep_at",
         "committed",
         "credits",
         "epoch",
@@ -163,6 +173,7 @@ class Claim:
         self._pieces: dict[int, _Pieces] = {}
         self._holds: list[tuple[int, int, Hold]] = []  # a heap; those of released or moved holds are stale
         self._numbers = itertools.count()
+        self._sweep_at = SWEEP
 
     @property
     def position(self) -> int | None:
@@ -267,6 +278,10 @@ class Claim:
     def held(self, offset: int, hold: Hold) -> None:
         """Keep the position from passing `offset`, as long as `hold` says so; called by the hold."""
         heapq.heappush(self._holds, (offset, next(self._numbers), hold))
+        if len(self._holds) > self._sweep_at:  # stale ones lie behind one that stays, of a long window
+            self._holds = [entry for entry in self._holds if entry[2].offset(self) == entry[0]]
+            heapq.heapify(self._holds)
+            self._sweep_at = max(SWEEP, 2 * len(self._holds))
 
     # -- leaving -----------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from streamzarr.flow.windows.plain import Hook, Plain
 from streamzarr.flow.windows.snapshot import Snapshot
 from streamzarr.options import parse_bytes
 from streamzarr.queue.base import TopicPartition
+from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.stores import Store, open_store, probe_conditional_put
 
@@ -184,7 +185,7 @@ class WindowState:
         owned = self._owned.get(partition)
         if owned is None:
             raise FencedError(
-                f"{self._opened().url}: {_key(partition)} was not started here, or was given up"
+                f"{redacted(self._opened().url)}: {_key(partition)} was not started here, or was given up"
             )
         return owned
 
@@ -194,7 +195,7 @@ class WindowState:
             stored = store.fetch_limited(key, self._max_bytes)
         except KeyNotFoundError:
             return Snapshot(), None
-        return Snapshot.loads(stored.data, self._plain, f"{store.url}: {key}"), stored.etag
+        return Snapshot.loads(stored.data, self._plain, f"{redacted(store.url)}: {key}"), stored.etag
 
     def _take_over(self, partition: TopicPartition) -> _Owned:
         """Raise the epoch, against whoever else does the same."""
@@ -210,7 +211,9 @@ class WindowState:
                 return _Owned(key, snapshot, self._put(key, snapshot, etag))
             except PreconditionFailedError:
                 continue
-        raise StoreError(f"{self._opened().url}: {key} was replaced {TRIES} times while we took it over")
+        raise StoreError(
+            f"{redacted(self._opened().url)}: {key} was replaced {TRIES} times while we took it over"
+        )
 
     def _write(self, partition: TopicPartition, snapshot: Snapshot) -> None:
         owned = self._ours(partition)
@@ -227,15 +230,15 @@ class WindowState:
     def _lose(self, partition: TopicPartition, owned: _Owned, found: Snapshot) -> NoReturn:
         del self._owned[partition]
         raise FencedError(
-            f"{self._opened().url}: {owned.key} has epoch {found.epoch}, ours is {owned.epoch}: another one "
-            "has taken over"
+            f"{redacted(self._opened().url)}: {owned.key} has epoch {found.epoch}, ours is {owned.epoch}: "
+            "another one has taken over"
         )
 
     def _put(self, key: str, snapshot: Snapshot, etag: str | None) -> str:
         data = snapshot.dumps(self._plain)
         if len(data) > self._max_bytes:
             raise LimitExceededError(
-                f"{self._opened().url}: the state of {key} has {len(data)} bytes, expected at most "
+                f"{redacted(self._opened().url)}: the state of {key} has {len(data)} bytes, expected at most "
                 f"{self._max_bytes}"
             )
         return self._opened().put(key, data, if_match=etag, if_none_match=etag is None)

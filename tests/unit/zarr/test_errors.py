@@ -17,12 +17,16 @@ from streamzarr.testing.faults import Fault, FaultyStore
 OTHER_LAYERS = {
     *(
         "AccessDeniedError",
+        "BufferFullError",
         "CastingError",
         "DamagedError",
         "DamagedRecordError",
         "FencedError",
+        "LateError",
         "MessageError",
         "OffsetOutOfRangeError",
+        "ProcessDiedError",
+        "ProcessError",
         "QueueError",
         "QueueReplacedError",
         "SourceChangedError",
