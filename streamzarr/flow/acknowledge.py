@@ -364,7 +364,7 @@ class Claim:
             records, nbytes = records + out[0], nbytes + out[1]
         self.open = 0
         self._seqs.clear()
-        self._deliveries.clear()
+        del self._deliveries[1:]  # the first one keeps the position within it
         self._pieces.clear()
         return records, nbytes
 

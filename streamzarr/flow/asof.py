@@ -41,6 +41,8 @@ class _Rows(Generic[R]):
     times: list[float] = field(default_factory=list)
     items: list[R] = field(default_factory=list)
     lefts: list[tuple[float, int]] = field(default_factory=list)
+    look: _Look | None = None
+    """When it is looked at next for rows to forget."""
 
 
 class AsofJoin(Generic[L, R]):
@@ -89,6 +91,7 @@ class AsofJoin(Generic[L, R]):
         self._waiting: dict[int, _Waiting[L]] = {}
         self._finals: list[tuple[float, int]] = []  # heap of (when it is final, number); may repeat a number
         self._looks: list[tuple[_Look, int, Hashable]] = []  # heap of keys with rows to forget
+        self._soon: dict[Hashable, None] = {}  # keys to look at whatever the watermark
         self._numbers = count()
         self.lefts = 0
         """Left rows that were added; they are numbered from 0."""
@@ -162,10 +165,16 @@ class AsofJoin(Generic[L, R]):
         At a watermark of infinity no left row will come.
         """
         gone: list[R] = []
+        soon, self._soon = self._soon, {}
+        for key in soon:
+            if key in self._rows:
+                gone.extend(self._trim(key, left_watermark))
         limit = (left_watermark, 2 if left_watermark == inf else 0)
         while self._looks and self._looks[0][0] <= limit:
-            key = heappop(self._looks)[2]
-            if key in self._rows:
+            look, _, key = heappop(self._looks)
+            rows = self._rows.get(key)
+            if rows is not None and rows.look == look:  # else another one came before it
+                rows.look = None
                 gone.extend(self._trim(key, left_watermark))
         return gone
 
@@ -178,7 +187,7 @@ class AsofJoin(Generic[L, R]):
                 gone.append(rows.items.pop(place))
                 del rows.times[place]
             if places:
-                self._look_at(key, (-inf, 0))
+                self._soon[key] = None
         self.rights -= len(gone)
         return gone
 
@@ -212,14 +221,16 @@ class AsofJoin(Generic[L, R]):
         left = self._waiting.pop(number)
         rows = self._rows[left.key]
         del rows.lefts[bisect_left(rows.lefts, (left.time, number))]
-        self._look_at(left.key, (-inf, 0))  # it may have been what kept right rows from being forgotten
+        self._soon[left.key] = None  # it may have been what kept right rows from being forgotten
         place = self._match(rows, left.time)
         return left.item, None if place is None else rows.items[place]
 
     # -- forgetting --------------------------------------------------------------------------------------
 
     def _look_at(self, key: Hashable, look: _Look | None) -> None:
-        if look is not None:
+        rows = self._rows[key]
+        if look is not None and (rows.look is None or look < rows.look):
+            rows.look = look
             heappush(self._looks, (look, next(self._numbers), key))
 
     def _next_look(self, rows: _Rows[R]) -> _Look | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from streamzarr.errors import FencedError, QueueError, StoreError
 from streamzarr.flow.acknowledge import Claim
@@ -14,9 +14,10 @@ from streamzarr.flow.committer import Committer, GroupOffsets
 from streamzarr.flow.demand import Credits
 from streamzarr.flow.graph import Graph
 from streamzarr.queue.base import Broker, Consumer, TopicPartition
-from streamzarr.queue.retry import OUTAGE_RETRY, is_transient
+from streamzarr.queue.retry import OUTAGE_RETRY, is_transient, patiently
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 Rebalance: TypeAlias = Callable[[Literal["assigned", "revoked", "lost"], Sequence[TopicPartition]], None]
 
@@ -162,7 +163,7 @@ class Membership:
             try:
                 # Whoever keeps more than positions has a last chance to do so.
                 return self._commit(claims, unmoved=self._chosen is not None and not insist)
-            except (QueueError, StoreError) as error:
+            except (QueueError, StoreError, OSError) as error:
                 failures += 1
                 delay = OUTAGE_RETRY.delay(failures, chain.runtime.random())
                 if delay is None or remaining() < delay or not is_transient(error):
@@ -178,7 +179,7 @@ class Membership:
         """Begin a claim on each of the new partitions."""
         with self._listening():
             self.end(partitions)
-            starts = dict(self._committer.start(partitions))
+            starts = dict(self._patiently(lambda: self._committer.start(partitions)))
             if starts:
                 self.consumer.seek(starts)
             positions = {**self.consumer.positions(), **starts}
@@ -197,14 +198,14 @@ class Membership:
             self._graph.drain(claims, remaining)
             self._commit_finally(claims, remaining)
             self.end(partitions)
-            self._committer.ended(partitions)
+            self._patiently(lambda: self._committer.ended(partitions))
             self._tell("revoked", partitions)
 
     def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
         """End the claims on these partitions: somebody else has them, nothing is committed."""
         with self._listening():
             self.end(partitions)
-            self._committer.ended(partitions)
+            self._patiently(lambda: self._committer.ended(partitions))
             self._tell("lost", partitions)
 
     def raise_errors(self) -> None:
@@ -212,6 +213,10 @@ class Membership:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Return what the committer says, asked again while what it keeps positions in is away."""
+        return patiently(ask, self._graph.chain.runtime)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

@@ -184,7 +184,7 @@ class TopicSource:
             self._commit_at = now + self._options.seconds_to_commit
             try:
                 self._membership.commit()
-            except (QueueError, StoreError) as error:
+            except (QueueError, StoreError, OSError) as error:
                 if not is_transient(error):
                     raise
                 self._broker.contact.failed(f"committing offsets of topic {self._options.topic!r}: {error}")

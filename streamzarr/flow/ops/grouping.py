@@ -108,6 +108,8 @@ class Groups:
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
             group.messages[-1] = failed(message, error, self._stage)
             group.datas.pop()
+            if self._is_full(group):
+                complete.append(self._take(key))
         return complete
 
     def add_all(self, messages: Sequence[Message], now: float) -> list[list[Message]]:
@@ -168,6 +170,10 @@ class Groups:
             group.datas.append(message.data)
             if limits.until(group.datas):
                 return True
+        return self._is_full(group)
+
+    def _is_full(self, group: _Group) -> bool:
+        limits = self._limits
         return len(group.messages) == limits.size or (
             limits.nbytes is not None and group.nbytes >= limits.nbytes
         )

@@ -127,7 +127,7 @@ def join_asof(
                     chain,
                     observer,
                     AsofJoin(reach, direction),
-                    Side(chain, by, time, make_marks),
+                    Side(chain, by, time, make_marks, comes_again=True),
                     Side(chain, right_by or by, right_time or time, make_marks),
                     wait=patience,
                     late=late,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
@@ -223,39 +223,69 @@ class _Sinking(Stage):
     def _give(self) -> None:
         """Give messages to the sink, and go by its reports."""
         given = self._given = self._ours(self._given)
-        shown = _once_failed(given)
-        reports: Sequence[Report] | None = None
-        if shown and self._sink is not None:
-            reports = self._sink(shown)
+        shown, hidden = _once_failed(given)
+        reports = self._reports(self._sink, shown)
         self._given = []
-        if reports is None:
-            self._done(given)
-            return
-        if len(reports) != len(shown):
-            raise ConfigError(f"the sink reported on {len(reports)} messages, expected {len(shown)} reports")
-        again = set(map(id, shown))
-        done = [message for message in given if id(message) not in again]
+        done, again = [], []
         for message, report in zip(shown, reports, strict=True):
             match report:
                 case Done():
                     done.append(message)
                 case Failed(error):
+                    if message.failure is not None:
+                        raise ConfigError(
+                            f"the sink cannot store {message!r} as failed either; expected dead_letters="
+                        ) from error
                     self.working -= 1
                     self._fail(message.fail(error, self._name, message.attempts + 1))
                 case Again(after):
-                    due = self.chain.runtime.now() + after
-                    heapq.heappush(self._later, (due, next(self._numbers), message))
+                    again.append(message)
+                    self._put_off(message, after)
+        self._ready += _settled_with(hidden, again, done)
         self._done(done)
 
     def _bury(self) -> None:
-        """Give failed messages to the dead letters."""
-        assert self._dead_letters is not None
+        """Give failed messages to the dead letters; those that it wants again it gets again."""
         letters = self._letters = self._ours(self._letters)
-        shown = [letter for message in _once_failed(letters) for letter in letters_of(message)]
-        if shown:
-            self._dead_letters(shown)
-        self._letters = []
-        self._done(letters)
+        shown, hidden = _once_failed(letters)
+        again: list[Message] = []
+        done: list[Message] = []
+        owners = [(message, list(letters_of(message))) for message in shown]
+        reports = iter(self._reports(self._dead_letters, [letter for _, found in owners for letter in found]))
+        pause = 0.0
+        for message, found in owners:
+            said = list(itertools.islice(reports, len(found)))
+            for report in said:
+                if isinstance(report, Failed):
+                    raise ConfigError(
+                        f"the dead letters refused {message!r}, which must not be lost"
+                    ) from report.error
+            pauses = [report.after for report in said if isinstance(report, Again)]
+            (again if pauses else done).append(message)
+            pause = max(pause, *pauses, 0.0)
+        self._letters = [*again, *_settled_with(hidden, again, done)]
+        if self._letters:
+            self._retry_at = self.chain.runtime.now() + pause
+        self._done(done)
+
+    def _reports(self, sink: Sink | None, messages: Sequence[Message]) -> Sequence[Report]:
+        """Give `messages` to `sink`; return what it says of each."""
+        reports = sink(tuple(messages)) if messages and sink is not None else None
+        if reports is None:
+            return [DONE] * len(messages)
+        said = list(reports) if isinstance(reports, Iterable) else reports
+        if not isinstance(said, list) or not all(isinstance(each, Done | Failed | Again) for each in said):
+            raise ConfigError(
+                f"the sink reported {reports!r}, expected ops.DONE, ops.Failed or ops.Again for each "
+                "message, or None for all"
+            )
+        if len(said) != len(messages):
+            raise ConfigError(f"the sink reported on {len(said)} messages, expected {len(messages)} reports")
+        return said
+
+    def _put_off(self, message: Message, seconds: float) -> None:
+        due = self.chain.runtime.now() + seconds
+        heapq.heappush(self._later, (due, next(self._numbers), message))
 
     def _done(self, messages: Sequence[Message]) -> None:
         self.working -= len(messages)
@@ -282,18 +312,30 @@ class _Sinking(Stage):
         self.working = 0
 
 
-def _once_failed(messages: list[Message]) -> list[Message]:
-    """Leave out failed pieces of records of which another piece is a dead letter, or is about to be."""
+def _once_failed(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+    """Return the messages to show, and failed pieces of records of which another piece is shown, or was."""
     if not any(map(_failure, messages)):
-        return messages
+        return messages, []
     shown: list[Message] = []
+    hidden: list[Message] = []
     failed: set[tuple[int, int]] = set()
     for message in messages:
         if message.failure is not None:
-            claim = claim_of(message)
-            record = id(claim), message.seq
-            if record in failed or claim.failed(message.seq):
+            record = _record(message)
+            if record in failed or claim_of(message).failed(message.seq):
+                hidden.append(message)
                 continue
             failed.add(record)
         shown.append(message)
-    return shown
+    return shown, hidden
+
+
+def _settled_with(hidden: list[Message], again: list[Message], done: list[Message]) -> list[Message]:
+    """Put hidden pieces to `done`, but for those whose shown piece is not buried yet: return them."""
+    open_ones = {_record(message) for message in again}
+    done += [message for message in hidden if _record(message) not in open_ones]
+    return [message for message in hidden if _record(message) in open_ones]
+
+
+def _record(message: Message) -> tuple[int, int]:
+    return id(claim_of(message)), message.seq

@@ -28,6 +28,8 @@ class Side:
         Key and event time of a message's data; without `time` its record's timestamp counts.
     make_marks
         Makes its watermark, by claim.
+    comes_again
+        Keep in mind what a crash would bring again (:attr:`again`).
     """
 
     def __init__(
@@ -36,7 +38,10 @@ class Side:
         by: Callable[[Any], Hashable],
         time: Callable[[Any], Any] | None,
         make_marks: Callable[[], Watermarks],
+        *,
+        comes_again: bool = False,
     ) -> None:
+        self._comes_again = comes_again
         self._chain, self._by, self._time = chain, by, time
         self._make_marks, self._marks = make_marks, make_marks()
         self._claims: set[Claim] = set()
@@ -65,7 +70,7 @@ class Side:
             claim = claim_of(leaf)
             if claim not in self._claims:
                 self._begin(claim)
-            if leaf.record is not None:
+            if self._comes_again and leaf.record is not None:
                 self._remember(claim, leaf.record.offset, at)
         mark = self._marks.read(self._listened)
         if at < mark:

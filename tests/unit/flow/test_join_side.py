@@ -18,7 +18,9 @@ from streamzarr.queue.base import Record, TopicPartition
 class Stream:
     def __init__(self, disorder=0):
         self.chain, self.demand = Chain(), Demand(1000)
-        self.side = Side(self.chain, lambda data: "k", lambda data: data, lambda: Watermarks(disorder))
+        self.side = Side(
+            self.chain, lambda data: "k", lambda data: data, lambda: Watermarks(disorder), comes_again=True
+        )
 
     def claim(self, partition):
         return self.chain.claim(self.demand, TopicPartition("t", partition), 0)

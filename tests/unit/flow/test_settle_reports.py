@@ -133,3 +133,68 @@ def test_a_piece_that_fails_makes_one_dead_letter_of_its_record_also_when_others
     assert (report.ok, report.failed, report.delivered) == (2, 1, 3)
     assert [m.data for m in letters] == [(1, 1)]
     assert sorted(stored) == [(r, p) for r in range(3) for p in range(4) if (r, p) not in {(1, 1), (1, 3)}]
+
+
+def failing(*names):
+    """Copies of each message, each of which fails."""
+    return ops.broadcast({name: [ops.map(lambda data: 1 / 0, stage=name)] for name in names})
+
+
+def test_dead_letters_may_want_a_letter_again_and_get_it():
+    clock, demand, tries = FakeClock(), Demand(4), []
+
+    def bury(letters):
+        tries.extend((round(clock.now()), letter.data) for letter in letters)
+        return [Again(2.0) if clock.now() < 5 else DONE for _ in letters]
+
+    chain = from_iterable(["x"], demand).pipe(ops.map(int), ops.settle(dead_letters=bury))
+    assert run(chain, runtime=clock).failed == 1
+    assert tries == [(0, "x"), (2, "x"), (4, "x"), (6, "x")]
+    assert demand.in_flight == 0
+
+
+def test_dead_letters_that_refuse_a_letter_break_the_chain_and_it_is_not_settled():
+    chain = from_iterable(["x"], Demand(4)).pipe(
+        ops.map(int), ops.settle(dead_letters=lambda letters: [Failed(ValueError("no room"))])
+    )
+    with pytest.raises(ConfigError, match="must not be lost"):
+        run(chain)
+
+
+@pytest.mark.parametrize("where", ["sink", "dead_letters"])
+def test_of_two_failed_pieces_one_is_buried_also_when_the_first_is_wanted_again(where):
+    clock, buried = FakeClock(), []
+
+    def bury(letters):
+        if clock.now() < 3:
+            return [Again(1.0) for _ in letters]
+        buried.extend(letter.data for letter in letters)
+        return None
+
+    chain = from_iterable([1], Demand(4)).pipe(failing("a", "b"), ops.settle(**{where: bury}))
+    assert run(chain, runtime=clock).failed == 1
+    assert buried == [1]
+
+
+@pytest.mark.parametrize("reports", [[None], 5, ["done"]])
+def test_what_is_no_report_is_an_error_and_nothing_hangs(reports):
+    with pytest.raises(ConfigError, match=r"expected ops\.DONE, ops\.Failed or ops\.Again"):
+        run(from_iterable([1], Demand(6)).pipe(ops.settle(lambda messages: reports)))
+
+
+def test_a_sink_that_refuses_a_failed_message_as_well_is_not_asked_for_ever():
+    chain = from_iterable([1], Demand(6)).pipe(
+        ops.settle(lambda messages: [Failed(ValueError("bad")) for _ in messages])
+    )
+    with pytest.raises(ConfigError, match="as failed either; expected dead_letters="):
+        run(chain)
+
+
+def test_what_a_sink_does_to_its_argument_changes_nothing():
+    seen = []
+
+    def sink(messages):
+        assert isinstance(messages, tuple)
+        seen.extend(messages)
+
+    assert run(from_iterable(range(3), Demand(6)).pipe(ops.settle(sink))).ok == len(seen) == 3
