@@ -217,7 +217,7 @@ class Chain:
 
     def parkable(self, message: Message) -> int | None:
         """Return the bytes that `message` counts for, if it is one whole record, which may be parked."""
-        if message.claim is None or message.count != 1 or message.holds:
+        if message.claim is None or message.count != 1 or message.holds or message.run is not None:
             return None
         return message.claim.whole(message.seq)
 

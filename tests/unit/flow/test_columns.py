@@ -5,7 +5,7 @@ import math
 import pytest
 import reactivex.operators as rx
 
-from streamzarr.flow import Demand, Stop, from_topic_columns, ops, run
+from streamzarr.flow import Demand, Spill, Stop, from_topic_columns, ops, run
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Message
 from streamzarr.queue import open_broker
@@ -167,3 +167,20 @@ def test_parts_of_a_run_that_are_handed_back_keep_its_offsets():
     chain.hand_back([third])
     assert (claim.position, demand.in_flight, demand.in_flight_bytes) == (0, 0, 0)
     assert (chain.tally.ok, chain.tally.handed_back) == (6, 2)
+
+
+def test_a_run_of_one_record_is_a_letter_with_its_record_also_where_surplus_goes_to_disk(broker):
+    letters = []
+    for n in range(8):  # one at a time: each is a run of its own
+        broker.append("t", 0, b"bad%d" % n)
+    report = ingest(
+        broker,
+        ops.partition_by(lambda run: "k"),
+        ops.map(lambda run: b"decoded"),
+        ops.dispatch(lambda data: 1 / 0, by="key", workers=2, spill=Spill(share=1)),
+        demand=Demand(2, min_demand=1),
+        expected=8,
+        dead_letters=letters.extend,
+    )
+    assert report.failed == 8
+    assert [letter.record.value for letter in letters] == [b"bad%d" % n for n in range(8)]
