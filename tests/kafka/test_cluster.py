@@ -152,7 +152,7 @@ def test_a_consumer_that_stalls_for_long_keeps_little_and_goes_on_without_a_gap(
         deadline = time.monotonic() + 2.0
         while time.monotonic() < deadline:
             assert consumer.poll(0, 0.1) == []
-        assert 100 <= consumer._fetcher.waiting <= 110
+        assert 100 <= consumer._fetcher.backlog.records <= 110
         records += take(consumer, 4990)
     for partition in range(2):
         assert [r.offset for r in records if r.partition == partition] == list(range(2500))
