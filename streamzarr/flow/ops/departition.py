@@ -130,13 +130,15 @@ class _Departition(Stage):
         if merged is None:
             value = self._initial() if callable(self._initial) else self._initial
             merged = _Merged(value, claim_of(next(leaves(message))))
-        merged.value = self._fold(merged.value, result)
+        value = self._fold(merged.value, result)
+        nbytes = self._size_of(value) + OVERHEAD  # before anything is counted: it may raise
+        merged.value = value
         self._windows[result.window] = merged
         merged.count += result.count
         merged.late |= result.firing == "late" or result.window.stop <= self._mark
         merged.partial |= result.partial
         self.chain.fold([message], merged.hold)
-        self._charge(merged, self._size_of(merged.value) + OVERHEAD)
+        self._charge(merged, nbytes)
 
     def _charge(self, merged: _Merged, nbytes: int) -> None:
         self.chain.charge(merged.claim, nbytes - merged.nbytes)
