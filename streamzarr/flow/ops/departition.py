@@ -89,6 +89,8 @@ class _Merged:
 
 
 class _Departition(Stage):
+    windowed = True
+
     def __init__(
         self,
         chain: Chain,
@@ -147,8 +149,10 @@ class _Departition(Stage):
     def mark(self, marker: Marker) -> None:
         if isinstance(marker, Passed):
             self._give(marker.mark)
-        else:
-            self.emit_marker(marker)
+        self.emit_marker(marker)
+
+    def closes(self) -> int | None:
+        return min((window.stop for window in self._windows), default=None)
 
     def finish(self) -> None:
         self._give(LAST)
