@@ -50,6 +50,7 @@ def departition(
     Notes
     -----
     Only what this chain reads is merged: with several workers in a group each merges its own partitions.
+    Behind branches the results of all of them are merged; an open window of one holds back the others.
     Source: Flow's ``departition/5``.
 
     Examples
