@@ -95,6 +95,11 @@ class Graph:
 
     # -- building ----------------------------------------------------------------------------------------
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that have joined, from upstream to downstream."""
+        return tuple(self._stages)
+
     def join(self, stage: Stage, below: Collection[Stage]) -> None:
         """Take in a stage that feeds `below`; stages downstream have joined before."""
         self._stages.insert(0, stage)

@@ -41,6 +41,8 @@ class Stage(ABC):
     """Messages held until something finishes by itself; it then rings the chain's bell, or is `due`."""
     full = False
     """True while it wants nothing more to enter the chain: what it holds has returned its credit already."""
+    windowed = False
+    """True when it gives results of windows, and a :class:`~streamzarr.flow.message.Passed` behind them."""
     settles = False
     """True when what it emits is settled."""
     ended = False
@@ -63,6 +65,10 @@ class Stage(ABC):
 
     def due(self) -> float | None:
         """Return when :meth:`turn` is wanted next, seconds of the runtime; ``None``: no timer runs."""
+        return None
+
+    def closes(self) -> int | None:
+        """Return the watermark at which a window next gives its result; ``None``: none is open."""
         return None
 
     def flush(self) -> None:  # noqa: B027

@@ -50,6 +50,7 @@ def departition(
     Notes
     -----
     Only what this chain reads is merged: with several workers in a group each merges its own partitions.
+    Behind branches the results of all of them are merged; an open window of one holds back the others.
     Source: Flow's ``departition/5``.
 
     Examples
@@ -89,6 +90,8 @@ class _Merged:
 
 
 class _Departition(Stage):
+    windowed = True
+
     def __init__(
         self,
         chain: Chain,
@@ -130,13 +133,15 @@ class _Departition(Stage):
         if merged is None:
             value = self._initial() if callable(self._initial) else self._initial
             merged = _Merged(value, claim_of(next(leaves(message))))
-        merged.value = self._fold(merged.value, result)
+        value = self._fold(merged.value, result)
+        nbytes = self._size_of(value) + OVERHEAD  # before anything is counted: it may raise
+        merged.value = value
         self._windows[result.window] = merged
         merged.count += result.count
         merged.late |= result.firing == "late" or result.window.stop <= self._mark
         merged.partial |= result.partial
         self.chain.fold([message], merged.hold)
-        self._charge(merged, self._size_of(merged.value) + OVERHEAD)
+        self._charge(merged, nbytes)
 
     def _charge(self, merged: _Merged, nbytes: int) -> None:
         self.chain.charge(merged.claim, nbytes - merged.nbytes)
@@ -145,8 +150,10 @@ class _Departition(Stage):
     def mark(self, marker: Marker) -> None:
         if isinstance(marker, Passed):
             self._give(marker.mark)
-        else:
-            self.emit_marker(marker)
+        self.emit_marker(marker)
+
+    def closes(self) -> int | None:
+        return min((window.stop for window in self._windows), default=None)
 
     def finish(self) -> None:
         self._give(LAST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import starmap
@@ -18,7 +18,7 @@ from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.asof import AsofJoin
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.delivery import Fate
-from streamzarr.flow.message import Batch, Marker, Message, leaves
+from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.ops.side import Side
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 
@@ -86,7 +86,7 @@ class Joining(Stage):
         self._ahead: list[tuple[int, int, Row]] = []  # a heap of rows by time: neither folded nor forgotten
         self._numbers = itertools.count()
         self._markers: list[tuple[Marker, int]] = []  # each behind the lefts before that number
-        self._arrived: Counter[int] = Counter()
+        self._half: dict[int, Marker] = {}  # by id, held so that it stays theirs: come from one side so far
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Joining(Stage):
         self._check_bound()
         self._land()
         self._go_on(out)
-        if batch.marker is not None:
+        if batch.marker is not None and not isinstance(batch.marker, Passed):  # its windows end here
             self.mark(batch.marker)
 
     def _place(self, side: Side, message: Message, out: list[Message]) -> tuple[Hashable, int] | None:
@@ -232,12 +232,15 @@ class Joining(Stage):
             self._count()
 
     def mark(self, marker: Marker) -> None:
-        """Pass on a marker behind the lefts before it, when it has come from both sides."""
-        self._arrived[id(marker)] += 1
-        if self._arrived[id(marker)] == 2:
-            del self._arrived[id(marker)]
-            self._markers.append((marker, self._join.lefts))
-            self._go_on([])
+        """Pass on a marker behind the lefts before it, when it has come from both sides.
+
+        What the left side's windows have passed goes by itself: it says nothing of the right side.
+        """
+        if not isinstance(marker, Passed) and self._half.pop(id(marker), None) is None:
+            self._half[id(marker)] = marker
+            return
+        self._markers.append((marker, self._join.lefts))
+        self._go_on([])
 
     # -- endings -----------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ SHARE = 4
 class Reducing(Stage):
     """Folds messages into windows. Owned by the chain's thread; only the user's functions may block."""
 
+    windowed = True
+
     def __init__(
         self,
         chain: Chain,
@@ -199,6 +201,10 @@ class Reducing(Stage):
         if isinstance(self._reduction.window, Periodic) and (stop := self._panes.next_due()) is not None:
             dues.append(now + max(0, stop - self.chain.runtime.wall_ns()) / SECOND)
         return min(dues, default=None)
+
+    def closes(self) -> int | None:
+        """Return the watermark at which the first of its windows closes."""
+        return self._panes.next_due()
 
     # -- results -----------------------------------------------------------------------------------------
 

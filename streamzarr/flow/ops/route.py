@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.disposable import CompositeDisposable
 
 from streamzarr.errors import ConfigError, TransformError, is_interrupt
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.graph import Operator, connecting, fed, feeding
+from streamzarr.flow.graph import Operator, connecting, feeding
 from streamzarr.flow.message import Batch, Marker, Message
+from streamzarr.flow.ops.branch import Branch, Rejoin
 from streamzarr.flow.stage import Stage
 
 Branches = Mapping[str, Sequence[Operator]]
@@ -51,8 +52,10 @@ def route(fn: Callable[[Message], str], branches: Branches, *, stage: str = "rou
     if not branches:
         raise ConfigError("ops.route() without branches, expected at least one")
 
-    def make(chain: Chain, observer: ObserverBase[Batch], entries: Mapping[str, _Entry]) -> Stage:
-        return _Route(chain, observer, entries, fn, stage)
+    def make(
+        chain: Chain, observer: ObserverBase[Batch], entries: Mapping[str, Branch], join: Rejoin
+    ) -> Stage:
+        return _Route(chain, observer, entries, join, fn, stage)
 
     return _branching(branches, make)
 
@@ -97,57 +100,16 @@ def broadcast(
     if unknown := chosen.keys() - branches.keys():
         raise ConfigError(f"selectors for {sorted(unknown)}, expected names of {sorted(branches)}")
 
-    def make(chain: Chain, observer: ObserverBase[Batch], entries: Mapping[str, _Entry]) -> Stage:
-        return _Broadcast(chain, observer, entries, chosen, stage)
+    def make(
+        chain: Chain, observer: ObserverBase[Batch], entries: Mapping[str, Branch], join: Rejoin
+    ) -> Stage:
+        return _Broadcast(chain, observer, entries, join, chosen, stage)
 
     return _branching(branches, make)
 
 
-class _Entry:
-    """The source of a branch: what the stage gives it goes into the branch's operators."""
-
-    def __init__(self) -> None:
-        self.observer: ObserverBase[Batch] | None = None
-        self.below: tuple[Stage, ...] = ()
-
-    def observable(self) -> Observable[Batch]:
-        """Return what the branch's operators are piped to; connected once."""
-
-        def subscribe(
-            observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None
-        ) -> DisposableBase:
-            self.observer, self.below = observer, fed()
-            return Disposable()
-
-        return Observable(subscribe)
-
-    def put(self, batch: Batch) -> None:
-        """Pass a batch into the branch."""
-        assert self.observer is not None
-        self.observer.on_next(batch)
-
-
-class _Join:
-    """Where the branches end: batches go on, a marker when it has come out of all of them."""
-
-    def __init__(self, observer: ObserverBase[Batch], branches: int) -> None:
-        self._observer = observer
-        self._branches = branches
-        self._arrived: Counter[int] = Counter()
-
-    def take(self, batch: Batch) -> None:
-        """Pass on a batch of one of the branches."""
-        if batch.messages:
-            self._observer.on_next(Batch(batch.messages))
-        if batch.marker is not None:
-            self._arrived[id(batch.marker)] += 1
-            if self._arrived[id(batch.marker)] == self._branches:
-                del self._arrived[id(batch.marker)]
-                self._observer.on_next(Batch((), batch.marker))
-
-
 def _branching(
-    branches: Branches, make: Callable[[Chain, ObserverBase[Batch], Mapping[str, _Entry]], Stage]
+    branches: Branches, make: Callable[[Chain, ObserverBase[Batch], Mapping[str, Branch], Rejoin], Stage]
 ) -> Operator:
     """Return the operator of a stage whose messages go through `branches`."""
 
@@ -155,17 +117,18 @@ def _branching(
         def subscribe(
             observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None
         ) -> DisposableBase:
-            join = _Join(observer, len(branches))
-            entries = {name: _Entry() for name in branches}
+            entries = {name: Branch() for name in branches}
             with connecting() as wiring:
-                subscriptions = [
-                    entries[name]
-                    .observable()
-                    .pipe(*operators)
-                    .subscribe(join.take, observer.on_error, scheduler=scheduler)
-                    for name, operators in branches.items()
-                ]
-                stage = make(wiring.graph.chain, observer, entries)
+                join = Rejoin(wiring.graph.chain, observer, entries.values())
+                subscriptions = []
+                for name, operators in branches.items():
+                    entry, before = entries[name], len(wiring.graph.stages)
+                    results = entry.observable().pipe(*operators)
+                    subscriptions.append(
+                        results.subscribe(partial(join.take, entry), observer.on_error, scheduler=scheduler)
+                    )
+                    entry.stages = wiring.graph.stages[: len(wiring.graph.stages) - before]
+                stage = make(wiring.graph.chain, observer, entries, join)
                 below = {id(one): one for entry in entries.values() for one in entry.below}
                 wiring.graph.join(stage, tuple(below.values()))
                 with feeding((stage,)):
@@ -183,12 +146,21 @@ class _Branching(Stage):
     """What routing and broadcasting share: entries, and markers that go into all of them."""
 
     def __init__(
-        self, chain: Chain, observer: ObserverBase[Batch], entries: Mapping[str, _Entry], name: str
+        self,
+        chain: Chain,
+        observer: ObserverBase[Batch],
+        entries: Mapping[str, Branch],
+        join: Rejoin,
+        name: str,
     ) -> None:
         super().__init__(chain, observer)
-        self._entries, self._name = entries, name
+        self._entries, self._join, self._name = entries, join, name
+
+    def turn(self) -> None:
+        self._join.advance()
 
     def mark(self, marker: Marker) -> None:
+        self._join.enter(marker)
         for entry in self._entries.values():
             entry.put(Batch((), marker))
 
@@ -209,11 +181,12 @@ class _Route(_Branching):
         self,
         chain: Chain,
         observer: ObserverBase[Batch],
-        entries: Mapping[str, _Entry],
+        entries: Mapping[str, Branch],
+        join: Rejoin,
         fn: Callable[[Message], str],
         name: str,
     ) -> None:
-        super().__init__(chain, observer, entries, name)
+        super().__init__(chain, observer, entries, join, name)
         self._fn = fn
 
     def receive(self, messages: tuple[Message, ...]) -> None:
@@ -243,11 +216,12 @@ class _Broadcast(_Branching):
         self,
         chain: Chain,
         observer: ObserverBase[Batch],
-        entries: Mapping[str, _Entry],
+        entries: Mapping[str, Branch],
+        join: Rejoin,
         selectors: Mapping[str, Callable[[Message], bool]],
         name: str,
     ) -> None:
-        super().__init__(chain, observer, entries, name)
+        super().__init__(chain, observer, entries, join, name)
         self._selectors = selectors
 
     def receive(self, messages: tuple[Message, ...]) -> None:

@@ -16,6 +16,7 @@ from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message, leaves, letters_of
+from streamzarr.flow.ops.behind import Behind
 from streamzarr.flow.stage import Stage
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
@@ -152,30 +153,32 @@ class _Sinking(Stage):
         self._later: list[tuple[float, int, Message]] = []  # what the sink wants again: a heap by time
         self._numbers = itertools.count()
         self._letters: list[Message] = []  # for the dead letters
-        self._markers: list[Marker] = []
+        self._behind = Behind()
         self._failures = 0
         self._retry_at: float | None = None
 
     def receive(self, messages: tuple[Message, ...]) -> None:
         if not any(map(_failure, messages)):
-            self._ready.extend(messages)
-            self.working += len(messages)
+            self._come(messages, self._ready)
             return
         for message in messages:
             if message.failure is None:
-                self._ready.append(message)
-                self.working += 1
+                self._come((message,), self._ready)
             else:
-                self._fail(message)
+                self._come(list(leaves(message)), self._failed)
 
-    def _fail(self, message: Message) -> None:
-        """Take a failed message in: each of the records that it was combined of has failed."""
-        found = list(leaves(message))
-        self.working += len(found)
-        (self._ready if self._dead_letters is None else self._letters).extend(found)
+    def _come(self, messages: Sequence[Message], where: list[Message]) -> None:
+        where.extend(messages)
+        self.working += len(messages)
+        self._behind.came(messages)
+
+    @property
+    def _failed(self) -> list[Message]:
+        """Where failed messages wait, each of the records that one was combined of by itself."""
+        return self._ready if self._dead_letters is None else self._letters
 
     def mark(self, marker: Marker) -> None:
-        self._markers.append(marker)
+        self._behind.mark(marker, self.working)
         self.chain.bell.ring()
 
     def due(self) -> float | None:
@@ -184,6 +187,12 @@ class _Sinking(Stage):
         return self._later[0][0] if self._later else None
 
     def turn(self) -> None:
+        self._store()
+        for marker in self._behind.passing():
+            self.emit_marker(marker)
+
+    def _store(self) -> None:
+        """Give the sinks what is ready."""
         if self._retry_at is not None:
             if self.chain.runtime.now() < self._retry_at:
                 return
@@ -196,11 +205,7 @@ class _Sinking(Stage):
             self._given, self._ready = self._ready, []
         if self._given and not self._attempt(self._give, self._given):
             return
-        if self._markers and not self.working:
-            markers, self._markers = self._markers, []
-            for marker in markers:
-                self.emit_marker(marker)
-        elif self._ready or self._letters:
+        if self._ready or self._letters:
             self.chain.bell.ring()  # what the sink has just reported as failed
 
     def _attempt(self, store: Callable[[], None], what: list[Message]) -> bool:
@@ -236,8 +241,10 @@ class _Sinking(Stage):
                         raise ConfigError(
                             f"the sink cannot store {message!r} as failed either; expected dead_letters="
                         ) from error
-                    self.working -= 1
-                    self._fail(message.fail(error, self._name, message.attempts + 1))
+                    found = list(leaves(message.fail(error, self._name, message.attempts + 1)))
+                    self._failed.extend(found)
+                    self.working += len(found) - 1
+                    self._behind.became(message, found)
                 case Again(after):
                     again.append(message)
                     self._put_off(message, after)
@@ -288,7 +295,7 @@ class _Sinking(Stage):
         heapq.heappush(self._later, (due, next(self._numbers), message))
 
     def _done(self, messages: Sequence[Message]) -> None:
-        self.working -= len(messages)
+        self._leave(messages)
         self.chain.settle(messages)
         self.emit(messages)
 
@@ -297,9 +304,13 @@ class _Sinking(Stage):
         ours = self.chain.owned(messages)
         if len(ours) < len(messages):
             lost = [message for message in messages if not self.chain.owns(message)]
-            self.working -= len(lost)
+            self._leave(lost)
             self.chain.settle(lost)
         return ours
+
+    def _leave(self, messages: Sequence[Message]) -> None:
+        self.working -= len(messages)
+        self._behind.left(messages)
 
     def _tell(self, what: str, delay: float) -> None:
         if self._contact is not None:
@@ -308,7 +319,8 @@ class _Sinking(Stage):
             _log.warning("%s; again in %.1f s", what, delay)
 
     def close(self, timeout: float) -> None:
-        self._ready, self._given, self._later, self._letters, self._markers = [], [], [], [], []
+        self._ready, self._given, self._later, self._letters = [], [], [], []
+        self._behind = Behind()
         self.working = 0
 
 

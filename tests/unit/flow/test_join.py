@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from streamzarr.errors import ConfigError, LateError, LimitExceededError
-from streamzarr.flow import Control, Demand, Stop, from_iterable, from_pull, from_topic, ops, run
+from streamzarr.flow import Control, Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
+from streamzarr.flow.ops.joining import Joining
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import NewRecord
 
@@ -291,3 +292,31 @@ def test_a_left_waits_for_the_partition_of_the_right_that_is_its_own(tmp_path):
         assert found == [(0, b"1000"), (0, None)]
         assert report.handed_back >= 1, "the left of partition 1"
         assert broker.committed("g", "left").get(1, 0) == 0
+
+
+def test_what_the_windows_of_one_side_have_passed_is_not_kept_and_goes_behind_its_lefts(monkeypatch):
+    made, seen = [], []
+    begin = Joining.__init__
+    monkeypatch.setattr(
+        Joining,
+        "__init__",
+        lambda self, *args, **kwargs: (made.append(self), begin(self, *args, **kwargs))[0],
+    )
+
+    def windowed():
+        return from_iterable([(float(n), "k") for n in range(300)], Demand(10), batch=5).pipe(
+            ops.partition_by(lambda item: item[1]),
+            ops.reduce(
+                lambda n, item: n + 1, initial=0, window=windows.Fixed("1s"), time=lambda item: item[0]
+            ),
+        )
+
+    chain = windowed().pipe(
+        ops.join_asof(windowed(), by=lambda row: row.key, time=lambda row: row.window.start),
+        ops.map(lambda joined: joined.left),
+        ops.departition(lambda total, result: total + result.value, initial=0),
+        ops.settle(lambda messages: seen.extend((m.data.value, m.data.firing) for m in messages)),
+    )
+    run(chain)
+    assert seen == [(1, "final")] * 300
+    assert [len(joining._half) for joining in made] == [0]

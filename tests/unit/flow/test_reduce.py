@@ -431,3 +431,21 @@ def test_the_merged_result_of_what_is_still_ours_reaches_the_sink(event):
     seen, _, committed = rebalanced(event, lambda source: source.pipe(*operators), then=[b"1.0"])
     assert [message.data.value for message in seen] == [[2]]
     assert committed == {0: 2}
+
+
+@pytest.mark.parametrize("second", [1.0, 0.5])
+def test_a_merged_value_whose_size_raises_fails_its_message_and_is_not_kept(second):
+    def size_of(value):
+        if value == (1,):
+            raise AttributeError("no size")
+        return 8
+
+    seen, report = results(
+        [(0.0, 1, "a"), (0.5, 2, "b"), (second, 4, "c")],
+        keyed(lambda item: item[2]),
+        total(windows.Fixed("1s")),
+        ops.departition(lambda merged, result: (*merged, result.value), initial=tuple, size_of=size_of),
+    )
+    assert (report.delivered, report.ok, report.failed, report.held) == (3, 2, 1, 0)
+    assert [str(m.failure.error) for m in seen if m.failure] == ["no size"]
+    assert sorted(value for m in seen if not m.failure for value in m.data.value) == [2, 4]

@@ -7,7 +7,7 @@ import pytest
 import reactivex.operators as rx
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow import Demand, Stop, from_iterable, from_pull, ops, run
+from streamzarr.flow import Demand, Stop, from_iterable, from_pull, ops, run, windows
 from streamzarr.flow.graph import staged
 from streamzarr.flow.message import Barrier, Flush
 from streamzarr.flow.stage import Stage
@@ -262,3 +262,108 @@ def test_a_marker_does_not_overtake_what_is_at_work():
     )
     assert run(chain).ok == 6
     assert at == [[0, 1, 2, 3]]
+
+
+# -- windows in branches ---------------------------------------------------------------------------------
+
+
+def counting():
+    return ops.reduce(
+        lambda count, item: count + 1, initial=0, window=windows.Fixed("10s"), time=lambda item: item[0]
+    )
+
+
+def merged(items, branches, *, then=()):
+    """Count items by branch and window, merge the counts; return them as they come, with when they came."""
+    seen, read = [], 0
+
+    def reading():
+        nonlocal read
+        for read, item in enumerate(items):  # noqa: B007
+            yield item
+
+    chain = from_iterable(reading(), Demand(10), batch=1).pipe(
+        ops.route(lambda message: message.data[1], branches),
+        *then,
+        ops.departition(lambda total, result: total + result.value, initial=0),
+        ops.settle(lambda ms: seen.extend((m.data.window.start // 10**9, m.data, read) for m in ms)),
+    )
+    report = run(chain)
+    assert report.failed == 0
+    return [(start, result.value, result.firing) for start, result, _ in seen], [at for *_, at in seen]
+
+
+def test_windows_of_all_branches_are_merged_once_each_and_while_the_source_goes_on():
+    items = [(float(n), "ab"[n % 2]) for n in range(1000)]
+    found, at = merged(items, {"a": [counting()], "b": [counting()]})
+    assert found == [(start, 10, "final") for start in range(0, 1000, 10)]
+    assert at[50] < 600, "they came only at the end"
+
+
+@pytest.mark.parametrize("other", [[counting()], [], [ops.drop_if(lambda item: True)]])
+def test_a_branch_that_has_nothing_does_not_hold_back_the_windows_of_another(other):
+    found, at = merged([(float(n), "a") for n in range(1000)], {"a": [counting()], "b": other})
+    assert found == [(start, 10, "final") for start in range(0, 1000, 10)]
+    assert at[50] < 600, "they came only at the end"
+
+
+def test_a_branch_that_has_fallen_silent_holds_back_its_open_window_and_nothing_before_it():
+    items = [(float(n), "b" if n < 55 and n % 2 else "a") for n in range(100)]
+    found, at = merged(items, {"a": [counting()], "b": [counting()]})
+    assert found == [(start, 10, "final") for start in range(0, 100, 10)]
+    assert at[4] < 60
+    assert at[5] == 99, "the window of the silent branch is open until the end"
+
+
+def test_windows_of_branches_inside_a_branch_are_merged_once_each():
+    inner = ops.route(lambda message: f"{message.data[0] % 2}", {"0.0": [counting()], "1.0": [counting()]})
+    found, at = merged([(float(n), "ab"[n // 2 % 2]) for n in range(400)], {"a": [inner], "b": [counting()]})
+    assert found == [(start, 10, "final") for start in range(0, 400, 10)]
+    assert at[20] < 300
+
+
+def test_what_windows_before_the_branches_have_passed_goes_on_when_it_is_out_of_each():
+    seen = []
+    chain = from_iterable([float(n) for n in range(400)], Demand(10), batch=1).pipe(
+        ops.partition_by(lambda at: int(at) % 2),
+        ops.reduce(lambda n, at: n + 1, initial=0, window=windows.Fixed("10s"), time=lambda at: at),
+        ops.route(lambda message: str(message.key), {"0": [], "1": [ops.dispatch(lambda result: result)]}),
+        ops.departition(lambda total, result: total + result.value, initial=0),
+        ops.settle(seen.extend),
+    )
+    assert run(chain).failed == 0
+    assert [(m.data.value, m.data.firing) for m in seen] == [(10, "final")] * 40
+
+
+def test_a_marker_of_one_branch_is_not_taken_for_a_later_one():
+    out = []
+
+    class Own(Stage):
+        """Sends a marker of its own behind each message."""
+
+        def receive(self, messages):
+            self.emit(messages)
+            self.emit_marker(Barrier())
+
+    chain = from_iterable([0] * 500, Demand(10), batch=1).pipe(
+        ops.route(lambda message: "a", {"a": [staged(Own)], "b": []}),
+        staged(lambda chain, observer: Spy(chain, observer, out)),
+        ops.settle(),
+    )
+    run(chain)
+    assert out == []
+
+
+class Spy(Stage):
+    """Keeps the markers that come by."""
+
+    def __init__(self, chain, observer, seen):
+        super().__init__(chain, observer)
+        self.seen = seen
+
+    def receive(self, messages):
+        self.emit(messages)
+
+    def mark(self, marker):
+        self.seen.append(marker)
+        self.emit_marker(marker)

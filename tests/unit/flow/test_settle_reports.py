@@ -3,8 +3,9 @@
 import pytest
 
 from streamzarr.errors import ConfigError, QueueError
-from streamzarr.flow import Demand, from_iterable, ops, run
+from streamzarr.flow import Demand, from_iterable, from_pull, ops, run
 from streamzarr.flow.graph import staged
+from streamzarr.flow.message import Barrier
 from streamzarr.flow.ops import DONE, Again, Failed
 from streamzarr.flow.stage import Stage
 from streamzarr.queue.retry import RetryPolicy
@@ -198,3 +199,55 @@ def test_what_a_sink_does_to_its_argument_changes_nothing():
         seen.extend(messages)
 
     assert run(from_iterable(range(3), Demand(6)).pipe(ops.settle(sink))).ok == len(seen) == 3
+
+
+# -- markers ---------------------------------------------------------------------------------------------
+
+
+class Behind(Stage):
+    """Sends a barrier behind the message that is `data`."""
+
+    def __init__(self, chain, observer, data, on_passed):
+        super().__init__(chain, observer)
+        self.data, self.on_passed = data, on_passed
+
+    def receive(self, messages):
+        self.emit(messages)
+        if any(message.data == self.data for message in messages):
+            self.emit_marker(Barrier(self.on_passed))
+
+
+@pytest.mark.parametrize("answer", [Again(3.0), Failed(ValueError())])
+@pytest.mark.parametrize("buried", [True, False])
+def test_a_barrier_passes_behind_what_came_before_it_though_later_messages_never_rest(answer, buried):
+    clock, given, stored, at = FakeClock(), set(), [], []
+
+    def pull(n):
+        return [round(clock.now(), 1)] if clock.now() < 30 else None
+
+    def sink(messages):
+        reports = []
+        for message in messages:
+            first = message.data not in given
+            given.add(message.data)
+            reports.append(answer if first else DONE)
+            if not first:
+                stored.append(message.data)
+        clock.advance(0.5)
+        return reports
+
+    def bury(messages):
+        stored.extend(message.data for message in messages)
+
+    chain = from_pull(pull, Demand(100)).pipe(
+        staged(
+            lambda chain, observer: Behind(
+                chain, observer, 5.0, lambda: at.append((clock.now(), [n for n in stored if n <= 5.0]))
+            )
+        ),
+        ops.settle(sink, dead_letters=bury if buried else None),
+    )
+    run(chain, runtime=clock)
+    [(when, before)] = at
+    assert before == [n / 2 for n in range(11)]
+    assert 5.0 <= when < 12.0
