@@ -18,7 +18,7 @@ from reactivex.scheduler import CurrentThreadScheduler
 
 from streamzarr.errors import describe, is_interrupt
 from streamzarr.flow.demand import Credits, Room
-from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed
+from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed, first_of
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stop import Stop
 
@@ -131,13 +131,8 @@ class PulledIntake:
         try:
             if self._source is not None:
                 self._source.close()
-        except BaseException as error:  # handed on by the caller
-            if is_interrupt(error):
-                raise
-            if failure is None:
-                return error
-            _log.warning("closing the source of a chain that failed: %s", describe(error))
-            failure.add_note(f"closing the source failed as well: {describe(error)}")
+        except BaseException as error:  # noqa: BLE001 - handed on by the caller
+            return first_of(failure, error, "closing the source")
         return failure
 
     def end(self, failure: BaseException | None) -> None:
@@ -203,14 +198,13 @@ def turns(graph: Graph) -> Iterator[None]:
                 intake.open()
             yield from _pump(graph)
             yield from _finish(graph)
-        except BaseException as error:  # handed on below, after everything is released
-            if is_interrupt(error):
-                raise
+        except BaseException as error:  # noqa: BLE001 - handed on below, after everything is released
             failure = error
-        finally:
-            graph.close()  # first: nothing may be settled any more while the sources store positions
-            for intake in graph.intakes:
-                failure = intake.close(failure)
+        failure = graph.close(failure)  # first: nothing may be settled any more while sources store positions
+        for intake in graph.intakes:
+            failure = intake.close(failure)
+    if failure is not None and is_interrupt(failure):
+        raise failure
     if failure is not None and graph.cancelled:
         _log.warning("a chain that nobody watches any more failed at its end: %s", describe(failure))
     for intake in graph.intakes:
