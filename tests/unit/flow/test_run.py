@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -221,3 +222,21 @@ def test_a_stage_that_cannot_be_closed_keeps_nothing_else_from_being_released(br
     assert broker.consumers[0].closed
     notes = getattr(caught.value, "__notes__", [])
     assert notes == (["closing Unclosable failed as well: OSError: cannot close"] if breaks else [])
+
+
+def test_a_process_that_was_forked_inside_a_chain_may_run_one_of_its_own():
+    def sink(messages):
+        child = multiprocessing.get_context("fork").Process(target=inside)
+        child.start()
+        child.join(60)
+        codes.append(child.exitcode)
+        with pytest.raises(ConfigError, match="from within a running chain"):
+            run(from_iterable([1], Demand(1)).pipe(ops.settle()))
+
+    def inside():
+        ok = run(from_iterable([1, 2, 3], Demand(1)).pipe(ops.settle())).ok
+        os._exit(100 + ok)
+
+    codes = []
+    assert run(from_iterable([1], Demand(3)).pipe(ops.settle(sink))).ok == 1
+    assert codes == [103]
