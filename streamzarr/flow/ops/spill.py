@@ -239,7 +239,7 @@ class Spillway:
         if message.record is not None and message.data is message.record.value:
             return _Form.VALUE, None
         if self._spill.encode is not None:
-            data = self._spill.encode(message.data)
+            data: Any = self._spill.encode(message.data)
             if not isinstance(data, bytes):
                 what = type(data).__name__
                 raise TransformError(f"{self._stage}: Spill(encode=) returned {what}, expected bytes")
