@@ -146,12 +146,15 @@ class Chain:
     def divide(self, message: Message, at: int) -> tuple[Message, Message]:
         """Return two messages for one that stands for a run: its first `at` records, and the others.
 
-        Unlike pieces, each has a fate of its own; their data are the runs.
+        Unlike pieces, each has a fate of its own; their data are the runs. They share its bytes.
         """
         assert message.run is not None
         halves = message.run[:at], message.run[at:]
         seqs = next(self.seqs), next(self.seqs)
-        sizes = (halves[0].nbytes, message.nbytes - halves[0].nbytes)
+        # Shares of what it counts for, which ops.charge() may have set.
+        part, whole = (halves[0].nbytes, message.run.nbytes) if message.run.nbytes else (at, message.count)
+        share = message.nbytes * part // whole
+        sizes = (share, message.nbytes - share)
         claim_of(message).divide(message.seq, seqs[0], [len(run) for run in halves], list(sizes))
         first, second = (
             message.replace(seq=seq, run=run, data=run, nbytes=nbytes, count=len(run))

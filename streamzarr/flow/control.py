@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.drive import driving
+from streamzarr.flow.drive import is_driving
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Barrier, Flush
 from streamzarr.runtime import SYSTEM, Deadline, Runtime
@@ -88,7 +88,7 @@ class Control:
         streamzarr.errors.ConfigError
             It is called on the chain's own thread, which would wait for itself.
         """
-        if driving.get():
+        if is_driving():
             raise ConfigError("barrier() was called on the chain's own thread; it would wait for itself")
         deadline = Deadline(self._runtime, timeout)
         passed = self._runtime.event()

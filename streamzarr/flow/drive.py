@@ -7,7 +7,9 @@ its timeout, a wait until the chain's bell rings.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -16,9 +18,9 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
-from streamzarr.errors import describe, is_interrupt
+from streamzarr.errors import StreamzarrError, describe, is_interrupt
 from streamzarr.flow.demand import Credits, Room
-from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed
+from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed, first_of
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stop import Stop
 
@@ -131,13 +133,8 @@ class PulledIntake:
         try:
             if self._source is not None:
                 self._source.close()
-        except BaseException as error:  # handed on by the caller
-            if is_interrupt(error):
-                raise
-            if failure is None:
-                return error
-            _log.warning("closing the source of a chain that failed: %s", describe(error))
-            failure.add_note(f"closing the source failed as well: {describe(error)}")
+        except BaseException as error:  # noqa: BLE001 - handed on by the caller
+            return first_of(failure, error, "closing the source")
         return failure
 
     def end(self, failure: BaseException | None) -> None:
@@ -176,18 +173,30 @@ def observe(
     return Observable(subscribe)
 
 
-driving: ContextVar[bool] = ContextVar("streamzarr.flow.driving", default=False)
-"""True inside a running chain."""
+_driver: ContextVar[int | None] = ContextVar("streamzarr.flow.driver", default=None)
+"""The process that runs a chain here. One that was forked inside a chain has the context, not the chain."""
+
+
+@contextmanager
+def driving() -> Iterator[None]:
+    """Let what runs inside know that it is within a running chain."""
+    token = _driver.set(os.getpid())
+    try:
+        yield
+    finally:
+        _driver.reset(token)
+
+
+def is_driving() -> bool:
+    """Tell whether the caller is within a running chain."""
+    return _driver.get() == os.getpid()
 
 
 def drive(graph: Graph) -> None:
     """Run a connected chain to its end."""
-    token = driving.set(True)
-    try:
+    with driving():
         for _ in turns(graph):
             pass
-    finally:
-        driving.reset(token)
 
 
 def turns(graph: Graph) -> Iterator[None]:
@@ -203,14 +212,15 @@ def turns(graph: Graph) -> Iterator[None]:
                 intake.open()
             yield from _pump(graph)
             yield from _finish(graph)
-        except BaseException as error:  # handed on below, after everything is released
-            if is_interrupt(error):
-                raise
+        except BaseException as error:  # noqa: BLE001 - handed on below, after everything is released
             failure = error
-        finally:
-            graph.close()  # first: nothing may be settled any more while the sources store positions
-            for intake in graph.intakes:
-                failure = intake.close(failure)
+        failure = graph.close(failure)  # first: nothing may be settled any more while sources store positions
+        for intake in graph.intakes:
+            failure = intake.close(failure)
+    if failure is not None and is_interrupt(failure):
+        raise failure
+    if isinstance(failure, StopIteration):
+        failure = _broken_by(failure)
     if failure is not None and graph.cancelled:
         _log.warning("a chain that nobody watches any more failed at its end: %s", describe(failure))
     for intake in graph.intakes:
@@ -219,20 +229,21 @@ def turns(graph: Graph) -> Iterator[None]:
 
 def _pump(graph: Graph) -> Iterator[None]:
     """Emit batches until the sources are exhausted or the chain is to end."""
-    while True:
-        _turn(graph)
-        yield
-        if graph.cancelled or graph.stopping:
-            return
-        open_ones = [intake for intake in graph.intakes if not intake.ended]
-        if not open_ones:
-            return
-        if graph.paused:
-            graph.wait(float("inf"))
-        else:
-            _advance(graph, open_ones)
-        if len(open_ones) < len(graph.intakes):
-            graph.finish()
+    with _no_end_of_ours():
+        while True:
+            _turn(graph)
+            yield
+            if graph.cancelled or graph.stopping:
+                return
+            open_ones = [intake for intake in graph.intakes if not intake.ended]
+            if not open_ones:
+                return
+            if graph.paused:
+                graph.wait(float("inf"))
+            else:
+                _advance(graph, open_ones)
+            if len(open_ones) < len(graph.intakes):
+                graph.finish()
 
 
 def _advance(graph: Graph, intakes: Sequence[Intake]) -> None:
@@ -264,14 +275,30 @@ def _finish(graph: Graph) -> Iterator[None]:
         for intake in graph.intakes:
             intake.turn()
 
-    while not (graph.stopping or graph.cancelled):
-        _turn(graph)
-        graph.finish()
+    with _no_end_of_ours():
+        while not (graph.stopping or graph.cancelled):
+            _turn(graph)
+            graph.finish()
+            yield
+            if graph.ended and not graph.chain.in_flight:
+                return
+            graph.unstick()
+            graph.wait(float("inf"))
+        if graph.stopping and not graph.cancelled:
+            graph.withdraw(lambda message: True)
+            graph.drain(None, graph.remaining, each_turn=each_turn)
+
+
+@contextmanager
+def _no_end_of_ours() -> Iterator[None]:
+    """Have a sink's ``StopIteration``, say, leave a generator, where Python makes a nameless error of it."""
+    try:
         yield
-        if graph.ended and not graph.chain.in_flight:
-            return
-        graph.unstick()
-        graph.wait(float("inf"))
-    if graph.stopping and not graph.cancelled:
-        graph.withdraw(lambda message: True)
-        graph.drain(None, graph.remaining, each_turn=each_turn)
+    except StopIteration as error:
+        raise _broken_by(error) from error
+
+
+def _broken_by(error: StopIteration) -> StreamzarrError:
+    broken = StreamzarrError(f"the chain was broken by {describe(error)}")
+    broken.__cause__ = error
+    return broken

@@ -7,6 +7,7 @@ the stage (or stages) that the next one upstream will feed, whatever stock opera
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -19,12 +20,14 @@ from typing import Protocol, Self, TypeAlias
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Marker
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 from streamzarr.flow.stop import Stop
+
+_log = logging.getLogger(__name__)
 
 Operator: TypeAlias = Callable[[Observable[Batch]], Observable[Batch]]
 """What every function of :mod:`streamzarr.flow.ops` returns: fits into ``.pipe()`` beside stock operators."""
@@ -299,16 +302,39 @@ class Graph:
                 return
             self.wait(left)
 
-    def close(self) -> None:
+    def close(self, failure: BaseException | None = None) -> BaseException | None:
         """End the stages' threads and return all credit; what is still in flight counts as left behind.
 
         Blocks while running work ends: not at all after a drain's deadline, else up to `JOIN_TIMEOUT`.
+
+        Returns
+        -------
+        BaseException or None
+            The error that the chain ends with: `failure`, or the first one here. Neither keeps the rest open.
         """
         deadline = self.chain.runtime.now() + min(JOIN_TIMEOUT, self.remaining())
-        for stage in self._stages:
-            stage.close(max(0.0, deadline - self.chain.runtime.now()))
-        self._stages.clear()
+        stages, self._stages = self._stages, []
+        for stage in stages:
+            try:
+                stage.close(max(0.0, deadline - self.chain.runtime.now()))
+            except BaseException as error:  # noqa: BLE001 - handed on by the caller
+                failure = first_of(failure, error, f"closing {type(stage).__name__.strip('_')}")
         self.chain.close()
+        return failure
+
+
+def first_of(failure: BaseException | None, error: BaseException, doing: str) -> BaseException:
+    """Return the error that a chain ends with when `doing` something at its end has raised `error`.
+
+    That is the first one, with a note of the others; Ctrl-C goes before all.
+    """
+    if failure is None or is_interrupt(failure):
+        return error if failure is None else failure
+    if is_interrupt(error):
+        return error
+    _log.warning("%s of a chain that failed: %s", doing, describe(error))
+    failure.add_note(f"{doing} failed as well: {describe(error)}")
+    return failure
 
 
 # -- connecting ------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
@@ -168,10 +169,17 @@ class ChildProcess:
     def _start(self) -> tuple[Connection[Any, Any] | None, str]:
         """Start a child; return the connection when it is ready, or how it ended before."""
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(self._path, theirs), name=self._name, daemon=True)
-        process.start()
-        theirs.close()
+        try:
+            ours, theirs = context.Pipe()
+            with theirs, ExitStack() as unstarted:
+                unstarted.callback(ours.close)
+                process = context.Process(
+                    target=_serve, args=(self._path, theirs), name=self._name, daemon=True
+                )
+                process.start()
+                unstarted.pop_all()
+        except Exception as error:  # its classes are many: AssertionError where this process is a daemon
+            raise ProcessError(f"{self._name}: no process can be started: {describe(error)}") from error
         self._process = process
         atexit.register(self.kill)  # a program that ends in the middle of a call would wait for it
         if self._killed:  # before there was anything to kill

@@ -191,11 +191,8 @@ async def aiter(  # noqa: A001 - what it is
 
 def _step(steps: Iterator[None]) -> bool:
     """Let a chain have its next turn; tell whether there was one."""
-    token = driving.set(True)
-    try:
+    with driving():
         return next(steps, _OVER) is not _OVER
-    finally:
-        driving.reset(token)
 
 
 _OVER = object()

@@ -11,7 +11,7 @@ from reactivex import Observable
 from streamzarr.errors import ConfigError
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.control import Control
-from streamzarr.flow.drive import driving
+from streamzarr.flow.drive import is_driving
 from streamzarr.flow.graph import Graph, Wiring, connecting
 from streamzarr.flow.message import Batch
 from streamzarr.flow.stop import Stop
@@ -76,7 +76,7 @@ class Running:
         self._begun = runtime.now()
 
     def __enter__(self) -> Self:
-        if driving.get():
+        if is_driving():
             raise ConfigError("run() was called from within a running chain; it would wait for itself")
         with connecting(Wiring(self.graph, driven=True)):
             self._observable.subscribe(_watch, self._failed, self.ended.set)

@@ -54,6 +54,9 @@ class Dispatcher(ABC, Generic[T]):
         self.demands[consumer] += count
         return self.serve()
 
+    def check(self, item: T) -> None:
+        """Raise what keeps `item` from being dealt out, such as an error of a key's function."""
+
     @abstractmethod
     def dispatch(self, items: Sequence[T]) -> Sent[T]:
         """Take `items` from upstream, behind those that are queued."""

@@ -105,6 +105,9 @@ class _ByKey(Dispatcher[T]):
             self._askers.append(consumer)
         return super().ask(consumer, count)
 
+    def check(self, item: T) -> None:
+        hash(self._key(item))
+
     def dispatch(self, items: Sequence[T]) -> Sent[T]:
         for item in items:
             key = self._key(item)

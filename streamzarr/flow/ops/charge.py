@@ -11,6 +11,7 @@ from streamzarr.errors import TransformError, is_interrupt
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.sizes import checked_nbytes
 from streamzarr.flow.stage import Stage
 
 
@@ -23,7 +24,7 @@ def charge(size_of: Callable[[Any], int], *, stage: str = "charge") -> Operator:
     Parameters
     ----------
     size_of
-        Returns bytes, at least 0. An exception fails this message only.
+        Returns bytes, an integer of at least 0. An exception, or anything else, fails this message only.
     stage
         Its name in the failure.
 
@@ -56,9 +57,7 @@ class _Charge(Stage):
         if message.failure is not None:
             return message
         try:
-            nbytes = self._size_of(message.data)
-            if nbytes < 0:
-                raise TransformError(f"{self._name} returned {nbytes} bytes, expected at least 0")
+            nbytes = checked_nbytes(self._size_of(message.data), self._name, TransformError)
         except BaseException as error:
             if is_interrupt(error):
                 raise

@@ -146,11 +146,11 @@ class Crew:
         self._let_go(wanted)
         while len(self._workers) < wanted:
             worker = _Worker(next(self._numbers), self)
-            with self._lock:
+            with self._lock:  # which its thread asks for first: one that cannot start takes no part
+                worker.thread.start()
+                self._threads.append(worker)
                 self._workers[worker.number] = worker
                 self._schedule.join(worker.number)
-            self._threads.append(worker)
-            worker.thread.start()
 
     def _let_go(self, left: int) -> None:
         """Have all workers but `left` end; they end what they have first."""
@@ -178,8 +178,8 @@ class Crew:
         try:
             item = self._next(worker)
             while item is not None:
-                item.message, delay = self._attempt(worker.callee, item.message)
-                item = self._next(worker, item, delay)
+                message, delay = self._attempt(worker.callee, item.message)
+                item = self._next(worker, (item, message, delay))
         except BaseException as error:  # noqa: BLE001 - raised on the chain's thread, by collect()
             self._broken = error
             with self._lock:
@@ -188,14 +188,16 @@ class Crew:
             worker.callee.close()
             self.chain.bell.ring()
 
-    def _next(self, worker: _Worker, item: Item | None = None, delay: float | None = None) -> Item | None:
-        """Give back an item, ended or to be tried again after `delay`, and wait for one; ``None``: end."""
+    def _next(
+        self, worker: _Worker, attempted: tuple[Item, Message, float | None] | None = None
+    ) -> Item | None:
+        """Give back what was attempted, ended or to be tried again, and wait for an item; ``None``: end."""
         with self._lock:
-            if item is not None:
-                self._give_back(worker, item, delay)
+            if attempted is not None:
+                self._give_back(worker, *attempted)
             if not worker.leaving:
                 self._hand_out(self._schedule.ask(worker.number), worker)
-        if item is not None:
+        if attempted is not None:
             self.chain.bell.ring()
         inbox = worker.inbox
         while not inbox:
@@ -204,10 +206,12 @@ class Crew:
             worker.bell.wait(_LONG)
         return inbox.popleft()
 
-    def _give_back(self, worker: _Worker, item: Item, delay: float | None) -> None:
+    def _give_back(self, worker: _Worker, item: Item, message: Message, delay: float | None) -> None:
         if delay is None:
-            sent = self._schedule.finish(worker.number, item)
+            sent = self._schedule.finish(worker.number, item)  # by the key of what came, not of the result
+            item.message = message
             self._done.append(item)
             self._hand_out(sent, worker)
         else:
+            item.message = message
             self._schedule.put_off(worker.number, item, self.chain.runtime.now() + delay)

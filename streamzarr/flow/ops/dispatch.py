@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, describe
+from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, TransformError, describe
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.dispatch.base import Dispatcher
 from streamzarr.flow.dispatch.demand import by_demand
@@ -27,6 +27,7 @@ from streamzarr.flow.dispatch.keys import by_key
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message
 from streamzarr.flow.ops.crew import Callee, Crew
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.flow.ops.spill import Spill, Spillway
 from streamzarr.flow.process import ChildProcess, import_path
@@ -83,7 +84,7 @@ def dispatch(
         How often to try again after a transient error, and when. Waiting costs memory only: neither a worker
         nor the partition is held up, just the commit of its offset. ``None``: never.
     is_transient
-        Tells which errors are; the others fail the message at the first attempt.
+        Tells which errors are; the others fail the message at the first attempt, as does an exception.
 
     Raises
     ------
@@ -178,8 +179,13 @@ class _Work:
 
     def _judge(self, message: Message, error: BaseException, chance: float) -> tuple[Message, float | None]:
         delay = None
-        if self.retry is not None and (isinstance(error, ProcessDiedError) or self.is_transient(error)):
-            delay = self.retry.delay(message.attempts, chance)
+        try:
+            if self.retry is not None and (isinstance(error, ProcessDiedError) or self.is_transient(error)):
+                delay = self.retry.delay(message.attempts, chance)
+        except BaseException as second:  # noqa: BLE001 - a user's function as well
+            unclear = TransformError(f"is_transient raised {describe(second)} for {describe(error)}")
+            unclear.__cause__ = error
+            error = unclear
         if delay is None:
             return message.fail(error, self.stage, message.attempts), None
         _log.info(
@@ -196,10 +202,12 @@ class _Dispatch(Stage):
 
     def __init__(self, chain: Chain, observer: ObserverBase[Batch], work: _Work, kind: _Kind) -> None:
         super().__init__(chain, observer)
+        dispatcher = kind.by()
+        self._check, self._name = dispatcher.check, work.stage
         self._crew = Crew(
             chain,
             work.stage,
-            Schedule(kind.by()),
+            Schedule(dispatcher),
             kind.size if isinstance(kind.size, Workers) else Workers(kind.size, runtime=chain.runtime),
             kind.hire,
             lambda call, message: work.attempt(call, message, chain.runtime),
@@ -224,6 +232,7 @@ class _Dispatch(Stage):
         self._count()
 
     def _enter(self, messages: Sequence[Message]) -> None:
+        messages = [self._checked(message) for message in messages]
         if self._order is None:
             ready = [message for message in messages if message.failure is None]
             if len(ready) < len(messages):
@@ -239,6 +248,14 @@ class _Dispatch(Stage):
         self._order.extend(items)
         self._begin([item for item in items if not item.ended])
         self.emit(self._in_order(self._order))
+
+    def _checked(self, message: Message) -> Message:
+        if message.failure is None:
+            try:
+                self._check(Item(message))
+            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                return failed(message, error, self._name)
+        return message
 
     def _begin(self, items: list[Item]) -> None:
         if items:

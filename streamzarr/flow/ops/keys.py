@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from streamzarr.flow.graph import Operator
-from streamzarr.flow.message import Message
 from streamzarr.flow.ops.mapping import map_messages
 
 
@@ -32,10 +31,4 @@ def partition_by(fn: Callable[[Any], Hashable], *, stage: str = "partition_by") 
     [('EURUSD', 'EURUSD 1.1'), ('BTCUSD', 'BTCUSD 97000')]
     2
     """
-
-    def keyed(message: Message) -> Message:
-        key = fn(message.data)
-        hash(key)
-        return message.replace(key=key)
-
-    return map_messages(keyed, stage=stage)
+    return map_messages(lambda message: message.replace(key=fn(message.data)), stage=stage)

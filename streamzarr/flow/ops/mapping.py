@@ -22,7 +22,8 @@ def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Ope
     Parameters
     ----------
     fn
-        Runs on the chain's thread. An exception fails this message only.
+        Runs on the chain's thread. An exception fails this message only, and so does what is no message, or
+        a key that cannot be hashed.
     stage
         Its name in the failure.
     """
@@ -31,9 +32,14 @@ def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Ope
         if message.failure is not None:
             return message
         try:
-            return fn(message)
+            changed = fn(message)
+            if not isinstance(changed, Message):
+                raise TransformError(f"{stage} returned {type(changed).__name__}, expected a Message")
+            if changed.key is not message.key:
+                hash(changed.key)
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
             return failed(message, error, stage)
+        return changed
 
     return rx.map(lambda batch: batch.with_messages([apply(message) for message in batch.messages]))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, TransformError
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.message import Message
@@ -239,7 +239,11 @@ class Spillway:
         if message.record is not None and message.data is message.record.value:
             return _Form.VALUE, None
         if self._spill.encode is not None:
-            return _Form.ENCODED, self._spill.encode(message.data)
+            data: Any = self._spill.encode(message.data)
+            if not isinstance(data, bytes):
+                what = type(data).__name__
+                raise TransformError(f"{self._stage}: Spill(encode=) returned {what}, expected bytes")
+            return _Form.ENCODED, data
         return (_Form.BYTES, message.data) if type(message.data) is bytes else None
 
     def _unpark(self, name: Hashable, key: _Key) -> Message | None:

@@ -14,7 +14,7 @@ from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
 from streamzarr.flow.sources.feed import AsyncFeed
-from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, size_of
+from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, checked, size_of
 from streamzarr.flow.stop import Stop
 
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class _Awaited(ItemSource):
         size_of: SizeOf,
     ) -> None:
         super().__init__(graph, credits)
-        self._feed = AsyncFeed(items, size_of, loop, graph.chain.runtime, graph.chain.bell.ring)
+        self._feed = AsyncFeed(items, checked(size_of), loop, graph.chain.runtime, graph.chain.bell.ring)
 
     def open(self) -> None:
         self._feed.open()

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from streamzarr.errors import is_interrupt
+from streamzarr.errors import ConfigError, is_interrupt
 from streamzarr.flow.demand import Credits, Room
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Message
+from streamzarr.flow.sizes import checked_nbytes
 
 T = TypeVar("T")
 
@@ -34,6 +35,12 @@ def size_of(item: Any) -> int:
         return len(item)
     nbytes = getattr(item, "nbytes", 0)
     return nbytes if isinstance(nbytes, int) else 0
+
+
+def checked(size_of: Callable[[T], int]) -> Callable[[T], int]:
+    """Return `size_of`, whose sizes are checked: a ``ConfigError`` says which one cannot be."""
+    name = f"size_of={size_of!r}"
+    return lambda item: checked_nbytes(size_of(item), name, ConfigError)
 
 
 class Gathering(Generic[T]):

@@ -12,7 +12,7 @@ from streamzarr.flow.demand import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
-from streamzarr.flow.sources.items import IDLE, Gathering, ItemSource, Sized, SizeOf, size_of
+from streamzarr.flow.sources.items import IDLE, Gathering, ItemSource, Sized, SizeOf, checked, size_of
 from streamzarr.flow.stop import Stop
 
 Pull: TypeAlias = Callable[[int], Sequence[Any] | None]
@@ -116,7 +116,7 @@ class _Iterated(ItemSource):
         super().__init__(graph, credits)
         self._iterator = iter(items)
         self._own = self._iterator is not items
-        self._gathering = Gathering(self._iterator, size_of, batch)
+        self._gathering = Gathering(self._iterator, checked(size_of), batch)
 
     def next(self, room: Room) -> Sequence[Sized] | None:
         return self._gathering.take(room) or None
@@ -137,7 +137,7 @@ class _Pulled(ItemSource):
         idle: float,
     ) -> None:
         super().__init__(graph, credits, idle)
-        self._pull, self._size_of = pull, size_of
+        self._pull, self._size_of = pull, checked(size_of)
 
     def next(self, room: Room) -> Sequence[Sized] | None:
         items = self._pull(room.messages)

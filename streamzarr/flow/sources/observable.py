@@ -14,7 +14,7 @@ from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
 from streamzarr.flow.overflow import Overflow
-from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, size_of
+from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, checked, size_of
 from streamzarr.flow.stop import Stop
 
 
@@ -80,7 +80,7 @@ class _Observed(ItemSource):
         size_of: SizeOf,
     ) -> None:
         super().__init__(graph, credits)
-        self._observable, self._overflow, self._size_of = observable, overflow, size_of
+        self._observable, self._overflow, self._size_of = observable, overflow, checked(size_of)
         runtime = graph.chain.runtime
         self._on_chain = runtime.local(False)
         self._subscriber = runtime.thread(self._subscribe, "streamzarr-observe")

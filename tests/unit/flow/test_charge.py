@@ -1,5 +1,10 @@
 """Messages charged with what they hold in memory."""
 
+import math
+
+import numpy as np
+import pytest
+
 from streamzarr.flow import Demand, from_iterable, ops, run
 
 
@@ -44,3 +49,25 @@ def test_credit_that_is_all_held_by_grown_data_does_not_deadlock():
         ops.map(lambda data: data * 100), ops.charge(len), ops.batch(size=1000), ops.settle()
     )
     assert run(chain).ok == 30
+
+
+@pytest.mark.parametrize("size", [0.5, math.nan, "9", None, -1, np.float64(2)])
+def test_a_size_that_is_no_number_of_bytes_fails_its_message(size):
+    demand, letters = Demand(10, max_bytes=10), []
+    chain = from_iterable(range(20), demand).pipe(
+        ops.charge(lambda data: size, stage="size"), ops.settle(dead_letters=letters.extend)
+    )
+    assert run(chain).failed == 20
+    assert str(letters[0].failure.error) == f"size returned {size!r} bytes, expected an integer of at least 0"
+    assert (demand.in_flight, demand.in_flight_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("size", [True, np.int32(1), np.uint8(1)])
+def test_a_size_is_charged_as_a_plain_number(size):
+    sizes = []
+    chain = from_iterable(range(5), Demand(2, max_bytes=10)).pipe(
+        ops.charge(lambda data: size), ops.settle(lambda messages: sizes.extend(m.nbytes for m in messages))
+    )
+    assert run(chain).ok == 5
+    assert sizes == [1] * 5
+    assert {type(nbytes) for nbytes in sizes} == {int}

@@ -184,3 +184,27 @@ def test_a_run_of_one_record_is_a_letter_with_its_record_also_where_surplus_goes
     )
     assert report.failed == 8
     assert [letter.record.value for letter in letters] == [b"bad%d" % n for n in range(8)]
+
+
+@pytest.mark.parametrize("charged", [0, 1, 7, 10**6])
+@pytest.mark.parametrize("value", [b"1.5", b""])
+def test_halves_of_a_run_share_the_bytes_that_it_was_charged_with(charged, value):
+    def read(run):
+        sizes.append(demand.in_flight_bytes)
+        return [float(item) if item else 0.0 for item in run.values]
+
+    broker, demand, sizes, letters = FakeBroker(), Demand(100), [], []
+    broker.create_topic("t")
+    broker.append("t", 0, *[value] * 5, b"no", *[value] * 5)
+    report = ingest(
+        broker,
+        ops.charge(lambda run: charged),
+        ops.decode(read),
+        demand=demand,
+        expected=11,
+        dead_letters=letters.extend,
+    )
+    assert (report.ok, report.failed) == (10, 1)
+    assert set(sizes) == {charged}
+    assert all(letter.nbytes >= 0 for letter in letters)
+    assert demand.in_flight_bytes == 0

@@ -4,10 +4,12 @@ import time
 import pytest
 
 from streamzarr.errors import ConfigError, StoreError, StreamzarrError
-from streamzarr.flow import Demand, Message, Stop, from_iterable, ops, run
+from streamzarr.flow import Demand, Message, Stop, from_iterable, from_topic, ops, run
 from streamzarr.flow.dispatch import by_demand, by_key
 from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.queue.retry import RetryPolicy
+from streamzarr.runtime import SYSTEM
+from streamzarr.testing.broker_fake import FakeBroker
 
 FAST = RetryPolicy(attempts=4, base=0.01, jitter=0.0)
 
@@ -300,3 +302,40 @@ def test_schedule_frees_a_key_whose_put_off_item_is_withdrawn():
     assert schedule.ask("w") == []
     withdrawn, sent = schedule.withdraw(lambda message: message.data == 1)
     assert (withdrawn, datas(sent)) == ([one], [2])
+
+
+class Threadless:
+    """A runtime where no thread can be started but the first `most`."""
+
+    def __init__(self, most):
+        self._left = most
+
+    def __getattr__(self, name):
+        return getattr(SYSTEM, name)
+
+    def thread(self, call, name):
+        thread = SYSTEM.thread(call, name)
+        if self._left == 0:
+            thread.start = self._refuse
+        else:
+            self._left -= 1
+        return thread
+
+    def _refuse(self):
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_a_worker_thread_that_cannot_start_breaks_the_chain_which_releases_everything(most):
+    broker = FakeBroker()
+    broker.create_topic("t")
+    broker.append("t", 0, *[b"1"] * 5)
+    demand = Demand(10)
+    chain = from_topic(broker, "t", group="g", demand=demand).pipe(
+        ops.dispatch(int, workers=3, stage="threadless"), ops.settle()
+    )
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        run(chain, runtime=Threadless(most))
+    assert demand.in_flight == 0
+    assert broker.consumers[0].closed
+    assert not alive("threadless")

@@ -1,3 +1,5 @@
+import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,8 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, StoreError, TransformError
-from streamzarr.flow import shared
+from streamzarr.errors import (
+    ConfigError,
+    ProcessDiedError,
+    ProcessError,
+    StoreError,
+    StreamzarrError,
+    TransformError,
+)
+from streamzarr.flow import Demand, from_iterable, ops, run, shared
 from streamzarr.flow.process import ChildProcess, import_path
 
 SHM = Path("/dev/shm")
@@ -351,3 +360,39 @@ def test_children_do_not_outlive_the_program_nor_hold_it_up(tmp_path, how):
     program.wait(60)
     program.stdout.close()
     until(lambda: not is_alive(number))
+
+
+class Unstartable:
+    def __init__(self, what):
+        self.what, self.pipes = what, []
+
+    def Pipe(self):
+        if self.what == "pipe":
+            raise OSError(24, "Too many open files")
+        self.pipes = multiprocessing.Pipe()
+        return self.pipes
+
+    def Process(self, **kwargs):
+        return self
+
+    def start(self):
+        raise AssertionError("daemonic processes are not allowed to have children")
+
+
+@pytest.mark.parametrize(("what", "error"), [("pipe", "Too many open files"), ("start", "daemonic")])
+def test_a_process_that_cannot_be_started_is_the_machines_fault_and_loses_nothing(monkeypatch, what, error):
+    context = Unstartable(what)
+    monkeypatch.setattr("streamzarr.flow.process.multiprocessing.get_context", lambda method: context)
+    call = ChildProcess("math:sqrt", "child")
+    with pytest.raises(ProcessError, match=f"child: no process can be started: .*{error}"):
+        call(4.0)
+    call.close()
+    assert all(end.closed for end in context.pipes)
+
+    letters = []
+    chain = from_iterable([4.0] * 5, Demand(10)).pipe(
+        ops.dispatch(math.sqrt, processes=1), ops.settle(dead_letters=letters.extend)
+    )
+    with pytest.raises(StreamzarrError, match=f"no process can be started: .*{error}"):
+        run(chain)
+    assert not letters

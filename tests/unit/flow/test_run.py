@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,7 +9,10 @@ import time
 import pytest
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow import Demand, Stop, from_iterable, from_pull, ops, run
+from streamzarr.flow import Demand, Stop, from_iterable, from_pull, from_topic, ops, run
+from streamzarr.flow.graph import staged
+from streamzarr.flow.stage import Stage
+from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
 
 CHAIN = """
@@ -188,3 +192,51 @@ def test_the_report_adds_up():
     )
     assert (report.delivered, report.ok, report.failed, report.skipped) == (10, 6, 1, 3)
     assert report.seconds > 0
+
+
+class Unclosable(Stage):
+    def receive(self, messages):
+        self.emit(messages)
+
+    def close(self, timeout):
+        raise OSError("cannot close")
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_stage_that_cannot_be_closed_keeps_nothing_else_from_being_released(breaks):
+    def sink(messages):
+        if breaks:
+            raise LookupError("broken")
+        stop.drain(5.0)
+
+    broker, stop = FakeBroker(), Stop()
+    broker.create_topic("t")
+    broker.append("t", 0, b"1", b"2")
+    demand = Demand(10)
+    chain = from_topic(broker, "t", group="g", demand=demand).pipe(
+        staged(Unclosable), ops.batch(2), ops.settle(sink)
+    )
+    with pytest.raises(LookupError if breaks else OSError) as caught:
+        run(chain, stop=stop)
+    assert demand.in_flight == 0
+    assert broker.consumers[0].closed
+    notes = getattr(caught.value, "__notes__", [])
+    assert notes == (["closing Unclosable failed as well: OSError: cannot close"] if breaks else [])
+
+
+def test_a_process_that_was_forked_inside_a_chain_may_run_one_of_its_own():
+    def sink(messages):
+        child = multiprocessing.get_context("fork").Process(target=inside)
+        child.start()
+        child.join(60)
+        codes.append(child.exitcode)
+        with pytest.raises(ConfigError, match="from within a running chain"):
+            run(from_iterable([1], Demand(1)).pipe(ops.settle()))
+
+    def inside():
+        ok = run(from_iterable([1, 2, 3], Demand(1)).pipe(ops.settle())).ok
+        os._exit(100 + ok)
+
+    codes = []
+    assert run(from_iterable([1], Demand(3)).pipe(ops.settle(sink))).ok == 1
+    assert codes == [103]

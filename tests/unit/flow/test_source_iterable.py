@@ -1,8 +1,20 @@
 """Items of iterables and of functions: demand and bytes respected, errors behind what came before."""
 
 import pytest
+import reactivex
 
-from streamzarr.flow import Demand, Stop, from_iterable, from_pull, ops, run
+from streamzarr.errors import ConfigError
+from streamzarr.flow import (
+    Blocking,
+    Demand,
+    Stop,
+    from_async_iterable,
+    from_iterable,
+    from_observable,
+    from_pull,
+    ops,
+    run,
+)
 
 
 def collect(into):
@@ -105,3 +117,30 @@ def test_pull_is_told_how_many():
     demand = Demand(10, min_demand=4)
     assert run(from_pull(pull, demand).pipe(ops.settle())).ok == 6 * 4
     assert asked == [6] * 5
+
+
+SIZED = {
+    "iterable": lambda size_of, demand: from_iterable([b"ab"] * 3, demand, size_of=size_of),
+    "pull": lambda size_of, demand: from_pull(lambda count: [b"ab"], demand, size_of=size_of),
+    "async": lambda size_of, demand: from_async_iterable(three(), demand, size_of=size_of),
+    "observable": lambda size_of, demand: from_observable(
+        reactivex.of(1, 2, 3), demand, Blocking(8), size_of=size_of
+    ),
+}
+
+
+async def three():
+    for item in range(3):
+        yield item
+
+
+@pytest.mark.parametrize("size", [-1, 0.5, None])
+@pytest.mark.parametrize("source", SIZED.values(), ids=SIZED.keys())
+def test_a_size_that_is_no_number_of_bytes_is_told_with_its_function(source, size):
+    def sized(item):
+        return size
+
+    demand = Demand(10)
+    with pytest.raises(ConfigError, match=rf"size_of=<function .*sized.*> returned {size} bytes, expected"):
+        run(source(sized, demand).pipe(ops.settle()))
+    assert (demand.in_flight, demand.in_flight_bytes) == (0, 0)

@@ -6,9 +6,12 @@ import threading
 
 import pytest
 
-from streamzarr.flow import Demand, from_iterable, ops, run
+from streamzarr.errors import StreamzarrError, TransformError
+from streamzarr.flow import Demand, Spill, Stop, from_iterable, from_pull, from_topic, ops, run
 from streamzarr.flow.demand import Demand as Credits
+from streamzarr.flow.dispatch import by_key
 from streamzarr.queue.retry import RetryPolicy
+from streamzarr.testing.broker_fake import FakeBroker
 
 
 class Foreign(BaseException):
@@ -146,3 +149,114 @@ def test_a_keyboard_interrupt_of_ones_own_on_a_worker_thread_is_bad_data(ctrl_c)
     )
     report = run(chain)
     assert (report.ok, report.failed) == (4, 1)
+
+
+def unhashable(message):
+    return message.replace(key=[message.data] if message.data == 2 else message.data)
+
+
+BY_KEY = {
+    "batch": lambda: ops.batch(2, by="key"),
+    "combine": lambda: ops.combine(sum, size=2, by="key"),
+    "dispatch": lambda: ops.dispatch(abs, by="key"),
+    "spill": lambda: ops.dispatch(abs, by="key", spill=Spill()),
+}
+
+
+@pytest.mark.parametrize("operator", BY_KEY.values(), ids=BY_KEY.keys())
+@pytest.mark.parametrize(
+    "keys",
+    [ops.map_messages(unhashable), ops.partition_by(lambda value: [value] if value == 2 else value)],
+    ids=["map_messages", "partition_by"],
+)
+def test_a_key_that_cannot_be_hashed_fails_its_message_alone(operator, keys):
+    report, seen = go(keys, operator())
+    assert (report.ok, report.failed) == (4, 1)
+    [failure] = [message.failure for message in seen if message.failure]
+    assert type(failure.error) is TypeError
+
+
+def test_what_is_no_message_fails_the_message_that_it_was_made_of():
+    report, seen = go(ops.map_messages(lambda m: m.data if m.data == 2 else m, stage="changed"))
+    assert (report.ok, report.failed) == (4, 1)
+    [failure] = [message.failure for message in seen if message.failure]
+    assert type(failure.error) is TransformError
+    assert str(failure.error) == "changed returned int, expected a Message"
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_key_that_cannot_be_told_fails_its_message_alone(ordered):
+    def key(item):
+        return {0: "a", 1: "b", 3: "a", 4: []}[item.message.data]
+
+    report, seen = go(ops.dispatch(lambda value: str(value), by=lambda: by_key(key), ordered=ordered))
+    assert (report.ok, report.failed) == (3, 2)
+    errors = {message.data: type(message.failure.error) for message in seen if message.failure}
+    assert errors == {2: KeyError, 4: TypeError}
+    if ordered:
+        assert [str(message.data) for message in seen] == list("01234")
+
+
+def test_an_error_that_cannot_be_judged_fails_its_message_alone():
+    def judge(error):
+        return error.code == 503
+
+    report, seen = go(
+        ops.dispatch(bad_at_2(ValueError), retry=RetryPolicy(attempts=3, base=0.0), is_transient=judge)
+    )
+    assert (report.ok, report.failed) == (4, 1)
+    [failure] = [message.failure for message in seen if message.failure]
+    assert type(failure.error) is TransformError
+    assert str(failure.error).startswith("is_transient raised AttributeError: ")
+    assert str(failure.error).endswith(" for ValueError")
+    assert type(failure.error.__cause__) is ValueError
+    assert failure.attempts == 1
+
+
+def test_what_spill_encodes_into_no_bytes_fails_its_message_at_once():
+    def hold(value):
+        started.wait(60)
+        return value
+
+    started, failures = threading.Event(), []
+    spill = Spill(share=1, encode=str, decode=int)
+    chain = from_iterable(range(1, 6), Demand(8)).pipe(
+        ops.partition_by(lambda value: "one"),
+        ops.dispatch(hold, by="key", spill=spill),
+        ops.settle(
+            lambda messages: started.set(), dead_letters=lambda m: failures.extend(m) or started.set()
+        ),
+    )
+    report = run(chain)
+    assert (report.ok, report.failed) == (1, 4)
+    assert {type(message.failure.error) for message in failures} == {TransformError}
+    assert str(failures[0].failure.error) == "dispatch: Spill(encode=) returned str, expected bytes"
+
+
+@pytest.mark.parametrize("where", ["sink", "on_turn", "on_rebalance", "pull", "at the end"])
+def test_a_stop_iteration_breaks_the_chain_by_its_name_and_everything_is_released(where):
+    def stop_iteration(*_):
+        raise StopIteration("no more")
+
+    broker, demand, stop = FakeBroker(), Demand(8), Stop()
+    broker.create_topic("t")
+    broker.append("t", 0, b"1", b"2")
+    calls = {where: stop_iteration}
+    chain = from_topic(
+        broker,
+        "t",
+        group="g",
+        demand=demand,
+        on_turn=calls.get("on_turn"),
+        on_rebalance=calls.get("on_rebalance"),
+    )
+    if where == "pull":
+        chain = from_pull(stop_iteration, demand)
+    if where == "at the end":
+        chain = from_iterable([1, 2], demand).pipe(ops.batch(5))
+    sink = stop_iteration if where in ("sink", "at the end") else None
+    with pytest.raises(StreamzarrError, match="the chain was broken by StopIteration: no more") as caught:
+        run(chain.pipe(ops.settle(sink)), stop=stop)
+    assert type(caught.value.__cause__) is StopIteration
+    assert demand.in_flight == 0
+    assert all(consumer.closed for consumer in broker.consumers)
