@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, TransformError, describe
+from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, describe
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.dispatch.base import Dispatcher
 from streamzarr.flow.dispatch.demand import by_demand
@@ -84,7 +84,8 @@ def dispatch(
         How often to try again after a transient error, and when. Waiting costs memory only: neither a worker
         nor the partition is held up, just the commit of its offset. ``None``: never.
     is_transient
-        Tells which errors are; the others fail the message at the first attempt, as does an exception.
+        Tells which errors are; the others fail the message at the first attempt. It belongs to the program around: if it
+        raises, the chain breaks.
 
     Raises
     ------
@@ -179,13 +180,8 @@ class _Work:
 
     def _judge(self, message: Message, error: BaseException, chance: float) -> tuple[Message, float | None]:
         delay = None
-        try:
-            if self.retry is not None and (isinstance(error, ProcessDiedError) or self.is_transient(error)):
-                delay = self.retry.delay(message.attempts, chance)
-        except BaseException as second:  # noqa: BLE001 - a user's function as well
-            unclear = TransformError(f"is_transient raised {describe(second)} for {describe(error)}")
-            unclear.__cause__ = error
-            error = unclear
+        if self.retry is not None and (isinstance(error, ProcessDiedError) or self.is_transient(error)):
+            delay = self.retry.delay(message.attempts, chance)
         if delay is None:
             return message.fail(error, self.stage, message.attempts), None
         _log.info(

@@ -197,22 +197,6 @@ def test_a_key_that_cannot_be_told_fails_its_message_alone(ordered):
         assert [str(message.data) for message in seen] == list("01234")
 
 
-def test_an_error_that_cannot_be_judged_fails_its_message_alone():
-    def judge(error):
-        return error.code == 503
-
-    report, seen = go(
-        ops.dispatch(bad_at_2(ValueError), retry=RetryPolicy(attempts=3, base=0.0), is_transient=judge)
-    )
-    assert (report.ok, report.failed) == (4, 1)
-    [failure] = [message.failure for message in seen if message.failure]
-    assert type(failure.error) is TransformError
-    assert str(failure.error).startswith("is_transient raised AttributeError: ")
-    assert str(failure.error).endswith(" for ValueError")
-    assert type(failure.error.__cause__) is ValueError
-    assert failure.attempts == 1
-
-
 def test_what_spill_encodes_into_no_bytes_fails_its_message_at_once():
     def hold(value):
         started.wait(60)
