@@ -84,8 +84,8 @@ def dispatch(
         How often to try again after a transient error, and when. Waiting costs memory only: neither a worker
         nor the partition is held up, just the commit of its offset. ``None``: never.
     is_transient
-        Tells which errors are; the others fail the message at the first attempt. It belongs to the program around: if it
-        raises, the chain breaks.
+        Tells which errors are; the others fail the message at the first attempt. It belongs to the program
+        around: if it raises, the chain breaks.
 
     Raises
     ------
