@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import ConfigError, StoreError, TransformError, describe
+from streamzarr.errors import ConfigError, LimitExceededError, StoreError, TransformError, describe
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Message
@@ -146,7 +146,7 @@ class Keeping(Reducing):
         if not self._panes.ready:
             return
         self._fold()
-        while sum(len(kept.outbox) for kept in self._kept.values()) < MAX_OUTBOX:
+        while not self._full:
             given = self._panes.take()
             if given is None:
                 break
@@ -155,6 +155,16 @@ class Keeping(Reducing):
             assert claim.partition is not None
             error = None if given.error is None else describe(given.error)
             self._kept[claim.partition].outbox.put(given.result, error)
+
+    @property
+    def _full(self) -> bool:
+        """True when no more results can be stored until some are settled."""
+        return sum(len(kept.outbox) for kept in self._kept.values()) >= MAX_OUTBOX
+
+    @property
+    def _waiting(self) -> int:
+        """Number of results that were not sent on their way."""
+        return sum(kept.outbox.waiting for kept in self._kept.values())
 
     def _give(self) -> None:
         """Send results that are stored on their way, as many as there is room for."""
@@ -173,7 +183,7 @@ class Keeping(Reducing):
         return message if error is None else message.fail(TransformError(error), self._name)
 
     def _pending(self) -> int:
-        return self._panes.ready + sum(kept.outbox.waiting for kept in self._kept.values())
+        return self._panes.ready + self._waiting
 
     def _ready(self) -> bool:
         return any(kept.outbox.deliverable for kept in self._kept.values())
@@ -187,6 +197,11 @@ class Keeping(Reducing):
     def turn(self) -> None:
         """Store what is due, and send what is stored."""
         super().turn()
+        if self._full and not self._waiting and not self.chain.in_flight:
+            raise LimitExceededError(
+                f"{MAX_OUTBOX} results of {self._name!r} were folded again and wait for the result that they "
+                "are in, expected fewer: write them to a topic, and reduce that"
+            )
         now = self.chain.runtime.now()
         for partition, kept in list(self._kept.items()):
             kept.outbox.look()

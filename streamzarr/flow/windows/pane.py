@@ -89,8 +89,5 @@ class Pane:
         """
         given, self.hold = self.hold, Hold()
         if keep:
-            for claim in self.parts:
-                offset = given.offset(claim)  # type: ignore[arg-type]  # an unknown claim has none
-                if offset is not None:
-                    self.hold.extend(claim, offset)  # type: ignore[arg-type]
+            self.hold.keep_as(given)
         return given
