@@ -121,7 +121,8 @@ class Reducing(Stage):
             return self.chain.runtime.wall_ns()
         if self._time is not None:
             return moment(self._time(message.data))
-        return (message.first_seen if message.record is None else message.record.timestamp) * 1_000_000
+        milliseconds = message.first_seen if message.record is None else message.record.timestamp
+        return moment(milliseconds * 1_000_000)
 
     def _failed(self, message: Message, error: BaseException) -> Message:
         if is_interrupt(error):

@@ -79,7 +79,8 @@ class Side:
     def _moment(self, message: Message) -> int:
         if self._time is not None:
             return moment(self._time(message.data))
-        return (message.first_seen if message.record is None else message.record.timestamp) * 1_000_000
+        milliseconds = message.first_seen if message.record is None else message.record.timestamp
+        return moment(milliseconds * 1_000_000)
 
     # -- partitions --------------------------------------------------------------------------------------
 

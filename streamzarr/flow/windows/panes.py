@@ -277,6 +277,9 @@ class Panes:
         elif self._delay is not None and pane.timer is None:
             pane.timer = now + self._delay
             self._timers.append((pane.timer, pane))
+            if len(self._timers) > 2 * self.accumulators + 64:  # one that runs for long hides those behind it
+                running = (entry for entry in self._timers if entry[1].timer == entry[0])
+                self._timers = deque(dict.fromkeys(running))
         if self.reduction.bound.then == "early":
             self._make_room()
 
@@ -372,7 +375,7 @@ class Panes:
             yield given
 
     def _give(self, pane: Pane, firing: Firing) -> Given:
-        reset = self._resets and firing == "early" and pane.open
+        reset = self._resets and pane.open
         pane.partial |= reset
         value, error = self._value(pane, goes_on=pane.open and not reset)
         replaces = tuple(window for window in dict.fromkeys(pane.told) if window != pane.window)

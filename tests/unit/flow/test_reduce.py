@@ -431,3 +431,24 @@ def test_the_merged_result_of_what_is_still_ours_reaches_the_sink(event):
     seen, _, committed = rebalanced(event, lambda source: source.pipe(*operators), then=[b"1.0"])
     assert [message.data.value for message in seen] == [[2]]
     assert committed == {0: 2}
+
+
+def test_a_record_whose_timestamp_is_no_time_fails_and_others_are_not_late(broker):
+    broker.create_topic("ticks", partitions=1)
+    with broker.producer() as producer:
+        times = [1000, 1_700_000_000_000_000_000, 3000, 70_000]
+        producer.send("ticks", [NewRecord(b"%d" % time, timestamp=time) for time in times])
+        producer.flush()
+    seen, letters, stop = [], [], Stop()
+
+    def store(messages):
+        seen.extend(messages)
+        stop.drain(5.0)
+
+    chain = from_topic(broker, "ticks", group="g", demand=Demand(9), stop=stop, poll_timeout=0.01).pipe(
+        ops.reduce(lambda total, value: total + 1, initial=0, window=windows.Fixed("1min")),
+        ops.settle(store, dead_letters=letters.extend),
+    )
+    run(chain)
+    assert [message.data.value for message in seen] == [2]
+    assert [message.data for message in letters] == [b"1700000000000000000"]

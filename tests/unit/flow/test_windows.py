@@ -1,6 +1,7 @@
 """Windows as pure state: kinds, moments, watermarks, triggers, lateness, bounds."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -29,6 +30,29 @@ from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.watermark import Watermarks
 
 SECOND = 10**9
+
+
+class Since(timedelta):
+    """A difference as pandas has it."""
+
+    nanoseconds = 7
+
+
+class Stamp(datetime):
+    """A time as pandas has it: with nanoseconds, which only its difference to another one tells."""
+
+    def __sub__(self, other):
+        difference = super().__sub__(other)
+        return Since(difference.days, difference.seconds, difference.microseconds)
+
+
+class NotATime(datetime):
+    """As pandas.NaT: a datetime that equals nothing."""
+
+    def __eq__(self, other):
+        return False
+
+    __hash__ = None
 
 
 def total(window, **options):
@@ -70,6 +94,8 @@ def given(panes):
         (datetime(1970, 1, 1, 0, 0, 1, 5), SECOND + 5000),
         (datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), SECOND),
         (datetime(1970, 1, 1, 2, 0, 1, tzinfo=timezone(timedelta(hours=2))), SECOND),
+        (Stamp(1970, 1, 1, tzinfo=UTC), 7),
+        (datetime(2026, 7, 1, 2, tzinfo=ZoneInfo("Europe/Berlin")), 1782864000 * SECOND),
     ],
 )
 def test_moments_are_nanoseconds_whatever_they_come_as(value, expected):
@@ -78,7 +104,19 @@ def test_moments_are_nanoseconds_whatever_they_come_as(value, expected):
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, "12:00", float("nan"), float("inf"), 1e300, 2**62, -(2**62), np.datetime64("NaT"), object()],
+    [
+        NotATime(1, 1, 1),
+        None,
+        True,
+        "12:00",
+        float("nan"),
+        float("inf"),
+        1e300,
+        2**62,
+        -(2**62),
+        np.datetime64("NaT"),
+        object(),
+    ],
 )
 def test_what_is_no_moment_is_refused(value):
     with pytest.raises(ValueError, match="the time of a message is"):
@@ -571,3 +609,25 @@ def test_what_was_folded_for_a_lost_partition_leaves_the_hold_that_others_share(
     assert mine.position == 7
     assert [(gone.records, gone.fate) for gone in hold.release(Fate.OK)] == [(1, Fate.OK)]
     assert mine.position == 8
+
+
+def test_with_reset_a_window_of_late_messages_is_added_up_as_well():
+    panes = total(Fixed("1s"), triggers=(Every(2, reset=True),), lateness=10 * SECOND)
+    for value in (1, 2, 4):
+        fold(panes, 0, value)
+    panes.advance(SECOND)
+    got = given(panes)
+    for value in (8, 16):
+        fold(panes, 0, value)
+        got += given(panes)
+    assert sum(value for _, _, value, _ in got) == 31
+
+
+def test_timers_that_are_over_take_no_room_behind_one_that_runs():
+    panes = total(Global(), triggers=(After("1h"), Every(2)))
+    fold(panes, 0, 1, key="quiet")
+    for _ in range(2000):
+        fold(panes, 0, 1, key="busy")
+        assert panes.due() == 3600.0
+        list(panes.take_all())
+    assert len(panes._timers) < 100
