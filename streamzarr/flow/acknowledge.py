@@ -184,6 +184,7 @@ class Claim:
         "_pieces",
         "_seqs",
         "_sweep_at",
+        "caught_up",
         "committed",
         "credits",
         "epoch",
@@ -209,6 +210,8 @@ class Claim:
         self.open = 0
         """Messages in flight: one however many pieces it was split into."""
         self.ours = True
+        self.caught_up = True
+        """All that there was to read has been read, when its source last looked."""
         self.parked = 0
         """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know

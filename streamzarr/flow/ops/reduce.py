@@ -69,7 +69,8 @@ def reduce(
         How much older than the newest message of its partition a message may be: the watermark, which closes
         windows, is the newest event time less this, and of all partitions the least.
     idle
-        A partition that was silent for so long is left out of the watermark; ``None``: never.
+        A partition of which there was nothing to read for so long is left out of the watermark; ``None``:
+        never. What is not read yet, for want of credit, in a pause or an outage, is waited for.
     trigger
         When open windows give early results: one or several of ``Every``, ``After``, ``When``.
     lateness

@@ -21,8 +21,8 @@ from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.watermark import Watermarks
 
 LONGEST_SILENCE = 1.0
-"""Seconds without a turn that count as silence of the partitions, at most: a chain that was stopped, or busy
-in a sink, has not listened."""
+"""Seconds without a turn that count as silence of the partitions, at most: a chain that was busy in a sink
+has not listened."""
 SHARE = 4
 """The part of the chain's ``max_bytes`` that accumulators may take: the rest is for what is in flight."""
 
@@ -55,7 +55,7 @@ class Reducing(Stage):
         self._markers: list[Marker] = []
         self._gave = False  # results, since the last marker
         self._passed = FIRST  # watermark that those downstream know of
-        self._listened = 0.0  # seconds in which messages could have come
+        self._listened = 0.0  # seconds, without those of long turns
         self._turned = chain.runtime.now()
 
     # -- messages ----------------------------------------------------------------------------------------
@@ -181,14 +181,20 @@ class Reducing(Stage):
                 f"the windows of {self._name!r} and others hold all bytes that demand allows, so no message "
                 "can come that closes one; expected a smaller bound, or a larger max_bytes"
             )
-        if all(room.messages for room in rooms):  # else none could have come
-            self._listened += min(now - self._turned, LONGEST_SILENCE)
-        self._turned = now
+        self._listen(now, all(room.messages for room in rooms))
         if new := self._new_claims():
             self._begin(new)
         self._panes.tick(now)
         self._advance()
         self._give()
+
+    def _listen(self, now: float, room: bool) -> None:
+        """Note that time has passed; it is no silence of what there was no `room` for, or is not read yet."""
+        seconds = min(now - self._turned, LONGEST_SILENCE)
+        self._listened += seconds
+        self._turned = now
+        for claim in self._claims:
+            self._marks.listen(claim, seconds, caught_up=room and claim.caught_up)
 
     def due(self) -> float | None:
         """Return when the next timer runs out."""

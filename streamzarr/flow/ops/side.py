@@ -15,8 +15,8 @@ from streamzarr.flow.windows.moments import moment
 from streamzarr.flow.windows.watermark import Watermarks
 
 LONGEST_SILENCE = 1.0
-"""Seconds without a turn that count as silence of the partitions, at most: a chain that was stopped, or busy
-in a sink, has not listened."""
+"""Seconds without a turn that count as silence of the partitions, at most: a chain that was busy in a sink
+has not listened."""
 
 
 class Side:
@@ -44,7 +44,7 @@ class Side:
         self._partitions: set[int] = set()
         self.changes = 0
         """How often partitions have come or gone."""
-        self._listened = 0.0  # seconds in which messages could have come
+        self._listened = 0.0  # seconds, without those of long turns
         self._turned = chain.runtime.now()
         self._again: dict[Claim, deque[tuple[int, int]]] = {}
 
@@ -141,9 +141,12 @@ class Side:
         now = self._chain.runtime.now()
         for claim in self._new_claims():
             self._begin(claim)
-        if all(credits.room().messages for credits in {claim.credits for claim in self._claims}):  # noqa: A001
-            self._listened += min(now - self._turned, LONGEST_SILENCE)
+        room = all(credits.room().messages for credits in {claim.credits for claim in self._claims})  # noqa: A001
+        seconds = min(now - self._turned, LONGEST_SILENCE)
+        self._listened += seconds
         self._turned = now
+        for claim in self._claims:
+            self._marks.listen(claim, seconds, caught_up=room and claim.caught_up)
 
     def due(self) -> float | None:
         """Return when a partition becomes idle, seconds of the runtime; ``None``: none does."""

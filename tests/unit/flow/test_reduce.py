@@ -3,8 +3,8 @@
 import pytest
 import reactivex.operators as rx
 
-from streamzarr.errors import ConfigError, LateError, LimitExceededError, TransformError
-from streamzarr.flow import Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
+from streamzarr.errors import ConfigError, LateError, LimitExceededError, QueueError, TransformError
+from streamzarr.flow import Control, Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import NewRecord, TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
@@ -379,6 +379,87 @@ def test_backlogs_of_partitions_that_are_read_one_after_the_other_are_not_late(b
         send(broker, [n / 10 for n in range(300)], partition=partition)
     _, report = read(broker, summing(idle="30s"), enough=lambda seen: len(seen) >= 58)
     assert report.failed == 0
+
+
+def test_a_partition_is_not_idle_while_it_waits_to_be_read(broker):
+    broker.create_topic("ticks", partitions=2)
+    for partition in (0, 1):
+        send(broker, [n / 10 for n in range(300)], partition=partition)
+    clock, letters, seen, stop = FakeClock(), [], [], Stop()
+
+    def work(data):
+        clock.advance(0.5)
+        return data
+
+    def store(messages):
+        seen.extend(messages)
+        if len(seen) >= 58:
+            stop.drain(1e6)
+
+    demand = Demand(20, min_demand=0)
+    chain = from_topic(broker, "ticks", group="g", demand=demand, stop=stop, poll_timeout=0.01).pipe(
+        ops.map(lambda value: float(work(value))),
+        summing(idle="5s"),
+        ops.settle(store, dead_letters=letters.extend),
+    )
+    run(chain, runtime=clock)
+    assert letters == []
+
+
+@pytest.mark.parametrize("why", ["pause", "outage"])
+def test_a_time_in_which_nothing_was_read_is_no_silence(broker, why):
+    broker.create_topic("ticks", partitions=2)
+    send(broker, [0.0, 5.0], partition=0)
+    send(broker, [0.0], partition=1)
+    clock, control, stop = FakeClock(), Control(), Stop()
+    faults = Outages(broker)
+    turns = 0
+
+    def look():
+        nonlocal turns
+        turns += 1
+        if turns == 20 and why == "pause":
+            control.pause()
+        faults.away = 20 <= turns < 25 and why == "outage"
+        if 20 <= turns < 25:
+            clock.advance(2.0)
+        if turns == 22:
+            send(broker, [0.5, 5.0], partition=1)
+        if turns == 25:
+            control.resume()
+        if turns == 90:
+            stop.drain(5.0)
+
+    seen, letters = [], []
+    chain = from_topic(faults, "ticks", group="g", demand=Demand(9), on_turn=look, poll_timeout=0.01).pipe(
+        ops.map(float), summing(idle="5s"), ops.settle(seen.extend, dead_letters=letters.extend)
+    )
+    run(chain, runtime=clock, control=control, stop=stop)
+    assert letters == []
+    assert sum(message.data.value for message in seen) == 3
+
+
+class Outages:
+    """A broker that cannot be read from while it is `away`."""
+
+    def __init__(self, broker):
+        self.broker, self.away = broker, False
+
+    def __getattr__(self, name):
+        return getattr(self.broker, name)
+
+    def consumer(self, *args, **options):
+        consumer = self.broker.consumer(*args, **options)
+        poll = consumer.poll_columns
+
+        def poll_columns(*args):
+            if self.away:
+                self.away = False
+                raise QueueError("away")
+            return poll(*args)
+
+        consumer.poll_columns = poll_columns
+        return consumer
 
 
 def test_parts_of_partitions_are_merged_at_emission(broker):

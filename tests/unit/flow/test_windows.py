@@ -465,6 +465,19 @@ def test_an_idle_partition_is_left_out_and_comes_back_without_a_step_back():
     assert [given.result.value for given in panes.take_all()] == [7]
 
 
+def test_time_in_which_a_partition_could_not_be_read_is_no_silence():
+    marks = Watermarks(idle=5.0)
+    for name, at in (("a", 110), ("b", 50)):
+        marks.observe(name, at, 0.0)
+    marks.listen("a", 4.0, caught_up=True)
+    marks.listen("b", 4.0, caught_up=False)
+    assert marks.due() == 5.0  # of a
+    assert marks.read(8.0) == 50
+    marks.listen("b", 1.0, caught_up=True)
+    assert marks.due() == 9.0
+    assert marks.read(9.0) == 110
+
+
 def test_what_a_partition_brings_that_is_new_and_far_behind_is_not_late():
     panes = total(Fixed("100ns"))
     panes.open("a")
