@@ -37,7 +37,7 @@ class _Kept:
         self.claim = claim
         self.before = snapshot.taken  # runs of offsets that are in the accumulators since before the restart
         self.taken: dict[int, int] = {}  # offsets folded since, by sequence number
-        self.torn: set[int] = set()  # sequence numbers of records of which a piece was not folded
+        self.passed: set[int] = set()  # sequence numbers of records of which something was not folded
         self.outbox = Outbox(snapshot.outbox, snapshot.numbered)
         self.position = snapshot.position
         self.save_at = 0.0
@@ -126,7 +126,7 @@ class Keeping(Reducing):
         passed = len(self._out)
         super()._reduce(message, claim, now)
         if any(each.seq == message.seq and each.claim is claim for each in self._out[passed:]):
-            kept.torn.add(message.seq)
+            kept.passed.add(message.seq)
 
     def _fold(self) -> None:
         if self._hold is not None:
@@ -231,8 +231,10 @@ class Keeping(Reducing):
         kept = self._kept[partition]
         claim = kept.claim
         position = kept.advance(claim.position)
-        kept.torn = {seq for seq in kept.torn if claim.is_out(seq)}
-        if kept.torn or (any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))):
+        kept.passed = {seq for seq in kept.passed if claim.is_out(seq)}
+        if kept.passed & kept.taken.keys() or (
+            any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))
+        ):
             return None
         kept.outbox.look()
         return Snapshot(

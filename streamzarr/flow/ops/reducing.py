@@ -14,7 +14,7 @@ from streamzarr.flow.demand import Demand
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD
-from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session
+from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session, Window
 from streamzarr.flow.windows.moments import FIRST, LAST, SECOND, moment
 from streamzarr.flow.windows.panes import Given, Panes
 from streamzarr.flow.windows.reduction import Reduction
@@ -49,6 +49,7 @@ class Reducing(Stage):
         self._topics: set[str] = set()
         self._claims: set[Claim] = set()
         self._charged: dict[Claim, int] = {}
+        self._piece: tuple[tuple[Claim, int] | None, int] = (None, 0)  # the last one: record, and place in it
         self._hold: Hold | None = None
         self._folded: list[Message] = []  # under that hold, not accounted for yet
         self._out: list[Message] = []  # to be passed on at the end of a call
@@ -90,6 +91,8 @@ class Reducing(Stage):
             self._out.append(self._failed(message, error))
             return
         windows = self._reduction.window.windows(at)
+        if isinstance(self._reduction.window, Count):
+            windows = (Window(at, LAST - self._place(claim, at)),)
         pieces = (message,) if len(windows) == 1 else self.chain.split(message, [message.data] * len(windows))
         for window, piece in zip(windows, pieces, strict=True):
             if self._sessions:
@@ -111,6 +114,13 @@ class Reducing(Stage):
         self._collect()
         if not self._timeless and self._marks.observe(claim, at, self._listened):
             self._advance()
+
+    def _place(self, claim: Claim, number: int) -> int:
+        """Return how many pieces of the record came before: windows that begin at them need other names."""
+        before, place = self._piece
+        place = place + 1 if before == (claim, number) else 0
+        self._piece = (claim, number), place
+        return place
 
     def _moment(self, message: Message) -> int:
         """Return what windows go by."""

@@ -34,6 +34,7 @@ class Pane:
 
     __slots__ = (
         "due",
+        "error",
         "final",
         "firing",
         "fresh",
@@ -62,6 +63,8 @@ class Pane:
         """The final result has fallen due; the pane is kept for late messages."""
         self.firing: Firing | None = None
         """It stands in the queue of those that give a result."""
+        self.error: BaseException | None = None
+        """Why the early result that it is to give fails."""
         self.fresh = 0
         """Messages since its last result."""
         self.timer: float | None = None

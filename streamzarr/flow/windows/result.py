@@ -26,7 +26,7 @@ class Result(Struct, frozen=True):
     """Messages folded into `value`."""
     firing: Firing = "final"
     pane: int = 0
-    """Results of this window before this one."""
+    """Results of this window before this one; numbers are left out where the bound of the state made room."""
     partial: bool = False
     """`value` does not hold all of the window's messages so far: add the window's results up. So it is after
     a trigger with `reset`, and when the bound of the state made room."""

@@ -533,3 +533,11 @@ def test_a_record_whose_timestamp_is_no_time_fails_and_others_are_not_late(broke
     run(chain)
     assert [message.data.value for message in seen] == [2]
     assert [message.data for message in letters] == [b"1700000000000000000"]
+
+
+def test_windows_of_a_number_of_pieces_have_names_of_their_own():
+    split = ops.split(list)
+    chunks = ops.reduce(lambda items, item: [*items, item], initial=list, window=windows.Count(2))
+    seen, _ = results([[1, 2, 3, 4, 5], [6]], split, chunks)
+    assert [message.data.value for message in seen] == [[1, 2], [3, 4], [5, 6]]
+    assert len({message.data.window for message in seen}) == 3

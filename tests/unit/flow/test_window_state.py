@@ -482,3 +482,39 @@ def test_one_state_cannot_keep_two_reduces(broker, tmp_path):
     source = from_topic(broker, "ticks", group="g", demand=Demand(10), committer=state)
     with pytest.raises(ConfigError, match="keeps one"):
         run(source.pipe(ops.broadcast({"short": bars[:1], "long": bars[1:]}), ops.settle()))
+
+
+def test_a_late_message_that_is_wanted_again_holds_back_no_result(broker, tmp_path):
+    held = []
+
+    def sink(messages):
+        held.extend(message for message in messages if message.output)
+        enough = len(results) > 2
+        return [ops.Again(0.01) if message.output and not enough else ops.DONE for message in messages]
+
+    results, stop, state = [], Stop(), WindowState(tmp_path / "state", every=0.02)
+
+    def store(messages):
+        results.extend(message for message in messages if not message.output)
+        return sink(messages)
+
+    def look():
+        if len(results) > 2:
+            stop.drain(5.0)
+
+    broker.create_topic("ticks", partitions=1)
+    send(broker, [(0, 1), (1, 2), (0, 3), (2, 4), (3, 5)])
+    source = from_topic(
+        broker, "ticks", group="g", demand=Demand(9), committer=state, on_turn=look, poll_timeout=0.01
+    )
+    bars = ops.reduce(
+        lambda ids, tick: [*ids, tick[1]],
+        initial=list,
+        window=windows.Fixed("1s"),
+        time=lambda tick: float(tick[0]),
+        late="old",
+        state=state,
+    )
+    run(source.pipe(ops.map(json.loads), bars, ops.settle(store)), stop=stop)
+    assert values(results) == [(0, [1]), (1, [2]), (2, [4])]
+    assert [message.data for message in held[:1]] == [[0, 3]]

@@ -373,13 +373,34 @@ def test_when_a_predicate_says_so():
     assert seen == [(0, 1, 6, "early")]
 
 
-def test_a_predicate_that_raises_fails_the_message_which_is_then_not_folded():
-    panes = total(Fixed("1s"), triggers=(When(lambda total: 1 / (total - 3) > 0),))
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_predicate_that_raises_fails_an_early_result_and_no_message(reset):
+    panes = total(Fixed("1s"), triggers=(When(lambda total: 1 / (total - 3) > 1, reset=reset),))
     fold(panes, 0, 1)
-    with pytest.raises(ZeroDivisionError):
-        fold(panes, 0, 2)
+    fold(panes, 0, 2)
+    (failed,) = panes.take_all()
+    assert isinstance(failed.error, ZeroDivisionError)
+    assert (failed.result.firing, failed.result.value, failed.hold) == ("early", None, None)
     panes.advance(SECOND)
-    assert given(panes) == [(0, 1, 1, "final")]
+    assert given(panes) == [(0, 1, 3, "final")]
+
+
+def test_a_size_that_cannot_be_told_fails_an_early_result_and_no_message():
+    panes = total(Fixed("1s"), size_of=lambda value: 8 if value != 3 else 1 // 0)
+    for value in (1, 2, 4):
+        fold(panes, 0, value)
+        panes.advance(SECOND * (value == 4))
+    (result,) = panes.take_all()  # the error gave way to the final result
+    assert (result.result.value, result.error) == (7, None)
+
+
+def test_windows_that_make_room_again_have_other_numbers():
+    panes = total(Fixed("1min"), bound=Bound(keys=1, then="early"))
+    for at, key in enumerate("ababa"):
+        fold(panes, at * SECOND, 1, key=key)
+    panes.advance(60 * SECOND)
+    names = [(each.result.key, each.result.pane) for each in panes.take_all()]
+    assert len(names) == len(set(names)) == 5
 
 
 def test_an_early_result_does_not_change_when_more_is_folded():
