@@ -124,6 +124,12 @@ class Keeping(Reducing):
             self.chain.settle([message], skipped=True)
             return
         passed = len(self._out)
+        try:
+            self._state.check(message.key)
+        except BaseException as error:  # noqa: BLE001 - one bad key may not make all others unwritable
+            self._out.append(self._failed(message, error))
+            kept.passed.add(message.seq)
+            return
         super()._reduce(message, claim, now)
         if any(each.seq == message.seq and each.claim is claim for each in self._out[passed:]):
             kept.passed.add(message.seq)

@@ -156,6 +156,10 @@ class WindowState:
             raise ConfigError("a WindowState keeps one ops.reduce, and this chain gives it several")
         self._keeper = keeper
 
+    def check(self, value: object) -> None:
+        """Raise what makes it impossible to store `value`, if anything does."""
+        self._plain.loads(self._plain.dumps(value))
+
     def owns(self, partition: TopicPartition) -> bool:
         """Tell whether `partition` was started here."""
         return partition in self._owned
