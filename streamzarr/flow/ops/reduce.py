@@ -67,7 +67,7 @@ def reduce(
         Makes the result's value of an accumulator; the accumulator itself when absent.
     time
         Event time of a message's data: integer nanoseconds, float seconds, or a datetime64; the record's
-        timestamp when absent.
+        timestamp when absent, if there is one: of columns and combined messages `time` has to say.
     disorder
         How much older than the newest message of its partition a message may be: the watermark, which closes
         windows, is the newest event time less this, and of all partitions the least.

@@ -11,7 +11,7 @@ from streamzarr.errors import LateError, LimitExceededError, is_interrupt
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.demand import Demand
-from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
+from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves, timestamp_of
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD
 from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session, Window
@@ -58,6 +58,7 @@ class Reducing(Stage):
         self._passed = FIRST  # watermark that those downstream know of
         self._listened = 0.0  # seconds, without those of long turns
         self._turned = chain.runtime.now()
+        self._epoch = chain.runtime.wall_ns() - int(self._turned * SECOND)  # of the clock that is never set
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -122,17 +123,21 @@ class Reducing(Stage):
         self._piece = (claim, number), place
         return place
 
+    def _wall(self) -> int:
+        """Return the time of the wall clock, as it was at the beginning: nobody sets this one back."""
+        return self._epoch + int(self.chain.runtime.now() * SECOND)
+
     def _moment(self, message: Message) -> int:
         """Return what windows go by."""
         kind = self._reduction.window
         if isinstance(kind, Count):
             return message.seq if message.record is None else message.record.offset
         if isinstance(kind, Periodic):
-            return self.chain.runtime.wall_ns()
+            return self._wall()
         if self._time is not None:
             return moment(self._time(message.data))
-        milliseconds = message.first_seen if message.record is None else message.record.timestamp
-        return moment(milliseconds * 1_000_000)
+        record = message.record
+        return moment((timestamp_of(message) if record is None else record.timestamp) * 1_000_000)
 
     def _failed(self, message: Message, error: BaseException) -> Message:
         if is_interrupt(error):
@@ -177,7 +182,7 @@ class Reducing(Stage):
     def _advance(self) -> None:
         """Close what the watermark has passed."""
         if isinstance(self._reduction.window, Periodic):
-            self._panes.advance(self.chain.runtime.wall_ns())
+            self._panes.advance(self._wall())
         elif not self._timeless:
             self._panes.advance(self._marks.read(self._listened))
         self._collect()
@@ -214,7 +219,7 @@ class Reducing(Stage):
         if silent is not None and not self._timeless:
             dues.append(now + max(0.0, silent - self._listened))
         if isinstance(self._reduction.window, Periodic) and (stop := self._panes.next_due()) is not None:
-            dues.append(now + max(0, stop - self.chain.runtime.wall_ns()) / SECOND)
+            dues.append(now + max(0, stop - self._wall()) / SECOND)
         return min(dues, default=None)
 
     # -- results -----------------------------------------------------------------------------------------

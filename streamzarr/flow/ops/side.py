@@ -10,7 +10,7 @@ from typing import Any
 from streamzarr.errors import LateError
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain, claim_of
-from streamzarr.flow.message import Message, leaves
+from streamzarr.flow.message import Message, leaves, timestamp_of
 from streamzarr.flow.windows.moments import moment
 from streamzarr.flow.windows.watermark import Watermarks
 
@@ -79,8 +79,8 @@ class Side:
     def _moment(self, message: Message) -> int:
         if self._time is not None:
             return moment(self._time(message.data))
-        milliseconds = message.first_seen if message.record is None else message.record.timestamp
-        return moment(milliseconds * 1_000_000)
+        record = message.record
+        return moment((timestamp_of(message) if record is None else record.timestamp) * 1_000_000)
 
     # -- partitions --------------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ class Result(Struct, frozen=True):
     """The result of one window of one key.
 
     `key` and `window` name it: a sink that keeps the latest by that name has each window once. After a
-    restart without ``state=`` windows that overlap, sessions, and windows of messages out of order may come once
-    more with only the later part of their messages; with ``state=`` they do not.
+    restart without ``state=`` windows that overlap, sessions, and windows of messages out of order may come
+    once more with only the later part of their messages; with ``state=`` they do not.
     """
 
     key: Any

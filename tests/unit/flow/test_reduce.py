@@ -541,3 +541,42 @@ def test_windows_of_a_number_of_pieces_have_names_of_their_own():
     seen, _ = results([[1, 2, 3, 4, 5], [6]], split, chunks)
     assert [message.data.value for message in seen] == [[1, 2], [3, 4], [5, 6]]
     assert len({message.data.window for message in seen}) == 3
+
+
+def test_messages_of_several_timestamps_need_to_be_told_their_time(broker):
+    broker.create_topic("ticks", partitions=1)
+    with broker.producer() as producer:
+        records = [NewRecord(b"tick", timestamp=time) for time in (1000, 1000, 1000, 61_000)]
+        producer.send("ticks", records)
+        producer.flush()
+    letters, stop = [], Stop()
+
+    def bury(messages):
+        letters.extend(messages)
+        stop.drain(5.0)
+
+    source = from_topic(broker, "ticks", group="g", demand=Demand(9), stop=stop, poll_timeout=0.01)
+    bars = ops.reduce(lambda total, pair: total + len(pair), initial=0, window=windows.Fixed("1min"))
+    report = run(source.pipe(ops.combine(list, size=2), bars, ops.settle(dead_letters=bury)))
+    assert report.held == 2
+    assert all("expected time=" in str(message.failure.error) for message in letters)
+
+
+def test_periodic_windows_do_not_mind_a_clock_that_is_set_back():
+    class SetBack(FakeClock):
+        def wall_ns(self):
+            return int(1e18 if self.now() < 1.5 else 1e17)
+
+    clock, seen = SetBack(), []
+
+    def items():
+        for n in range(5):
+            yield n
+            clock.advance(1.0)
+
+    chain = from_iterable(items(), Demand(10), batch=1).pipe(
+        ops.reduce(lambda total, n: total + 1, initial=0, window=windows.Periodic("1s")),
+        ops.settle(seen.extend),
+    )
+    assert run(chain, runtime=clock).ok == 5
+    assert [message.data.value for message in seen] == [1] * 5
