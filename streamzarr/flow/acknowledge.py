@@ -43,10 +43,11 @@ class Hold:
     For each claim only the first offset and the number of records are kept, however many there are.
     """
 
-    __slots__ = ("_counts", "_offsets", "released")
+    __slots__ = ("_counts", "_offsets", "_receipts", "released")
 
     def __init__(self) -> None:
         self.released = False
+        self._receipts: set[Receipt] = set()  # of stored results that were folded under it
         self._offsets: dict[Claim, int] = {}
         self._counts: dict[Claim, int] = {}
 
@@ -62,7 +63,12 @@ class Hold:
 
     def within(self, claims: Collection[Claim]) -> bool:
         """Tell whether all its records came under `claims`."""
-        return all(claim in claims for claim in (*self._offsets, *self._counts))
+        return not self._receipts and all(claim in claims for claim in (*self._offsets, *self._counts))
+
+    @property
+    def receipts(self) -> Collection[Receipt]:
+        """Those of stored results that are to stay stored until it is released."""
+        return self._receipts
 
     def extend(self, claim: Claim, offset: int) -> None:
         """Keep the position of `claim` from passing `offset`."""
@@ -79,6 +85,10 @@ class Hold:
         """Keep the positions that `other` keeps: a piece of its result was folded under this hold."""
         for claim, offset in other._offsets.items():
             self.extend(claim, offset)
+        for receipt in other.receipts:
+            if receipt not in self._receipts:
+                self._receipts.add(receipt)
+                receipt.keepers += 1
 
     def absorb(self, other: Hold) -> None:
         """Take over what `other` owes: its result was folded under this hold."""
@@ -105,14 +115,48 @@ class Hold:
         ]
         self.released = True
         self._counts.clear()
-        if outcome is not Fate.HANDED_BACK:
+        if outcome is not Fate.HANDED_BACK:  # else what was folded is stored, and stays so
             self._offsets.clear()
+            for receipt in self._receipts:
+                fates += receipt.release(outcome)
+            self._receipts.clear()
         return fates
 
     def _release(self) -> None:
         self.released = True
         self._offsets.clear()
         self._counts.clear()
+        for receipt in self._receipts:
+            receipt.keepers -= 1
+        self._receipts.clear()
+
+
+class Receipt(Hold):
+    """The hold of a stored result: knows what became of that, or of all that it was folded into."""
+
+    __slots__ = ("fate", "keepers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fate: Fate | None = None
+        self.keepers = 1
+        """The message of the result, and the holds that it was folded under: the last one releases it."""
+
+    @property
+    def receipts(self) -> Collection[Receipt]:
+        """Itself."""
+        return (self,)
+
+    def release(self, outcome: Fate) -> list[Released]:
+        """Note that the result has left the chain, or what it was folded into."""
+        self.keepers -= 1
+        if self.keepers:
+            return []
+        self.fate = outcome
+        return super().release(outcome)
+
+    def _release(self) -> None:
+        self.keepers -= 1
 
 
 class Claim:
@@ -140,6 +184,7 @@ class Claim:
         "_pieces",
         "_seqs",
         "_sweep_at",
+        "caught_up",
         "committed",
         "credits",
         "epoch",
@@ -165,6 +210,8 @@ class Claim:
         self.open = 0
         """Messages in flight: one however many pieces it was split into."""
         self.ours = True
+        self.caught_up = True
+        """All that there was to read has been read, when its source last looked."""
         self.parked = 0
         """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know

@@ -84,6 +84,7 @@ class Membership:
     def begin(self, partition: TopicPartition, position: int | None) -> Claim:
         """Begin a new claim on `partition`, at a position that is still to be stored."""
         claim = self._graph.chain.claim(self._credits, partition, position)
+        claim.caught_up = False
         self._claims[partition] = claim
         return claim
 
@@ -97,6 +98,11 @@ class Membership:
         if ended:
             self._graph.withdraw(lambda message: within(ended, message))
             self._graph.abandon(ended)
+
+    def caught_up(self, found: bool) -> None:
+        """Note whether there is nothing more to read, as far as is known."""
+        for claim in self._claims.values():
+            claim.caught_up = found
 
     def read_again(self) -> Collection[TopicPartition]:
         """Begin again with partitions whose commit was refused, if they are ours all the same; return them.

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from streamzarr.errors import TransformError
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.record import Record
@@ -155,6 +156,27 @@ def leaves(message: Message) -> Iterator[Message]:
     for part in message.parts:
         failed = part if message.failure is None else part.replace(failure=message.failure)
         yield from leaves(failed)
+
+
+def timestamp_of(message: Message) -> int:
+    """Return the timestamp of the record of `message`, or when it was delivered, in milliseconds.
+
+    Raises
+    ------
+    streamzarr.errors.TransformError
+        It stands for records of several timestamps.
+    """
+    found: set[int] = set()
+    for leaf in leaves(message):
+        if leaf.run is not None:
+            found.update(map(int, leaf.run.timestamps))
+        else:
+            found.add(leaf.first_seen if leaf.record is None else leaf.record.timestamp)
+    if len(found) != 1:
+        raise TransformError(
+            f"{message!r} stands for records of {len(found)} timestamps, expected time= to say which counts"
+        )
+    return found.pop()
 
 
 def letters_of(message: Message) -> Iterator[Message]:

@@ -112,6 +112,7 @@ class TopicSource:
 
     def _poll(self, count: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:
         assert self._consumer is not None
+        self._membership.caught_up(False)  # also while a rebalance drains
         try:
             runs = self._consumer.poll_columns(count, timeout, max_bytes)
         except (OffsetOutOfRangeError, DamagedRecordError) as error:
@@ -129,6 +130,7 @@ class TopicSource:
             if runs:
                 self._broker.contact.reached()
             self._poll_failures = 0
+            self._membership.caught_up(_had_room(runs, count, max_bytes))
             self._keepalive_at = self._graph.chain.runtime.now() + self._keepalive_every
         self._membership.raise_errors()
         again = self._membership.read_again()
@@ -180,6 +182,8 @@ class TopicSource:
         """Commit and show signs of life, when they are due."""
         now = self._graph.chain.runtime.now()
         self._broker.contact.look()
+        if self._graph.paused:
+            self._membership.caught_up(False)
         if now >= self._commit_at:
             self._commit_at = now + self._options.seconds_to_commit
             try:
@@ -195,6 +199,13 @@ class TopicSource:
         """Commit what is settled and leave the group."""
         if self._consumer is not None:
             self._membership.leave()
+
+
+def _had_room(runs: Sequence[Columns], count: int, max_bytes: int | None) -> bool:
+    """Tell whether a poll would have returned more than these runs, if there was more."""
+    if sum(map(len, runs)) >= count:
+        return False
+    return max_bytes is None or 2 * sum(run.nbytes for run in runs) <= max_bytes
 
 
 def by_record(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Message]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import ConfigError, StoreError, TransformError, describe
+from streamzarr.errors import ConfigError, LimitExceededError, StoreError, TransformError, describe
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Message
@@ -37,7 +37,7 @@ class _Kept:
         self.claim = claim
         self.before = snapshot.taken  # runs of offsets that are in the accumulators since before the restart
         self.taken: dict[int, int] = {}  # offsets folded since, by sequence number
-        self.torn: set[int] = set()  # sequence numbers of records of which a piece was not folded
+        self.passed: set[int] = set()  # sequence numbers of records of which something was not folded
         self.outbox = Outbox(snapshot.outbox, snapshot.numbered)
         self.position = snapshot.position
         self.save_at = 0.0
@@ -124,9 +124,15 @@ class Keeping(Reducing):
             self.chain.settle([message], skipped=True)
             return
         passed = len(self._out)
+        try:
+            self._state.check(message.key)
+        except BaseException as error:  # noqa: BLE001 - one bad key may not make all others unwritable
+            self._out.append(self._failed(message, error))
+            kept.passed.add(message.seq)
+            return
         super()._reduce(message, claim, now)
         if any(each.seq == message.seq and each.claim is claim for each in self._out[passed:]):
-            kept.torn.add(message.seq)
+            kept.passed.add(message.seq)
 
     def _fold(self) -> None:
         if self._hold is not None:
@@ -146,7 +152,7 @@ class Keeping(Reducing):
         if not self._panes.ready:
             return
         self._fold()
-        while sum(len(kept.outbox) for kept in self._kept.values()) < MAX_OUTBOX:
+        while not self._full:
             given = self._panes.take()
             if given is None:
                 break
@@ -155,6 +161,16 @@ class Keeping(Reducing):
             assert claim.partition is not None
             error = None if given.error is None else describe(given.error)
             self._kept[claim.partition].outbox.put(given.result, error)
+
+    @property
+    def _full(self) -> bool:
+        """True when no more results can be stored until some are settled."""
+        return sum(len(kept.outbox) for kept in self._kept.values()) >= MAX_OUTBOX
+
+    @property
+    def _waiting(self) -> int:
+        """Number of results that were not sent on their way."""
+        return sum(kept.outbox.waiting for kept in self._kept.values())
 
     def _give(self) -> None:
         """Send results that are stored on their way, as many as there is room for."""
@@ -173,7 +189,7 @@ class Keeping(Reducing):
         return message if error is None else message.fail(TransformError(error), self._name)
 
     def _pending(self) -> int:
-        return self._panes.ready + sum(kept.outbox.waiting for kept in self._kept.values())
+        return self._panes.ready + self._waiting
 
     def _ready(self) -> bool:
         return any(kept.outbox.deliverable for kept in self._kept.values())
@@ -187,6 +203,11 @@ class Keeping(Reducing):
     def turn(self) -> None:
         """Store what is due, and send what is stored."""
         super().turn()
+        if self._full and not self._waiting and not self.chain.in_flight:
+            raise LimitExceededError(
+                f"{MAX_OUTBOX} results of {self._name!r} were folded again and wait for the result that they "
+                "are in, expected fewer: write them to a topic, and reduce that"
+            )
         now = self.chain.runtime.now()
         for partition, kept in list(self._kept.items()):
             kept.outbox.look()
@@ -216,8 +237,10 @@ class Keeping(Reducing):
         kept = self._kept[partition]
         claim = kept.claim
         position = kept.advance(claim.position)
-        kept.torn = {seq for seq in kept.torn if claim.is_out(seq)}
-        if kept.torn or (any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))):
+        kept.passed = {seq for seq in kept.passed if claim.is_out(seq)}
+        if kept.passed & kept.taken.keys() or (
+            any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))
+        ):
             return None
         kept.outbox.look()
         return Snapshot(

@@ -46,6 +46,9 @@ def reduce(
     Keys are those of ``ops.partition_by`` (``message.key``). A message's credit returns as soon as it is
     folded, what accumulators take is charged instead, and its offset may be committed when the result that it
     is in is settled: a window may be open for a day. Until then a restart reads its messages again.
+    Windows that have given their result by then, but hold some of these messages too, give another one with
+    only these: sliding windows, sessions, and those of messages out of order. Where a sink keeps the latest
+    by (key, window), they need `state`.
 
     Parameters
     ----------
@@ -64,12 +67,13 @@ def reduce(
         Makes the result's value of an accumulator; the accumulator itself when absent.
     time
         Event time of a message's data: integer nanoseconds, float seconds, or a datetime64; the record's
-        timestamp when absent.
+        timestamp when absent, if there is one: of columns and combined messages `time` has to say.
     disorder
         How much older than the newest message of its partition a message may be: the watermark, which closes
         windows, is the newest event time less this, and of all partitions the least.
     idle
-        A partition that was silent for so long is left out of the watermark; ``None``: never.
+        A partition of which there was nothing to read for so long is left out of the watermark; ``None``:
+        never. What is not read yet, for want of credit, in a pause or an outage, is waited for.
     trigger
         When open windows give early results: one or several of ``Every``, ``After``, ``When``.
     lateness

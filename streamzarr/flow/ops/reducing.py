@@ -11,18 +11,18 @@ from streamzarr.errors import LateError, LimitExceededError, is_interrupt
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.demand import Demand
-from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
+from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves, timestamp_of
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD
-from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session
+from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session, Window
 from streamzarr.flow.windows.moments import FIRST, LAST, SECOND, moment
 from streamzarr.flow.windows.panes import Given, Panes
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.watermark import Watermarks
 
 LONGEST_SILENCE = 1.0
-"""Seconds without a turn that count as silence of the partitions, at most: a chain that was stopped, or busy
-in a sink, has not listened."""
+"""Seconds without a turn that count as silence of the partitions, at most: a chain that was busy in a sink
+has not listened."""
 SHARE = 4
 """The part of the chain's ``max_bytes`` that accumulators may take: the rest is for what is in flight."""
 
@@ -51,14 +51,16 @@ class Reducing(Stage):
         self._topics: set[str] = set()
         self._claims: set[Claim] = set()
         self._charged: dict[Claim, int] = {}
+        self._piece: tuple[tuple[Claim, int] | None, int] = (None, 0)  # the last one: record, and place in it
         self._hold: Hold | None = None
         self._folded: list[Message] = []  # under that hold, not accounted for yet
         self._out: list[Message] = []  # to be passed on at the end of a call
         self._markers: list[Marker] = []
         self._gave = False  # results, since the last marker
         self._passed = FIRST  # watermark that those downstream know of
-        self._listened = 0.0  # seconds in which messages could have come
+        self._listened = 0.0  # seconds, without those of long turns
         self._turned = chain.runtime.now()
+        self._epoch = chain.runtime.wall_ns() - int(self._turned * SECOND)  # of the clock that is never set
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -92,6 +94,8 @@ class Reducing(Stage):
             self._out.append(self._failed(message, error))
             return
         windows = self._reduction.window.windows(at)
+        if isinstance(self._reduction.window, Count):
+            windows = (Window(at, LAST - self._place(claim, at)),)
         pieces = (message,) if len(windows) == 1 else self.chain.split(message, [message.data] * len(windows))
         for window, piece in zip(windows, pieces, strict=True):
             if self._sessions:
@@ -114,16 +118,28 @@ class Reducing(Stage):
         if not self._timeless and self._marks.observe(claim, at, self._listened):
             self._advance()
 
+    def _place(self, claim: Claim, number: int) -> int:
+        """Return how many pieces of the record came before: windows that begin at them need other names."""
+        before, place = self._piece
+        place = place + 1 if before == (claim, number) else 0
+        self._piece = (claim, number), place
+        return place
+
+    def _wall(self) -> int:
+        """Return the time of the wall clock, as it was at the beginning: nobody sets this one back."""
+        return self._epoch + int(self.chain.runtime.now() * SECOND)
+
     def _moment(self, message: Message) -> int:
         """Return what windows go by."""
         kind = self._reduction.window
         if isinstance(kind, Count):
             return message.seq if message.record is None else message.record.offset
         if isinstance(kind, Periodic):
-            return self.chain.runtime.wall_ns()
+            return self._wall()
         if self._time is not None:
             return moment(self._time(message.data))
-        return (message.first_seen if message.record is None else message.record.timestamp) * 1_000_000
+        record = message.record
+        return moment((timestamp_of(message) if record is None else record.timestamp) * 1_000_000)
 
     def _failed(self, message: Message, error: BaseException) -> Message:
         if is_interrupt(error):
@@ -168,7 +184,7 @@ class Reducing(Stage):
     def _advance(self) -> None:
         """Close what the watermark has passed."""
         if isinstance(self._reduction.window, Periodic):
-            self._panes.advance(self.chain.runtime.wall_ns())
+            self._panes.advance(self._wall())
         elif not self._timeless:
             self._panes.advance(self._marks.read(self._listened))
         self._collect()
@@ -182,14 +198,20 @@ class Reducing(Stage):
                 f"the windows of {self._name!r} and others hold all bytes that demand allows, so no message "
                 "can come that closes one; expected a smaller bound, or a larger max_bytes"
             )
-        if all(room.messages for room in rooms):  # else none could have come
-            self._listened += min(now - self._turned, LONGEST_SILENCE)
-        self._turned = now
+        self._listen(now, all(room.messages for room in rooms))
         if new := self._new_claims():
             self._begin(new)
         self._panes.tick(now)
         self._advance()
         self._give()
+
+    def _listen(self, now: float, room: bool) -> None:
+        """Note that time has passed; it is no silence of what there was no `room` for, or is not read yet."""
+        seconds = min(now - self._turned, LONGEST_SILENCE)
+        self._listened += seconds
+        self._turned = now
+        for claim in self._claims:
+            self._marks.listen(claim, seconds, caught_up=room and claim.caught_up)
 
     def due(self) -> float | None:
         """Return when the next timer runs out."""
@@ -199,7 +221,7 @@ class Reducing(Stage):
         if silent is not None and not self._timeless:
             dues.append(now + max(0.0, silent - self._listened))
         if isinstance(self._reduction.window, Periodic) and (stop := self._panes.next_due()) is not None:
-            dues.append(now + max(0, stop - self.chain.runtime.wall_ns()) / SECOND)
+            dues.append(now + max(0, stop - self._wall()) / SECOND)
         return min(dues, default=None)
 
     def closes(self) -> int | None:

@@ -10,13 +10,13 @@ from typing import Any
 from streamzarr.errors import LateError
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain, claim_of
-from streamzarr.flow.message import Message, leaves
+from streamzarr.flow.message import Message, leaves, timestamp_of
 from streamzarr.flow.windows.moments import moment
 from streamzarr.flow.windows.watermark import Watermarks
 
 LONGEST_SILENCE = 1.0
-"""Seconds without a turn that count as silence of the partitions, at most: a chain that was stopped, or busy
-in a sink, has not listened."""
+"""Seconds without a turn that count as silence of the partitions, at most: a chain that was busy in a sink
+has not listened."""
 
 
 class Side:
@@ -49,7 +49,7 @@ class Side:
         self._partitions: set[int] = set()
         self.changes = 0
         """How often partitions have come or gone."""
-        self._listened = 0.0  # seconds in which messages could have come
+        self._listened = 0.0  # seconds, without those of long turns
         self._turned = chain.runtime.now()
         self._again: dict[Claim, deque[tuple[int, int]]] = {}
 
@@ -84,7 +84,8 @@ class Side:
     def _moment(self, message: Message) -> int:
         if self._time is not None:
             return moment(self._time(message.data))
-        return (message.first_seen if message.record is None else message.record.timestamp) * 1_000_000
+        record = message.record
+        return moment((timestamp_of(message) if record is None else record.timestamp) * 1_000_000)
 
     # -- partitions --------------------------------------------------------------------------------------
 
@@ -145,9 +146,12 @@ class Side:
         now = self._chain.runtime.now()
         for claim in self._new_claims():
             self._begin(claim)
-        if all(credits.room().messages for credits in {claim.credits for claim in self._claims}):  # noqa: A001
-            self._listened += min(now - self._turned, LONGEST_SILENCE)
+        room = all(credits.room().messages for credits in {claim.credits for claim in self._claims})  # noqa: A001
+        seconds = min(now - self._turned, LONGEST_SILENCE)
+        self._listened += seconds
         self._turned = now
+        for claim in self._claims:
+            self._marks.listen(claim, seconds, caught_up=room and claim.caught_up)
 
     def due(self) -> float | None:
         """Return when a partition becomes idle, seconds of the runtime; ``None``: none does."""

@@ -17,7 +17,8 @@ class Window(NamedTuple):
     """A span of event time, nanoseconds since the epoch: from `start` up to, not including, `stop`.
 
     A window that time does not close (``Count``, ``Global``) ends at the greatest int64; that of ``Count``
-    starts at the number of its first message, its offset in the partition.
+    starts at the number of its first message, its offset in the partition. Of several that start at pieces of
+    one record each ends a little earlier, so that they differ.
     """
 
     start: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -84,7 +84,7 @@ def moment(value: Any) -> int:
     elif isinstance(value, np.integer):
         found = int(value)
     elif isinstance(value, datetime):
-        found = _of_datetime(value)
+        found = _of_datetime(value) if value == value else None  # pandas.NaT is a datetime
     if found is None or abs(found) >= FARTHEST:
         raise ValueError(
             f"the time of a message is {value!r}, expected integer nanoseconds, seconds or a datetime64,"
@@ -94,7 +94,9 @@ def moment(value: Any) -> int:
 
 
 def _of_datetime(value: datetime) -> int:
-    since = value - datetime(1970, 1, 1, tzinfo=value.tzinfo)
-    if value.tzinfo is not None:
-        since -= value.utcoffset() or timedelta()
-    return (since.days * 86400 + since.seconds) * SECOND + since.microseconds * 1000
+    if value.tzinfo is None:
+        since = value - datetime(1970, 1, 1)
+    else:
+        since = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    nanoseconds = since.microseconds * 1000 + getattr(since, "nanoseconds", 0)  # those of pandas
+    return (since.days * 86400 + since.seconds) * SECOND + nanoseconds

@@ -6,25 +6,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from streamzarr.flow.acknowledge import Hold
-from streamzarr.flow.delivery import Fate, Released
+from streamzarr.flow.acknowledge import Receipt
+from streamzarr.flow.delivery import Fate
 from streamzarr.flow.windows.result import Result
 from streamzarr.flow.windows.snapshot import Outgoing
-
-
-class Receipt(Hold):
-    """The hold of a result: knows whether that was settled, or handed back to be delivered again."""
-
-    __slots__ = ("fate",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fate: Fate | None = None
-
-    def release(self, fate: Fate) -> list[Released]:
-        """Note that the result has left the chain."""
-        self.fate = fate
-        return super().release(fate)
 
 
 class Sent(NamedTuple):

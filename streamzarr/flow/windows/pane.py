@@ -34,6 +34,7 @@ class Pane:
 
     __slots__ = (
         "due",
+        "error",
         "final",
         "firing",
         "fresh",
@@ -62,6 +63,8 @@ class Pane:
         """The final result has fallen due; the pane is kept for late messages."""
         self.firing: Firing | None = None
         """It stands in the queue of those that give a result."""
+        self.error: BaseException | None = None
+        """Why the early result that it is to give fails."""
         self.fresh = 0
         """Messages since its last result."""
         self.timer: float | None = None
@@ -89,8 +92,5 @@ class Pane:
         """
         given, self.hold = self.hold, Hold()
         if keep:
-            for claim in self.parts:
-                offset = given.offset(claim)  # type: ignore[arg-type]  # an unknown claim has none
-                if offset is not None:
-                    self.hold.extend(claim, offset)  # type: ignore[arg-type]
+            self.hold.keep_as(given)
         return given

@@ -75,7 +75,7 @@ class Panes:
         self._leaving = self._leaving_bytes = 0  # of accumulators whose last result waits to be taken
         self._timers: deque[tuple[float, Pane]] = deque()  # all have one delay: the first runs out first
         self._floors: dict[Hashable, int] = {None: FIRST}  # the farthest watermark that each owner has seen
-        self._cut: set[tuple[Hashable, Window]] = set()  # windows of which a pane was forgotten early
+        self._cut: dict[tuple[Hashable, Window], int] = {}  # results of panes that were forgotten early
         self._delay, self._resets = reduction.delay, reduction.resets
 
     # -- messages ----------------------------------------------------------------------------------------
@@ -107,18 +107,28 @@ class Panes:
         before, new = self._before(claim, panes)
         self._check_bound(key, window, new, before)
         value = reduction.fold(before, data)
-        fires = reduction.fires(fresh, value)
-        size = reduction.size_of(value)
-        # From here on nothing can fail.
+        fires, size, error = self._judge(fresh, value)
+        # From here on nothing can fail, nor may it: a fold that changes its argument has done so.
         pane = self._join(panes) if panes else self._create(owner, key, window)
         if pane.window != window and not isinstance(reduction.window, Count):
             self._move(pane, window)
         part = pane.parts.get(claim) or self._new_part(pane, claim)
         part.value, part.count, pane.fresh = value, part.count + 1, fresh
-        self._grow(claim, part, part.base + size)
+        self._grow(claim, part, part.nbytes or part.base if size is None else part.base + size)
         hold = pane.hold
         self._after_fold(pane, fires, now)
+        if pane.firing == "early":
+            pane.error = error or pane.error
         return hold
+
+    def _judge(self, fresh: int, value: Any) -> tuple[bool, int | None, BaseException | None]:
+        """Return whether a trigger fires, the size of `value`, and what the user's functions raised."""
+        try:
+            return self.reduction.fires(fresh, value), self.reduction.size_of(value), None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            return True, None, error
 
     def _meant(self, owner: Hashable, key: Hashable, window: Window) -> list[Pane]:
         """Return the panes that a message belongs to: several only if it connects sessions."""
@@ -166,7 +176,8 @@ class Panes:
 
     def _create(self, owner: Hashable, key: Hashable, window: Window) -> Pane:
         pane = Pane(owner, key, window, next(self._numbers))
-        pane.partial = (owner, window) in self._cut
+        pane.shown = self._cut.get((owner, window), 0)
+        pane.partial = pane.shown > 0
         self._panes.setdefault(owner, {}).setdefault(key, {})[window] = pane
         self._agenda.add(pane, new=True)
         return pane
@@ -257,7 +268,8 @@ class Panes:
             or self.nbytes - self._leaving_bytes > self.max_bytes
         ) and (pane := self._agenda.oldest()) is not None:
             if not isinstance(self.reduction.window, Session | Count):
-                self._cut.add((pane.owner, pane.window))
+                cut = (pane.owner, pane.window)
+                self._cut[cut] = max(self._cut.get(cut, 0), pane.shown + 1)
             pane.partial = True
             self._fire(pane, "early", last=True)
 
@@ -277,6 +289,9 @@ class Panes:
         elif self._delay is not None and pane.timer is None:
             pane.timer = now + self._delay
             self._timers.append((pane.timer, pane))
+            if len(self._timers) > 2 * self.accumulators + 64:  # one that runs for long hides those behind it
+                running = (entry for entry in self._timers if entry[1].timer == entry[0])
+                self._timers = deque(dict.fromkeys(running))
         if self.reduction.bound.then == "early":
             self._make_room()
 
@@ -299,7 +314,8 @@ class Panes:
                 self._agenda.add(pane)
                 self._fire(pane, "final")
         if self._cut:
-            self._cut = {cut for cut in self._cut if _later(cut[1].stop, self.reduction.lateness) > mark}
+            lateness = self.reduction.lateness
+            self._cut = {cut: n for cut, n in self._cut.items() if _later(cut[1].stop, lateness) > mark}
 
     def _retire(self, pane: Pane) -> None:
         """Forget a pane whose time for late messages is over, behind the result that it may have to give."""
@@ -348,7 +364,7 @@ class Panes:
             self._ready.append(pane)
             pane.firing = firing
         elif _RANK[firing] > _RANK[pane.firing]:
-            pane.firing = firing
+            pane.firing, pane.error = firing, None
         if last:
             self._forget(pane)
 
@@ -372,9 +388,11 @@ class Panes:
             yield given
 
     def _give(self, pane: Pane, firing: Firing) -> Given:
-        reset = self._resets and firing == "early" and pane.open
+        reset = self._resets and pane.open and pane.error is None
         pane.partial |= reset
         value, error = self._value(pane, goes_on=pane.open and not reset)
+        if pane.error is not None:
+            value, error, pane.error = None, pane.error, None
         replaces = tuple(window for window in dict.fromkeys(pane.told) if window != pane.window)
         result = Result(pane.key, pane.window, value, pane.count, firing, pane.shown, pane.partial, replaces)
         claims = tuple(pane.parts)

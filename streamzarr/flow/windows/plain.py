@@ -16,7 +16,7 @@ from streamzarr.errors import ConfigError, MessageError
 
 Hook = Callable[[Any], Any]
 
-_TUPLE, _PAIRS, _ARRAY, _SCALAR, _OWN, _SET, _BIG = range(1, 8)
+_TUPLE, _PAIRS, _ARRAY, _SCALAR, _OWN, _SET, _BIG, _TEXT = range(1, 9)
 _DTYPES: Final = "biufcMmSU"
 """Kinds of numpy dtypes that are plain."""
 MAX_DEPTH: Final = 50
@@ -70,7 +70,9 @@ class Plain:
         kind = type(value)
         if kind in _FLAT:
             if kind is int and not -(2**63) <= value < 2**64:
-                return msgspec.msgpack.Ext(_BIG, str(value).encode())
+                return msgspec.msgpack.Ext(_BIG, f"{value:x}".encode())
+            if kind is str and not _is_unicode(value):
+                return msgspec.msgpack.Ext(_TEXT, value.encode("utf-8", "surrogatepass"))
             return value
         if depth > MAX_DEPTH:
             raise ConfigError(f"state is nested more than {MAX_DEPTH} deep, expected plain data")
@@ -83,7 +85,7 @@ class Plain:
                 _SET, [kind is frozenset, *(self._lower(each, depth + 1) for each in value)]
             )
         if kind is dict:
-            if all(type(name) is str for name in value):
+            if all(type(name) is str and _is_unicode(name) for name in value):
                 return {name: self._lower(each, depth + 1) for name, each in value.items()}
             flat = [self._lower(part, depth + 1) for pair in value.items() for part in pair]
             return self._extended(_PAIRS, flat)
@@ -112,7 +114,9 @@ class Plain:
 
     def _read(self, code: int, data: memoryview) -> Any:
         if code == _BIG:
-            return int(bytes(data[:5000]))
+            return int(bytes(data), 16)
+        if code == _TEXT:
+            return bytes(data).decode("utf-8", "surrogatepass")
         value = self._decoder.decode(data)
         if code == _TUPLE:
             return tuple(value)
@@ -127,9 +131,22 @@ class Plain:
         raise ValueError(f"extension {code}" + (", which needs decode=" if code == _OWN else ""))
 
 
+def _is_unicode(text: str) -> bool:
+    """Tell whether `text` is without the half characters that JSON may bring, and UTF-8 does not have."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _array(dtype: str, shape: list[int], data: bytes, *, scalar: bool) -> Any:
     kind = np.dtype(dtype)
     if kind.kind not in _DTYPES or kind.hasobject:
         raise ValueError(f"dtype {dtype!r}")
+    if scalar and not kind.itemsize:  # an empty text, which numpy does not read
+        return kind.type()
     array = np.frombuffer(data, kind).reshape(shape).copy()
     return array[()] if scalar else array

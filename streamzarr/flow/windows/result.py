@@ -16,7 +16,9 @@ Firing: TypeAlias = Literal["early", "final", "late"]
 class Result(Struct, frozen=True):
     """The result of one window of one key.
 
-    `key` and `window` name it: a sink that keeps the latest by that name has each window once.
+    `key` and `window` name it: a sink that keeps the latest by that name has each window once. After a
+    restart without ``state=`` windows that overlap, sessions, and windows of messages out of order may come
+    once more with only the later part of their messages; with ``state=`` they do not.
     """
 
     key: Any
@@ -26,7 +28,7 @@ class Result(Struct, frozen=True):
     """Messages folded into `value`."""
     firing: Firing = "final"
     pane: int = 0
-    """Results of this window before this one."""
+    """Results of this window before this one; numbers are left out where the bound of the state made room."""
     partial: bool = False
     """`value` does not hold all of the window's messages so far: add the window's results up. So it is after
     a trigger with `reset`, and when the bound of the state made room."""

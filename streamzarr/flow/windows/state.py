@@ -16,6 +16,7 @@ from streamzarr.errors import (
     PreconditionFailedError,
     StoreError,
 )
+from streamzarr.flow.chain import Chain
 from streamzarr.flow.windows.plain import Hook, Plain
 from streamzarr.flow.windows.snapshot import Snapshot
 from streamzarr.options import parse_bytes
@@ -30,6 +31,8 @@ TRIES: Final = 8
 
 class Keeper(Protocol):
     """The stage whose accumulators are stored."""
+
+    chain: Chain
 
     def snapshot(self, partition: TopicPartition) -> Snapshot | None:
         """Return what is to be stored now; ``None``: in this moment nothing that would be consistent."""
@@ -149,7 +152,13 @@ class WindowState:
 
     def attach(self, keeper: Keeper) -> None:
         """Store what `keeper` holds, from now on."""
+        if self._keeper is not None and self._keeper.chain is keeper.chain:
+            raise ConfigError("a WindowState keeps one ops.reduce, and this chain gives it several")
         self._keeper = keeper
+
+    def check(self, value: object) -> None:
+        """Raise what makes it impossible to store `value`, if anything does."""
+        self._plain.loads(self._plain.dumps(value))
 
     def owns(self, partition: TopicPartition) -> bool:
         """Tell whether `partition` was started here."""

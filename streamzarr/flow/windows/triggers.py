@@ -57,7 +57,7 @@ class When:
             raise ConfigError(f"When({self.predicate!r}): expected a function of the accumulator")
 
     def fires(self, fresh: int, value: Any) -> bool:
-        """Tell what the predicate says; what it raises fails the message, which is then not folded."""
+        """Tell what the predicate says; what it raises fails an early result, no message."""
         return bool(self.predicate(value))
 
 

@@ -15,6 +15,8 @@ class _Reading:
     heard: float
     """When something was last heard of it, seconds of the machine's clock."""
     idle: bool = False
+    unread: bool = False
+    """Something of it may be there that was not read yet: this is no silence."""
 
 
 class Watermarks:
@@ -68,6 +70,14 @@ class Watermarks:
         reading.newest = moment
         return before - self._disorder <= self._mark  # else others hold it back
 
+    def listen(self, partition: Hashable, seconds: float, *, caught_up: bool) -> None:
+        """Note that `seconds` have passed: in silence, if all there was of the partition has been read."""
+        reading = self._readings.get(partition)
+        if reading is not None:
+            reading.unread = not caught_up
+            if not caught_up:
+                reading.heard += seconds
+
     def read(self, now: float) -> int:
         """Return the watermark."""
         readings = self._readings.values()
@@ -88,5 +98,5 @@ class Watermarks:
         """Return when the next partition becomes idle, on the clock that `now` is of; ``None``: never."""
         if self._idle is None:
             return None
-        heard = [reading.heard for reading in self._readings.values() if not reading.idle]
+        heard = [reading.heard for reading in self._readings.values() if not (reading.idle or reading.unread)]
         return min(heard) + self._idle if heard else None

@@ -3,8 +3,8 @@
 import pytest
 import reactivex.operators as rx
 
-from streamzarr.errors import ConfigError, LateError, LimitExceededError, TransformError
-from streamzarr.flow import Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
+from streamzarr.errors import ConfigError, LateError, LimitExceededError, QueueError, TransformError
+from streamzarr.flow import Control, Demand, Stop, from_iterable, from_pull, from_topic, ops, run, windows
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import NewRecord, TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
@@ -381,6 +381,87 @@ def test_backlogs_of_partitions_that_are_read_one_after_the_other_are_not_late(b
     assert report.failed == 0
 
 
+def test_a_partition_is_not_idle_while_it_waits_to_be_read(broker):
+    broker.create_topic("ticks", partitions=2)
+    for partition in (0, 1):
+        send(broker, [n / 10 for n in range(300)], partition=partition)
+    clock, letters, seen, stop = FakeClock(), [], [], Stop()
+
+    def work(data):
+        clock.advance(0.5)
+        return data
+
+    def store(messages):
+        seen.extend(messages)
+        if len(seen) >= 58:
+            stop.drain(1e6)
+
+    demand = Demand(20, min_demand=0)
+    chain = from_topic(broker, "ticks", group="g", demand=demand, stop=stop, poll_timeout=0.01).pipe(
+        ops.map(lambda value: float(work(value))),
+        summing(idle="5s"),
+        ops.settle(store, dead_letters=letters.extend),
+    )
+    run(chain, runtime=clock)
+    assert letters == []
+
+
+@pytest.mark.parametrize("why", ["pause", "outage"])
+def test_a_time_in_which_nothing_was_read_is_no_silence(broker, why):
+    broker.create_topic("ticks", partitions=2)
+    send(broker, [0.0, 5.0], partition=0)
+    send(broker, [0.0], partition=1)
+    clock, control, stop = FakeClock(), Control(), Stop()
+    faults = Outages(broker)
+    turns = 0
+
+    def look():
+        nonlocal turns
+        turns += 1
+        if turns == 20 and why == "pause":
+            control.pause()
+        faults.away = 20 <= turns < 25 and why == "outage"
+        if 20 <= turns < 25:
+            clock.advance(2.0)
+        if turns == 22:
+            send(broker, [0.5, 5.0], partition=1)
+        if turns == 25:
+            control.resume()
+        if letters or len(seen) == 2:
+            stop.drain(5.0)
+
+    seen, letters = [], []
+    chain = from_topic(faults, "ticks", group="g", demand=Demand(9), on_turn=look, poll_timeout=0.01).pipe(
+        ops.map(float), summing(idle="5s"), ops.settle(seen.extend, dead_letters=letters.extend)
+    )
+    run(chain, runtime=clock, control=control, stop=stop)
+    assert letters == []
+    assert sum(message.data.value for message in seen) == 3
+
+
+class Outages:
+    """A broker that cannot be read from while it is `away`."""
+
+    def __init__(self, broker):
+        self.broker, self.away = broker, False
+
+    def __getattr__(self, name):
+        return getattr(self.broker, name)
+
+    def consumer(self, *args, **options):
+        consumer = self.broker.consumer(*args, **options)
+        poll = consumer.poll_columns
+
+        def poll_columns(*args):
+            if self.away:
+                self.away = False
+                raise QueueError("away")
+            return poll(*args)
+
+        consumer.poll_columns = poll_columns
+        return consumer
+
+
 def test_parts_of_partitions_are_merged_at_emission(broker):
     broker.create_topic("ticks", partitions=2)
     for partition in (0, 1):
@@ -449,3 +530,71 @@ def test_a_merged_value_whose_size_raises_fails_its_message_and_is_not_kept(seco
     assert (report.delivered, report.ok, report.failed, report.held) == (3, 2, 1, 0)
     assert [str(m.failure.error) for m in seen if m.failure] == ["no size"]
     assert sorted(value for m in seen if not m.failure for value in m.data.value) == [2, 4]
+
+
+def test_a_record_whose_timestamp_is_no_time_fails_and_others_are_not_late(broker):
+    broker.create_topic("ticks", partitions=1)
+    with broker.producer() as producer:
+        times = [1000, 1_700_000_000_000_000_000, 3000, 70_000]
+        producer.send("ticks", [NewRecord(b"%d" % time, timestamp=time) for time in times])
+        producer.flush()
+    seen, letters, stop = [], [], Stop()
+
+    def store(messages):
+        seen.extend(messages)
+        stop.drain(5.0)
+
+    chain = from_topic(broker, "ticks", group="g", demand=Demand(9), stop=stop, poll_timeout=0.01).pipe(
+        ops.reduce(lambda total, value: total + 1, initial=0, window=windows.Fixed("1min")),
+        ops.settle(store, dead_letters=letters.extend),
+    )
+    run(chain)
+    assert [message.data.value for message in seen] == [2]
+    assert [message.data for message in letters] == [b"1700000000000000000"]
+
+
+def test_windows_of_a_number_of_pieces_have_names_of_their_own():
+    split = ops.split(list)
+    chunks = ops.reduce(lambda items, item: [*items, item], initial=list, window=windows.Count(2))
+    seen, _ = results([[1, 2, 3, 4, 5], [6]], split, chunks)
+    assert [message.data.value for message in seen] == [[1, 2], [3, 4], [5, 6]]
+    assert len({message.data.window for message in seen}) == 3
+
+
+def test_messages_of_several_timestamps_need_to_be_told_their_time(broker):
+    broker.create_topic("ticks", partitions=1)
+    with broker.producer() as producer:
+        records = [NewRecord(b"tick", timestamp=time) for time in (1000, 1000, 1000, 61_000)]
+        producer.send("ticks", records)
+        producer.flush()
+    letters, stop = [], Stop()
+
+    def bury(messages):
+        letters.extend(messages)
+        stop.drain(5.0)
+
+    source = from_topic(broker, "ticks", group="g", demand=Demand(9), stop=stop, poll_timeout=0.01)
+    bars = ops.reduce(lambda total, pair: total + len(pair), initial=0, window=windows.Fixed("1min"))
+    report = run(source.pipe(ops.combine(list, size=2), bars, ops.settle(dead_letters=bury)))
+    assert report.held == 2
+    assert all("expected time=" in str(message.failure.error) for message in letters)
+
+
+def test_periodic_windows_do_not_mind_a_clock_that_is_set_back():
+    class SetBack(FakeClock):
+        def wall_ns(self):
+            return int(1e18 if self.now() < 1.5 else 1e17)
+
+    clock, seen = SetBack(), []
+
+    def items():
+        for n in range(5):
+            yield n
+            clock.advance(1.0)
+
+    chain = from_iterable(items(), Demand(10), batch=1).pipe(
+        ops.reduce(lambda total, n: total + 1, initial=0, window=windows.Periodic("1s")),
+        ops.settle(seen.extend),
+    )
+    assert run(chain, runtime=clock).ok == 5
+    assert [message.data.value for message in seen] == [1] * 5

@@ -1,6 +1,7 @@
 """Windows as pure state: kinds, moments, watermarks, triggers, lateness, bounds."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -29,6 +30,29 @@ from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.watermark import Watermarks
 
 SECOND = 10**9
+
+
+class Since(timedelta):
+    """A difference as pandas has it."""
+
+    nanoseconds = 7
+
+
+class Stamp(datetime):
+    """A time as pandas has it: with nanoseconds, which only its difference to another one tells."""
+
+    def __sub__(self, other):
+        difference = super().__sub__(other)
+        return Since(difference.days, difference.seconds, difference.microseconds)
+
+
+class NotATime(datetime):
+    """As pandas.NaT: a datetime that equals nothing."""
+
+    def __eq__(self, other):
+        return False
+
+    __hash__ = None
 
 
 def total(window, **options):
@@ -70,6 +94,8 @@ def given(panes):
         (datetime(1970, 1, 1, 0, 0, 1, 5), SECOND + 5000),
         (datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), SECOND),
         (datetime(1970, 1, 1, 2, 0, 1, tzinfo=timezone(timedelta(hours=2))), SECOND),
+        (Stamp(1970, 1, 1, tzinfo=UTC), 7),
+        (datetime(2026, 7, 1, 2, tzinfo=ZoneInfo("Europe/Berlin")), 1782864000 * SECOND),
     ],
 )
 def test_moments_are_nanoseconds_whatever_they_come_as(value, expected):
@@ -78,7 +104,19 @@ def test_moments_are_nanoseconds_whatever_they_come_as(value, expected):
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, "12:00", float("nan"), float("inf"), 1e300, 2**62, -(2**62), np.datetime64("NaT"), object()],
+    [
+        NotATime(1, 1, 1),
+        None,
+        True,
+        "12:00",
+        float("nan"),
+        float("inf"),
+        1e300,
+        2**62,
+        -(2**62),
+        np.datetime64("NaT"),
+        object(),
+    ],
 )
 def test_what_is_no_moment_is_refused(value):
     with pytest.raises(ValueError, match="the time of a message is"):
@@ -335,13 +373,34 @@ def test_when_a_predicate_says_so():
     assert seen == [(0, 1, 6, "early")]
 
 
-def test_a_predicate_that_raises_fails_the_message_which_is_then_not_folded():
-    panes = total(Fixed("1s"), triggers=(When(lambda total: 1 / (total - 3) > 0),))
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_predicate_that_raises_fails_an_early_result_and_no_message(reset):
+    panes = total(Fixed("1s"), triggers=(When(lambda total: 1 / (total - 3) > 1, reset=reset),))
     fold(panes, 0, 1)
-    with pytest.raises(ZeroDivisionError):
-        fold(panes, 0, 2)
+    fold(panes, 0, 2)
+    (failed,) = panes.take_all()
+    assert isinstance(failed.error, ZeroDivisionError)
+    assert (failed.result.firing, failed.result.value, failed.hold) == ("early", None, None)
     panes.advance(SECOND)
-    assert given(panes) == [(0, 1, 1, "final")]
+    assert given(panes) == [(0, 1, 3, "final")]
+
+
+def test_a_size_that_cannot_be_told_fails_an_early_result_and_no_message():
+    panes = total(Fixed("1s"), size_of=lambda value: 8 if value != 3 else 1 // 0)
+    for value in (1, 2, 4):
+        fold(panes, 0, value)
+        panes.advance(SECOND * (value == 4))
+    (result,) = panes.take_all()  # the error gave way to the final result
+    assert (result.result.value, result.error) == (7, None)
+
+
+def test_windows_that_make_room_again_have_other_numbers():
+    panes = total(Fixed("1min"), bound=Bound(keys=1, then="early"))
+    for at, key in enumerate("ababa"):
+        fold(panes, at * SECOND, 1, key=key)
+    panes.advance(60 * SECOND)
+    names = [(each.result.key, each.result.pane) for each in panes.take_all()]
+    assert len(names) == len(set(names)) == 5
 
 
 def test_an_early_result_does_not_change_when_more_is_folded():
@@ -425,6 +484,19 @@ def test_an_idle_partition_is_left_out_and_comes_back_without_a_step_back():
     fold(panes, 200, 7, claim="b")
     panes.advance(300)
     assert [given.result.value for given in panes.take_all()] == [7]
+
+
+def test_time_in_which_a_partition_could_not_be_read_is_no_silence():
+    marks = Watermarks(idle=5.0)
+    for name, at in (("a", 110), ("b", 50)):
+        marks.observe(name, at, 0.0)
+    marks.listen("a", 4.0, caught_up=True)
+    marks.listen("b", 4.0, caught_up=False)
+    assert marks.due() == 5.0  # of a
+    assert marks.read(8.0) == 50
+    marks.listen("b", 1.0, caught_up=True)
+    assert marks.due() == 9.0
+    assert marks.read(9.0) == 110
 
 
 def test_what_a_partition_brings_that_is_new_and_far_behind_is_not_late():
@@ -571,3 +643,25 @@ def test_what_was_folded_for_a_lost_partition_leaves_the_hold_that_others_share(
     assert mine.position == 7
     assert [(gone.records, gone.fate) for gone in hold.release(Fate.OK)] == [(1, Fate.OK)]
     assert mine.position == 8
+
+
+def test_with_reset_a_window_of_late_messages_is_added_up_as_well():
+    panes = total(Fixed("1s"), triggers=(Every(2, reset=True),), lateness=10 * SECOND)
+    for value in (1, 2, 4):
+        fold(panes, 0, value)
+    panes.advance(SECOND)
+    got = given(panes)
+    for value in (8, 16):
+        fold(panes, 0, value)
+        got += given(panes)
+    assert sum(value for _, _, value, _ in got) == 31
+
+
+def test_timers_that_are_over_take_no_room_behind_one_that_runs():
+    panes = total(Global(), triggers=(After("1h"), Every(2)))
+    fold(panes, 0, 1, key="quiet")
+    for _ in range(2000):
+        fold(panes, 0, 1, key="busy")
+        assert panes.due() == 3600.0
+        list(panes.take_all())
+    assert len(panes._timers) < 100
