@@ -152,7 +152,7 @@ class Reducing(Stage):
         """Begin with a claim that has spoken, and with all others of its topic."""
         if claim.partition is not None:
             self._topics.add(claim.partition.topic)
-        self._begin({claim, *self._new_claims()})
+        self._begin(list(dict.fromkeys([claim, *self._new_claims()])))  # in order: a run is to be repeatable
 
     def _begin(self, new: Collection[Claim]) -> None:
         """Count claims in: they hold the watermark back until they speak."""

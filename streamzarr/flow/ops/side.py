@@ -94,7 +94,7 @@ class Side:
         if claim.partition is not None:
             self._topics.add(claim.partition.topic)
         self._change()
-        for other in {claim, *self._new_claims()}:
+        for other in dict.fromkeys([claim, *self._new_claims()]):  # in order: a run is to be repeatable
             self._claims.add(other)
             self._marks.open(other, self._listened)
             if other.partition is not None:
