@@ -7,7 +7,7 @@ from typing import Any
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import LateError, LimitExceededError, is_interrupt
+from streamzarr.errors import LateError, is_interrupt
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.demand import Demand
@@ -193,11 +193,6 @@ class Reducing(Stage):
         """Close windows by the clock, and pass on results."""
         now = self.chain.runtime.now()
         rooms = [credits.room() for credits in {claim.credits for claim in self._claims}]  # noqa: A001
-        if any(room.nbytes == 0 for room in rooms) and not self.chain.in_flight and not self._panes.ready:
-            raise LimitExceededError(
-                f"the windows of {self._name!r} and others hold all bytes that demand allows, so no message "
-                "can come that closes one; expected a smaller bound, or a larger max_bytes"
-            )
         self._listen(now, all(room.messages for room in rooms))
         if new := self._new_claims():
             self._begin(new)

@@ -598,3 +598,26 @@ def test_periodic_windows_do_not_mind_a_clock_that_is_set_back():
     )
     assert run(chain, runtime=clock).ok == 5
     assert [message.data.value for message in seen] == [1] * 5
+
+
+def test_windows_wait_while_another_chain_holds_all_bytes_of_a_demand_that_is_shared():
+    clock, demand, items, turns = FakeClock(), Demand(4, max_bytes=100_000), [(0.0, 1), (61.0, 2)], []
+
+    def turn():
+        turns.append(demand.in_flight)
+        if len(turns) == 4:
+            assert demand.take([100_000]) == 1  # the other chain's; nothing of ours is in flight
+        if len(turns) == 8:
+            demand.settle(1, 100_000)
+
+    def pull(n):
+        if items and len(turns) not in range(1, 10):
+            return [items.pop(0)]
+        return [] if len(turns) < 12 else None
+
+    seen = []
+    chain = from_pull(pull, demand, idle=0.01, on_turn=turn).pipe(
+        total(windows.Fixed("1min")), ops.settle(lambda messages: seen.extend(m.data.value for m in messages))
+    )
+    run(chain, runtime=clock)
+    assert (sum(seen), demand.in_flight, demand.in_flight_bytes) == (3, 0, 0)
