@@ -66,18 +66,18 @@ def send(folder: Path, quotes: list[Quote]) -> None:
         producer.send("quotes", [NewRecord(msgspec.json.encode(quote), key=b"EURUSD") for quote in quotes])
 
 
-def work(folder: Path, bars: sz.Array, first: int, enough: int) -> int:
-    """Write bars, a row for each minute from `first` on, until there are `enough`; return how many were."""
+def work(folder: Path, bars: sz.Array, first: int, last: int) -> int:
+    """Write bars, a row for each minute from `first` on, until row `last` is there; return how many rows."""
     state = WindowState(folder / "state", every=0.1)
     stop = Stop()
     rows: set[int] = set()
 
     def store(messages: list) -> None:
-        for message in messages:  # a bar that comes again, after a crash, is written to the same place
+        for message in messages:  # a bar that comes again, after a restart, is written to the same place
             row = (message.data.window.start - first) // MINUTE
             bars[row] = message.data.value
             rows.add(row)
-        if len(rows) >= enough:
+        if last in rows:
             stop.drain(10.0)
 
     with open_broker(f"sqlite:///{folder}/queue.db") as broker:
@@ -117,9 +117,10 @@ def main() -> None:
         )
         middle = len(feed) // 2
         send(folder, feed[:middle])
-        half = work(folder, bars, first, len(np.unique((at[:middle] - first) // MINUTE)) - 1)
+        open_minute = (at[middle - 1] - first) // MINUTE  # the later quotes of which are still to come
+        half = work(folder, bars, first, int(minutes[minutes < open_minute][-1]))
         send(folder, [*feed[middle:], closing])
-        rest = work(folder, bars, first, len(minutes) - half)
+        rest = work(folder, bars, first, int(minutes[-1]))
         print(f"{half} bars in the first life of the worker, {rest} in the second")
         parts = np.split(bid, begins[1:])
         expected = np.array([(part[0], part.max(), part.min(), part[-1]) for part in parts])
