@@ -7,10 +7,11 @@ from typing import Any
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import TransformError, is_interrupt
+from streamzarr.errors import TransformError
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.sizes import checked_nbytes
 from streamzarr.flow.stage import Stage
 
@@ -58,8 +59,6 @@ class _Charge(Stage):
             return message
         try:
             nbytes = checked_nbytes(self._size_of(message.data), self._name, TransformError)
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
-            return message.fail(error, self._name)
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+            return failed(message, error, self._name)
         return self.chain.resize(message, nbytes)

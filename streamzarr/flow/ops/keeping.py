@@ -13,6 +13,7 @@ from streamzarr.errors import ConfigError, LimitExceededError, StoreError, Trans
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.reducing import Reducing
 from streamzarr.flow.stage import Stage, Upstream
 from streamzarr.flow.windows.bound import OVERHEAD
@@ -127,7 +128,7 @@ class Keeping(Reducing):
         try:
             self._state.check(message.key)
         except BaseException as error:  # noqa: BLE001 - one bad key may not make all others unwritable
-            self._out.append(self._failed(message, error))
+            self._out.append(failed(message, error, self._name))
             kept.passed.add(message.seq)
             return
         super()._reduce(message, claim, now)

@@ -7,11 +7,12 @@ from typing import Any
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import LateError, is_interrupt
+from streamzarr.errors import LateError
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.demand import Demand
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves, timestamp_of
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD
 from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session, Window
@@ -91,7 +92,7 @@ class Reducing(Stage):
         try:
             at = self._moment(message)
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-            self._out.append(self._failed(message, error))
+            self._out.append(failed(message, error, self._name))
             return
         windows = self._reduction.window.windows(at)
         if isinstance(self._reduction.window, Count):
@@ -108,7 +109,7 @@ class Reducing(Stage):
                 else:
                     self._out.append(piece.replace(output=self._late))
             except BaseException as error:  # noqa: BLE001
-                self._out.append(self._failed(piece, error))
+                self._out.append(failed(piece, error, self._name))
             else:
                 if hold is not self._hold:
                     self._fold()
@@ -140,11 +141,6 @@ class Reducing(Stage):
             return moment(self._time(message.data))
         record = message.record
         return moment((timestamp_of(message) if record is None else record.timestamp) * 1_000_000)
-
-    def _failed(self, message: Message, error: BaseException) -> Message:
-        if is_interrupt(error):
-            raise error
-        return message.fail(error, self._name)
 
     # -- time --------------------------------------------------------------------------------------------
 
@@ -254,7 +250,7 @@ class Reducing(Stage):
         nbytes = self._reduction.size_of(result.value) + OVERHEAD
         holds = () if given.hold is None else (given.hold,)
         message = self.chain.result(result, holds, nbytes, claim, key=result.key)
-        return message if given.error is None else self._failed(message, given.error)
+        return message if given.error is None else failed(message, given.error, self._name)
 
     def _pending(self) -> int:
         """Return how many results wait to be passed on."""

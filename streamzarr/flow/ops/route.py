@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable
 
-from streamzarr.errors import ConfigError, TransformError, is_interrupt
+from streamzarr.errors import ConfigError, TransformError
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, connecting, feeding
 from streamzarr.flow.message import Batch, Marker, Message
 from streamzarr.flow.ops.branch import Branch, Rejoin
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.stage import Stage
 
 Branches = Mapping[str, Sequence[Operator]]
@@ -52,12 +52,13 @@ def route(fn: Callable[[Message], str], branches: Branches, *, stage: str = "rou
     if not branches:
         raise ConfigError("ops.route() without branches, expected at least one")
 
-    def make(
-        chain: Chain, observer: ObserverBase[Batch], entries: Mapping[str, Branch], join: Rejoin
-    ) -> Stage:
-        return _Route(chain, observer, entries, join, fn, stage)
+    def names(message: Message) -> Sequence[str]:
+        name: object = fn(message)
+        if not isinstance(name, str) or name not in branches:
+            raise TransformError(f"{stage} chose {name!r}, expected one of {', '.join(map(repr, branches))}")
+        return (name,)
 
-    return _branching(branches, make)
+    return _branching(branches, names, stage)
 
 
 def broadcast(
@@ -100,18 +101,14 @@ def broadcast(
     if unknown := chosen.keys() - branches.keys():
         raise ConfigError(f"selectors for {sorted(unknown)}, expected names of {sorted(branches)}")
 
-    def make(
-        chain: Chain, observer: ObserverBase[Batch], entries: Mapping[str, Branch], join: Rejoin
-    ) -> Stage:
-        return _Broadcast(chain, observer, entries, join, chosen, stage)
+    def names(message: Message) -> Sequence[str]:
+        return [name for name in branches if name not in chosen or chosen[name](message)]
 
-    return _branching(branches, make)
+    return _branching(branches, names, stage)
 
 
-def _branching(
-    branches: Branches, make: Callable[[Chain, ObserverBase[Batch], Mapping[str, Branch], Rejoin], Stage]
-) -> Operator:
-    """Return the operator of a stage whose messages go through `branches`."""
+def _branching(branches: Branches, names: Callable[[Message], Sequence[str]], stage_name: str) -> Operator:
+    """Return the operator that puts each message into the branches that ``names(message)`` says."""
 
     def operator(source: Observable[Batch]) -> Observable[Batch]:
         def subscribe(
@@ -128,7 +125,7 @@ def _branching(
                         results.subscribe(partial(join.take, entry), observer.on_error, scheduler=scheduler)
                     )
                     entry.stages = wiring.graph.stages[: len(wiring.graph.stages) - before]
-                stage = make(wiring.graph.chain, observer, entries, join)
+                stage = _Branching(wiring.graph.chain, observer, entries, join, names, stage_name)
                 below = {id(one): one for entry in entries.values() for one in entry.below}
                 wiring.graph.join(stage, tuple(below.values()))
                 with feeding((stage,)):
@@ -143,7 +140,7 @@ def _branching(
 
 
 class _Branching(Stage):
-    """What routing and broadcasting share: entries, and markers that go into all of them."""
+    """Puts messages into branches, and markers into all of them; holds nothing."""
 
     def __init__(
         self,
@@ -151,10 +148,35 @@ class _Branching(Stage):
         observer: ObserverBase[Batch],
         entries: Mapping[str, Branch],
         join: Rejoin,
+        names: Callable[[Message], Sequence[str]],
         name: str,
     ) -> None:
         super().__init__(chain, observer)
-        self._entries, self._join, self._name = entries, join, name
+        self._entries, self._join = entries, join
+        self._names, self._name = names, name
+
+    def receive(self, messages: tuple[Message, ...]) -> None:
+        chosen: dict[str, list[Message]] = {name: [] for name in self._entries}
+        passed_by = []
+        for message in messages:
+            if message.failure is not None:
+                passed_by.append(message)
+                continue
+            try:
+                names = self._names(message)
+            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                passed_by.append(failed(message, error, self._name))
+                continue
+            if len(names) == 1:
+                chosen[names[0]].append(message)
+                continue
+            copies = self.chain.split(message, [message.data] * len(names))
+            for name, copy in zip(names, copies, strict=True):
+                chosen[name].append(copy)
+        for name, going in chosen.items():
+            if going:
+                self._entries[name].put(Batch(tuple(going)))
+        self.emit(passed_by)
 
     def turn(self) -> None:
         self._join.advance()
@@ -163,84 +185,3 @@ class _Branching(Stage):
         self._join.enter(marker)
         for entry in self._entries.values():
             entry.put(Batch((), marker))
-
-    def _pass_on(self, chosen: Mapping[str, list[Message]], failed: Sequence[Message]) -> None:
-        for name, messages in chosen.items():
-            if messages:
-                self._entries[name].put(Batch(tuple(messages)))
-        self.emit(failed)
-
-    def _failed(self, message: Message, error: BaseException) -> Message:
-        if is_interrupt(error):
-            raise error
-        return message.fail(error, self._name)
-
-
-class _Route(_Branching):
-    def __init__(
-        self,
-        chain: Chain,
-        observer: ObserverBase[Batch],
-        entries: Mapping[str, Branch],
-        join: Rejoin,
-        fn: Callable[[Message], str],
-        name: str,
-    ) -> None:
-        super().__init__(chain, observer, entries, join, name)
-        self._fn = fn
-
-    def receive(self, messages: tuple[Message, ...]) -> None:
-        chosen: dict[str, list[Message]] = {name: [] for name in self._entries}
-        failed = []
-        for message in messages:
-            if message.failure is not None:
-                failed.append(message)
-                continue
-            try:
-                self._branch(chosen, self._fn(message)).append(message)
-            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-                failed.append(self._failed(message, error))
-        self._pass_on(chosen, failed)
-
-    def _branch(self, chosen: Mapping[str, list[Message]], name: Any) -> list[Message]:
-        try:
-            return chosen[name]
-        except (KeyError, TypeError):
-            raise TransformError(
-                f"{self._name} chose {name!r}, expected one of {', '.join(map(repr, chosen))}"
-            ) from None
-
-
-class _Broadcast(_Branching):
-    def __init__(
-        self,
-        chain: Chain,
-        observer: ObserverBase[Batch],
-        entries: Mapping[str, Branch],
-        join: Rejoin,
-        selectors: Mapping[str, Callable[[Message], bool]],
-        name: str,
-    ) -> None:
-        super().__init__(chain, observer, entries, join, name)
-        self._selectors = selectors
-
-    def receive(self, messages: tuple[Message, ...]) -> None:
-        chosen: dict[str, list[Message]] = {name: [] for name in self._entries}
-        failed = []
-        for message in messages:
-            if message.failure is not None:
-                failed.append(message)
-                continue
-            try:
-                names = [name for name in chosen if self._picks(name, message)]
-            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
-                failed.append(self._failed(message, error))
-                continue
-            copies = self.chain.split(message, [message.data] * len(names))
-            for name, copy in zip(names, copies, strict=True):
-                chosen[name].append(copy)
-        self._pass_on(chosen, failed)
-
-    def _picks(self, name: str, message: Message) -> bool:
-        selector = self._selectors.get(name)
-        return selector is None or bool(selector(message))
