@@ -106,8 +106,12 @@ def test_a_kip_848_group_gets_the_session_timeout_that_was_asked_for(kafka_proce
         pass
     resource = ConfigResource(ResourceType.GROUP, group)
     client = AdminClient({"bootstrap.servers": kafka_process.bootstrap})
-    [configs] = [each.result() for each in client.describe_configs([resource]).values()]
-    assert configs["consumer.session.timeout.ms"].value == "3000"
+
+    def told():
+        [configs] = [each.result() for each in client.describe_configs([resource]).values()]
+        return configs["consumer.session.timeout.ms"].value
+
+    until(lambda: told() == "3000")  # what the controller has taken, the broker learns a little later
 
 
 def test_a_session_timeout_that_the_cluster_refuses_is_raised_to_its_minimum(broker, topic, group):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -39,6 +40,29 @@ class Consumer(_Kept, confluent_kafka.Consumer):
     """librdkafka's consumer."""
 
     __slots__ = ("__weakref__",)
+
+
+class Member(Consumer):
+    """A consumer that joins a group.
+
+    One that nobody holds any more is closed: destroyed in the middle of a rebalance it would never end.
+    """
+
+    __slots__ = ("leaving",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.leaving = False
+        """Whether it is being closed; what it is assigned meanwhile it gives back at once."""
+        super().__init__(*args, **kwargs)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self.leaving = True
+        super().close()
+
+    def __del__(self) -> None:
+        with suppress(RuntimeError):  # it is closed already, or was never made
+            self.close()
 
 
 class Producer(_Kept, confluent_kafka.Producer):

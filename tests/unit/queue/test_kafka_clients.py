@@ -1,16 +1,18 @@
 """All of librdkafka's clients are those that forked children keep."""
 
 import ast
+import gc
 import os
 import signal
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
 from streamzarr.queue.kafka import clients
 
 ROOT = Path(__file__).parents[3]
-KEPT = ("AdminClient", "Consumer", "Producer", "ShareConsumer")
+KEPT = ("AdminClient", "Consumer", "Member", "Producer", "ShareConsumer")
 
 
 def others_in(tree):
@@ -40,7 +42,7 @@ def test_nobody_makes_a_client_that_a_forked_child_would_destroy(folder):
 @pytest.mark.parametrize("name", KEPT)
 def test_a_client_is_known_as_long_as_it_lives(name):
     settings = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
-    if "Consumer" in name:
+    if name not in ("AdminClient", "Producer"):
         settings["group.id"] = "g"
     client = getattr(clients, name)(settings)
     key = id(client)
@@ -54,3 +56,10 @@ def test_a_client_is_known_as_long_as_it_lives(name):
     assert clients._held == []
     del client
     assert key not in clients._living
+
+
+def test_a_member_that_could_not_be_made_is_thrown_away_in_silence(recwarn):
+    with pytest.raises(KafkaException):
+        clients.Member({"group.id": "g", "no.such.property": 1})
+    gc.collect()
+    assert [str(each.message) for each in recwarn] == []
