@@ -39,7 +39,7 @@ def tap(fn: Callable[[Message], object], *, stage: str = "tap") -> Operator:
 
     def watch(batch: Batch) -> None:
         nonlocal errors
-        for message in batch.messages:
+        for message in batch.held:
             try:
                 fn(message)
             except BaseException as error:
