@@ -384,19 +384,21 @@ def fed() -> tuple[Stage, ...]:
 
 def staged(make: Callable[[Chain, ObserverBase[Batch]], Stage]) -> Operator:
     """Return the RxPY operator of a stage; each running chain gets a stage of its own."""
+    return lambda source: Observable(subscriber(make, source))
 
-    def operator(source: Observable[Batch]) -> Observable[Batch]:
-        def subscribe(
-            observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None
-        ) -> DisposableBase:
-            with connecting() as wiring:
-                stage = make(wiring.graph.chain, observer)
-                wiring.graph.join(stage, fed())
-                with feeding((stage,)):
-                    return source.subscribe(
-                        stage.take, observer.on_error, observer.on_completed, scheduler=scheduler
-                    )
 
-        return Observable(subscribe)
+def subscriber(
+    make: Callable[[Chain, ObserverBase[Batch]], Stage], source: Observable[Batch]
+) -> Callable[[ObserverBase[Batch], SchedulerBase | None], DisposableBase]:
+    """Return what connects a new stage to `source`: the subscription of an observable."""
 
-    return operator
+    def subscribe(observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        with connecting() as wiring:
+            stage = make(wiring.graph.chain, observer)
+            wiring.graph.join(stage, fed())
+            with feeding((stage,)):
+                return source.subscribe(
+                    stage.take, observer.on_error, observer.on_completed, scheduler=scheduler
+                )
+
+    return subscribe
