@@ -294,6 +294,14 @@ class Claim:
         place = seq - delivery.seq
         return place < len(delivery) and delivery.is_out(place, place + 1)
 
+    def is_back(self, seq: int) -> bool:
+        """Tell whether anything of the message `seq` was handed back: it will be delivered again."""
+        pieces = self._pieces.get(seq)
+        if pieces is not None and pieces.outcome is Fate.HANDED_BACK:
+            return True
+        index = bisect_right(self._seqs, seq) - 1
+        return index >= 0 and self._deliveries[index].is_back(seq - self._seqs[index])
+
     def is_split(self, seq: int) -> bool:
         """Tell whether `seq` was split into pieces of which some are still out."""
         return seq in self._pieces

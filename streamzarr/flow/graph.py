@@ -70,6 +70,9 @@ class Intake(Upstream, Protocol):
     def patience(self) -> float:
         """Return the seconds after which it is to be asked again although it had nothing."""
 
+    def conclude(self) -> None:
+        """Store what is settled: the chain has come to its end in order, and its stages are still there."""
+
     def close(self, failure: BaseException | None) -> BaseException | None:
         """Close the source; return the error that the chain ends with."""
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from msgspec.structs import replace
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError, LimitExceededError, StoreError, TransformError, describe
@@ -82,6 +83,7 @@ class Keeping(Reducing):
         self._state = state
         self._kept: dict[TopicPartition, _Kept] = {}
         self._snapshots: dict[Claim, Snapshot] = {}  # of claims that begin
+        self._closed = False
         state.attach(self)
 
     # -- messages ----------------------------------------------------------------------------------------
@@ -179,6 +181,7 @@ class Keeping(Reducing):
         count = self._room() if any(kept.outbox.deliverable for kept in self._kept.values()) else 0
         for kept in self._kept.values():
             while count and (sent := kept.outbox.take()) is not None:
+                sent.receipt.count(kept.claim, 0)  # it is ours for as long as the partition is
                 self._out.append(self._message(sent, kept.claim))
                 count -= 1
         super()._give()
@@ -232,15 +235,22 @@ class Keeping(Reducing):
         return min(dues if due is None else [*dues, due], default=None)
 
     def snapshot(self, partition: TopicPartition) -> Snapshot | None:
-        """Return what is to be stored of `partition`; ``None`` while a record is only partly folded."""
+        """Return what is to be stored of `partition`; ``None`` while a record is only partly folded.
+
+        Pieces of it may be on their way, or were handed back. When the stage is closed nobody can tell.
+        """
+        if self._closed:
+            return None
         if new := self._new_claims():
             self._begin(new)
         kept = self._kept[partition]
         claim = kept.claim
         position = kept.advance(claim.position)
         kept.passed = {seq for seq in kept.passed if claim.is_out(seq)}
-        if kept.passed & kept.taken.keys() or (
-            any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))
+        if (
+            kept.passed & kept.taken.keys()
+            or any(map(claim.is_back, kept.taken))
+            or (any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above)))
         ):
             return None
         kept.outbox.look()
@@ -254,12 +264,29 @@ class Keeping(Reducing):
             outbox=kept.outbox.contents,
         )
 
+    def has_settled(self, partition: TopicPartition) -> bool:
+        """Tell whether a result was settled that is still stored."""
+        kept = self._kept.get(partition)
+        if kept is None:
+            return False
+        kept.outbox.look()
+        return kept.outbox.settled
+
+    def without_settled(self, partition: TopicPartition, stored: Snapshot) -> Snapshot:
+        """Return what is stored without the results that are settled since."""
+        return replace(stored, outbox=self._kept[partition].outbox.still_open(stored.outbox))
+
     def stored(self, partition: TopicPartition, snapshot: Snapshot) -> None:
         """Let the results go that are stored now."""
         kept = self._kept[partition]
         kept.outbox.stored(snapshot.numbered)
         kept.save_at = self.chain.runtime.now() + self._state.every
         self.chain.bell.ring()
+
+    def close(self, timeout: float) -> None:
+        """Return what the accumulators were charged with; from here on nothing new is stored."""
+        super().close(timeout)
+        self._closed = True
 
     def abandon(self, claims: Collection[Claim]) -> None:
         """Forget what is kept of `claims`: their state is in the store, for whoever has them now."""

@@ -105,11 +105,14 @@ class ItemSource(ABC):
             for item, nbytes in items
         ]
 
-    def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to close
+    def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to store
         """Connect; called first, once."""
 
     def turn(self) -> None:  # noqa: B027
         """Do what is due; called at every turn."""
+
+    def conclude(self) -> None:  # noqa: B027
+        """Store what is settled; called when the chain has come to its end without an error."""
 
     def close(self) -> None:  # noqa: B027
         """Disconnect; called last, once, also after an error."""
