@@ -23,7 +23,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.message import Batch, Marker
+from streamzarr.flow.message import Batch, Marker, parts_of
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 from streamzarr.flow.stop import Stop
 
@@ -158,9 +158,9 @@ class Graph:
         for call in self._on_turn:
             call()
         while self._markers:
-            marker = self._markers.popleft()
-            for intake in self.intakes:
-                intake.emit(Batch((), marker))
+            parts = parts_of(self._markers.popleft(), len(self.intakes))
+            for intake, part in zip(self.intakes, parts, strict=True):
+                intake.emit(Batch((), part))
         for stage in self._stages:
             if self.cancelled:
                 return
