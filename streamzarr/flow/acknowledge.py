@@ -192,6 +192,7 @@ class Claim:
         "ours",
         "parked",
         "partition",
+        "start",
         "window",
     )
 
@@ -205,6 +206,8 @@ class Claim:
         self.partition = partition
         self.credits = credits
         self.epoch = epoch
+        self.start = start
+        """Where reading began; ``None``: not known yet."""
         self.window = OffsetWindow(start)
         """Offsets, by deliveries: each is one entry, acknowledged as a whole."""
         self.open = 0
@@ -242,7 +245,7 @@ class Claim:
         if delivery.offsets is not None:
             first = delivery.offsets[0]
             if self.window.watermark is None:
-                self.committed = first  # reading began here, so there is nothing to store yet
+                self.committed = self.start = first  # reading began here: there is nothing to store yet
             self.window.deliver(first, stop)
         self._enter(delivery)
 

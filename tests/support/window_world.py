@@ -1,4 +1,4 @@
-"""A topic with windows in a store, and workers on a clock of their own that follow a schedule of mishaps."""
+"""A topic with windows, and workers on a clock of their own that follow a schedule of mishaps."""
 
 import json
 import uuid
@@ -27,6 +27,9 @@ class Life:
         if self.left is not None:
             self.left -= 1
             self.alive &= self.left > 0
+        self.check()
+
+    def check(self):
         if not self.alive:
             raise Killed
 
@@ -44,10 +47,14 @@ class MortalState(WindowState):
 
 
 class World:
-    """A topic, a store and a sink that outlive the workers."""
+    """A topic, a store and a sink that outlive the workers.
 
-    def __init__(self, kind, steps, *, hard=False):
-        self.kind, self.steps, self.hard = kind, steps, hard
+    Without `kept` the windows are not in the store, so messages are read again. In a `hard` world the sink
+    puts results off, and records come in pieces.
+    """
+
+    def __init__(self, kind, steps, *, hard=False, kept=True):
+        self.kind, self.steps, self.hard, self.kept = kind, steps, hard, kept
         self.over = False
         self.clock = FakeClock()
         self.broker = FakeBroker(runtime=self.clock)
@@ -84,12 +91,15 @@ class World:
     def work(self):
         """One life of a worker; tell whether all there is has come to the sink."""
         life, stop = Life(), Stop(self.clock)
-        state = MortalState(life, self.url, every=0.1, runtime=self.clock)
+        state = MortalState(life, self.url, every=0.1, runtime=self.clock) if self.kept else None
+        self.broker.faults["commit"] = life.check
         turns = 0
 
         def look():
             nonlocal turns
             turns += 1
+            if not self.kept:
+                life.point()
             if turns % 3 == 0 and not stop.requested:
                 self.over = not self.step(self.broker.consumers[-1], life, stop) and self.done()
                 if self.over:

@@ -18,6 +18,7 @@ from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.reducing import Reducing
 from streamzarr.flow.stage import Stage, Upstream
 from streamzarr.flow.windows.bound import OVERHEAD
+from streamzarr.flow.windows.moments import FIRST
 from streamzarr.flow.windows.outbox import Outbox, Sent
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.snapshot import Snapshot, runs
@@ -103,6 +104,10 @@ class Keeping(Reducing):
         assert claim.partition is not None
         self._snapshots[claim] = snapshot = self._state.stored(claim.partition)
         self._kept[claim.partition] = _Kept(claim, snapshot)
+        if snapshot.newest == FIRST:  # nobody has heard of it before
+            self._unheard.add(claim)
+        elif snapshot.since is not None:
+            self._panes.since[claim] = snapshot.since
         self._marks.open(claim, self._listened, snapshot.newest)
 
     def _open(self, claim: Claim) -> None:
@@ -262,6 +267,7 @@ class Keeping(Reducing):
             numbered=kept.outbox.numbered,
             panes=self._panes.dump(claim),
             outbox=kept.outbox.contents,
+            since=self._panes.since.get(claim),
         )
 
     def has_settled(self, partition: TopicPartition) -> bool:

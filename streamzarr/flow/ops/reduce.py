@@ -45,10 +45,11 @@ def reduce(
 
     Keys are those of ``ops.partition_by`` (``message.key``). A message's credit returns as soon as it is
     folded, what accumulators take is charged instead, and its offset may be committed when the result that it
-    is in is settled: a window may be open for a day. Until then a restart reads its messages again.
-    Windows that have given their result by then, but hold some of these messages too, give another one with
-    only these: sliding windows, sessions, and those of messages out of order. Where a sink keeps the latest
-    by (key, window), they need `state`.
+    is in is settled: a window may be open for a day. Until then a restart reads its messages again, all of
+    them. Windows that have given their result by then, but hold some of the messages that are read again,
+    give another one with only these: sliding windows, sessions, and those of messages out of order. A result
+    that may be such a one is marked (``result.resumed``): of several of a window the one that holds most is
+    whole. With `state` nothing is read again, and there are none.
 
     Parameters
     ----------

@@ -51,6 +51,8 @@ class Reducing(Stage):
         self._timeless = isinstance(reduction.window, Count | Global | Periodic)
         self._topics: set[str] = set()
         self._claims: set[Claim] = set()
+        self._unheard: set[Claim] = set()  # of partitions, none of whose messages has come
+        self._reach = marks.disorder + reduction.lateness
         self._charged: dict[Claim, int] = {}
         self._piece: tuple[tuple[Claim, int] | None, int] = (None, 0)  # the last one: record, and place in it
         self._hold: Hold | None = None
@@ -95,6 +97,8 @@ class Reducing(Stage):
             self._out.append(failed(message, error, self._name))
             return
         windows = self._reduction.window.windows(at)
+        if claim in self._unheard:
+            self._hear(claim, windows[0].stop if self._sessions else at)
         if isinstance(self._reduction.window, Count):
             windows = (Window(at, LAST - self._place(claim, at)),)
         pieces = (message,) if len(windows) == 1 else self.chain.split(message, [message.data] * len(windows))
@@ -118,6 +122,15 @@ class Reducing(Stage):
         self._collect()
         if not self._timeless and self._marks.observe(claim, at, self._listened):
             self._advance()
+
+    def _hear(self, claim: Claim, at: int) -> None:
+        """Take the first message of a partition, at event time `at` (the end of its session).
+
+        What was there before it, in offsets, is older, or no more than `disorder` and `lateness` newer.
+        """
+        self._unheard.discard(claim)
+        if claim.start and not isinstance(self._reduction.window, Count | Periodic):
+            self._panes.since[claim] = at + self._reach
 
     def _place(self, claim: Claim, number: int) -> int:
         """Return how many pieces of the record came before: windows that begin at them need other names."""
@@ -163,6 +176,7 @@ class Reducing(Stage):
         self._advance()
 
     def _count_in(self, claim: Claim) -> None:
+        self._unheard.add(claim)
         self._marks.open(claim, self._listened)
 
     def _open(self, claim: Claim) -> None:
@@ -314,6 +328,7 @@ class Reducing(Stage):
         for claim in claims:
             self._marks.close(claim)
             self._claims.discard(claim)
+            self._unheard.discard(claim)
             self._charged.pop(claim, None)
 
     def close(self, timeout: float) -> None:

@@ -66,6 +66,7 @@ class Outgoing(Struct, frozen=True, array_like=True):
     replaces: tuple[tuple[int, int], ...]
     error: str | None
     """Why it has no value."""
+    resumed: bool = False
 
     @staticmethod
     def of(number: int, result: Result, error: str | None) -> Outgoing:
@@ -81,6 +82,7 @@ class Outgoing(Struct, frozen=True, array_like=True):
             result.partial,
             _plain(result.replaces),
             error,
+            result.resumed,
         )
 
     @property
@@ -95,6 +97,7 @@ class Outgoing(Struct, frozen=True, array_like=True):
             self.pane,
             self.partial,
             tuple(Window(*window) for window in self.replaces),
+            self.resumed,
         )
 
 
@@ -117,6 +120,8 @@ class Snapshot(Struct, frozen=True):
     """Number of its last result."""
     panes: tuple[PaneState, ...] = ()
     outbox: tuple[Outgoing, ...] = ()
+    since: int | None = None
+    """Windows that begin no later may have messages from before all reading; ``None``: there are none."""
 
     def dumps(self, plain: Plain) -> bytes:
         """Return it as bytes.
