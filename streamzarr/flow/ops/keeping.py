@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Callable, Collection
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from msgspec.structs import replace
 from reactivex.abc import ObserverBase
@@ -16,6 +16,7 @@ from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.reducing import Reducing
+from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage, Upstream
 from streamzarr.flow.windows.bound import OVERHEAD
 from streamzarr.flow.windows.moments import FIRST
@@ -74,13 +75,13 @@ class Keeping(Reducing):
         chain: Chain,
         observer: ObserverBase[Batch],
         reduction: Reduction,
-        time: Callable[[Any], Any] | None,
+        timing: Timing,
         marks: Watermarks,
         late: str | None,
         name: str,
         state: WindowState,
     ) -> None:
-        super().__init__(chain, observer, reduction, time, marks, late, name)
+        super().__init__(chain, observer, reduction, timing, marks, late, name)
         self._state = state
         self._kept: dict[TopicPartition, _Kept] = {}
         self._snapshots: dict[Claim, Snapshot] = {}  # of claims that begin
