@@ -85,7 +85,7 @@ class Keeping(Reducing):
         self._state = state
         self._kept: dict[TopicPartition, _Kept] = {}
         self._snapshots: dict[Claim, Snapshot] = {}  # of claims that begin
-        self._closed = False
+        self._closed = self._checked = False
         state.attach(self)
 
     # -- messages ----------------------------------------------------------------------------------------
@@ -140,6 +140,9 @@ class Keeping(Reducing):
             kept.passed.add(message.seq)
             return
         super()._reduce(message, claim, now)
+        if not self._checked and (panes := self._panes.dump(claim)):
+            self._checked = True  # here one sees at once what else is found when it is stored
+            self._state.check_panes(panes)
         if any(each.seq == message.seq and each.claim is claim for each in self._out[passed:]):
             kept.passed.add(message.seq)
 

@@ -18,7 +18,7 @@ from streamzarr.errors import (
 )
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.windows.plain import Hook, Plain
-from streamzarr.flow.windows.snapshot import Snapshot
+from streamzarr.flow.windows.snapshot import PaneState, Snapshot
 from streamzarr.options import parse_bytes
 from streamzarr.queue.base import TopicPartition
 from streamzarr.redact import redacted
@@ -73,7 +73,8 @@ class WindowState:
         Seconds between two writes. Results are delivered only when they are stored, so they are late by as
         much.
     encode, decode
-        Make accumulators, keys or values of a type of your own plain data, and back.
+        Make accumulators, keys or values of a type of your own plain data, and back. Plain are numbers, text,
+        bytes, ``None``, lists, tuples, sets, dicts and numpy arrays: those types, and none derived from them.
     max_bytes
         Of one object, at most.
 
@@ -166,6 +167,10 @@ class WindowState:
     def check(self, value: object) -> None:
         """Raise what makes it impossible to store `value`, if anything does."""
         self._plain.loads(self._plain.dumps(value))
+
+    def check_panes(self, panes: tuple[PaneState, ...]) -> None:
+        """Raise what makes it impossible to store these panes, if anything does."""
+        Snapshot(panes=panes).check(self._plain)
 
     def owns(self, partition: TopicPartition) -> bool:
         """Tell whether `partition` was started here."""
