@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, nbytes, number, optional, runtime, seconds
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -65,6 +66,15 @@ class _Limits:
     nbytes: float | None
 
 
+_amount = optional(number(above=0))
+
+
+def _volume(value: object) -> str | None:
+    expected = nbytes(value) if isinstance(value, str) else _amount(value)
+    return None if expected is None else "bytes a second, more than 0, or text such as '10MB', or None"
+
+
+@checked("Rate", messages=_amount, bytes=_volume, burst=seconds(above=0), runtime=runtime)
 class Rate:
     """How many messages and bytes may pass a second, for all who use this object together.
 
@@ -105,8 +115,8 @@ class Rate:
         burst: float = BURST,
         runtime: Runtime = SYSTEM,
     ) -> None:
-        if not burst > 0:
-            raise ConfigError(f"Rate(burst={burst}): expected above 0")
+        if messages is None and bytes is None:
+            raise ConfigError("Rate: neither messages nor bytes is given, expected one, or it limits nothing")
         self._burst = burst
         self._lock = runtime.lock()
         self._limits = _limits(messages, bytes)
@@ -116,6 +126,7 @@ class Rate:
         """The limits that the buckets are made for."""
         self._wakers: tuple[Callable[[], None], ...] = ()
 
+    @checked("Rate.set", messages=_amount, bytes=_volume)
     def set(self, messages: float | None = None, bytes: float | str | None = None) -> None:  # noqa: A002
         """Change the limits, all of them: one that is not given is lifted. What has passed counts on.
 
@@ -170,11 +181,7 @@ class Rate:
 
 
 def _limits(messages: float | None, nbytes: float | str | None) -> _Limits:
-    limits = _Limits(messages, parse_bytes(nbytes) if isinstance(nbytes, str) else nbytes)
-    for name, value in (("messages", limits.messages), ("bytes", limits.nbytes)):
-        if value is not None and not value > 0:
-            raise ConfigError(f"Rate({name}={value}): expected above 0 a second")
-    return limits
+    return _Limits(messages, parse_bytes(nbytes) if isinstance(nbytes, str) else nbytes)
 
 
 def _bucket(

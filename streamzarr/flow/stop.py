@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from streamzarr.flow.arguments import checked, runtime, seconds
 from streamzarr.runtime import SYSTEM, Runtime
 
 
+@checked("Stop", runtime=runtime)
 class Stop:
     """Asks chains to drain, from any thread and from signal handlers. It never un-asks.
 
@@ -34,6 +36,7 @@ class Stop:
         self._lock = runtime.lock()  # for subscribe only, which signal handlers do not call
         self._wakers: tuple[Callable[[], None], ...] = ()
 
+    @checked("Stop.drain", timeout=seconds())
     def drain(self, timeout: float) -> None:
         """Take nothing new, hand back what has not begun, finish the rest within `timeout` seconds."""
         deadline = self._now() + timeout

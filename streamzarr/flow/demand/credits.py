@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from streamzarr.flow.arguments import checked, integer, nbytes, optional, runtime
 from streamzarr.flow.demand.balance import Balance, Bounds, admit, release, split
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
@@ -108,6 +109,13 @@ class Credits(ABC):
             self.unsubscribe(bell.ring)
 
 
+@checked(
+    "Demand",
+    max_demand=integer(1),
+    min_demand=optional(integer(0)),
+    max_bytes=optional(nbytes),
+    runtime=runtime,
+)
 class Demand(Credits):
     """At most `max_demand` messages and `max_bytes` bytes in flight, from delivery until settled.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, integer, runtime
 from streamzarr.runtime import SYSTEM, Runtime
 
 
+@checked("Workers", size=integer(1), runtime=runtime)
 class Workers:
     """The number of workers of ``ops.dispatch``, for whoever wants to change it while the chain runs.
 
@@ -35,7 +36,7 @@ class Workers:
 
     def __init__(self, size: int = 1, *, runtime: Runtime = SYSTEM) -> None:
         self._lock = runtime.lock()
-        self._size = checked_size(size)
+        self._size = size
         self._wakers: tuple[Callable[[], None], ...] = ()
 
     @property
@@ -43,6 +44,7 @@ class Workers:
         """How many there shall be."""
         return self._size
 
+    @checked("Workers.resize", size=integer(1))
     def resize(self, size: int) -> None:
         """Have `size` workers from now on.
 
@@ -51,7 +53,7 @@ class Workers:
         streamzarr.errors.ConfigError
             `size` is below 1.
         """
-        self._size = checked_size(size)
+        self._size = size
         for waker in self._wakers:
             waker()
 
@@ -64,10 +66,3 @@ class Workers:
         """Undo :meth:`subscribe`."""
         with self._lock:
             self._wakers = tuple(other for other in self._wakers if other != waker)
-
-
-def checked_size(size: int) -> int:
-    """Return `size`, or raise ``ConfigError`` if it is below 1."""
-    if size < 1:
-        raise ConfigError(f"{size} workers, expected at least 1")
-    return size

@@ -8,12 +8,14 @@ from typing import Any
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import is_interrupt
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Stage
 
 
+@checked("ops.decode", fn=function, stage=text)
 def decode(fn: Callable[[Any], Any], *, stage: str = "decode") -> Operator:
     """Replace the data of each message by ``fn(data)``; of a run only its bad records fail.
 

@@ -9,6 +9,7 @@ from reactivex.abc import ObserverBase
 
 from streamzarr.errors import TransformError, is_interrupt
 from streamzarr.flow.acknowledge import Claim, Hold
+from streamzarr.flow.arguments import anything, checked, function, optional, text
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
@@ -19,6 +20,14 @@ from streamzarr.flow.windows.moments import FIRST, LAST
 from streamzarr.flow.windows.result import Result
 
 
+@checked(
+    "ops.departition",
+    fold=function,
+    initial=anything,
+    result=optional(function),
+    size_of=function,
+    stage=text,
+)
 def departition(
     fold: Callable[[Any, Result], Any],
     *,

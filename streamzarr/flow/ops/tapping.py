@@ -8,12 +8,14 @@ from collections.abc import Callable
 import reactivex.operators as rx
 
 from streamzarr.errors import describe, is_interrupt
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.graph import Operator
 from streamzarr.flow.message import Batch, Message
 
 _log = logging.getLogger(__name__)
 
 
+@checked("ops.tap", fn=function, stage=text)
 def tap(fn: Callable[[Message], object], *, stage: str = "tap") -> Operator:
     """Show each message to `fn`, failed ones as well, and pass it on as it is.
 

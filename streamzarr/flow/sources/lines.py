@@ -11,11 +11,12 @@ from reactivex import Observable
 
 from streamzarr.errors import ConfigError, LimitExceededError
 from streamzarr.flow.acknowledge import Claim
+from streamzarr.flow.arguments import checked, integer, nbytes, optional
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.sources.items import IDLE, Gathering
+from streamzarr.flow.sources.items import IDLE, SOURCE, Gathering
 from streamzarr.flow.stop import Stop
 from streamzarr.options import parse_bytes
 from streamzarr.queue.base import Record, TopicPartition
@@ -101,6 +102,18 @@ class LineReader:
         self._file.close()
 
 
+def _paths(value: object) -> str | None:
+    several = [value] if isinstance(value, (str, Path)) or not isinstance(value, Iterable) else list(value)
+    fits = several and all(isinstance(path, (str, Path)) and str(path) for path in several)
+    return None if fits else "a path, or several"
+
+
+def _start(value: object) -> str | None:
+    fits = isinstance(value, Mapping) and not any(map(integer(0), value.values()))
+    return None if fits else "positions in bytes by path"
+
+
+@checked("from_lines", paths=_paths, start=optional(_start), batch=integer(1), max_line=nbytes, **SOURCE)
 def from_lines(
     paths: str | Path | Iterable[str | Path],
     demand: Credits,
@@ -156,11 +169,9 @@ def from_lines(
     """
     files = [str(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
     limit = parse_bytes(max_line)
-    if limit < 1 or batch < 1:
-        raise ConfigError(f"max_line={max_line}, batch={batch}: expected at least 1 each")
     begin = dict(start or {})
     if unknown := sorted(begin.keys() - set(files)):
-        raise ConfigError(f"start: {unknown[0]!r} is not among the files to read")
+        raise ConfigError(f"from_lines: start: {unknown[0]!r} is not among the files to read")
     return observe(
         lambda graph: _Lines(graph, demand, files, begin, batch, limit), demand, stop=stop, on_turn=on_turn
     )

@@ -16,10 +16,12 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from streamzarr.errors import BufferFullError, ConfigError
+from streamzarr.flow.arguments import checked, function, integer, location, nbytes, optional, runtime
 from streamzarr.flow.spool import Spool
 from streamzarr.runtime import SYSTEM, Runtime
 
 
+@checked("Overflow", size=integer(1), runtime=runtime)
 class Overflow(ABC):
     """A buffer between the threads of an observable and the one of a chain.
 
@@ -32,8 +34,6 @@ class Overflow(ABC):
     """
 
     def __init__(self, size: int, runtime: Runtime) -> None:
-        if size < 1:
-            raise ConfigError(f"{type(self).__name__}({size}): expected a size of at least 1")
         self.size = size
         self._changed = runtime.condition()
         self._items: deque[Any] = deque()
@@ -73,6 +73,7 @@ class Overflow(ABC):
             self._changed.notify_all()
 
 
+@checked("Blocking", size=integer(1), runtime=runtime)
 class Blocking(Overflow):
     """Keeps `size` items; then the thread that emits waits until the chain has taken some.
 
@@ -104,6 +105,7 @@ class Blocking(Overflow):
             self._items.append(item)
 
 
+@checked("Refusing", size=integer(1), runtime=runtime)
 class Refusing(Overflow):
     """Keeps `size` items; the next one ends the chain with a :class:`~streamzarr.errors.BufferFullError`.
 
@@ -132,6 +134,15 @@ class Refusing(Overflow):
             self._items.append(item)
 
 
+@checked(
+    "Spilling",
+    size=integer(1),
+    max_bytes=nbytes,
+    directory=optional(location),
+    encode=optional(function),
+    decode=optional(function),
+    runtime=runtime,
+)
 class Spilling(Overflow):
     """Keeps `size` items in memory and those that come after them on disk, in order.
 

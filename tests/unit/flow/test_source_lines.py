@@ -84,7 +84,6 @@ def test_a_file_that_is_not_there_is_an_error_behind_the_others(tmp_path):
     [
         (1, "position 1 is inside a line"),
         (9, "position 9 is outside of the file, which has 8 bytes"),
-        (-1, "position -1 is outside"),
     ],
 )
 def test_a_position_where_no_line_begins_is_refused(tmp_path, start, message):
