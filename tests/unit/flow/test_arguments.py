@@ -299,6 +299,7 @@ FITS_NOT = {
         ("start", {"a": -1}, "positions in bytes by path, or None"),
         ("batch", 0, INTEGER.format(1)),
         ("max_line", 0, BYTES),
+        ("growing", "yes", "True or False"),
         *SOURCE,
     ],
     "from_topic": TOPIC,
