@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.arguments import checked, nbytes, number, optional, runtime, seconds
+from streamzarr.flow.watched import Watched
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -75,7 +75,7 @@ def _volume(value: object) -> str | None:
 
 
 @checked("Rate", messages=_amount, bytes=_volume, burst=seconds(above=0), runtime=runtime)
-class Rate:
+class Rate(Watched):
     """How many messages and bytes may pass a second, for all who use this object together.
 
     Parameters
@@ -117,6 +117,7 @@ class Rate:
     ) -> None:
         if messages is None and bytes is None:
             raise ConfigError("Rate: neither messages nor bytes is given, expected one, or it limits nothing")
+        super().__init__(runtime)
         self._burst = burst
         self._lock = runtime.lock()
         self._limits = _limits(messages, bytes)
@@ -124,7 +125,6 @@ class Rate:
         self._bytes: TokenBucket | None = None
         self._shaped: _Limits | None = None
         """The limits that the buckets are made for."""
-        self._wakers: tuple[Callable[[], None], ...] = ()
 
     @checked("Rate.set", messages=_amount, bytes=_volume)
     def set(self, messages: float | None = None, bytes: float | str | None = None) -> None:  # noqa: A002
@@ -136,8 +136,7 @@ class Rate:
             A limit is not above 0.
         """
         self._limits = _limits(messages, bytes)
-        for waker in self._wakers:
-            waker()
+        self.wake()
 
     def take(self, messages: int, nbytes: int, now: float) -> bool:
         """Let pass `messages` of `nbytes` together; false: they are not :meth:`due` yet."""
@@ -161,16 +160,6 @@ class Rate:
                 if bucket is not None
             ]
             return max(dues, default=now)
-
-    def subscribe(self, waker: Callable[[], None]) -> None:
-        """Call `waker` whenever the limits are changed; it must be quick and may not raise."""
-        with self._lock:
-            self._wakers += (waker,)
-
-    def unsubscribe(self, waker: Callable[[], None]) -> None:
-        """Undo :meth:`subscribe`."""
-        with self._lock:
-            self._wakers = tuple(other for other in self._wakers if other != waker)
 
     def _shape(self, now: float) -> None:
         limits = self._limits

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from streamzarr.flow.arguments import checked, integer, runtime
+from streamzarr.flow.watched import Watched
 from streamzarr.runtime import SYSTEM, Runtime
 
 
 @checked("Workers", size=integer(1), runtime=runtime)
-class Workers:
+class Workers(Watched):
     """The number of workers of ``ops.dispatch``, for whoever wants to change it while the chain runs.
 
     Raises
@@ -35,9 +34,8 @@ class Workers:
     """
 
     def __init__(self, size: int = 1, *, runtime: Runtime = SYSTEM) -> None:
-        self._lock = runtime.lock()
+        super().__init__(runtime)
         self._size = size
-        self._wakers: tuple[Callable[[], None], ...] = ()
 
     @property
     def size(self) -> int:
@@ -54,15 +52,4 @@ class Workers:
             `size` is below 1.
         """
         self._size = size
-        for waker in self._wakers:
-            waker()
-
-    def subscribe(self, waker: Callable[[], None]) -> None:
-        """Call `waker` whenever the size is changed; it must be quick and may not raise."""
-        with self._lock:
-            self._wakers += (waker,)
-
-    def unsubscribe(self, waker: Callable[[], None]) -> None:
-        """Undo :meth:`subscribe`."""
-        with self._lock:
-            self._wakers = tuple(other for other in self._wakers if other != waker)
+        self.wake()

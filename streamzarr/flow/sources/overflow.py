@@ -13,11 +13,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from streamzarr.errors import BufferFullError, ConfigError
 from streamzarr.flow.arguments import checked, function, integer, location, nbytes, optional, runtime
 from streamzarr.flow.spool import Spool
+from streamzarr.queue.closing import Closing
 from streamzarr.runtime import SYSTEM, Runtime
 
 
@@ -143,7 +144,7 @@ class Refusing(Overflow):
     decode=optional(function),
     runtime=runtime,
 )
-class Spilling(Overflow):
+class Spilling(Overflow, Closing):
     """Keeps `size` items in memory and those that come after them on disk, in order.
 
     For observables that must not wait and come in bursts. What does not fit on disk either ends the chain
@@ -182,12 +183,6 @@ class Spilling(Overflow):
         super().__init__(size, runtime)
         self._spool = Spool(max_bytes, directory=directory)
         self._encode, self._decode = encode or _only_bytes, decode or _only_bytes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove what is on disk."""
