@@ -39,7 +39,7 @@ class Source(Protocol):
     def open(self) -> None:
         """Connect; called first, once."""
 
-    def pull(self, room: Room, timeout: float) -> list[Message] | None:
+    def pull(self, room: Room, timeout: float) -> Sequence[Message] | None:
         """Return messages of up to ``room.messages`` records, waiting at most `timeout` seconds for one.
 
         ``None`` says that there will never be more.
@@ -72,7 +72,7 @@ class PulledIntake:
         self._graph = graph
         self._make = make
         self._source: Source | None = None
-        self._waiting: list[Message] = []  # pulled, but too many bytes to enter yet
+        self._waiting: Sequence[Message] = ()  # pulled, but too many bytes to enter yet
         self._exhausted = False
 
     @property
@@ -107,7 +107,7 @@ class PulledIntake:
             self._waiting = pulled
         if not self._waiting:
             return Progress.STARVED
-        messages = graph.chain.admit(self._waiting, self._credits)
+        messages, self._waiting = graph.chain.admit(self._waiting, self._credits)
         if not messages:
             return Progress.STARVED
         self.emit(Batch(messages))

@@ -80,7 +80,7 @@ class Reading(Stage):
 
     # -- on the chain's thread ---------------------------------------------------------------------------
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         """Hold `messages` for the reader."""
         if self._settled is None:
             self._settled = all(map(is_settled, self.above))

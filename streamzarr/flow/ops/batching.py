@@ -138,7 +138,7 @@ class _Gathering(Stage):
         self._markers: deque[tuple[int, Marker]] = deque()  # with the number of groups that were begun then
 
     @abstractmethod
-    def _let_go(self, groups: Sequence[list[Message]]) -> None:
+    def _let_go(self, groups: Sequence[Sequence[Message]]) -> None:
         """Pass on groups that are complete."""
 
     def _gather(self, messages: Sequence[Message]) -> None:
@@ -164,7 +164,7 @@ class _Gathering(Stage):
         self._markers.append((self._groups.begun, marker))
         self._leave([])
 
-    def _leave(self, groups: Sequence[list[Message]]) -> None:
+    def _leave(self, groups: Sequence[Sequence[Message]]) -> None:
         self.waiting = self._groups.waiting
         if groups:
             self._let_go(groups)
@@ -179,10 +179,10 @@ class _Gathering(Stage):
 
 
 class _Batching(_Gathering):
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         self._gather(messages)
 
-    def _let_go(self, groups: Sequence[list[Message]]) -> None:
+    def _let_go(self, groups: Sequence[Sequence[Message]]) -> None:
         for group in groups:
             self.emit(group)
 
@@ -199,16 +199,16 @@ class _Combining(_Gathering):
         super().__init__(chain, observer, groups)
         self._fn, self._name = fn, stage
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         ready = [message for message in messages if message.failure is None]
         if len(ready) < len(messages):
             self.emit([message for message in messages if message.failure is not None])
         self._gather(ready)
 
-    def _let_go(self, groups: Sequence[list[Message]]) -> None:
+    def _let_go(self, groups: Sequence[Sequence[Message]]) -> None:
         self.emit([message for group in groups for message in self._combined(group)])
 
-    def _combined(self, group: list[Message]) -> list[Message]:
+    def _combined(self, group: Sequence[Message]) -> list[Message]:
         live = [message for message in group if message.failure is None]
         others = [message for message in group if message.failure is not None]  # by `until`
         if not live:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reactivex.abc import ObserverBase
@@ -53,7 +53,7 @@ class _Charge(Stage):
         super().__init__(chain, observer)
         self._size_of, self._name = size_of, name
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         self.emit([self._charged(message) for message in messages])
 
     def _charged(self, message: Message) -> Message:

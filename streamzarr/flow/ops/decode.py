@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from reactivex.abc import ObserverBase
@@ -10,8 +10,9 @@ from reactivex.abc import ObserverBase
 from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.ops.each import failed
+from streamzarr.flow.ops.each import Step, failed, mapped
 from streamzarr.flow.stage import Stage
 
 
@@ -62,9 +63,16 @@ class _Decode(Stage):
     ) -> None:
         super().__init__(chain, observer)
         self._fn, self._name = fn, name
+        self._steps = (Step(fn, name),)
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
-        self.emit([decoded for message in messages for decoded in self._decoded(message)])
+    def receive(self, messages: Sequence[Message]) -> None:
+        if isinstance(messages, LazyMessages):
+            self.emit(mapped(messages, self._steps, self._all_decoded))
+        else:
+            self.emit(self._all_decoded(messages))
+
+    def _all_decoded(self, messages: Sequence[Message]) -> list[Message]:
+        return [decoded for message in messages for decoded in self._decoded(message)]
 
     def _decoded(self, message: Message) -> Iterator[Message]:
         if message.failure is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from reactivex.abc import ObserverBase
@@ -118,7 +118,7 @@ class _Departition(Stage):
         self._windows: dict[Window, _Merged] = {}
         self._mark = FIRST
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         passed = []
         for message in messages:
             if message.failure is not None or message.output:

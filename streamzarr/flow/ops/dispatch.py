@@ -244,11 +244,11 @@ class _Dispatch(Stage):
         self._spillway = None if kind.spill is None else Spillway(chain, kind.spill, work.stage)
         self._order: deque[Item] | None = deque() if kind.ordered else None
         self._with_crew = 0
-        self._behind: deque[tuple[Message, ...] | Marker] = deque()  # a marker first, and what came after it
+        self._behind: deque[Sequence[Message] | Marker] = deque()  # a marker first, and what came after it
 
     # -- coming ------------------------------------------------------------------------------------------
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         if self._behind:
             self._behind.append(messages)
         else:
@@ -321,7 +321,7 @@ class _Dispatch(Stage):
         """Pass on markers that nothing is at work before, and begin with what came behind them."""
         while self._behind:
             first = self._behind[0]
-            if isinstance(first, tuple):
+            if isinstance(first, Sequence):
                 self._enter(first)
             elif self._within == 0:
                 self.emit_marker(first)
@@ -338,12 +338,12 @@ class _Dispatch(Stage):
     def _live_behind(self) -> Iterator[Message]:
         """Yield the messages behind a marker that are to be worked on."""
         for held in self._behind:
-            if isinstance(held, tuple):
+            if isinstance(held, Sequence):
                 yield from (message for message in held if message.failure is None)
 
     def _count(self) -> None:
         """Tell what is held. What is spilled moves when others of its key end, or else waits for credit."""
-        held = self._within + sum(len(entry) for entry in self._behind if isinstance(entry, tuple))
+        held = self._within + sum(len(entry) for entry in self._behind if isinstance(entry, Sequence))
         self.working, self.waiting = (held, 0) if self._with_crew else (0, held)
 
     # -- stopping ----------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ class _Dispatch(Stage):
                 self._spillway.leave(message)
             withdrawn += self._spillway.withdraw(belongs)
         for index, held in enumerate(self._behind):
-            if isinstance(held, tuple):
+            if isinstance(held, Sequence):
                 leaving = [message for message in held if belongs(message)]
                 withdrawn += leaving if self._spillway is None else self._spillway.settle_loans(leaving)
                 self._behind[index] = tuple(message for message in held if not belongs(message))

@@ -91,7 +91,7 @@ class Joining(Stage):
 
     # -- messages ----------------------------------------------------------------------------------------
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         """Take messages of the left side."""
         out: list[Message] = []
         for message in messages:
@@ -119,7 +119,7 @@ class Joining(Stage):
     def take_right(self, batch: Batch) -> None:
         """Take a batch of the right side, and the marker behind it."""
         out: list[Message] = []
-        for message in batch.messages:
+        for message in batch.held:
             placed = self._place(self._right, message, out)
             if placed is not None:
                 key, at = placed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from reactivex.abc import ObserverBase
@@ -57,7 +57,7 @@ class _Split(Stage):
         super().__init__(chain, observer)
         self._fn, self._name = fn, name
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         pieces: list[Message] = []
         for message in messages:
             if message.failure is not None:

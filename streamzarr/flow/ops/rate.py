@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from reactivex.abc import ObserverBase
 
@@ -47,7 +48,7 @@ class _RateLimit(Stage):
         self._queue: deque[Message | Marker] = deque()
         self._subscribed = False
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         if not self._subscribed:
             self._subscribed = True
             self._rate.subscribe(self.chain.bell.ring)

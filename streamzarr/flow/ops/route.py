@@ -169,7 +169,7 @@ class _Branching(Stage):
         self._entries, self._join = entries, join
         self._names, self._name = names, name
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         chosen: dict[str, list[Message]] = {name: [] for name in self._entries}
         passed_by = []
         for message in messages:

@@ -260,7 +260,7 @@ class Spillway:
         assert written is not None
         parked = self._decoder.decode(written)
         message = Message(
-            record=parked.record,
+            row=parked.record,
             nbytes=parked.nbytes,
             attempts=parked.attempts,
             first_seen=parked.first_seen,

@@ -42,7 +42,7 @@ def tap(fn: Callable[[Message], object], *, stage: str = "tap") -> Operator:
 
     def watch(batch: Batch) -> None:
         nonlocal errors
-        for message in batch.messages:
+        for message in batch.held:
             try:
                 fn(message)
             except BaseException as error:  # noqa: BLE001 - who watches does not decide

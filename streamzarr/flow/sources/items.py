@@ -11,6 +11,7 @@ from streamzarr.errors import ConfigError, is_interrupt
 from streamzarr.flow.arguments import Check, function, instance, optional
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph
+from streamzarr.flow.lazy import Entry, LazyMessages
 from streamzarr.flow.message import Message
 from streamzarr.flow.sizes import checked_nbytes
 from streamzarr.flow.stop import Stop
@@ -100,7 +101,7 @@ class ItemSource(ABC):
     def next(self, room: Room) -> Sequence[Sized] | None:
         """Return up to ``room.messages`` items; none: there are none just now; ``None``: none will come."""
 
-    def pull(self, room: Room, timeout: float) -> list[Message] | None:
+    def pull(self, room: Room, timeout: float) -> Sequence[Message] | None:
         """Return messages of what :meth:`next` gives; wait for the chain's bell when that is nothing."""
         items = self.next(room)
         if items is None:
@@ -108,12 +109,10 @@ class ItemSource(ABC):
         if not items:
             self.graph.wait(timeout)
             return []
-        chain, claim = self.graph.chain, self._claim
+        chain = self.graph.chain
         now = chain.runtime.wall_ns() // 1_000_000
-        return [
-            Message(data=item, nbytes=nbytes, first_seen=now, seq=next(chain.seqs), claim=claim)
-            for item, nbytes in items
-        ]
+        datas, sizes = map(list, zip(*items, strict=True))
+        return LazyMessages(datas, (Entry(self._claim, chain.number(len(items)), sizes, now),))
 
     def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to close
         """Connect; called first, once."""

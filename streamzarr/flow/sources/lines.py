@@ -249,11 +249,11 @@ class _Lines:
     def _message(self, path: str, line: Line, claim: Claim) -> Message:
         now = self._chain.runtime.wall_ns() // 1_000_000
         return Message(
-            record=Record(path, 0, line.end - 1, None, line.data, (), now),
+            row=Record(path, 0, line.end - 1, None, line.data, (), now),
             data=line.data,
             nbytes=len(line.data),
             first_seen=now,
-            seq=next(self._chain.seqs),
+            seq=self._chain.number(),
             claim=claim,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph
+from streamzarr.flow.lazy import Entry, LazyMessages, together
 from streamzarr.flow.message import Message
 from streamzarr.flow.sources.committer import Committer
 from streamzarr.flow.sources.membership import Membership, Rebalance
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 COMMIT_EVERY = 0.2
 """Seconds between two commits to the group."""
 
-Messages: TypeAlias = Callable[[Chain, Claim, Columns, int], Iterable[Message]]
+Messages: TypeAlias = Callable[[Chain, Claim, Columns, int], Sequence[Message]]
 """Makes messages of a run that was read under a claim, at a time in milliseconds since the epoch."""
 
 
@@ -97,7 +98,7 @@ class TopicSource:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def pull(self, room: Room, timeout: float) -> list[Message]:
+    def pull(self, room: Room, timeout: float) -> Sequence[Message]:
         """Poll for records of as many bytes as there is room for."""
         pause = self._poll_at - self._graph.chain.runtime.now()
         if pause > 0:  # the broker could not be reached a moment ago
@@ -164,15 +165,15 @@ class TopicSource:
             if claim is not None and partition not in gave:
                 claim.window.advance(position)
 
-    def _messages(self, runs: Sequence[Columns]) -> list[Message]:
+    def _messages(self, runs: Sequence[Columns]) -> Sequence[Message]:
         chain = self._graph.chain
         now = chain.runtime.wall_ns() // 1_000_000
-        messages: list[Message] = []
+        messages: list[Sequence[Message]] = []
         for run in runs:
             claim = self._membership.claim(run.where)
             if claim is not None:  # else it was fetched before its partition was lost
-                messages += self._messages_of(chain, claim, run, now)
-        return messages
+                messages.append(self._messages_of(chain, claim, run, now))
+        return together(messages)
 
     # -- turns -------------------------------------------------------------------------------------------
 
@@ -206,16 +207,12 @@ def _had_room(runs: Sequence[Columns], count: int, max_bytes: int | None) -> boo
     return max_bytes is None or 2 * sum(run.nbytes for run in runs) <= max_bytes
 
 
-def by_record(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Message]:
+def by_record(chain: Chain, claim: Claim, run: Columns, now: int) -> Sequence[Message]:
     """Return a message for each record of a run; its data is the record's value."""
-    seqs = chain.seqs
-    return [
-        Message(record, record.value, nbytes, 1, 0, now, None, None, "", next(seqs), claim)
-        for record, nbytes in zip(run.records(), run.sizes, strict=True)
-    ]
+    return LazyMessages(run.values, (Entry(claim, chain.number(len(run)), run.sizes, now, run),))
 
 
-def by_run(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Message]:
+def by_run(chain: Chain, claim: Claim, run: Columns, now: int) -> Sequence[Message]:
     """Return one message for a run; its data is the run."""
     return [
         Message(
@@ -224,7 +221,7 @@ def by_run(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Messa
             nbytes=run.nbytes,
             count=len(run),
             first_seen=now,
-            seq=next(chain.seqs),
+            seq=chain.number(),
             claim=claim,
         )
     ]
