@@ -10,6 +10,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow.lazy import together
 from streamzarr.flow.message import Message
 from streamzarr.flow.ops.each import failed
+from streamzarr.flow.windows.moments import SECOND, Duration, duration
 from streamzarr.options import parse_bytes
 
 Until = Callable[[list[Any]], bool]
@@ -48,13 +49,17 @@ class Limits:
         size: int | None,
         nbytes: int | str | None,
         until: Until | None,
-        timeout: float | None,
+        timeout: Duration | None,
         by: Literal["key"] | None,
     ) -> Limits:
         """Return the limits that an operator was given."""
-        if by not in (None, "key"):
-            raise ConfigError(f'by={by!r}, expected "key" or None')
-        return cls(size, None if nbytes is None else parse_bytes(nbytes), until, timeout, by == "key")
+        return cls(
+            size,
+            None if nbytes is None else parse_bytes(nbytes),
+            until,
+            None if timeout is None else duration(timeout, "timeout") / SECOND,
+            by == "key",
+        )
 
 
 @dataclass(slots=True)
