@@ -26,10 +26,8 @@ from streamzarr.zarr.group import Group
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
-    GroupMetadata,
-    GroupMetadataV2,
-    GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
 from streamzarr.zarr.nodes.documents import create_node
 from streamzarr.zarr.nodes.paths import normalize_path
@@ -164,9 +162,8 @@ def create_group(
     if zarr_format not in (2, 3):
         raise ConfigError(f"zarr_format: expected 2 or 3, got {zarr_format!r}")
     opened, path = open_store(store), normalize_path(path)
-    values = dict(attributes or {})
-    metadata: GroupMetadata = GroupMetadataV3(values) if zarr_format == 3 else GroupMetadataV2(values)
-    create_node(opened, path, metadata, overwrite=overwrite)
+    metadata = new_group(zarr_format, attributes, join_url(opened.url, path), limits)
+    create_node(opened, path, metadata, overwrite=overwrite, limits=limits)
     return Group(opened, path, metadata, limits=limits, cache=as_cache(cache))
 
 

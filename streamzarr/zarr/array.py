@@ -101,7 +101,7 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
     @property
     def attrs(self) -> Attributes:
         """The attributes, as a mapping that writes through."""
-        return Attributes(lambda: self._metadata.attributes, self._change_attributes)
+        return Attributes(lambda: self._metadata.attributes, self._change_attributes, self._url, self._limits)
 
     @property
     def nchunks_initialized(self) -> int:

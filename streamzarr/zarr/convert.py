@@ -32,6 +32,7 @@ from streamzarr.zarr.metadata import (
     GroupMetadata,
     GroupMetadataV2,
     GroupMetadataV3,
+    new_group,
 )
 from streamzarr.zarr.nodes.documents import create_node
 from streamzarr.zarr.nodes.hierarchy import consolidate_metadata
@@ -309,8 +310,7 @@ def convert(
         place = key_below(path, below) if below else path
         if isinstance(each, Group):
             attributes = each.attrs.asdict()
-            group = GroupMetadataV3(attributes) if zarr_format == 3 else GroupMetadataV2(attributes)
-            create_node(store, place, group, overwrite=overwrite and not below)
+            create_node(store, place, new_group(zarr_format, attributes), overwrite=overwrite and not below)
         else:
             metadata = converted(each.metadata, zarr_format, codecs=codecs)
             create_node(store, place, metadata, overwrite=overwrite and not below)

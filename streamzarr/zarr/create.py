@@ -43,7 +43,7 @@ def make_array(
     metadata, values = new_array(data=data, shape=shape, dtype=dtype, limits=limits, **options)
     if overwrite and isinstance(values, Array):
         refuse_itself(values.url, join_url(store.url, path), "written", overwrite=True)
-    create_node(store, path, metadata, overwrite=overwrite)
+    create_node(store, path, metadata, overwrite=overwrite, limits=limits)
     if created is not None:
         created(path, metadata)
     array = Array(store, path, metadata, write_empty_chunks=write_empty_chunks, limits=limits, cache=cache)

@@ -26,9 +26,8 @@ from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
     GroupMetadata,
-    GroupMetadataV2,
-    GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
 from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.nodes.attributes import Attributes, Change
@@ -122,7 +121,7 @@ class Group:
     @property
     def attrs(self) -> Attributes:
         """The attributes, as a mapping that writes through."""
-        return Attributes(lambda: self._metadata.attributes, self._change_attributes)
+        return Attributes(lambda: self._metadata.attributes, self._change_attributes, self._url, self._limits)
 
     def update_attributes(self, attributes: dict[str, Any]) -> Self:
         """Set several attributes in one write, and return this group."""
@@ -293,9 +292,8 @@ class Group:
         """Create the group `name`; groups in between are made."""
         self._require_writable()
         path = self._child_path(name)
-        kind = GroupMetadataV2 if self.zarr_format == 2 else GroupMetadataV3
-        metadata = kind(dict(attributes or {}))
-        create_node(self._store, path, metadata, overwrite=overwrite)
+        metadata = new_group(self.zarr_format, attributes, join_url(self._store.url, path), self._limits)
+        create_node(self._store, path, metadata, overwrite=overwrite, limits=self._limits)
         self._remember(path, metadata)
         return Group(self._store, path, metadata, limits=self._limits, cache=self._cache)
 
@@ -354,7 +352,7 @@ class Group:
         written = {path: each.metadata for path, each in planned.items()}
         if self._metadata.consolidated is not None:
             self._change(lambda group: consolidation.with_nodes(group, written))
-        empty = GroupMetadataV2() if zarr_format == 2 else GroupMetadataV3()
+        empty = new_group(zarr_format)
         found: dict[str, Array | Group] = {}
         for path in sorted([*planned, *between]):
             node = found[path] = self._node(key_below(self._path, path), written.get(path, empty))

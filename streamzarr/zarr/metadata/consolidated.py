@@ -19,6 +19,7 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV2,
     GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP
 from streamzarr.zarr.metadata.v3 import parse_v3
@@ -84,7 +85,7 @@ def with_nodes(group: GroupMetadata, nodes: Mapping[str, NodeMetadata]) -> Group
         if any(each in nodes for each in (key, *ancestors(key)) if each)
     }
     documents = {key: value for key, value in (group.consolidated or {}).items() if key not in gone}
-    empty = GroupMetadataV2() if isinstance(group, GroupMetadataV2) else GroupMetadataV3()
+    empty = new_group(group.zarr_format)
     for path, node in nodes.items():
         for above in reversed([each for each in ancestors(path) if each and each not in nodes]):
             for key, document in _documents(above, empty).items():

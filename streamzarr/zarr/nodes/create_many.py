@@ -18,6 +18,7 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV2,
     GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
 from streamzarr.zarr.nodes.documents import (
     check_absent,
@@ -80,10 +81,10 @@ def _planned(path: str, spec: NodeSpec, zarr_format: ZarrFormat, limits: Limits)
         except TypeError as error:
             raise ConfigError(f"path {path!r}: {error}") from error
         return Planned(metadata, data)
-    attributes = dict(options.pop("attributes", None) or {})
+    attributes = options.pop("attributes", None)
     if options:
         raise ConfigError(f"path {path!r}: a group has attributes alone, got {sorted(options)}")
-    return Planned(GroupMetadataV3(attributes) if zarr_format == 3 else GroupMetadataV2(attributes))
+    return Planned(new_group(zarr_format, attributes, f"path {path!r}", limits))
 
 
 def _is_array(metadata: NodeMetadata) -> bool:

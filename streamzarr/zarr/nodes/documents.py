@@ -24,12 +24,11 @@ from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoredObject, join_url
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
-    GroupMetadata,
     GroupMetadataV2,
-    GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
-from streamzarr.zarr.metadata.document import dump_document, parse_document
+from streamzarr.zarr.metadata.document import dump_document, parse_document, same_document
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
 from streamzarr.zarr.nodes.overwrite import clear, find_old, mark_of, marked, remove_documents
@@ -98,7 +97,9 @@ def _read_v2(store: Store, path: str, limits: Limits) -> NodeMetadata | None:
     return None
 
 
-def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: bool) -> None:
+def create_node(
+    store: Store, path: str, metadata: NodeMetadata, *, overwrite: bool, limits: Limits = DEFAULT_LIMITS
+) -> None:
     """Write the documents of a new node, and of the groups above it that do not exist yet.
 
     With `overwrite` what belongs to the node that is there is removed, as ``nodes.overwrite`` says.
@@ -114,7 +115,7 @@ def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: b
         `metadata` cannot be written; nothing has been then.
     """
     check_new_path(path)
-    documents = encoded_documents(store, path, metadata)
+    documents = encoded_documents(store, path, metadata, limits)
     missing = [above for above in ancestors(path) if lacks_group(store, above, metadata.zarr_format)]
     old = find_old(store, path) if overwrite else None
     if old is None:
@@ -128,10 +129,12 @@ def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: b
         remove_documents(store, old, documents)
 
 
-def encoded_documents(store: Store, path: str, metadata: NodeMetadata) -> dict[str, bytes]:
+def encoded_documents(
+    store: Store, path: str, metadata: NodeMetadata, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, bytes]:
     """Return every document of a node as it is stored, by key."""
     return {
-        key_below(path, name): dump_document(document, join_url(store.url, key_below(path, name)))
+        key_below(path, name): dump_document(document, join_url(store.url, key_below(path, name)), limits)
         for name, document in metadata.documents().items()
     }
 
@@ -193,9 +196,8 @@ def lacks_group(store: Store, path: str, zarr_format: int) -> bool:
 
 def make_group(store: Store, path: str, zarr_format: int) -> None:
     """Make a group at `path`, unless another process has just done so."""
-    metadata: GroupMetadata = GroupMetadataV3() if zarr_format == 3 else GroupMetadataV2()
     condition: dict[str, Any] = {"if_none_match": True} if store.capabilities.conditional_put else {}
-    for key, data in encoded_documents(store, path, metadata).items():
+    for key, data in encoded_documents(store, path, new_group(zarr_format)).items():
         try:
             store.put(key, data, **condition)
         except PreconditionFailedError:
@@ -251,14 +253,14 @@ def change_node(
         old = before.documents()
         try:
             for name, document in after.documents().items():
-                key = key_below(path, name)
-                if name in old and document == old[name]:
+                if name in old and same_document(document, old[name]):
                     continue
+                key = key_below(path, name)
                 found = stored.get(key)
                 condition: dict[str, Any] = {}
                 if conditional:
                     condition = {"if_match": found.etag} if found else {"if_none_match": True}
-                data = dump_document(document, join_url(store.url, key))
+                data = dump_document(document, join_url(store.url, key), limits)
                 store.put(key, data + mark_of(found.data) if found else data, **condition)
         except PreconditionFailedError:
             continue
