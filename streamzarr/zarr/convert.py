@@ -36,6 +36,7 @@ from streamzarr.zarr.metadata import (
 )
 from streamzarr.zarr.nodes.documents import create_node
 from streamzarr.zarr.nodes.hierarchy import consolidate_metadata
+from streamzarr.zarr.nodes.members import Unreadable
 from streamzarr.zarr.nodes.overwrite import refuse_itself
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
 from streamzarr.zarr.settings import ZarrFormat
@@ -71,14 +72,17 @@ def explain_conversion(
     """
     if isinstance(source, ArrayMetadataV2 | ArrayMetadataV3 | GroupMetadataV2 | GroupMetadataV3):
         return _lost(source, zarr_format, codecs)
-    nodes = _nodes(source if isinstance(source, Array | Group) else open(source))
-    return [
-        f"{each.url}: {what}" for each in nodes.values() for what in _lost(each.metadata, zarr_format, codecs)
-    ]
+    lost: list[str] = []
+    for each in _nodes(source if isinstance(source, Array | Group) else open(source)).values():
+        if isinstance(each, Unreadable):
+            lost.append(str(each))
+        else:
+            lost += [f"{each.url}: {what}" for what in _lost(each.metadata, zarr_format, codecs)]
+    return lost
 
 
-def _nodes(node: Array | Group) -> dict[str, Array | Group]:
-    return {"": node} | (dict(node.members(max_depth=None)) if isinstance(node, Group) else {})
+def _nodes(node: Array | Group) -> dict[str, Array | Group | Unreadable]:
+    return {"": node} | (dict(node.walk(max_depth=None)) if isinstance(node, Group) else {})
 
 
 def _lost(metadata: ArrayMetadata | GroupMetadata, zarr_format: ZarrFormat, codecs: Codecs) -> list[str]:
@@ -307,6 +311,8 @@ def convert(
     if not lossy and (lost := explain_conversion(node, zarr_format, codecs=codecs)):
         raise MetadataError(f"conversion to Zarr v{zarr_format} loses: {'; '.join(lost)}; pass lossy=True")
     for below, each in _nodes(node).items():
+        if isinstance(each, Unreadable):  # as `lossy` allows
+            continue
         place = key_below(path, below) if below else path
         if isinstance(each, Group):
             attributes = each.attrs.asdict()

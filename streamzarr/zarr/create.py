@@ -16,6 +16,7 @@ from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.metadata import ArrayMetadata, NodeMetadata
 from streamzarr.zarr.nodes.documents import create_node
+from streamzarr.zarr.nodes.keeper import Keeper
 from streamzarr.zarr.nodes.overwrite import refuse_itself
 
 
@@ -30,6 +31,7 @@ def make_array(
     write_empty_chunks: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     cache: ChunkCache | None = None,
+    keeper: Keeper | None = None,
     created: Callable[[str, NodeMetadata], None] | None = None,
     **options: Any,
 ) -> Array:
@@ -46,7 +48,15 @@ def make_array(
     create_node(store, path, metadata, overwrite=overwrite, limits=limits)
     if created is not None:
         created(path, metadata)
-    array = Array(store, path, metadata, write_empty_chunks=write_empty_chunks, limits=limits, cache=cache)
+    array = Array(
+        store,
+        path,
+        metadata,
+        write_empty_chunks=write_empty_chunks,
+        limits=limits,
+        cache=cache,
+        keeper=keeper,
+    )
     if cache is not None:
         cache.invalidate(array.url)  # of what was overwritten
     if values is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from streamzarr.errors import (
     ContainsArrayError,
@@ -230,13 +231,38 @@ def _kind(store: Store, key: str) -> str | None:
     return "array" if is_array else "group"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[M]):
+    """The metadata of a node, and what each of its documents was read from, by key; None: it is not there."""
+
+    metadata: M
+    stored: dict[str, StoredObject | None]
+
+
+class Changed(NamedTuple, Generic[M]):
+    """The metadata of a node as another has left it, and as it is now."""
+
+    before: M
+    after: M
+
+
 def change_node(
-    store: Store, path: str, kind: type[M], change: Callable[[M], M], limits: Limits = DEFAULT_LIMITS
-) -> M:
-    """Apply `change` to the metadata at `path` as it is now, write what differs, and return the result.
+    store: Store,
+    path: str,
+    kind: type[M],
+    change: Callable[[M], M],
+    limits: Limits = DEFAULT_LIMITS,
+    seen: Seen[M] | None = None,
+) -> Changed[M]:
+    """Apply `change` to the metadata at `path` as it is now, write what differs, and return both.
 
     On a store with conditional put nothing that another writer changed meanwhile is lost: `change` is then
     applied again to the newer metadata. It must be pure.
+
+    Parameters
+    ----------
+    seen
+        What :func:`see_node` returned, so that it need not be read again.
 
     Raises
     ------
@@ -247,8 +273,8 @@ def change_node(
     """
     conditional = store.capabilities.conditional_put
     for _ in range(_ATTEMPTS):
-        stored: dict[str, StoredObject | None] = {}
-        before = _read_for_change(store, path, kind, stored, limits)
+        before, stored = (found := seen or see_node(store, path, kind, limits)).metadata, found.stored
+        seen = None
         after = change(before)
         old = before.documents()
         try:
@@ -256,24 +282,23 @@ def change_node(
                 if name in old and same_document(document, old[name]):
                     continue
                 key = key_below(path, name)
-                found = stored.get(key)
+                old_data = stored.get(key)
                 condition: dict[str, Any] = {}
                 if conditional:
-                    condition = {"if_match": found.etag} if found else {"if_none_match": True}
+                    condition = {"if_match": old_data.etag} if old_data else {"if_none_match": True}
                 data = dump_document(document, join_url(store.url, key), limits)
-                store.put(key, data + mark_of(found.data) if found else data, **condition)
+                store.put(key, data + mark_of(old_data.data) if old_data else data, **condition)
         except PreconditionFailedError:
             continue
-        return after
+        return Changed(before, after)
     raise StoreError(
         f"{join_url(store.url, path)}: metadata changed {_ATTEMPTS} times while it was being changed"
     )
 
 
-def _read_for_change(
-    store: Store, path: str, kind: type[M], stored: dict[str, StoredObject | None], limits: Limits
-) -> M:
-    """Read the metadata at `path` and put into `stored` what each of its documents was read from."""
+def see_node(store: Store, path: str, kind: type[M], limits: Limits = DEFAULT_LIMITS) -> Seen[M]:
+    """Return the metadata at `path` as it is now; for :func:`change_node`, which says what it raises."""
+    stored: dict[str, StoredObject | None] = {}
     names = {3: [ZARR_JSON], 2: [ZARRAY, ZGROUP, ZATTRS, ZMETADATA]}[kind.zarr_format]
     documents: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -300,4 +325,4 @@ def _read_for_change(
         raise NodeNotFoundError(f"nothing is at {where} any more")
     if not isinstance(metadata, kind):
         raise MetadataError(f"{where}: expected {kind.__name__}, found {type(metadata).__name__}")
-    return metadata
+    return Seen(metadata, stored)
