@@ -34,7 +34,7 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV3,
     new_group,
 )
-from streamzarr.zarr.nodes.documents import create_node
+from streamzarr.zarr.nodes.creation import Creation
 from streamzarr.zarr.nodes.hierarchy import consolidate_metadata
 from streamzarr.zarr.nodes.members import Unreadable
 from streamzarr.zarr.nodes.overwrite import refuse_itself
@@ -310,17 +310,17 @@ def convert(
         raise ConfigError(f"codecs: expected 'keep' or 'default', got {codecs!r}")
     if not lossy and (lost := explain_conversion(node, zarr_format, codecs=codecs)):
         raise MetadataError(f"conversion to Zarr v{zarr_format} loses: {'; '.join(lost)}; pass lossy=True")
-    for below, each in _nodes(node).items():
-        if isinstance(each, Unreadable):  # as `lossy` allows
-            continue
-        place = key_below(path, below) if below else path
-        if isinstance(each, Group):
-            attributes = each.attrs.asdict()
-            create_node(store, place, new_group(zarr_format, attributes), overwrite=overwrite and not below)
-        else:
-            metadata = converted(each.metadata, zarr_format, codecs=codecs)
-            create_node(store, place, metadata, overwrite=overwrite and not below)
-            _write_chunks(each, Array(store, place, metadata), concurrency)
+    with Creation(store) as creation:
+        for below, each in _nodes(node).items():
+            place, anew = key_below(path, below) if below else path, overwrite and not below
+            if isinstance(each, Array):
+                metadata = converted(each.metadata, zarr_format, codecs=codecs)
+                creation.begin(place, metadata, overwrite=anew, has_data=True)
+                _write_chunks(each, Array(store, place, metadata), concurrency)
+                creation.finish(place)
+            elif isinstance(each, Group):  # what is neither may be lost
+                group = new_group(zarr_format, each.attrs, each.url)
+                creation.begin(place, group, overwrite=anew)
     if isinstance(node, Group) and node.metadata.consolidated is not None:
         return consolidate_metadata(store, path)
     return open(store, path=path, mode="r+")

@@ -32,7 +32,8 @@ from streamzarr.zarr.metadata import (
 )
 from streamzarr.zarr.nodes.attributes import Attributes, Change
 from streamzarr.zarr.nodes.create_many import NodeSpec, plan_hierarchy, write_hierarchy
-from streamzarr.zarr.nodes.documents import change_node, create_node
+from streamzarr.zarr.nodes.creation import Creation
+from streamzarr.zarr.nodes.documents import change_node, find_or_make
 from streamzarr.zarr.nodes.keeper import Edit, Keeper
 from streamzarr.zarr.nodes.members import Members, Unreadable
 from streamzarr.zarr.nodes.node import Node
@@ -246,8 +247,9 @@ class Group(Node):
         self._require_writable()
         path = self._child_path(name)
         metadata = new_group(self.zarr_format, attributes, join_url(self._store.url, path), self._limits)
-        create_node(self._store, path, metadata, overwrite=overwrite, limits=self._limits)
-        self._remember(path, metadata)
+        with Creation(self._store, self._limits) as creation:
+            creation.begin(path, metadata, overwrite=overwrite)
+            self._remember(path, metadata)
         group = self._node(path, metadata)
         assert isinstance(group, Group)
         return group
@@ -257,8 +259,8 @@ class Group(Node):
     ) -> dict[str, Array | Group]:
         """Create arrays and groups at many paths at once, and the groups in between.
 
-        Everything is checked before anything is written; then metadata is written, then `data` where given.
-        An error of the store leaves what has been written until then.
+        Everything is checked before anything is written; then metadata is written, and `data` where given,
+        without which an array has no elements yet. After an error what was made is removed again.
 
         Parameters
         ----------
@@ -301,22 +303,27 @@ class Group(Node):
         planned = plan_hierarchy(nodes, zarr_format, self._limits)
         if "" in planned:
             raise ConfigError(f"{self._url}: a child needs a name, got ''")
-        between = write_hierarchy(
-            self._store, self._path, planned, zarr_format, overwrite=overwrite, concurrency=concurrency
-        )
-        written = {path: each.metadata for path, each in planned.items()}
-        if (keeper := self._keeper_of_children()) is not None:
-            keeper.made({key_below(self._path, path): node for path, node in written.items()})
-        empty = new_group(zarr_format)
-        found: dict[str, Array | Group] = {}
-        for path in sorted([*planned, *between]):
-            node = found[path] = self._node(key_below(self._path, path), written.get(path, empty))
-            if self._cache is not None:
-                self._cache.invalidate(node.url)  # of what was overwritten
-        for path, each in planned.items():
-            node = found[path]
-            if each.data is not None and isinstance(node, Array):
-                write_all(node, each.data)
+        with Creation(self._store, self._limits) as creation:
+            between = write_hierarchy(
+                creation,
+                self._store,
+                self._path,
+                planned,
+                zarr_format,
+                overwrite=overwrite,
+                concurrency=concurrency,
+            )
+            written = {path: each.metadata for path, each in planned.items()} | between
+            found = {path: self._node(key_below(self._path, path), written[path]) for path in sorted(written)}
+            for path, each in planned.items():
+                node = found[path]
+                if self._cache is not None:
+                    self._cache.invalidate(node.url)  # of what was overwritten
+                if each.data is not None and isinstance(node, Array):
+                    write_all(node, each.data)
+                creation.finish(node.path)
+            if (keeper := self._keeper_of_children()) is not None:
+                keeper.made({node.path: node.metadata for node in found.values()})
         return found
 
     def require_groups(self, *names: str) -> tuple[Group, ...]:
@@ -342,10 +349,10 @@ class Group(Node):
         """
         if overwrite:
             return self.create_group(name, attributes=attributes, overwrite=True)
-        found = self.get(name)
+        found = find_or_make(lambda: self[name], lambda: self.create_group(name, attributes=attributes))
         if isinstance(found, Array):
             raise ContainsArrayError(f"{found.url} is an array, expected a group")
-        return self.create_group(name, attributes=attributes) if found is None else found
+        return found
 
     def require_array(
         self, name: str, *, shape: Any, dtype: Any, exact: bool = False, **options: Any
@@ -360,10 +367,10 @@ class Group(Node):
             `name` is an array of another shape, or of a dtype that cannot be cast to `dtype`
             (with `exact`: of another dtype).
         """
-        found = self.get(name)
-        if found is None:
-            return self.create_array(name, shape=shape, dtype=dtype, **options)
         wanted = ArrayConfig(shape, dtype).metadata()
+        found = find_or_make(
+            lambda: self[name], lambda: self.create_array(name, shape=shape, dtype=dtype, **options)
+        )
         if isinstance(found, Group):
             raise ContainsGroupError(f"{found.url} is a group, expected an array")
         same = found.dtype == wanted.dtype if exact else _castable(found, wanted.dtype)
@@ -372,8 +379,7 @@ class Group(Node):
                 f"{found.url} has shape {found.shape} and dtype {found.dtype}, "
                 f"expected {wanted.shape} and {wanted.dtype}"
             )
-        array: Array = found
-        return array
+        return found
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Store a numpy array under `name`, replacing the node that is there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -37,6 +38,7 @@ from streamzarr.zarr.nodes.paths import VISIBLE, ancestors, check_new_path, key_
 from streamzarr.zarr.settings import ZarrFormat
 
 M = TypeVar("M", bound=NodeMetadata)
+T = TypeVar("T")
 
 _ATTEMPTS = 1000
 """How often a change is tried again when another writer was faster; each time one of them has advanced."""
@@ -99,7 +101,12 @@ def _read_v2(store: Store, path: str, limits: Limits) -> NodeMetadata | None:
 
 
 def create_node(
-    store: Store, path: str, metadata: NodeMetadata, *, overwrite: bool, limits: Limits = DEFAULT_LIMITS
+    store: Store,
+    path: str,
+    metadata: NodeMetadata,
+    *,
+    overwrite: bool,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> None:
     """Write the documents of a new node, and of the groups above it that do not exist yet.
 
@@ -112,22 +119,30 @@ def create_node(
         array. Nothing has been changed then.
     streamzarr.errors.ConfigError
         A name in `path` is reserved.
-    streamzarr.errors.MetadataError
+    streamzarr.errors.MetadataError, streamzarr.errors.LimitExceededError
         `metadata` cannot be written; nothing has been then.
     """
     check_new_path(path)
     documents = encoded_documents(store, path, metadata, limits)
-    missing = [above for above in ancestors(path) if lacks_group(store, above, metadata.zarr_format)]
+    if overwrite:
+        documents |= {key: marked(data) for key, data in documents.items() if key.endswith(VISIBLE)}
+    place_node(store, path, documents, overwrite=overwrite)
+
+
+def place_node(store: Store, path: str, documents: Mapping[str, bytes], *, overwrite: bool) -> str:
+    """Write the `documents` of a new node as :func:`create_node` does; the etag of the visible one."""
+    zarr_format = 3 if key_below(path, ZARR_JSON) in documents else 2
+    missing = [above for above in ancestors(path) if lacks_group(store, above, zarr_format)]
     old = find_old(store, path) if overwrite else None
     if old is None:
         check_absent(store, path)
     for above in missing:
-        make_group(store, above, metadata.zarr_format)
+        make_group(store, above, zarr_format)
     if old is None:
-        write_node(store, path, documents)
-    else:
-        write_node(store, path, documents, replacing=clear(store, old))
-        remove_documents(store, old, documents)
+        return write_node(store, path, documents)
+    etag = write_node(store, path, documents, replacing=clear(store, old))
+    remove_documents(store, old, documents)
+    return etag
 
 
 def encoded_documents(
@@ -141,28 +156,85 @@ def encoded_documents(
 
 
 def write_node(
-    store: Store, path: str, documents: dict[str, bytes], *, replacing: Mapping[str, str] | None = None
-) -> None:
-    """Write the documents of a node, the one that makes it visible last; of several creators one succeeds.
+    store: Store, path: str, documents: Mapping[str, bytes], *, replacing: Mapping[str, str] | None = None
+) -> str:
+    """Write the documents of a node, and return the etag of the one that makes it visible.
+
+    That one is written first, so that of several creators only the one who succeeds writes the attributes;
+    last where another node is replaced.
 
     Parameters
     ----------
     replacing
         Etags of the documents whose place they take, by key. Where it is given, the document that makes the
-        node visible is marked: one like it may have been there, now or earlier.
+        node visible must be marked: one like it may have been there, now or earlier.
     """
-    etags, conditional = replacing or {}, store.capabilities.conditional_put
-    for key, data in sorted(documents.items(), key=lambda item: item[0].endswith(VISIBLE)):
-        condition: dict[str, Any] = {}
-        if conditional and key.endswith(VISIBLE):
-            condition = {"if_match": etags[key]} if key in etags else {"if_none_match": True}
-        if replacing is not None and key.endswith(VISIBLE):
-            data = marked(data)
+    [visible] = [key for key in documents if key.endswith(VISIBLE)]
+    beside = {key: data for key, data in documents.items() if key != visible}
+    if replacing is not None:
+        for key, data in beside.items():
+            store.put(key, data)
+        return _put_visible(store, path, visible, documents[visible], replacing.get(visible))
+    left = {key: _etag(store, key) for key in beside}  # by a creator that was killed
+    etag = _put_visible(store, path, visible, documents[visible], None)
+    try:
+        for key, data in beside.items():
+            _put_beside(store, key, data, left[key])
+    except StoreError:
+        with suppress(StoreError):
+            store.delete(visible)
+        raise
+    return etag
+
+
+def _put_visible(store: Store, path: str, key: str, data: bytes, old: str | None) -> str:
+    if not store.capabilities.conditional_put:
+        return store.put(key, data)
+    try:
+        return store.put(key, data, if_match=old, if_none_match=old is None)
+    except PreconditionFailedError as error:
+        raise NodeExistsError(f"another process has just created {join_url(store.url, path)}") from error
+
+
+def _put_beside(store: Store, key: str, data: bytes, old: str | None) -> None:
+    """Write the attributes of a new v2 node; those that somebody has set since it can be opened stay."""
+    if not store.capabilities.conditional_put:
+        store.put(key, data)
+        return
+    while True:
         try:
-            store.put(key, data, **condition)
-        except PreconditionFailedError as error:
-            place = join_url(store.url, path)
-            raise NodeExistsError(f"another process has just created {place}") from error
+            store.put(key, data, if_match=old, if_none_match=old is None)
+        except PreconditionFailedError:
+            now, where = store.fetch(key), join_url(store.url, key)
+            data = dump_document(parse_document(data, where) | parse_document(now.data, where), where)
+            old = now.etag
+        else:
+            return
+
+
+def _etag(store: Store, key: str) -> str | None:
+    try:
+        return store.head(key).etag
+    except KeyNotFoundError:
+        return None
+
+
+def find_or_make(find: Callable[[], T], make: Callable[[], T]) -> T:
+    """Return what `find` finds, or what `make` makes where there is nothing.
+
+    Where another process is faster at making it, that is what is returned.
+    """
+    try:
+        return find()
+    except NodeNotFoundError:
+        pass
+    try:
+        return make()
+    except NodeExistsError as lost:
+        try:
+            return find()
+        except NodeNotFoundError:  # something else is in the way, an array above it, say
+            raise lost from None
 
 
 def check_absent(store: Store, path: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from streamzarr.errors import NodeNotFoundError
+from streamzarr.errors import NodeNotFoundError, StreamzarrError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.zarr.metadata import ArrayMetadataV2, ArrayMetadataV3, GroupMetadata, NodeMetadata
@@ -49,7 +50,10 @@ class Keeper:
         self._tell = tell
 
     def made(self, nodes: Mapping[str, NodeMetadata]) -> None:
-        """Note new nodes by their paths in the store, each in place of all that was at or below its path."""
+        """Note new nodes by their paths in the store, each in place of all that was at or below its path.
+
+        Where that fails they are taken back, as they are not there then.
+        """
         own = {path: bare(node) for path, node in nodes.items() if node.zarr_format == self._kind.zarr_format}
 
         def edit(place: str, group: GroupMetadata) -> GroupMetadata:
@@ -57,7 +61,12 @@ class Keeper:
                 group, {_below(place, path): node for path, node in own.items() if _is_inside(path, place)}
             )
 
-        self._apply(own, edit)
+        try:
+            self._apply(own, edit)
+        except StreamzarrError:
+            with suppress(StreamzarrError):
+                self.removed(*own)
+            raise
 
     def changed(self, path: str, node: NodeMetadata) -> None:
         """Note that the node at `path` has other metadata now; what is below it stays."""
@@ -65,9 +74,17 @@ class Keeper:
             [path], lambda place, group: consolidation.changed(group, _below(place, path), bare(node))
         )
 
-    def removed(self, path: str) -> None:
-        """Note that nothing is at `path` any more, nor below it."""
-        self._apply([path], lambda place, group: consolidation.without(group, _below(place, path)))
+    def removed(self, *paths: str) -> None:
+        """Note that nothing is at `paths` any more, nor below them."""
+
+        def edit(place: str, group: GroupMetadata) -> GroupMetadata:
+            for path in paths:
+                group = (
+                    consolidation.without(group, _below(place, path)) if _is_inside(path, place) else group
+                )
+            return group
+
+        self._apply(paths, edit)
 
     def _apply(self, paths: Iterable[str], edit: _EditAt) -> None:
         keeper: Keeper | None = self
