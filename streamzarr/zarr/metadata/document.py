@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,12 @@ BLANKS_COUNT = 64
 CONSOLIDATED_DEPTH = 4
 """How much deeper attributes lie in consolidated metadata, at most, than in themselves."""
 
-_INDENTED_BYTES = 1 << 18
-"""Larger documents are written in one line: nobody reads them by eye, and it takes a tenth of the time."""
+INDENTED_BYTES = 64 << 10
+"""Documents above this size, which nobody reads, are written without indentation: that is four times quicker,
+and what reads them has half of it to read."""
+
+
+_CONTAINERS = (dict, list, tuple)
 
 
 class ReadFloat(float):
@@ -67,16 +72,16 @@ def dump_document(document: dict[str, Any], where: str, limits: Limits = DEFAULT
         It is larger or deeper than `limits` allow, and so could not be read again.
     """
     text = _dumps(document, where)
-    deep = text.count("{") + text.count("[") > limits.max_metadata_depth
-    if len(text) < _INDENTED_BYTES:
-        text = _dumps(document, where, indent=2)
-    if len(text) + BLANKS_COUNT > limits.max_metadata_bytes:  # text is ASCII
+    if len(text) <= INDENTED_BYTES:
+        text = json.dumps(document, indent=2, default=_plain)
+    data = text.encode()
+    if len(data) + BLANKS_COUNT > limits.max_metadata_bytes:
         raise LimitExceededError(
-            f"{where}: {len(text)} bytes of metadata, at most {limits.max_metadata_bytes} can be read again"
+            f"{where}: {len(data)} bytes of metadata, at most {limits.max_metadata_bytes} can be read again"
         )
-    if deep:
+    if text.count("{") + text.count("[") > limits.max_metadata_depth:
         _check_depth(document, where, limits.max_metadata_depth)
-    return text.encode()
+    return data
 
 
 def plain_attributes(
@@ -101,33 +106,40 @@ def plain_attributes(
 
 
 def _loads(data: bytes | str) -> Any:
-    return json.loads(data, parse_constant=ReadFloat, parse_float=_float)
+    return json.loads(data, parse_constant=ReadFloat, parse_float=_float)  # 1e999 is infinite, too
 
 
 def _float(text: str) -> float:
-    """Read a number, which may be infinite: 1e999."""
     value = float(text)
     return value if math.isfinite(value) else ReadFloat(value)
 
 
 def same_document(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two documents of JSON are written alike: equal values need not be, such as 1 and True.
+    """Tell whether two documents are written alike: equal values need not be, such as 1, 1.0 and True.
 
-    >>> same_document({"a": [1]}, {"a": [True]}), same_document({"a": [1]}, {"a": [1]})
+    >>> same_document({"a": [1]}, {"a": [True]}), same_document({"a": (1,)}, {"a": [1]})
     (False, True)
     """
-    return one is other or (one == other and json.dumps(one) == json.dumps(other))
+    return [*one] == [*other] and all(map(_same, one.values(), other.values()))
 
 
-def _dumps(document: dict[str, Any], where: str, indent: int | None = None) -> str:
+def _same(one: Any, other: Any) -> bool:
+    if one is other:  # so is most of consolidated metadata
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return same_document(one, other)
+    return json.dumps(one, default=_plain) == json.dumps(other, default=_plain)
+
+
+def _dumps(document: dict[str, Any], where: str) -> str:
     try:
-        return json.dumps(document, indent=indent, allow_nan=False, default=_plain)
+        return json.dumps(document, allow_nan=False, default=_plain)
     except ValueError:  # not finite, or a circle
         pass
     except (TypeError, RecursionError) as error:
         raise MetadataError(f"{where}: cannot be written as JSON: {error}") from error
     try:
-        text = json.dumps(document, indent=indent, default=_plain)
+        text = json.dumps(document, default=_plain)
     except (ValueError, TypeError, RecursionError) as error:
         raise MetadataError(f"{where}: cannot be written as JSON: {error}") from error
     if (new := _new_non_finite(document)) is not None:
@@ -161,12 +173,8 @@ def _new_non_finite(document: Any) -> str | None:
 def _check_depth(document: Any, where: str, most: int) -> None:
     level = [document]
     for _ in range(most):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list | tuple)
-        ]
+        inside = chain.from_iterable([node.values() if isinstance(node, dict) else node for node in level])
+        level = [child for child in inside if isinstance(child, _CONTAINERS)]
         if not level:
             return
     raise LimitExceededError(f"{where}: nested deeper than {most} levels")
