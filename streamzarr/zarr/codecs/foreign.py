@@ -31,7 +31,7 @@ from streamzarr.zarr.codecs.base import (
     as_buffer,
     worst_compression,
 )
-from streamzarr.zarr.codecs.compressors import GzipCodec
+from streamzarr.zarr.codecs.compressors import GzipCodec, without_threads
 
 PREFIX = "numcodecs."
 _FILTERS = ("astype", "bitround", "categorize", "delta", "fixedscaleoffset", "packbits", "quantize")
@@ -100,7 +100,8 @@ class _Numcodec(Codec):
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
         try:
-            return cls(dict(configuration))
+            blosc = cls.identity == "blosc"
+            return cls(without_threads(configuration) if blosc else dict(configuration))
         except (KeyError, ImportError) as error:
             raise ValueError(f"numcodecs has no codec {cls.identity!r} here: {error}") from error
 

@@ -26,6 +26,7 @@ from streamzarr.zarr.codecs.base import (
     as_buffer,
     worst_compression,
 )
+from streamzarr.zarr.codecs.compressors import without_threads
 from streamzarr.zarr.codecs.foreign import compressor, decompressor
 from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
 from streamzarr.zarr.codecs.snappy import Snappy
@@ -53,7 +54,7 @@ def numcodecs_codec(config: dict[str, Any], where: str) -> Any:
             return Snappy.from_config({key: value for key, value in config.items() if key != "id"})
         from numcodecs.registry import get_codec
 
-        return get_codec(dict(config))
+        return get_codec(without_threads(config) if config["id"] == "blosc" else dict(config))
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise MetadataError(f"{where}: codec {config!r}: {error}") from error
 
