@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.dtypes.small import bits_of, kind_of, small_range
+from streamzarr.zarr.dtypes.small import bits_of, integer_range, kind_of
 
 
 def to_dtype(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
@@ -64,7 +64,7 @@ def _to_small(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
     if not _can_cast(array.dtype, dtype):
         raise TypeError(f"{where}: {array.dtype} values do not cast to {dtype} by same_kind")
     if kind_of(dtype) in "iu" and not hasattr(value, "dtype") and array.size:
-        least, greatest = small_range(dtype)
+        least, greatest = integer_range(dtype)
         if array.min() < least or array.max() > greatest:
             raise OverflowError(f"{where}: expected integers from {least} to {greatest} for {dtype}")
     return array.astype(dtype)

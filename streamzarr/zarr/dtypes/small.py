@@ -122,7 +122,7 @@ class SmallInteger(_Small):
     def of_number(self, number: Any) -> Scalar:
         if int(number) != number:
             raise ValueError("not a whole number")
-        least, greatest = small_range(self.dtype)
+        least, greatest = integer_range(self.dtype)
         if not least <= number <= greatest:
             raise ValueError(f"expected an integer from {least} to {greatest}, got {number}")
         return self.dtype.type(int(number))
@@ -134,10 +134,18 @@ class SmallInteger(_Small):
         return self.of_number(whole_from_json(document, zarr_format))
 
 
-def small_range(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Return the least and the greatest number of one of the integers of this file."""
-    bits = _INTEGERS[dtype.name]
-    return (0, 2**bits - 1) if dtype.name[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+def integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the least and the greatest number of an integer type, numpy's own included."""
+    bits = _INTEGERS.get(dtype.name, 8 * dtype.itemsize)
+    return (0, 2**bits - 1) if kind_of(dtype) == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def small_finfo(dtype: np.dtype[Any]) -> Any:
+    """Return what ``numpy.finfo`` says of numpy's own floats, of one of the floats of this file."""
+    import ml_dtypes
+
+    finfo: Any = ml_dtypes.finfo
+    return finfo(dtype)
 
 
 @dataclass(frozen=True, slots=True)
