@@ -75,7 +75,7 @@ def array(name: str, values) -> np.ndarray:
 
 def whole_chunk(dtype, shape, serializer) -> sz.Array:
     options = {"chunks": shape, "serializer": serializer, "compressors": None}
-    return sz.create_array(MemoryStore(), shape=shape, dtype=dtype, fill_value=0, **options)
+    return sz.create_array(MemoryStore(), shape=shape, dtype=dtype, **options)
 
 
 @pytest.mark.parametrize(("dtype", "values", "name", "configuration", "stored"), ZARRS)
