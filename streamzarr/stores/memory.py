@@ -168,6 +168,13 @@ class MemoryStore(Store):
         start, skip = self._below + below(prefix), len(self._below)
         return iter([key[skip:] for key in self._snapshot() if key.startswith(start)])
 
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        check_prefix(prefix)
+        start, skip = self._below + below(prefix), len(self._below)
+        with self._values.lock:
+            found = [*self._values.by_key.items()]
+        return ((key[skip:], len(each.data)) for key, each in found if key.startswith(start))
+
     def list_dir(self, prefix: str = "") -> DirListing:
         return DirListing.of(prefix, self.list(prefix))
 

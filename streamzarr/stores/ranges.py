@@ -77,8 +77,10 @@ def coalesce(ranges: Sequence[ByteRange], *, max_gap: int, max_size: int) -> lis
             asked.append(index)
         else:
             spans.append(Span(wanted, (index,)))
-    for fetch in merge(places, max_gap=max_gap, max_size=max_size):
-        spans.append(Span(RangeRequest(fetch.start, fetch.stop), tuple([asked[n] for n in fetch.pieces])))
+    spans += [
+        Span(RangeRequest(fetch.start, fetch.stop), tuple([asked[number] for number in fetch.pieces]))
+        for fetch in merge(places, max_gap=max_gap, max_size=max_size)
+    ]
     return spans
 
 

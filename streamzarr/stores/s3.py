@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import builtins
-import itertools
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from streamzarr.stores.base import (
     too_large,
 )
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
+from streamzarr.stores.parallel import batches, in_parallel
 from streamzarr.stores.ranges import coalesce, cut, http_range
 from streamzarr.stores.s3_client import (
     S3Client,
@@ -42,7 +42,6 @@ from streamzarr.stores.s3_client import (
     store_error,
 )
 from streamzarr.stores.s3_direct import NO_VALUE, DirectAnswer
-from streamzarr.stores.s3_parallel import PARALLEL_REQUESTS, in_parallel
 from streamzarr.stores.s3_retry import MAX_TRIES, until_judged
 from streamzarr.stores.url import StoreURL
 
@@ -60,6 +59,8 @@ MAX_SPAN_BYTES = 16 << 20
 """Size up to which ranges are merged."""
 STALE_UPLOAD = timedelta(days=1)
 """Age of an unfinished multipart upload that no living writer can still be at work on."""
+PARALLEL_REQUESTS = 8
+"""Requests under way at once within one ``put_many``, ``get_ranges`` or multipart put."""
 DELETE_BATCH = 1000
 """Keys in one ``DeleteObjects`` request; the protocol's maximum."""
 
@@ -168,7 +169,7 @@ class S3Store(Store):
             try:
                 first = self._get(key, spans[0].read)
                 read = partial(self._get, key, if_match=first.etag)
-                rest = in_parallel(read, [span.read for span in spans[1:]])
+                rest = in_parallel(read, [span.read for span in spans[1:]], PARALLEL_REQUESTS)
             except PreconditionFailedError:  # replaced meanwhile
                 continue
             for span, found in zip(spans, [first, *rest], strict=True):
@@ -278,9 +279,9 @@ class S3Store(Store):
             check_key(key)
             pending[key] = data
             if len(pending) == 4 * PARALLEL_REQUESTS:
-                in_parallel(lambda item: self.put(*item), [*pending.items()])
+                in_parallel(lambda item: self.put(*item), [*pending.items()], PARALLEL_REQUESTS)
                 pending.clear()
-        in_parallel(lambda item: self.put(*item), [*pending.items()])
+        in_parallel(lambda item: self.put(*item), [*pending.items()], PARALLEL_REQUESTS)
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         check_key(key)
@@ -304,8 +305,7 @@ class S3Store(Store):
             raise store_error(self.url, "delete", key, error) from error
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        pending = iter(keys)
-        while batch := [*itertools.islice(pending, DELETE_BATCH)]:
+        for batch in batches(keys, DELETE_BATCH):
             for key in batch:
                 check_key(key)
             objects = [{"Key": self._below + key} for key in batch]
@@ -385,7 +385,7 @@ class S3Store(Store):
             return {"PartNumber": number, "ETag": answer["ETag"]}
 
         try:
-            parts = in_parallel(send, range(1, -(-len(view) // size) + 1))
+            parts = in_parallel(send, range(1, -(-len(view) // size) + 1), PARALLEL_REQUESTS)
             answer = boto.complete_multipart_upload(
                 Bucket=self._bucket, Key=full, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
             )
@@ -423,6 +423,15 @@ class S3Store(Store):
                 key = found["Key"][skip:]
                 if is_key(key):  # not: the "directory" objects that some tools make
                     yield key
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        check_prefix(prefix)
+        skip = len(self._below)
+        for page in self._pages("list_objects_v2", prefix):
+            for found in page.get("Contents", ()):
+                key = found["Key"][skip:]
+                if is_key(key):
+                    yield key, found["Size"]
 
     def list_dir(self, prefix: str = "") -> DirListing:
         check_prefix(prefix)

@@ -6,7 +6,7 @@ Runs of chunks, the fast path, are in ``runs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
@@ -17,6 +17,7 @@ from streamzarr.errors import CodecError, KeyNotFoundError, PreconditionFailedEr
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
+from streamzarr.stores.parallel import batches
 from streamzarr.zarr.casting import equals_everywhere, filled
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ArrayCache
@@ -25,7 +26,7 @@ from streamzarr.zarr.chunks.runs import gather, read_one, read_run, slots_of, ti
 from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.chain import CodecChain
-from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.grid import Grid, RegularChunks
 from streamzarr.zarr.grids.keys import encode_run
 from streamzarr.zarr.indexing import Index, Part
 from streamzarr.zarr.metadata import ArrayMetadata
@@ -44,6 +45,9 @@ class Condition:
 
 
 ALWAYS = Condition()
+
+_DELETED_TOGETHER = 1000
+"""Chunks that are claimed, and removed from the store, in one go."""
 
 
 class ChunkIO:
@@ -305,13 +309,18 @@ class ChunkIO:
         for at in empty:
             self._store.delete(keys[at])
 
-    def clear_outside(self, index: tuple[int, ...], valid: tuple[int, ...]) -> None:
-        """Set what chunk `index` holds outside of `valid` lengths to the fill value (trap T9)."""
+    def clear_each(self, indices: Iterable[tuple[int, ...]], grid: Grid) -> None:
+        """Set what chunks hold outside of the array to the fill value (trap T9), several at a time."""
+        parallel.for_each(
+            lambda index: self._clear_outside(index, grid.valid_shape(index)), indices, self._in_flight
+        )
+
+    def _clear_outside(self, index: tuple[int, ...], valid: tuple[int, ...]) -> None:
         key = self.key(index)
         with self._changing([key]):
-            if get_optional(self._store, key) is None:
+            old = self._stored(index)
+            if old is None:
                 return
-            old = self._writable(index)
             block = np.full(old.shape, self._fill, self._dtype)
             inside = tuple(map(slice, valid))
             block[inside] = old[inside]
@@ -322,6 +331,23 @@ class ChunkIO:
         key = self.key(index)
         with self._changing([key]):
             self._store.delete(key)
+
+    def delete_each(self, indices: Iterable[tuple[int, ...]]) -> None:
+        """Remove chunks, many at a time; `indices` may be what :meth:`stored` yields."""
+        for keys in batches(map(self.key, indices), _DELETED_TOGETHER):
+            with self._changing(keys):
+                self._store.delete_many(keys)
+
+    def stored(self, grid: Grid) -> Iterator[tuple[int, ...]]:
+        """Yield the index of each chunk of `grid` that is stored; lists the store."""
+        prefix = self._prefix
+        for key in self._store.list(prefix.rstrip("/")):
+            try:
+                index = self._keys.decode(key.removeprefix(prefix))
+            except ValueError:
+                continue
+            if index in grid and self.key(index) == key:
+                yield index
 
     def _writable(self, index: tuple[int, ...]) -> NDArray:
         """Return chunk `index` to change it: always from the store, where another process may have been."""
