@@ -1,8 +1,8 @@
 """Which chunks an array that shrinks has to remove or to clear: those outside of its new, smaller grid.
 
 A grid may have billions of positions of which few are stored, or the reverse. So neither are positions tried
-one after another, nor is everything listed, whatever the other would cost: of keys that stay, no more are listed
-than there are positions to try.
+one after another, nor is everything listed, whatever the other would cost: of keys that stay, no more are
+listed than there are positions to try.
 """
 
 from __future__ import annotations
