@@ -22,6 +22,7 @@ from streamzarr.zarr.casting import equals_everywhere, filled
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ArrayCache
 from streamzarr.zarr.chunks.claims import claim
+from streamzarr.zarr.chunks.excerpt import MIN_CHUNK_BYTES, read_excerpt
 from streamzarr.zarr.chunks.runs import gather, read_one, read_run, slots_of, tiles_of
 from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import NDArray
@@ -92,6 +93,8 @@ class ChunkIO:
         regular = isinstance(metadata.chunk_grid, RegularChunks)
         self._chains: dict[tuple[int, ...], CodecChain] | None = None if regular else {}
         self._in_flight = store.capabilities.in_flight
+        # Decided once, since it would cost small reads more than it tells.
+        self._excerpts = cache is None and (self._chain.spec.nbytes or 0) >= MIN_CHUNK_BYTES
 
     def serves(self, metadata: ArrayMetadata) -> bool:
         """Tell whether this would be no different for other `metadata` of the array, grown by a row, say."""
@@ -167,6 +170,8 @@ class ChunkIO:
     def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
         """Set ``out[part.target]`` to ``chunk[part.source]``, for every chunk of a run."""
         chain = self.chain(part.chunk)
+        if self._excerpts and part.length == 1 and not part.whole and self._read_excerpt(part, out, missing):
+            return
         if not (part.is_view and chain.is_direct and self._cache is None):
             for single in part.singles():
                 out[single.target] = self.read(single.chunk, missing)[single.source]
@@ -181,6 +186,15 @@ class ChunkIO:
                 view[...] = self._fill
         else:
             self._read_run(chain, part, out, missing)
+
+    def _read_excerpt(self, part: Part, out: NDArray, missing: Missing) -> bool:
+        """Read no more of a chunk than what is wanted, where that is worth it; tell whether it was."""
+        with self._locating(part.chunk):
+            stored = read_excerpt(self._store, self.key(part.chunk), self.chain(part.chunk), part, out)
+        if stored is False:
+            self._refuse_if(missing, part.chunk)
+            out[part.target] = self._fill
+        return stored is not None
 
     def _read_run(self, chain: CodecChain, part: Part, out: NDArray, missing: Missing) -> None:
         absent = read_run(
