@@ -18,7 +18,7 @@ from collections.abc import Collection, Sequence
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.delivery import Delivery, Fate, Released
-from streamzarr.flow.demand import Credits
+from streamzarr.flow.demand.credits import Credits
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.offsets import OffsetWindow
 

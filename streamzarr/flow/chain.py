@@ -12,7 +12,7 @@ from typing import Any
 from streamzarr.errors import ConfigError
 from streamzarr.flow.acknowledge import Claim, Hold, seqs_follow
 from streamzarr.flow.delivery import Delivery, Fate, Released
-from streamzarr.flow.demand import Credits
+from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.message import Message, leaves
 from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import SYSTEM, Runtime

@@ -19,7 +19,7 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
 from streamzarr.errors import StreamzarrError, describe, is_interrupt
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed, first_of
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stop import Stop

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from streamzarr.flow import Demand, LagDemand, Stop, from_topic, ops, run
-from streamzarr.flow.lag import group_lag
+from streamzarr.flow.demand.lag import group_lag
 from streamzarr.queue import open_broker
 from streamzarr.queue.scan import scan
 

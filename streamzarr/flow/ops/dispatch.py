@@ -24,15 +24,15 @@ from streamzarr.flow.chain import Chain
 from streamzarr.flow.dispatch.base import Dispatcher
 from streamzarr.flow.dispatch.demand import by_demand
 from streamzarr.flow.dispatch.keys import by_key
+from streamzarr.flow.dispatch.process import ChildProcess, import_path
+from streamzarr.flow.dispatch.workers import Workers, checked_size
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message
 from streamzarr.flow.ops.crew import Callee, Crew
 from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.flow.ops.spill import Spill, Spillway
-from streamzarr.flow.process import ChildProcess, import_path
 from streamzarr.flow.stage import Belongs, Stage
-from streamzarr.flow.workers import Workers, checked_size
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
 

@@ -11,9 +11,9 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.asof import AsofJoin, Direction
 from streamzarr.flow.graph import Operator, connecting, fed, feeding
 from streamzarr.flow.message import Batch
+from streamzarr.flow.ops.asof import AsofJoin, Direction
 from streamzarr.flow.ops.joining import Joining
 from streamzarr.flow.ops.side import Side
 from streamzarr.flow.windows.moments import SECOND, Duration, duration

@@ -15,10 +15,10 @@ from reactivex.abc import ObserverBase
 
 from streamzarr.errors import LateError, LimitExceededError, is_interrupt
 from streamzarr.flow.acknowledge import Claim, Hold
-from streamzarr.flow.asof import AsofJoin
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.delivery import Fate
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
+from streamzarr.flow.ops.asof import AsofJoin
 from streamzarr.flow.ops.side import Side
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 

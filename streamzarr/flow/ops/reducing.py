@@ -10,7 +10,7 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import LateError
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.demand import Demand
+from streamzarr.flow.demand.credits import Demand
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves, timestamp_of
 from streamzarr.flow.ops.each import failed
 from streamzarr.flow.stage import Stage

@@ -10,7 +10,7 @@ from typing import Any
 from reactivex import Observable
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from streamzarr.errors import ConfigError, is_interrupt
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Message
 from streamzarr.flow.sizes import checked_nbytes

@@ -11,7 +11,7 @@ from reactivex import Observable
 
 from streamzarr.errors import ConfigError, LimitExceededError
 from streamzarr.flow.acknowledge import Claim
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch, Message

@@ -9,12 +9,12 @@ import reactivex.operators as rx
 from reactivex import Observable
 from reactivex.abc import DisposableBase
 
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
-from streamzarr.flow.overflow import Overflow
 from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, checked, size_of
+from streamzarr.flow.sources.overflow import Overflow
 from streamzarr.flow.stop import Stop
 
 

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamzarr.errors import ConfigError, FencedError, QueueError
 from streamzarr.queue.kafka.admin import KafkaAdmin
-from streamzarr.queue.kafka.columns import MessageColumns
+from streamzarr.queue.kafka.columns import columns
 from streamzarr.queue.kafka.errors import TRANSIENT, UNREACHABLE, code_of, translate
 from streamzarr.queue.kafka.handle import Handle
 from streamzarr.queue.record import Record
@@ -69,7 +69,7 @@ class KafkaShareConsumer(ShareConsumer):
         for message in messages:
             error = message.error()
             if error is None:
-                self._waiting += MessageColumns([message]).records()
+                self._waiting += columns([message]).records()
             elif error.code() in TRANSIENT | UNREACHABLE:
                 self._contact.failed(error.str())  # the client goes on by itself
             else:

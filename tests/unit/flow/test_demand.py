@@ -4,7 +4,7 @@ import pytest
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow import Demand
-from streamzarr.flow.balance import Balance, Bounds, admit, refill, release, split
+from streamzarr.flow.demand.balance import Balance, Bounds, admit, refill, release, split
 from streamzarr.options import parse_bytes
 from streamzarr.runtime.system import SystemBell as Bell
 from streamzarr.testing.clock import FakeClock

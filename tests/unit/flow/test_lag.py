@@ -4,7 +4,7 @@ import pytest
 
 from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
 from streamzarr.flow import LagDemand, from_iterable, ops, run
-from streamzarr.flow.lag import group_lag
+from streamzarr.flow.demand.lag import group_lag
 from streamzarr.queue.base import NewRecord, TopicInfo, TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
@@ -87,7 +87,7 @@ def test_fails_closed_when_the_lag_cannot_be_read(broker, demand, clock, caplog)
     clock.advance(4.9)
     assert demand.room().messages == 6  # believed for stale_after
     assert not demand.stale
-    with caplog.at_level(logging.INFO, "streamzarr.flow.lag"):
+    with caplog.at_level(logging.INFO, "streamzarr.flow.demand.lag"):
         for _ in range(3):
             clock.advance(0.2)
             assert demand.room().messages == 0

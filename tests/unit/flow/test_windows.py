@@ -9,7 +9,7 @@ import pytest
 from streamzarr.errors import ConfigError, LateError, LimitExceededError
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.delivery import Delivery, Fate
-from streamzarr.flow.demand import Demand
+from streamzarr.flow.demand.credits import Demand
 from streamzarr.flow.windows import (
     After,
     Bound,

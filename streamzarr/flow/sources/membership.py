@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias, TypeVar
 from streamzarr.errors import FencedError, QueueError, StoreError
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import within
-from streamzarr.flow.committer import Committer, GroupOffsets
-from streamzarr.flow.demand import Credits
+from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.graph import Graph
+from streamzarr.flow.sources.committer import Committer, GroupOffsets
 from streamzarr.queue.base import Broker, Consumer, TopicPartition
 from streamzarr.queue.retry import OUTAGE_RETRY, is_transient, patiently
 

@@ -1,8 +1,8 @@
 """Demand: how many more messages, and bytes, may be in flight.
 
-The arithmetic is in :mod:`streamzarr.flow.balance`; :class:`Demand` adds a lock and wakes who waits. Credit
-is room in memory: it returns when a message's data have left memory, not when it is delivered, so it bounds
-everything between source and settler, threads included.
+The arithmetic is in :mod:`streamzarr.flow.demand.balance`; :class:`Demand` adds a lock and wakes who waits.
+Credit is room in memory: it returns when a message's data have left memory, not when it is delivered, so it
+bounds everything between source and settler, threads included.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from streamzarr.flow.balance import Balance, Bounds, admit, release, split
+from streamzarr.flow.demand.balance import Balance, Bounds, admit, release, split
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
 

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import ConfigError, QueueError
-from streamzarr.flow.balance import Balance, Bounds, admit, refill, split
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.demand.balance import Balance, Bounds, admit, refill, split
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.queue.base import Broker, TopicInfo
 from streamzarr.queue.retry import is_transient
 from streamzarr.runtime import SYSTEM, Runtime

@@ -7,13 +7,13 @@ from typing import TypedDict, Unpack
 
 from reactivex import Observable
 
-from streamzarr.flow.committer import Committer
-from streamzarr.flow.demand import Credits
+from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.drive import observe
-from streamzarr.flow.membership import Rebalance
 from streamzarr.flow.message import Batch
+from streamzarr.flow.sources.committer import Committer
+from streamzarr.flow.sources.membership import Rebalance
+from streamzarr.flow.sources.topic_source import Messages, TopicSettings, TopicSource, by_record, by_run
 from streamzarr.flow.stop import Stop
-from streamzarr.flow.topic_source import Messages, TopicSettings, TopicSource, by_record, by_run
 from streamzarr.queue.base import Broker, OnGap
 
 

@@ -16,11 +16,11 @@ from streamzarr.errors import (
 )
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.committer import Committer
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph
-from streamzarr.flow.membership import Membership, Rebalance
 from streamzarr.flow.message import Message
+from streamzarr.flow.sources.committer import Committer
+from streamzarr.flow.sources.membership import Membership, Rebalance
 from streamzarr.queue.base import Broker, Consumer, OnGap, TopicPartition
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.retry import OUTAGE_RETRY, is_transient

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.demand import Demand, Room
+from streamzarr.flow.demand.credits import Demand, Room
 from streamzarr.runtime import SYSTEM, Runtime
 
 

@@ -25,7 +25,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
 from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, TransformError, describe
-from streamzarr.flow.shared import Attached, Packed, Segment, pack, unpack
+from streamzarr.flow.dispatch.shared import Attached, Packed, Segment, pack, unpack
 from streamzarr.runtime import SYSTEM
 
 KILL_TIMEOUT: Final = 5.0
