@@ -7,7 +7,7 @@ Selections are planned in ``indexing``, chunks are read and written in ``chunkio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +31,8 @@ from streamzarr.zarr.indexing.fields import Fields, field_names, split_fields, t
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes.attributes import Attributes, Change
-from streamzarr.zarr.nodes.documents import change_node, read_node
+from streamzarr.zarr.nodes.documents import Seen, change_node, read_node, see_node
+from streamzarr.zarr.nodes.keeper import Keeper
 from streamzarr.zarr.nodes.revalidate import Version, node_version
 from streamzarr.zarr.selections import Selections
 from streamzarr.zarr.settings import ZarrFormat
@@ -67,11 +68,13 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         write_empty_chunks: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         cache: ChunkCache | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         super().__init__(store, path, metadata)
         self._limits = limits
         self._write_empty = write_empty_chunks
         self._cache = cache
+        self._keeper = keeper
         self._set(metadata)
 
     def _set(self, metadata: ArrayMetadata) -> None:
@@ -101,7 +104,7 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
     @property
     def attrs(self) -> Attributes:
         """The attributes, as a mapping that writes through."""
-        return Attributes(lambda: self._metadata.attributes, self._change_attributes)
+        return Attributes(lambda: self._metadata.attributes, self._change_attributes, self._url, self._limits)
 
     @property
     def nchunks_initialized(self) -> int:
@@ -270,15 +273,8 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         unchunked = any(n and not c for n, c in zip(wanted, lengths, strict=False))
         if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
             raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
-        before = self._grid
-
-        def change(metadata: ArrayMetadata) -> ArrayMetadata:
-            nonlocal before
-            before = metadata.grid  # of the array as it is stored, which another writer may have grown
-            return metadata.with_shape(wanted)
-
         # First the metadata: a reader never meets a shape whose chunks are gone.
-        self._change(change)
+        before = self._change(lambda metadata: metadata.with_shape(wanted)).grid
         io, grid = self._io, self._grid
         io.delete_each(concerned(before.shape, grid.shape, lambda: io.stored(before)))
         if clear:
@@ -309,18 +305,20 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
             raise ValueError(f"{self._url}: cannot append {values.shape} to {self.shape} along axis {axis}")
         old = self.shape
         new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
-        grown = self._metadata.with_shape(new)
-        where = tuple(slice(old[d] if d == axis else 0, new[d]) for d in range(self.ndim))
-        self._write(indexing.parse_basic(where, new), values, grown.grid, self._io_for(grown))
 
         def commit(now: ArrayMetadata) -> ArrayMetadata:
-            if now.shape != old:
+            if now.shape != old or now.data_type != self._metadata.data_type:
                 raise UnsupportedError(
-                    f"{self._url}: shape is {now.shape}, expected {old}: another writer appended or resized"
+                    f"{self._url}: shape is {now.shape} of {now.dtype}, expected {old} of {self.dtype}: "
+                    "another writer appended or resized; refresh() the array"
                 )
             return now.with_shape(new)
 
-        self._change(commit)
+        seen = see_node(self._store, self._path, type(self._metadata), self._limits)
+        grown = commit(seen.metadata)  # before anything is written: it may be where another has appended
+        where = tuple(slice(old[d] if d == axis else 0, new[d]) for d in range(self.ndim))
+        self._write(indexing.parse_basic(where, new), values, grown.grid, self._io_for(grown))
+        self._change(commit, seen)
         return new
 
     # One chunk at a time, for workers
@@ -441,20 +439,32 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         self._require_writable()
         self._change(lambda metadata: metadata.with_attributes(change(metadata.attributes)))
 
-    def _change(self, change: Any) -> None:
-        self._set(change_node(self._store, self._path, type(self._metadata), change, self._limits))
-
-    def _require_writable(self) -> None:
-        if self.read_only:
-            raise UnsupportedError(f"{self._url}: opened read-only; open it with mode='r+'")
+    def _change(
+        self, change: Callable[[ArrayMetadata], ArrayMetadata], seen: Seen[ArrayMetadata] | None = None
+    ) -> ArrayMetadata:
+        """Change the metadata as they are in the store, which may be newer than ours, and return those."""
+        kind: type[ArrayMetadata] = type(self._metadata)
+        changed = change_node(self._store, self._path, kind, change, self._limits, seen)
+        self._set(changed.after)
+        if self._keeper is not None:
+            self._keeper.changed(self._path, changed.after)
+        return changed.before
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._store, self._path, self._metadata, self._write_empty, self._limits, self._cache
+        settings = (self._write_empty, self._limits, self._cache, self._keeper)
+        return self._store, self._path, self._metadata, *settings
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        store, path, metadata, write_empty, limits, cache = state
+        store, path, metadata, write_empty, limits, cache, keeper = state
         Array.__init__(
-            self, store, path, metadata, write_empty_chunks=write_empty, limits=limits, cache=cache
+            self,
+            store,
+            path,
+            metadata,
+            write_empty_chunks=write_empty,
+            limits=limits,
+            cache=cache,
+            keeper=keeper,
         )
 
     def __repr__(self) -> str:
