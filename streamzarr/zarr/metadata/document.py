@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ BLANKS_COUNT = 64
 CONSOLIDATED_DEPTH = 4
 """How much deeper attributes lie in consolidated metadata, at most, than in themselves."""
 
-_MAY_OVERFLOW = re.compile(rb"[eE]\+?0*[1-9][0-9]{2}|[0-9]{300}")
+INDENTED_BYTES = 64 << 10
+"""Documents above this size, which nobody reads, are written without indentation: that is four times quicker,
+and what reads them has half of it to read."""
+
+
+_CONTAINERS = (dict, list, tuple)
 
 
 class ReadFloat(float):
@@ -66,14 +71,16 @@ def dump_document(document: dict[str, Any], where: str, limits: Limits = DEFAULT
     streamzarr.errors.LimitExceededError
         It is larger or deeper than `limits` allow, and so could not be read again.
     """
-    data = _dumps(document, where, indent=2).encode()
+    text = _dumps(document, where)
+    if len(text) <= INDENTED_BYTES:
+        text = json.dumps(document, indent=2, default=_plain)
+    data = text.encode()
     if len(data) + BLANKS_COUNT > limits.max_metadata_bytes:
         raise LimitExceededError(
             f"{where}: {len(data)} bytes of metadata, at most {limits.max_metadata_bytes} can be read again"
         )
-    # What lies that deep stands on a line of its own, and text holds no line breaks.
-    if b"\n" + b"  " * limits.max_metadata_depth in data:
-        _check_depth(_loads(data), where, limits.max_metadata_depth)
+    if text.count("{") + text.count("[") > limits.max_metadata_depth:
+        _check_depth(document, where, limits.max_metadata_depth)
     return data
 
 
@@ -99,9 +106,7 @@ def plain_attributes(
 
 
 def _loads(data: bytes | str) -> Any:
-    if isinstance(data, bytes) and not _MAY_OVERFLOW.search(data):
-        return json.loads(data, parse_constant=ReadFloat)
-    return json.loads(data, parse_constant=ReadFloat, parse_float=_float)  # slower: 1e999 is infinite, too
+    return json.loads(data, parse_constant=ReadFloat, parse_float=_float)  # 1e999 is infinite, too
 
 
 def _float(text: str) -> float:
@@ -115,18 +120,26 @@ def same_document(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     >>> same_document({"a": [1]}, {"a": [True]}), same_document({"a": (1,)}, {"a": [1]})
     (False, True)
     """
-    return one is other or json.dumps(one, default=_plain) == json.dumps(other, default=_plain)
+    return [*one] == [*other] and all(map(_same, one.values(), other.values()))
 
 
-def _dumps(document: dict[str, Any], where: str, indent: int | None = None) -> str:
+def _same(one: Any, other: Any) -> bool:
+    if one is other:  # so is most of consolidated metadata
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return same_document(one, other)
+    return json.dumps(one, default=_plain) == json.dumps(other, default=_plain)
+
+
+def _dumps(document: dict[str, Any], where: str) -> str:
     try:
-        return json.dumps(document, indent=indent, allow_nan=False, default=_plain)
+        return json.dumps(document, allow_nan=False, default=_plain)
     except ValueError:  # not finite, or a circle
         pass
     except (TypeError, RecursionError) as error:
         raise MetadataError(f"{where}: cannot be written as JSON: {error}") from error
     try:
-        text = json.dumps(document, indent=indent, default=_plain)
+        text = json.dumps(document, default=_plain)
     except (ValueError, TypeError, RecursionError) as error:
         raise MetadataError(f"{where}: cannot be written as JSON: {error}") from error
     if (new := _new_non_finite(document)) is not None:
@@ -160,12 +173,8 @@ def _new_non_finite(document: Any) -> str | None:
 def _check_depth(document: Any, where: str, most: int) -> None:
     level = [document]
     for _ in range(most):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ]
+        inside = chain.from_iterable([node.values() if isinstance(node, dict) else node for node in level])
+        level = [child for child in inside if isinstance(child, _CONTAINERS)]
         if not level:
             return
     raise LimitExceededError(f"{where}: nested deeper than {most} levels")
