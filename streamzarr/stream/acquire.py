@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from streamzarr.errors import (
     ConfigError,
+    ContainsGroupError,
     NodeExistsError,
     NodeNotFoundError,
     PreconditionFailedError,
@@ -88,7 +89,12 @@ def acquire(
     for _ in range(TRIES):
         found, stored = fetch_root(store, path, limits)
         if found is None:
-            document = _new(store, path, stored, wanted, limits)
+            try:
+                document = _new(store, path, stored, wanted, limits)
+            except ContainsGroupError:
+                if stored is None and store.exists(key):
+                    continue  # another writer has just made it
+                raise
         else:
             assert stored is not None
             if found.record.commit_id == commit_id:  # the answer to our put was lost

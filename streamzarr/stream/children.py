@@ -52,7 +52,7 @@ class Children:
             if known is not None and known[1]["shape"][0] >= root.record.rows:
                 return
             document = wanted if known is None else known[1] | {"shape": wanted["shape"]}
-            data = dump_document(document, join_url(self._store.url, key))
+            data = dump_document(document, join_url(self._store.url, key), indent=None)
             try:
                 etag = self._store.put(key, data, if_match=known and known[0], if_none_match=known is None)
             except PreconditionFailedError:

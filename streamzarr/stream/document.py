@@ -85,7 +85,7 @@ class RootDocument:
 
     def encode(self, where: str) -> bytes:
         """Return the bytes to store; `where` names them in errors."""
-        return dump_document(self.group.to_json(), where)
+        return dump_document(self.group.to_json(), where, indent=None)
 
     def child(self, name: str) -> dict[str, Any]:
         """Return the document of a field, as it is consolidated here."""
