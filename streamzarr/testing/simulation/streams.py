@@ -106,7 +106,7 @@ class _Play:
 
         def ended(process: SimulatedProcess) -> None:
             error = process.error
-            if error is not None and not isinstance(error, StoreError | FencedError):
+            if error is not None and not isinstance(error, StoreError):
                 self.world.promise(False, f"{process.name} broke: {told(error)}")
             kernel = self.world.kernel
             if process.exit_code and not self.stopping:
@@ -118,13 +118,14 @@ class _Play:
         """Be the writer until all is committed; whoever is fenced waits a little and takes over again."""
         runtime = self.world.runtime
         while not self.stopping:
-            writer = self._repeat(lambda: StreamWriter(URL, schema=SCHEMA, source="log", runtime=runtime))
+            epoch = 0
             try:
+                writer = self._repeat(lambda: StreamWriter(URL, schema=SCHEMA, source="log", runtime=runtime))
+                epoch = writer.record.epoch
                 self._append_all(writer)
-            except FencedError as error:
-                root = self.root
-                fenced = root is not None and root.record.epoch > writer.record.epoch
-                self.world.promise(fenced, f"I9: fenced by nobody: {error}")
+            except FencedError:
+                fenced = self.root is not None and self.root.record.epoch > epoch
+                self.world.promise(fenced, f"I9: a writer of epoch {epoch} was fenced by nobody")
             runtime.event().wait(runtime.random() ** 3)
         return 0
 
