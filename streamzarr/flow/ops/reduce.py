@@ -45,6 +45,7 @@ def _trigger(value: object) -> str | None:
     trigger=_trigger,
     lateness=span(),
     late=optional(text),
+    max_ahead=optional(span()),
     bound=optional(instance(Bound, "a windows.Bound, e.g. windows.Bound(keys=1000)")),
     state=optional(instance(WindowState, 'a WindowState, e.g. WindowState("s3://bucket/state")')),
     size_of=function,
