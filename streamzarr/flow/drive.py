@@ -18,7 +18,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
-from streamzarr.errors import StreamzarrError, describe, is_interrupt
+from streamzarr.errors import ConfigError, StreamzarrError, describe, is_interrupt
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed, first_of
 from streamzarr.flow.message import Batch, Message
@@ -39,7 +39,7 @@ class Source(Protocol):
     def open(self) -> None:
         """Connect; called first, once."""
 
-    def pull(self, room: Room, timeout: float) -> list[Message] | None:
+    def pull(self, room: Room, timeout: float) -> Sequence[Message] | None:
         """Return messages of up to ``room.messages`` records, waiting at most `timeout` seconds for one.
 
         ``None`` says that there will never be more.
@@ -78,7 +78,7 @@ class PulledIntake:
         self._graph = graph
         self._make = make
         self._source: Source | None = None
-        self._waiting: list[Message] = []  # pulled, but too many bytes to enter yet
+        self._waiting: Sequence[Message] = ()  # pulled, but too many bytes to enter yet
         self._exhausted = False
 
     @property
@@ -113,7 +113,7 @@ class PulledIntake:
             self._waiting = pulled
         if not self._waiting:
             return Progress.STARVED
-        messages = graph.chain.admit(self._waiting, self._credits)
+        messages, self._waiting = graph.chain.admit(self._waiting, self._credits)
         if not messages:
             return Progress.STARVED
         self.emit(Batch(messages))
@@ -166,6 +166,11 @@ def observe(
     """Return the observable that makes a new source for each chain that it is connected to."""
 
     def subscribe(observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        if is_driving():
+            raise ConfigError(
+                "a source was connected when its chain was running, and does not belong to it; expected all "
+                "sources from the beginning, such as by reactivex.merge (not by concat or flat_map)"
+            )
         with connecting() as wiring:
             graph = wiring.graph
             graph.take_in(PulledIntake(graph, make, credits, observer), fed())
@@ -219,6 +224,7 @@ def turns(graph: Graph) -> Iterator[None]:
     failure: BaseException | None = None
     with graph:
         try:
+            graph.begin()
             for intake in graph.intakes:
                 intake.open()
             yield from _pump(graph)

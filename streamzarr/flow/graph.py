@@ -24,6 +24,7 @@ from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Marker, parts_of
+from streamzarr.flow.settling import check_settling, ends
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 from streamzarr.flow.stop import Stop
 
@@ -119,6 +120,27 @@ class Graph:
     def _feed(self, upstream: Upstream, below: Collection[Stage]) -> None:
         for stage in below:
             stage.above.append(upstream)
+
+    def begin(self) -> None:
+        """Look at what was connected; called once, by whoever drives it, before anything is pulled.
+
+        Some stock operators (``merge``) connect what is upstream of them later, when nobody knows any more
+        what it feeds. So a stage that nothing feeds is taken to be fed by all upstream that feeds nothing.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            Some messages would never be settled, or twice.
+        """
+        loose = ends(self.intakes, self._stages)
+        for place, stage in enumerate(self._stages):
+            if not stage.above:
+                before = {id(each) for each in (*self.intakes, *self._stages[:place])}
+                stage.above = [each for each in loose if id(each) in before]
+                for upstream in stage.above:
+                    if isinstance(upstream, Stage):
+                        upstream.loose = False
+        check_settling(self.intakes, self._stages)
 
     def stop_on(self, stop: Stop) -> None:
         """Stop when `stop` says so; of several the earliest deadline counts."""
@@ -244,8 +266,9 @@ class Graph:
         stuck = not self.working and not any(stage.waiting for stage in self._stages)
         if stuck and self.chain.in_flight and not self.cancelled:
             raise ConfigError(
-                f"{self.chain.in_flight} messages left the chain without being settled: is ops.settle() "
-                "missing, or did a stock operator drop them (use ops.drop_if, which settles)?"
+                f"{self.chain.in_flight} messages left the chain without being settled: did a stock operator "
+                "drop them (use ops.drop_if, which settles), or had they failed and passed by branches that "
+                "settle (settle behind the branches)?"
             )
         self.flush(starved)
 

@@ -12,6 +12,7 @@ from reactivex.abc import ObserverBase
 from streamzarr.errors import is_interrupt
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, subscriber
+from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Stage
 
@@ -52,7 +53,13 @@ class _Each(Stage):
         super().__init__(chain, observer)
         self._steps = steps
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
+        if isinstance(messages, LazyMessages) and not any(step.drops for step in self._steps):
+            self.emit(mapped(messages, self._steps, self._changed))
+        else:
+            self.emit(self._changed(messages))
+
+    def _changed(self, messages: Sequence[Message]) -> list[Message]:
         steps, kept, dropped = self._steps, [], []
         for message in messages:
             if message.failure is not None:
@@ -72,7 +79,29 @@ class _Each(Stage):
                 kept.append(failed(replace(message, data=data), error, step.stage))
         if dropped:
             self.chain.settle(dropped, skipped=True)
-        self.emit(kept)
+        return kept
+
+
+def mapped(
+    messages: LazyMessages,
+    steps: Sequence[Step],
+    one_by_one: Callable[[Sequence[Message]], list[Message]],
+) -> Sequence[Message]:
+    """Return `messages` with what `steps` make of their data: none is made, unless one fails.
+
+    What comes behind the first one that fails is given to `one_by_one`.
+    """
+    datas: list[Any] = []
+    try:
+        for data in messages.datas:
+            for step in steps:
+                data = step.fn(data)
+            datas.append(data)
+    except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+        place = len(datas)
+        bad = failed(replace(messages[place], data=data), error, step.stage)
+        return [*messages[:place].with_datas(datas), bad, *one_by_one(messages[place + 1 :])]
+    return messages.with_datas(datas)
 
 
 def failed(message: Message, error: BaseException, stage: str) -> Message:

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import LateError, LimitExceededError, is_interrupt
+from streamzarr.errors import LateError, LimitExceededError
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.delivery import Fate
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.ops.asof import AsofJoin
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.side import Side
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 
@@ -89,7 +90,7 @@ class Joining(Stage):
 
     # -- messages ----------------------------------------------------------------------------------------
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         """Take messages of the left side."""
         out: list[Message] = []
         for message in messages:
@@ -117,7 +118,7 @@ class Joining(Stage):
     def take_right(self, batch: Batch) -> None:
         """Take a batch of the right side, and the marker behind it."""
         out: list[Message] = []
-        for message in batch.messages:
+        for message in batch.held:
             placed = self._place(self._right, message, out)
             if placed is not None:
                 key, at = placed
@@ -138,10 +139,8 @@ class Joining(Stage):
             except LateError as error:
                 late = message.fail(error, self._name) if self._late is None else None
                 out.append(late or message.replace(output=self._late))
-            except BaseException as error:
-                if is_interrupt(error):
-                    raise
-                out.append(message.fail(error, self._name))
+            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                out.append(failed(message, error, self._name))
         else:
             out.append(message)
         return None

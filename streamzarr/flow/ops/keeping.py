@@ -126,7 +126,8 @@ class Keeping(Reducing):
         assert claim.partition is not None
         if message.record is None:
             raise ConfigError(
-                f"{self._name!r} with state= got {message!r}, expected records, or pieces of one"
+                f"{self._name!r} with state= got {message!r}, expected records, or pieces "
+                "of one: those of from_topic, not of from_topic_columns"
             )
         kept = self._kept[claim.partition]
         if kept.before and kept.has(message.record.offset):

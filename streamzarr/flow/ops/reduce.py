@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import anything, checked, function, instance, optional, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch
@@ -17,13 +18,39 @@ from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import Bound, estimate
 from streamzarr.flow.windows.kinds import Global, Windowing
-from streamzarr.flow.windows.moments import SECOND, Duration, duration
+from streamzarr.flow.windows.moments import SECOND, Duration, duration, span
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.state import WindowState
 from streamzarr.flow.windows.triggers import After, Every, Trigger, When
 from streamzarr.flow.windows.watermark import Watermarks
 
+_triggers = instance((Every, After, When), "windows.Every, After or When, or several")
 
+
+def _trigger(value: object) -> str | None:
+    several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return next(filter(None, map(_triggers, several)), None)
+
+
+@checked(
+    "ops.reduce",
+    fold=function,
+    initial=anything,
+    window=optional(instance(get_args(Windowing), 'one of windows, e.g. windows.Fixed("1min")')),
+    merge=optional(function),
+    result=optional(function),
+    time=optional(function),
+    disorder=span(),
+    idle=optional(span(1)),
+    trigger=_trigger,
+    lateness=span(),
+    late=optional(text),
+    max_ahead=optional(span()),
+    bound=optional(instance(Bound, "a windows.Bound, e.g. windows.Bound(keys=1000)")),
+    state=optional(instance(WindowState, 'a WindowState, e.g. WindowState("s3://bucket/state")')),
+    size_of=function,
+    stage=text,
+)
 def reduce(
     fold: Callable[[Any, Any], Any],
     *,
@@ -134,11 +161,10 @@ def reduce(
     out_of_order = duration(disorder, "disorder")
     silence = None if idle is None else duration(idle, "idle", 1) / SECOND
     farthest = None if max_ahead is None else duration(max_ahead, "max_ahead")
-    if late == "":
-        raise ConfigError("late='' is the main output, expected a name, or None")
-
     if state is not None and reduction.joined:
-        raise ConfigError("merge= with state=: expected one of them, since partitions are stored one by one")
+        raise ConfigError(
+            "ops.reduce: merge= with state=: expected one of them, since partitions are stored one by one"
+        )
 
     def make(chain: Chain, observer: ObserverBase[Batch]) -> Stage:
         marks = Watermarks(out_of_order, silence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from reactivex.abc import ObserverBase
 
@@ -65,7 +65,7 @@ class Reducing(Stage):
 
     # -- messages ----------------------------------------------------------------------------------------
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         """Fold messages; those that have failed are passed on."""
         now = self.chain.runtime.now()
         for message in messages:

@@ -16,6 +16,7 @@ from streamzarr.errors import (
     PreconditionFailedError,
     StoreError,
 )
+from streamzarr.flow.arguments import checked, function, location, nbytes, optional, runtime, seconds
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.windows.plain import Hook, Plain
 from streamzarr.flow.windows.snapshot import PaneState, Snapshot
@@ -56,6 +57,15 @@ class _Owned:
         self.key, self.epoch, self.position, self.etag = key, snapshot.epoch, snapshot.position, etag
 
 
+@checked(
+    "WindowState",
+    url=location,
+    every=seconds(above=0),
+    encode=optional(function),
+    decode=optional(function),
+    max_bytes=nbytes,
+    runtime=runtime,
+)
 class WindowState:
     """Keeps accumulators, watermark, position and results of ``ops.reduce(state=)`` in a store.
 
@@ -108,8 +118,6 @@ class WindowState:
         max_bytes: int | str = "256MB",
         runtime: Runtime = SYSTEM,
     ) -> None:
-        if not every > 0:
-            raise ConfigError(f"every={every!r}, expected a number of seconds above 0")
         self.every = every
         self._url = url
         self._plain = Plain(encode, decode)

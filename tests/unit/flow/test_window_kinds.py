@@ -120,5 +120,5 @@ def test_windows_that_cannot_be_are_refused():
         Reduction(lambda total, value: total, [], Fixed(1))
     with pytest.raises(ConfigError, match="merge="):
         Reduction(lambda total, value: total, 0, Session(1))
-    with pytest.raises(ConfigError, match="fail or early"):
+    with pytest.raises(ConfigError, match='"fail" or "early"'):
         Bound(then="drop")
