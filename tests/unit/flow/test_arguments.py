@@ -235,6 +235,7 @@ FITS_NOT = {
         ("trigger", ["often"], "windows.Every, After or When, or several"),
         ("lateness", "late", SPAN),
         ("late", "", f"{TEXT}, or None"),
+        ("max_ahead", -1, f"{SPAN}, or None"),
         ("bound", 1000, "a windows.Bound, e.g. windows.Bound(keys=1000), or None"),
         ("state", "s3://bucket", 'a WindowState, e.g. WindowState("s3://bucket/state"), or None'),
         ("size_of", 8, "a function"),
