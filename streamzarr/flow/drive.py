@@ -48,8 +48,14 @@ class Source(Protocol):
     def turn(self) -> None:
         """Do what is due (heartbeat, commit); called at every turn."""
 
+    def conclude(self) -> None:
+        """Store what is settled; called once, when the chain has come to its end without an error.
+
+        Its stages are still there, so that what they hold can be stored with it.
+        """
+
     def close(self) -> None:
-        """Store what is settled and disconnect; called last, once, also after an error."""
+        """Store what is settled, if that was not done, and disconnect; called last, also after an error."""
 
 
 class PulledIntake:
@@ -126,6 +132,11 @@ class PulledIntake:
     def recheck(self) -> float | None:
         """Return the seconds after which its credit may have grown without anybody being woken."""
         return self._credits.recheck
+
+    def conclude(self) -> None:
+        """Have the source store what is settled."""
+        if self._source is not None:
+            self._source.conclude()
 
     def close(self, failure: BaseException | None) -> BaseException | None:
         """Close the source; return the error that the chain ends with."""
@@ -218,6 +229,8 @@ def turns(graph: Graph) -> Iterator[None]:
                 intake.open()
             yield from _pump(graph)
             yield from _finish(graph)
+            for intake in graph.intakes:
+                intake.conclude()
         except BaseException as error:  # noqa: BLE001 - handed on below, after everything is released
             failure = error
         failure = graph.close(failure)  # first: nothing may be settled any more while sources store positions

@@ -23,7 +23,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.message import Batch, Marker
+from streamzarr.flow.message import Batch, Marker, parts_of
 from streamzarr.flow.settling import check_settling, ends
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 from streamzarr.flow.stop import Stop
@@ -70,6 +70,9 @@ class Intake(Upstream, Protocol):
     @property
     def patience(self) -> float:
         """Return the seconds after which it is to be asked again although it had nothing."""
+
+    def conclude(self) -> None:
+        """Store what is settled: the chain has come to its end in order, and its stages are still there."""
 
     def close(self, failure: BaseException | None) -> BaseException | None:
         """Close the source; return the error that the chain ends with."""
@@ -177,9 +180,9 @@ class Graph:
         for call in self._on_turn:
             call()
         while self._markers:
-            marker = self._markers.popleft()
-            for intake in self.intakes:
-                intake.emit(Batch((), marker))
+            parts = parts_of(self._markers.popleft(), len(self.intakes))
+            for intake, part in zip(self.intakes, parts, strict=True):
+                intake.emit(Batch((), part))
         for stage in self._stages:
             if self.cancelled:
                 return
@@ -407,19 +410,21 @@ def fed() -> tuple[Stage, ...]:
 
 def staged(make: Callable[[Chain, ObserverBase[Batch]], Stage]) -> Operator:
     """Return the RxPY operator of a stage; each running chain gets a stage of its own."""
+    return lambda source: Observable(subscriber(make, source))
 
-    def operator(source: Observable[Batch]) -> Observable[Batch]:
-        def subscribe(
-            observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None
-        ) -> DisposableBase:
-            with connecting() as wiring:
-                stage = make(wiring.graph.chain, observer)
-                wiring.graph.join(stage, fed())
-                with feeding((stage,)):
-                    return source.subscribe(
-                        stage.take, observer.on_error, observer.on_completed, scheduler=scheduler
-                    )
 
-        return Observable(subscribe)
+def subscriber(
+    make: Callable[[Chain, ObserverBase[Batch]], Stage], source: Observable[Batch]
+) -> Callable[[ObserverBase[Batch], SchedulerBase | None], DisposableBase]:
+    """Return what connects a new stage to `source`: the subscription of an observable."""
 
-    return operator
+    def subscribe(observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        with connecting() as wiring:
+            stage = make(wiring.graph.chain, observer)
+            wiring.graph.join(stage, fed())
+            with feeding((stage,)):
+                return source.subscribe(
+                    stage.take, observer.on_error, observer.on_completed, scheduler=scheduler
+                )
+
+    return subscribe

@@ -90,13 +90,13 @@ def departition(
 class _Merged:
     """The accumulator of one window."""
 
-    __slots__ = ("claim", "count", "hold", "late", "nbytes", "partial", "value")
+    __slots__ = ("claim", "count", "hold", "late", "nbytes", "partial", "resumed", "value")
 
     def __init__(self, value: Any, claim: Claim) -> None:
         self.value, self.claim = value, claim
         self.hold = Hold()
         self.count = self.nbytes = 0
-        self.late = self.partial = False
+        self.late = self.partial = self.resumed = False
 
 
 class _Departition(Stage):
@@ -148,6 +148,7 @@ class _Departition(Stage):
         merged.count += result.count
         merged.late |= result.firing == "late" or result.window.stop <= self._mark
         merged.partial |= result.partial
+        merged.resumed |= result.resumed
         self.chain.fold([message], merged.hold)
         self._charge(merged, nbytes)
 
@@ -181,7 +182,13 @@ class _Departition(Stage):
 
     def _with_value(self, window: Window, merged: _Merged, value: Any) -> Message:
         result = Result(
-            None, window, value, merged.count, "late" if merged.late else "final", partial=merged.partial
+            None,
+            window,
+            value,
+            merged.count,
+            "late" if merged.late else "final",
+            partial=merged.partial,
+            resumed=merged.resumed,
         )
         self._charge(merged, 0)
         nbytes = self._size_of(value) + OVERHEAD

@@ -87,7 +87,6 @@ class Joining(Stage):
         self._ahead: list[tuple[int, int, Row]] = []  # a heap of rows by time: neither folded nor forgotten
         self._numbers = itertools.count()
         self._markers: list[tuple[Marker, int]] = []  # each behind the lefts before that number
-        self._half: dict[int, Marker] = {}  # by id, held so that it stays theirs: come from one side so far
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -231,13 +230,7 @@ class Joining(Stage):
             self._count()
 
     def mark(self, marker: Marker) -> None:
-        """Pass on a marker behind the lefts before it, when it has come from both sides.
-
-        What the left side's windows have passed goes by itself: it says nothing of the right side.
-        """
-        if not isinstance(marker, Passed) and self._half.pop(id(marker), None) is None:
-            self._half[id(marker)] = marker
-            return
+        """Pass on a marker, of either side, behind the lefts before it."""
         self._markers.append((marker, self._join.lefts))
         self._go_on([])
 

@@ -14,6 +14,7 @@ from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch
 from streamzarr.flow.ops.keeping import Keeping
 from streamzarr.flow.ops.reducing import Reducing
+from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import Bound, estimate
 from streamzarr.flow.windows.kinds import Global, Windowing
@@ -44,6 +45,7 @@ def _trigger(value: object) -> str | None:
     trigger=_trigger,
     lateness=span(),
     late=optional(text),
+    max_ahead=optional(span()),
     bound=optional(instance(Bound, "a windows.Bound, e.g. windows.Bound(keys=1000)")),
     state=optional(instance(WindowState, 'a WindowState, e.g. WindowState("s3://bucket/state")')),
     size_of=function,
@@ -62,6 +64,7 @@ def reduce(
     trigger: Trigger | Sequence[Trigger] = (),
     lateness: Duration = 0,
     late: str | None = None,
+    max_ahead: Duration | None = None,
     bound: Bound | None = None,
     state: WindowState | None = None,
     size_of: Callable[[Any], int] = estimate,
@@ -71,10 +74,11 @@ def reduce(
 
     Keys are those of ``ops.partition_by`` (``message.key``). A message's credit returns as soon as it is
     folded, what accumulators take is charged instead, and its offset may be committed when the result that it
-    is in is settled: a window may be open for a day. Until then a restart reads its messages again.
-    Windows that have given their result by then, but hold some of these messages too, give another one with
-    only these: sliding windows, sessions, and those of messages out of order. Where a sink keeps the latest
-    by (key, window), they need `state`.
+    is in is settled: a window may be open for a day. Until then a restart reads its messages again, all of
+    them. Windows that have given their result by then, but hold some of the messages that are read again,
+    give another one with only these: sliding windows, sessions, and those of messages out of order. A result
+    that may be such a one is marked (``result.resumed``): of several of a window the one that holds most is
+    whole. With `state` nothing is read again, and there are none.
 
     Parameters
     ----------
@@ -108,6 +112,11 @@ def reduce(
     late
         Named output (``message.output``) of messages that come even later; without it they fail with a
         ``LateError``, and so reach the dead letters. A message of several windows is late for each by itself.
+    max_ahead
+        How far event time may be ahead of the clock, which is the wall's or the record's timestamp, whichever
+        says less. One message from the next century would move the watermark there, and all that comes after
+        it would be late; what is ahead by more than this goes where late messages go (as an ``AheadError``).
+        ``None``: no bound.
     bound
         How large all accumulators may be together, and what happens then; their bytes are a quarter of the
         demand's ``max_bytes`` at most.
@@ -151,6 +160,7 @@ def reduce(
     )
     out_of_order = duration(disorder, "disorder")
     silence = None if idle is None else duration(idle, "idle", 1) / SECOND
+    farthest = None if max_ahead is None else duration(max_ahead, "max_ahead")
     if state is not None and reduction.joined:
         raise ConfigError(
             "ops.reduce: merge= with state=: expected one of them, since partitions are stored one by one"
@@ -158,8 +168,9 @@ def reduce(
 
     def make(chain: Chain, observer: ObserverBase[Batch]) -> Stage:
         marks = Watermarks(out_of_order, silence)
+        timing = Timing(chain.runtime, reduction.window, time, farthest)
         if state is None:
-            return Reducing(chain, observer, reduction, time, marks, late, stage)
-        return Keeping(chain, observer, reduction, time, marks, late, stage, state)
+            return Reducing(chain, observer, reduction, timing, marks, late, stage)
+        return Keeping(chain, observer, reduction, timing, marks, late, stage, state)
 
     return staged(make)

@@ -114,11 +114,14 @@ class ItemSource(ABC):
         datas, sizes = map(list, zip(*items, strict=True))
         return LazyMessages(datas, (Entry(self._claim, chain.number(len(items)), sizes, now),))
 
-    def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to close
+    def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to store
         """Connect; called first, once."""
 
     def turn(self) -> None:  # noqa: B027
         """Do what is due; called at every turn."""
+
+    def conclude(self) -> None:  # noqa: B027
+        """Store what is settled; called when the chain has come to its end without an error."""
 
     def close(self) -> None:  # noqa: B027
         """Disconnect; called last, once, also after an error."""

@@ -262,6 +262,9 @@ class _Lines:
             claim.committed = claim.position  # whoever settles stores the position with the results
         self._claims = [claim for claim in self._claims if claim.open or claim is self._claims[-1]]
 
+    def conclude(self) -> None:
+        pass
+
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()

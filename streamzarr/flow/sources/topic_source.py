@@ -194,8 +194,12 @@ class TopicSource:
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 
+    def conclude(self) -> None:
+        """Commit what is settled, with what the stages hold."""
+        self._membership.conclude()
+
     def close(self) -> None:
-        """Commit what is settled and leave the group."""
+        """Commit what is settled, if the chain was broken before it could be, and leave the group."""
         if self._consumer is not None:
             self._membership.leave()
 

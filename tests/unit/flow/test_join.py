@@ -317,4 +317,4 @@ def test_what_the_windows_of_one_side_have_passed_is_not_kept_and_goes_behind_it
     )
     run(chain)
     assert seen == [(1, "final")] * 300
-    assert [len(joining._half) for joining in made] == [0]
+    assert [len(joining._markers) for joining in made] == [0]
