@@ -6,7 +6,6 @@ Selections are planned in ``indexing``, chunks are read and written in ``chunkio
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -22,6 +21,7 @@ from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.chunks.chunkio import ALWAYS, ChunkIO, Condition, Missing
 from streamzarr.zarr.chunks.shardio import chunk_io
+from streamzarr.zarr.chunks.shrink import concerned
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
@@ -110,14 +110,15 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
     def nchunks_initialized(self) -> int:
         """Number of chunks that are stored; a stored shard counts for all of its chunks. Lists the store."""
         inner = self._metadata.inner_chunks
+        stored = self._io.stored(self._grid)
         if inner is None:
-            return sum(1 for _ in self._stored_chunks())
-        units = map(self._grid.chunk_shape, self._stored_chunks())
+            return sum(1 for _ in stored)
+        units = map(self._grid.chunk_shape, stored)
         return sum(math.prod(s // c for s, c in zip(unit, inner, strict=True)) for unit in units)
 
     def nbytes_stored(self) -> int:
         """Return how many bytes the array takes in its store, metadata included. Lists the store."""
-        return sum(self._store.head(key).size for key in self._store.list(self._path))
+        return sum(size for _, size in self._store.list_sizes(self._path))
 
     @property
     def info(self) -> ArrayInfo:
@@ -277,12 +278,12 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
             raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
         # First the metadata: a reader never meets a shape whose chunks are gone.
-        before = self._change(lambda metadata: metadata.with_shape(wanted))
-        for index in _outside(before.grid.shape, self._grid.shape):
-            self._io.delete(index)
+        before = self._change(lambda metadata: metadata.with_shape(wanted)).grid
+        io, grid = self._io, self._grid
+        io.delete_each(concerned(before.shape, grid.shape, lambda: io.stored(before)))
         if clear:
-            for index in _outside(self._grid.shape, tuple(map(_full_chunks, self._grid.axes))):
-                self._io.clear_outside(index, self._grid.valid_shape(index))
+            full = tuple(map(_full_chunks, grid.axes))
+            io.clear_each(concerned(grid.shape, full, lambda: io.stored(grid)), grid)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Write `data` behind the end of `axis` and return the new shape.
@@ -412,16 +413,6 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         self._grid.check(index)
         self._io.delete(index)
 
-    def _stored_chunks(self) -> Iterator[tuple[int, ...]]:
-        prefix = f"{self._path}/" if self._path else ""
-        for key in self._store.list(self._path):
-            try:
-                index = self._metadata.chunk_keys.decode(key.removeprefix(prefix))
-            except ValueError:
-                continue
-            if index in self._grid and self._io.key(index) == key:
-                yield index
-
     # Metadata
 
     def refresh(self) -> Self:
@@ -488,12 +479,3 @@ def _full_chunks(axis: Axis) -> int:
     """Return the number of chunks along `axis` that lie wholly inside of the array."""
     last = axis.count - 1
     return last + (last < 0 or axis.valid(last) == axis.size(last))
-
-
-def _outside(old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield each index of a grid of `old` shape that a grid of `new` shape does not have, once."""
-    for axis in range(len(old)):
-        ranges = [range(min(o, n)) for o, n in zip(old[:axis], new[:axis], strict=True)]
-        ranges.append(range(new[axis], old[axis]))
-        ranges += map(range, old[axis + 1 :])
-        yield from itertools.product(*ranges)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -21,8 +22,11 @@ def message_columns(messages: Sequence[Any], *, topics: int) -> Iterator[Columns
         yield columns(messages)
         return
     by_place: dict[Any, list[Any]] = {}
-    for place, message in zip(places, messages, strict=True):
-        by_place.setdefault(place, []).append(message)
+    start = 0
+    for place, stretch in groupby(places):  # librdkafka hands out what it has fetched of one, then of another
+        stop = start + len(list(stretch))
+        by_place.setdefault(place, []).extend(messages[start:stop])
+        start = stop
     yield from map(columns, by_place.values())
 
 
@@ -32,16 +36,17 @@ def columns(messages: Sequence[Any]) -> Columns:
     All are taken at once, so that the messages can go: kept, each costs the garbage collector more than its
     columns cost here.
     """
+    of: Any = Message  # its types leave out what librdkafka never gives for a record
     first = messages[0]
-    keys = list(map(Message.key, messages))
-    headers = list(map(Message.headers, messages))
+    keys = list(map(of.key, messages))
+    headers = list(map(of.headers, messages))
     return Columns(
         TopicPartition(first.topic(), first.partition()),
-        list(map(Message.offset, messages)),
+        list(map(of.offset, messages)),
         keys if keys.count(None) < len(keys) else None,
-        list(map(Message.value, messages)),
+        list(map(of.value, messages)),
         list(map(_as_headers, headers)) if any(headers) else None,
-        list(map(itemgetter(1), map(Message.timestamp, messages))),
+        list(map(itemgetter(1), map(of.timestamp, messages))),
     )
 
 

@@ -114,12 +114,14 @@ def with_nodes(group: GroupMetadata, nodes: Mapping[str, NodeMetadata]) -> Group
 
     Groups between that are not there yet are added.
     """
-    gone = {
-        key
-        for key in group.consolidated or {}
-        if any(each in nodes for each in (key, *ancestors(key)) if each)
-    }
-    documents = {key: value for key, value in (group.consolidated or {}).items() if key not in gone}
+    depths = {path.count("/") + 1 for path in nodes}
+
+    def is_replaced(key: str) -> bool:
+        """Tell whether one of `nodes` is at `key`, or above it."""
+        names = key.split("/")
+        return any(["/".join(names[:depth]) in nodes for depth in depths if depth <= len(names)])  # noqa: C419
+
+    documents = {key: value for key, value in (group.consolidated or {}).items() if not is_replaced(key)}
     empty = new_group(group.zarr_format)
     for path, node in nodes.items():
         for above in reversed([each for each in ancestors(path) if each and each not in nodes]):
