@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, groupby, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamzarr.queue.record import Headers, Record, TopicPartition
 
@@ -177,7 +177,12 @@ class Columns:
 
     def records(self) -> list[Record]:
         """Return all records as such."""
-        rows = zip(
+        # Record._make without its check of the length, and without a step of Python's for each.
+        return list(map(tuple.__new__, repeat(Record), self.rows()))
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the fields of each record, in the order of `Record`."""
+        return zip(
             repeat(self.topic),
             repeat(self.partition),
             self.offset_list,
@@ -187,8 +192,6 @@ class Columns:
             self._timestamps,
             strict=False,
         )
-        # Record._make without its check of the length, and without a step of Python's for each.
-        return list(map(tuple.__new__, repeat(Record), rows))
 
     def fitting(self, max_records: int, max_bytes: int | None = None) -> int:
         """Return how many records, from the first on, keep within both bounds."""

@@ -28,7 +28,7 @@ from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
 from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing import Points, Selection
-from streamzarr.zarr.indexing.fields import Fields, field_names, split_fields, take_fields
+from streamzarr.zarr.indexing.fields import Fields, as_element, field_names, split_fields, take_fields
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes.attributes import Attributes, Change
@@ -132,12 +132,15 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
 
     # Reading
 
-    def __getitem__(self, selection: Any) -> NDArray:
-        """Return the elements that a selection names, or fields of them; see :meth:`read`."""
+    def __getitem__(self, selection: Any) -> Any:
+        """Return the elements that a selection names, or fields of them; see :meth:`read`.
+
+        ``array[()]`` of an array without dimensions is a scalar, and so is an element of variable length.
+        """
         if self._metadata.dtype.names is None:
-            return self.read(selection)
+            return as_element(self.read(selection), selection)
         names, selection = split_fields(selection, self.dtype)
-        return self._get(indexing.parse(selection, self.shape), fields=names)
+        return as_element(self._get(indexing.parse(selection, self.shape), fields=names), selection)
 
     def read(self, selection: Any = ..., *, missing: Missing = "fill", out: NDArray | None = None) -> NDArray:
         """Return the elements that a selection names.
@@ -200,7 +203,8 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         part = indexing.only_part(chosen, self._grid)
         if part is not None:
             assert isinstance(chosen, Selection)
-            io.read_part(part, out if out.ndim == len(chosen.axes) else out[chosen.expand], missing)
+            direct = out.ndim == len(chosen.axes) and not chosen.is_flipped
+            io.read_part(part, out if direct else out[chosen.expand], missing)
             return out
         into = np.empty(chosen.count, self.dtype) if isinstance(chosen, Points) else out[chosen.expand]
         shares = io.shares(indexing.count_parts(chosen, self._grid))

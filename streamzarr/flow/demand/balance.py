@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from streamzarr.errors import ConfigError
 
@@ -25,11 +27,11 @@ class Bounds:
 
     def __post_init__(self) -> None:
         if self.max_demand < 1:
-            raise ConfigError(f"max_demand is {self.max_demand}, expected at least 1")
+            raise ConfigError(f"Demand: max_demand is {self.max_demand}, expected at least 1")
         if not 0 <= self.min_demand < self.max_demand:
-            raise ConfigError(f"min_demand is {self.min_demand}, expected 0 to {self.max_demand - 1}")
+            raise ConfigError(f"Demand: min_demand is {self.min_demand}, expected 0 to {self.max_demand - 1}")
         if self.max_bytes is not None and self.max_bytes < 1:
-            raise ConfigError(f"max_bytes is {self.max_bytes}, expected at least 1")
+            raise ConfigError(f"Demand: max_bytes is {self.max_bytes}, expected at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,14 @@ def admit(
 
 
 def _fitting(sizes: Sequence[int], max_bytes: int, balance: Balance) -> tuple[int, int]:
-    nbytes = 0
-    for index, size in enumerate(sizes):
-        alone = index == 0 and balance.in_flight == 0
-        if balance.in_flight_bytes + nbytes + size > max_bytes and not alone:
-            return index, nbytes
-        nbytes += size
-    return len(sizes), nbytes
+    free = max_bytes - balance.in_flight_bytes
+    nbytes = sum(sizes)
+    if nbytes <= free:
+        return len(sizes), nbytes
+    fitting = bisect_right(list(accumulate(sizes)), free)
+    if fitting == 0 and balance.in_flight == 0:
+        fitting = 1  # alone
+    return fitting, sum(sizes[:fitting])
 
 
 def release(balance: Balance, count: int, nbytes: int, bounds: Bounds) -> Balance:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 from streamzarr.errors import (
     ConfigError,
@@ -18,6 +18,7 @@ from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph
+from streamzarr.flow.lazy import Entry, LazyMessages, together
 from streamzarr.flow.message import Message
 from streamzarr.flow.sources.committer import Committer
 from streamzarr.flow.sources.membership import Membership, Rebalance
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 COMMIT_EVERY = 0.2
 """Seconds between two commits to the group."""
 
-Messages: TypeAlias = Callable[[Chain, Claim, Columns, int], Iterable[Message]]
+Messages: TypeAlias = Callable[[Chain, Claim, Columns, int], Sequence[Message]]
 """Makes messages of a run that was read under a claim, at a time in milliseconds since the epoch."""
 
 
@@ -56,12 +57,10 @@ class TopicSettings:
         return float(getattr(self.committer, "every", COMMIT_EVERY))
 
     def __post_init__(self) -> None:
-        if self.on_gap not in get_args(OnGap):
-            raise ConfigError(f"on_gap={self.on_gap!r}, expected {' or '.join(get_args(OnGap))}")
         if not 0 < self.drain_timeout < self.session_timeout:
             raise ConfigError(
-                f"drain_timeout={self.drain_timeout}, session_timeout={self.session_timeout}: expected "
-                "0 < drain_timeout < session_timeout, or the partitions would be lost while they drain"
+                f"from_topic: drain_timeout={self.drain_timeout}, session_timeout={self.session_timeout}: "
+                "expected 0 < drain_timeout < session_timeout, or partitions would be lost while they drain"
             )
 
 
@@ -99,7 +98,7 @@ class TopicSource:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def pull(self, room: Room, timeout: float) -> list[Message]:
+    def pull(self, room: Room, timeout: float) -> Sequence[Message]:
         """Poll for records of as many bytes as there is room for."""
         pause = self._poll_at - self._graph.chain.runtime.now()
         if pause > 0:  # the broker could not be reached a moment ago
@@ -166,15 +165,15 @@ class TopicSource:
             if claim is not None and partition not in gave:
                 claim.window.advance(position)
 
-    def _messages(self, runs: Sequence[Columns]) -> list[Message]:
+    def _messages(self, runs: Sequence[Columns]) -> Sequence[Message]:
         chain = self._graph.chain
         now = chain.runtime.wall_ns() // 1_000_000
-        messages: list[Message] = []
+        messages: list[Sequence[Message]] = []
         for run in runs:
             claim = self._membership.claim(run.where)
             if claim is not None:  # else it was fetched before its partition was lost
-                messages += self._messages_of(chain, claim, run, now)
-        return messages
+                messages.append(self._messages_of(chain, claim, run, now))
+        return together(messages)
 
     # -- turns -------------------------------------------------------------------------------------------
 
@@ -195,8 +194,12 @@ class TopicSource:
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 
+    def conclude(self) -> None:
+        """Commit what is settled, with what the stages hold."""
+        self._membership.conclude()
+
     def close(self) -> None:
-        """Commit what is settled and leave the group."""
+        """Commit what is settled, if the chain was broken before it could be, and leave the group."""
         if self._consumer is not None:
             self._membership.leave()
 
@@ -208,16 +211,12 @@ def _had_room(runs: Sequence[Columns], count: int, max_bytes: int | None) -> boo
     return max_bytes is None or 2 * sum(run.nbytes for run in runs) <= max_bytes
 
 
-def by_record(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Message]:
+def by_record(chain: Chain, claim: Claim, run: Columns, now: int) -> Sequence[Message]:
     """Return a message for each record of a run; its data is the record's value."""
-    seqs = chain.seqs
-    return [
-        Message(record, record.value, nbytes, 1, 0, now, None, None, "", next(seqs), claim)
-        for record, nbytes in zip(run.records(), run.sizes, strict=True)
-    ]
+    return LazyMessages(run.values, (Entry(claim, chain.number(len(run)), run.sizes, now, run),))
 
 
-def by_run(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Message]:
+def by_run(chain: Chain, claim: Claim, run: Columns, now: int) -> Sequence[Message]:
     """Return one message for a run; its data is the run."""
     return [
         Message(
@@ -226,7 +225,7 @@ def by_run(chain: Chain, claim: Claim, run: Columns, now: int) -> Iterable[Messa
             nbytes=run.nbytes,
             count=len(run),
             first_seen=now,
-            seq=next(chain.seqs),
+            seq=chain.number(),
             claim=claim,
         )
     ]

@@ -32,16 +32,17 @@ def columns(messages: Sequence[Any]) -> Columns:
     All are taken at once, so that the messages can go: kept, each costs the garbage collector more than its
     columns cost here.
     """
+    of: Any = Message  # its types leave out what librdkafka never gives for a record
     first = messages[0]
-    keys = list(map(Message.key, messages))
-    headers = list(map(Message.headers, messages))
+    keys = list(map(of.key, messages))
+    headers = list(map(of.headers, messages))
     return Columns(
         TopicPartition(first.topic(), first.partition()),
-        list(map(Message.offset, messages)),
+        list(map(of.offset, messages)),
         keys if keys.count(None) < len(keys) else None,
-        list(map(Message.value, messages)),
+        list(map(of.value, messages)),
         list(map(_as_headers, headers)) if any(headers) else None,
-        list(map(itemgetter(1), map(Message.timestamp, messages))),
+        list(map(itemgetter(1), map(of.timestamp, messages))),
     )
 
 

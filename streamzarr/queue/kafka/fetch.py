@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, Message
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.backlog import Backlog
+from streamzarr.queue.kafka.clients import Consumer as Client
 from streamzarr.queue.kafka.columns import message_columns
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind

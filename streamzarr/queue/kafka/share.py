@@ -9,6 +9,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from streamzarr.errors import ConfigError, FencedError, QueueError
+from streamzarr.queue.kafka import clients
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.columns import columns
 from streamzarr.queue.kafka.errors import TRANSIENT, UNREACHABLE, code_of, translate
@@ -34,7 +35,7 @@ class KafkaShareConsumer(ShareConsumer):
     """
 
     def __init__(self, admin: KafkaAdmin, topics: Sequence[str], group: str) -> None:
-        client = getattr(confluent_kafka, "ShareConsumer", None)
+        client = getattr(clients, "ShareConsumer", None)
         if client is None:
             raise ConfigError(
                 "share groups need confluent-kafka 2.16 or later, this is "

@@ -60,8 +60,12 @@ def parse_document(data: bytes, where: str, limits: Limits = DEFAULT_LIMITS) -> 
     return document
 
 
-def dump_document(document: dict[str, Any], where: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def dump_document(
+    document: dict[str, Any], where: str, limits: Limits = DEFAULT_LIMITS, *, indent: int | None = 2
+) -> bytes:
     """Return `document` as stored; key order and unicode are kept.
+
+    Without `indent` it takes a tenth of the time, for what is written again and again.
 
     Raises
     ------
@@ -72,8 +76,8 @@ def dump_document(document: dict[str, Any], where: str, limits: Limits = DEFAULT
         It is larger or deeper than `limits` allow, and so could not be read again.
     """
     text = _dumps(document, where)
-    if len(text) <= INDENTED_BYTES:
-        text = json.dumps(document, indent=2, default=_plain)
+    if indent is not None and len(text) <= INDENTED_BYTES:
+        text = json.dumps(document, indent=indent, default=_plain)
     data = text.encode()
     if len(data) + BLANKS_COUNT > limits.max_metadata_bytes:
         raise LimitExceededError(

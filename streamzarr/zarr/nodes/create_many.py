@@ -20,6 +20,7 @@ from streamzarr.zarr.metadata import (
     NodeMetadata,
     new_group,
 )
+from streamzarr.zarr.metadata.document import plain_attributes
 from streamzarr.zarr.nodes.creation import Creation, NewNode
 from streamzarr.zarr.nodes.documents import (
     check_absent,
@@ -73,7 +74,7 @@ def _planned(path: str, spec: NodeSpec, zarr_format: ZarrFormat, limits: Limits)
     if isinstance(spec, ArrayMetadataV2 | ArrayMetadataV3 | GroupMetadataV2 | GroupMetadataV3):
         if spec.zarr_format != zarr_format:
             raise ConfigError(f"path {path!r}: metadata of Zarr v{spec.zarr_format}, expected v{zarr_format}")
-        return Planned(spec)
+        return Planned(spec.with_attributes(plain_attributes(spec.attributes, f"path {path!r}", limits)))
     options = dict(spec or {})
     if "shape" in options or "data" in options:
         try:
