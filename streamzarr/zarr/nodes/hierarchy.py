@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from streamzarr.errors import StreamzarrError, UnsupportedError
+from streamzarr.errors import LimitExceededError, MetadataError, StreamzarrError, UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS
 from streamzarr.stores import Store, StoreLike, join_url, open_store
 from streamzarr.zarr.api import create_array, open, open_array, open_group  # noqa: A004
@@ -148,8 +148,8 @@ def _copy_below(node: Array | Group, store: Store, path: str, *, overwrite: bool
     if isinstance(node, Group):
         store.delete_many(key_below(path, name) for name in VISIBLE)
     for key in documents:
-        content = parse_document(node.store.get(key), join_url(node.store.url, key))
-        if chunk_names(key, content) is not None and isinstance(node, Group):
+        content = _content(node.store, key) if isinstance(node, Group) else None
+        if content is not None and chunk_names(key, content) is not None:
             store.put(place_of(key), json.dumps(without_elements(key, content)).encode())
 
     parallel.for_each(
@@ -162,6 +162,14 @@ def _copy_below(node: Array | Group, store: Store, path: str, *, overwrite: bool
     ):  # from the deepest to the shallowest
         data = node.store.get(key)
         store.put(place_of(key), marked(data) if overwrite and parent_of(key) == node.path else data)
+
+
+def _content(store: Store, key: str) -> dict[str, Any] | None:
+    """Return the document under `key`; None where it cannot be read, and so shows nothing."""
+    try:
+        return parse_document(store.get(key), join_url(store.url, key))
+    except (MetadataError, LimitExceededError):
+        return None
 
 
 def _is_document(key: str) -> bool:
