@@ -176,6 +176,7 @@ def metadata_as_values(tmp_path):
             assert again.serializer.name == "bytes"
         group = sz.create_group("memory://", zarr_format=zarr_format).metadata
         found = type(group).from_json(group.to_json(), "here").with_attributes({"a": 1})
+        assert group.with_consolidated({}).consolidated == {}
         assert found.documents()
     chunks = zarr.RectilinearChunks.of([[1, 2], 3])
     configuration = chunks.to_json()["configuration"]

@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from streamzarr.errors import LimitExceededError, MetadataError, NodeNotFoundError, StreamzarrError
+from streamzarr.errors import NodeNotFoundError, StreamzarrError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.zarr.metadata import ArrayMetadataV2, ArrayMetadataV3, GroupMetadata, NodeMetadata
 from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.metadata.v2 import ZMETADATA
-from streamzarr.zarr.nodes.documents import change_node, see_node
+from streamzarr.zarr.nodes.documents import UNREADABLE, change_node, see_node
 from streamzarr.zarr.nodes.paths import ancestors, key_below
 
 Edit: TypeAlias = Callable[[GroupMetadata], GroupMetadata]
@@ -101,7 +101,7 @@ class Keeper:
                 continue  # one request instead of four
             try:
                 seen = see_node(self._store, place, self._kind, self._limits)
-            except (NodeNotFoundError, MetadataError, LimitExceededError):
+            except (NodeNotFoundError, *UNREADABLE):
                 continue  # nobody has made this group in between, or it cannot be read
             if seen.metadata.consolidated is not None:
                 change = partial(_edited, edit, place)
