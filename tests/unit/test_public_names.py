@@ -271,6 +271,7 @@ def every_store(tmp_path):
         delete_many = stores.Store.delete_many
         delete_prefix = stores.Store.delete_prefix
         get_limited = stores.Store.get_limited
+        list_sizes = stores.Store.list_sizes
 
     for store in (local, MemoryStore(), Plain(), builder):
         writes(store)
@@ -320,6 +321,7 @@ def reads(store):
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
     assert sorted(store.list()) == ["k/a", "k/b"]
+    assert sorted(store.list_sizes()) == [("k/a", 3), ("k/b", 2)]
     assert not list(store.list_strange())
     assert store.list_dir().prefixes == ("k/",) or list(store.list_dir().prefixes) == ["k/"]
 
