@@ -111,6 +111,11 @@ def check(url, promised):
     return snapshot.rows
 
 
+def go_on(process):
+    with contextlib.suppress(ProcessLookupError):  # it was let go before, and has ended
+        os.kill(process.pid, signal.SIGCONT)
+
+
 def temp_files(url):
     root = open_store(url).root if url.startswith("file:") else "/nowhere"
     return [name for _, _, names in os.walk(root) for name in names if name.startswith(TEMP_PREFIX)]
@@ -157,9 +162,9 @@ def test_a_stopped_writer_is_taken_over_and_fenced_when_it_goes_on(url):
             os.kill(old.pid, signal.SIGSTOP)
             new, new_told = actors.writer(2 * number + 1)
             if not new_told.poll(STUCK_SECONDS):
-                os.kill(old.pid, signal.SIGCONT)
+                go_on(old)
             promised = hear(new_told, 1 + chance.randint(1, 5))
-            os.kill(old.pid, signal.SIGCONT)
+            go_on(old)
             promised = max(promised, hear(new_told, 2))
             old.join(PATIENCE)
             assert old.exitcode == FENCED
