@@ -221,6 +221,7 @@ def groups(tmp_path):
     assert [node.name for node in root.array_values()] == ["/a"]
     assert [node.name for node in root.group_values()] == ["/g", "/h"]
     assert (root.nmembers(), root.get("none")) == (3, None)
+    assert [path for path, _ in root.walk(0)] == ["a", "g", "h"]
     assert "h" in str(root.tree())
     assert root.info.name == "/"
     assert root.info_complete().no_members == 4

@@ -93,6 +93,18 @@ _SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 _CNAMES = ("lz4", "lz4hc", "blosclz", "zstd", "snappy", "zlib")
 
 
+_THREADS = ("nthreads", "numthreads", "numinternalthreads")
+
+
+def without_threads(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration of Blosc without the threads that some writers note, no part of the format.
+
+    >>> without_threads({"clevel": 5, "numThreads": 4})
+    {'clevel': 5}
+    """
+    return {key: value for key, value in configuration.items() if key.lower() not in _THREADS}
+
+
 @dataclass(frozen=True, slots=True)
 class BloscCodec(BytesBytes):
     """Blosc 1. `typesize` (bytes) and `shuffle` None: taken from the data type (trap T28)."""
@@ -106,6 +118,7 @@ class BloscCodec(BytesBytes):
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
+        configuration = without_threads(configuration)
         _only(configuration, "typesize", "cname", "clevel", "shuffle", "blocksize")
         cname, shuffle = configuration.get("cname", "zstd"), configuration.get("shuffle")
         if cname not in _CNAMES or shuffle not in (*_SHUFFLES, None):
