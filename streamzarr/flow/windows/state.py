@@ -253,14 +253,21 @@ class WindowState:
     def _write(self, partition: TopicPartition, snapshot: Snapshot) -> None:
         owned = self._ours(partition)
         snapshot = replace(snapshot, epoch=owned.epoch, write=self._runtime.random_bytes(16))
-        try:
-            owned.etag = self._put(owned.key, snapshot, owned.etag)
-        except PreconditionFailedError:
-            # Only an owner writes with its epoch: what has ours is an earlier write whose response was lost.
-            found, etag = self._read(owned.key)
-            if etag is None or found.epoch != owned.epoch:
-                self._lose(partition, owned, found)
-            owned.etag = etag if found.write == snapshot.write else self._put(owned.key, snapshot, etag)
+        for _ in range(TRIES):
+            try:
+                owned.etag = self._put(owned.key, snapshot, owned.etag)
+            except PreconditionFailedError:
+                # Only an owner writes with its epoch: what has ours is a write whose response was lost.
+                found, etag = self._read(owned.key)
+                if etag is None or found.epoch != owned.epoch:
+                    self._lose(partition, owned, found)
+                owned.etag = etag
+                if found.write != snapshot.write:
+                    continue
+            return
+        raise StoreError(
+            f"{redacted(self._opened().url)}: {owned.key} was replaced {TRIES} times by ourselves"
+        )
 
     def _lose(self, partition: TopicPartition, owned: _Owned, found: Snapshot) -> NoReturn:
         del self._owned[partition]

@@ -107,6 +107,23 @@ def test_a_write_whose_response_was_lost_is_known_as_ones_own(store):
     assert state.stored(TICKS).position == 7
 
 
+def test_who_was_replaced_while_it_repeated_a_write_is_fenced(store):
+    state, other = owner("faulty://x", position=7), owner("faulty://x", position=9)
+    state.start([TICKS])
+    store.fail(Fault("put", lost_response=True))
+    with pytest.raises(StoreError):
+        state.commit({TICKS: 7})
+
+    def take_over():
+        other.start([TICKS])
+        return PreconditionFailedError("the etag is another one's")
+
+    store.fail(Fault("put", nth=2, error=take_over))  # the first one finds what was lost, the second this
+    with pytest.raises(FencedError, match="taken over"):
+        state.commit({TICKS: 7})
+    other.commit({TICKS: 9})
+
+
 def test_a_store_without_conditional_put_is_refused(store, monkeypatch):
     lacking = Capabilities(conditional_put=False, atomic_put=True)
     monkeypatch.setattr(FaultyStore, "capabilities", lacking)

@@ -1,6 +1,6 @@
 """Rows as data of other libraries: the same values, lazily where the library can."""
 
-import pickle  # noqa: TID251
+import pickle  # noqa: TID251 - snapshots travel between processes
 import sys
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Rows of a field are indexed as numpy's arrays are, wherever chunks, retention and growth cut them."""
 
-import pickle  # noqa: TID251
+import pickle  # noqa: TID251 - snapshots travel between processes
 
 import numpy as np
 import pytest

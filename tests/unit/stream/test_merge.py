@@ -1,6 +1,6 @@
 """Partitions are merged by time: every row once, in order, a few in memory."""
 
-import pickle  # noqa: TID251
+import pickle  # noqa: TID251 - snapshots travel between processes
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """A snapshot is one commit: cheap to renew, read at any moment, in any process."""
 
 import os
-import pickle  # noqa: TID251
+import pickle  # noqa: TID251 - snapshots travel between processes
 
 import numpy as np
 import pytest
