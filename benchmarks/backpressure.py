@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 import streamzarr as sz
-from streamzarr.flow.lag import group_lag
+from streamzarr.flow.demand.lag import group_lag
 from streamzarr.jobs import JobTopics
 from streamzarr.queue import open_broker
 

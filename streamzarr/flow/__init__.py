@@ -11,36 +11,38 @@ Where to find what:
 
 * ``message``, ``delivery``, ``acknowledge``, ``chain``: what travels, and what is owed to whom.
 * ``stage``, ``graph``, ``drive``, ``run``, ``results``, ``control``, ``stop``: how a chain runs and stops.
-* ``balance``, ``demand``, ``lag``, ``manual``: credit.
-* ``sources``, ``topic``, ``membership``, ``committer``: where messages come from, and who keeps positions.
+* ``demand``: credit.
+* ``sources``: where messages come from, and who keeps positions.
 * ``ops``, ``windows``, ``dispatch``: operators, and the pure state machines behind them.
 """
 
 from streamzarr.flow import ops, windows
-from streamzarr.flow.committer import Committer
 from streamzarr.flow.control import Control
-from streamzarr.flow.demand import Credits, Demand
-from streamzarr.flow.lag import LagDemand
-from streamzarr.flow.manual import ManualDemand
+from streamzarr.flow.demand import Credits, Demand, LagDemand, ManualDemand
+from streamzarr.flow.dispatch.workers import Workers
 from streamzarr.flow.message import Batch, Failure, Message
 from streamzarr.flow.ops.spill import Spill
-from streamzarr.flow.overflow import Blocking, Overflow, Refusing, Spilling
 from streamzarr.flow.rate import Rate
 from streamzarr.flow.results import aiter, iter  # noqa: A004 - what they are
 from streamzarr.flow.run import run
 from streamzarr.flow.running import RunReport
 from streamzarr.flow.sources import (
+    Blocking,
+    Committer,
+    Overflow,
+    Refusing,
+    Spilling,
     from_array,
     from_async_iterable,
     from_iterable,
     from_lines,
     from_observable,
     from_pull,
+    from_topic,
+    from_topic_columns,
 )
 from streamzarr.flow.stop import Stop
-from streamzarr.flow.topic import from_topic, from_topic_columns
 from streamzarr.flow.windows.state import WindowState
-from streamzarr.flow.workers import Workers
 
 __all__ = [
     "Batch",

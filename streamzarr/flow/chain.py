@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -12,7 +12,8 @@ from typing import Any
 from streamzarr.errors import ConfigError
 from streamzarr.flow.acknowledge import Claim, Hold, seqs_follow
 from streamzarr.flow.delivery import Delivery, Fate, Released
-from streamzarr.flow.demand import Credits
+from streamzarr.flow.demand.credits import Credits
+from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Message, leaves
 from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import SYSTEM, Runtime
@@ -70,11 +71,10 @@ class Chain:
         self.bell = runtime.bell()
         """Rung by whoever has something for the chain's thread to do."""
         self.tally = Tally()
-        self.seqs: Iterator[int] = itertools.count(1)
-        """Sequence numbers for new messages."""
+        self._next_seq = 1
         self._epochs = itertools.count(1)
         self._claims: list[Claim] = []
-        self._results: dict[Credits, Claim] = {}
+        self._results: dict[Claim, Claim] = {}  # of what was made of accumulators, by the claim it is for
 
     # -- entering ----------------------------------------------------------------------------------------
 
@@ -85,6 +85,8 @@ class Chain:
         start: int | None = None,
     ) -> Claim:
         """Return a new claim, to admit messages under; `start` is a position that is still to be stored."""
+        for over in [claim for claim, results in self._results.items() if not (claim.ours or results.open)]:
+            self._results.pop(over).ours = False
         self._claims = [claim for claim in self._claims if claim.ours or claim.open or claim.parked]
         claim = Claim(partition, start, credits, next(self._epochs))
         self._claims.append(claim)
@@ -95,19 +97,31 @@ class Chain:
         """Those that are ours: of partitions, of other sources, and of results."""
         return [claim for claim in self._claims if claim.ours]
 
-    def admit(self, waiting: list[Message], credits: Credits) -> tuple[Message, ...]:  # noqa: A002
-        """Move messages from the front of `waiting` into the chain, as many as credit allows.
+    def number(self, count: int = 1) -> int:
+        """Return the first of `count` sequence numbers for new messages."""
+        first = self._next_seq
+        self._next_seq += count
+        return first
 
-        Those whose claim has ended in the meantime are forgotten: they were never delivered.
+    def admit(
+        self,
+        waiting: Sequence[Message],
+        credits: Credits,  # noqa: A002
+    ) -> tuple[Sequence[Message], Sequence[Message]]:
+        """Let messages from the front of `waiting` enter the chain, as many as credit allows.
+
+        Returns them, and those that wait on. Those whose claim has ended in the meantime are forgotten: they
+        were never delivered.
         """
+        if isinstance(waiting, LazyMessages):
+            return self._admit_entries(waiting, credits)
         if not all(claim.ours for claim in set(map(claim_of, waiting))):
-            waiting[:] = [message for message in waiting if claim_of(message).ours]
+            waiting = [message for message in waiting if claim_of(message).ours]
         sizes = list(map(_nbytes, waiting))
         counts = list(map(_count, waiting))
         plain = set(counts) <= {1}
         admitted = credits.take(sizes, None if plain else counts)
-        messages = tuple(waiting[:admitted])
-        del waiting[:admitted]
+        messages = waiting[:admitted]
         start = 0
         for claim, group in groupby(messages, key=_claim):
             together = list(group)
@@ -119,7 +133,24 @@ class Chain:
             claim.deliver(entered, end)
             start = stop
         self.tally.delivered += sum(counts[:admitted])
-        return messages
+        return messages, waiting[admitted:]
+
+    def _admit_entries(
+        self,
+        waiting: LazyMessages,
+        credits: Credits,  # noqa: A002
+    ) -> tuple[Sequence[Message], Sequence[Message]]:
+        waiting = waiting.under(lambda claim: claim.ours)
+        admitted = credits.take(waiting.sizes)
+        messages = waiting[:admitted]
+        for entry in messages.entries:
+            run, sizes = entry.run, list(entry.sizes)
+            if run is None:
+                entry.claim.deliver(Delivery(entry.seq, sizes))
+            else:
+                entry.claim.deliver(Delivery(entry.seq, sizes, None, run.offset_list), run.stop)
+        self.tally.delivered += admitted
+        return messages, waiting[admitted:]
 
     # -- on the way --------------------------------------------------------------------------------------
 
@@ -150,7 +181,7 @@ class Chain:
         """
         assert message.run is not None
         halves = message.run[:at], message.run[at:]
-        seqs = next(self.seqs), next(self.seqs)
+        seqs = self.number(), self.number()
         # Shares of what it counts for, which ops.charge() may have set.
         part, whole = (halves[0].nbytes, message.run.nbytes) if message.run.nbytes else (at, message.count)
         share = message.nbytes * part // whole
@@ -200,10 +231,10 @@ class Chain:
 
         When it is settled the holds are released, and their records have its fate.
         """
-        results = self._results.get(claim.credits)
+        results = self._results.get(claim)
         if results is None:
-            results = self._results[claim.credits] = self.claim(claim.credits)
-        seq = next(self.seqs)
+            results = self._results[claim] = self.claim(claim.credits)
+        seq = self.number()
         results.deliver(Delivery(seq, [nbytes], [0]))
         self.charge(claim, nbytes)
         first_seen = self.runtime.wall_ns() // 1_000_000
@@ -278,8 +309,10 @@ class Chain:
             for leaf in leaves(message)
         )
 
-    def owned(self, messages: list[Message]) -> list[Message]:
+    def owned(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return the messages of which anything is still ours to settle."""
+        if isinstance(messages, LazyMessages):
+            return messages.under(lambda claim: claim.ours)
         claims = set(map(_claim, messages))
         if all(claim is not None and claim.ours for claim in claims) and not any(map(_holds, messages)):
             return messages
@@ -293,8 +326,11 @@ class Chain:
             records, nbytes = returned.get(claim.credits, (0, 0))
             returned[claim.credits] = (records + released.records, nbytes + released.nbytes)
 
-        messages = messages if isinstance(messages, (list, tuple)) else list(messages)
         try:
+            if isinstance(messages, LazyMessages) and messages.is_whole:
+                self._release_entries(messages, Fate.OK if outcome is None else outcome, hold, enter)
+                return
+            messages = messages if isinstance(messages, (list, tuple)) else list(messages)
             if (fate := _common_fate(messages, outcome)) is not None:
                 self._release_runs(messages, fate, hold, enter)
             else:
@@ -302,6 +338,18 @@ class Chain:
         finally:
             for credits, (records, nbytes) in returned.items():  # noqa: A001
                 credits.settle(records, nbytes)
+
+    def _release_entries(
+        self,
+        messages: LazyMessages,
+        outcome: Fate,
+        hold: Hold | None,
+        enter: Callable[[Claim, Released], None],
+    ) -> None:
+        """Release messages that nobody has looked at: an entry at a time, each is of one delivery."""
+        for entry in messages.entries:
+            _, released = entry.claim.release_run(entry.seq, entry.count, outcome, hold)
+            enter(entry.claim, released)
 
     def _release_runs(
         self,
@@ -364,8 +412,14 @@ class Chain:
         return sum(claim.open for claim in self._claims)
 
     def is_open(self, claims: Collection[Claim] | None = None) -> bool:
-        """Tell whether anything of `claims` (``None``: of any) is in flight."""
-        return any(claim.open for claim in (self._claims if claims is None else claims))
+        """Tell whether anything of `claims` (``None``: of any), or a result of theirs, is in flight."""
+        if claims is None:
+            return any(claim.open for claim in self._claims)
+        return any(map(self._is_open, claims))
+
+    def _is_open(self, claim: Claim) -> bool:
+        results = self._results.get(claim)
+        return claim.open > 0 or (results is not None and self._is_open(results))
 
     def close(self) -> None:
         """Return all credit; what is still in flight counts as left behind."""

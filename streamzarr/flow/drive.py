@@ -18,8 +18,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
-from streamzarr.errors import StreamzarrError, describe, is_interrupt
-from streamzarr.flow.demand import Credits, Room
+from streamzarr.errors import ConfigError, StreamzarrError, describe, is_interrupt
+from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed, first_of
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stop import Stop
@@ -39,7 +39,7 @@ class Source(Protocol):
     def open(self) -> None:
         """Connect; called first, once."""
 
-    def pull(self, room: Room, timeout: float) -> list[Message] | None:
+    def pull(self, room: Room, timeout: float) -> Sequence[Message] | None:
         """Return messages of up to ``room.messages`` records, waiting at most `timeout` seconds for one.
 
         ``None`` says that there will never be more.
@@ -48,8 +48,14 @@ class Source(Protocol):
     def turn(self) -> None:
         """Do what is due (heartbeat, commit); called at every turn."""
 
+    def conclude(self) -> None:
+        """Store what is settled; called once, when the chain has come to its end without an error.
+
+        Its stages are still there, so that what they hold can be stored with it.
+        """
+
     def close(self) -> None:
-        """Store what is settled and disconnect; called last, once, also after an error."""
+        """Store what is settled, if that was not done, and disconnect; called last, also after an error."""
 
 
 class PulledIntake:
@@ -72,7 +78,7 @@ class PulledIntake:
         self._graph = graph
         self._make = make
         self._source: Source | None = None
-        self._waiting: list[Message] = []  # pulled, but too many bytes to enter yet
+        self._waiting: Sequence[Message] = ()  # pulled, but too many bytes to enter yet
         self._exhausted = False
 
     @property
@@ -107,7 +113,7 @@ class PulledIntake:
             self._waiting = pulled
         if not self._waiting:
             return Progress.STARVED
-        messages = graph.chain.admit(self._waiting, self._credits)
+        messages, self._waiting = graph.chain.admit(self._waiting, self._credits)
         if not messages:
             return Progress.STARVED
         self.emit(Batch(messages))
@@ -126,6 +132,11 @@ class PulledIntake:
     def recheck(self) -> float | None:
         """Return the seconds after which its credit may have grown without anybody being woken."""
         return self._credits.recheck
+
+    def conclude(self) -> None:
+        """Have the source store what is settled."""
+        if self._source is not None:
+            self._source.conclude()
 
     def close(self, failure: BaseException | None) -> BaseException | None:
         """Close the source; return the error that the chain ends with."""
@@ -155,6 +166,11 @@ def observe(
     """Return the observable that makes a new source for each chain that it is connected to."""
 
     def subscribe(observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        if is_driving():
+            raise ConfigError(
+                "a source was connected when its chain was running, and does not belong to it; expected all "
+                "sources from the beginning, such as by reactivex.merge (not by concat or flat_map)"
+            )
         with connecting() as wiring:
             graph = wiring.graph
             graph.take_in(PulledIntake(graph, make, credits, observer), fed())
@@ -208,10 +224,13 @@ def turns(graph: Graph) -> Iterator[None]:
     failure: BaseException | None = None
     with graph:
         try:
+            graph.begin()
             for intake in graph.intakes:
                 intake.open()
             yield from _pump(graph)
             yield from _finish(graph)
+            for intake in graph.intakes:
+                intake.conclude()
         except BaseException as error:  # noqa: BLE001 - handed on below, after everything is released
             failure = error
         failure = graph.close(failure)  # first: nothing may be settled any more while sources store positions

@@ -45,6 +45,10 @@ class Stage(ABC):
     """True when it gives results of windows, and a :class:`~streamzarr.flow.message.Passed` behind them."""
     settles = False
     """True when what it emits is settled."""
+    reads = False
+    """True when it settles what is read, unless all that comes is settled already."""
+    loose = False
+    """True when some of what it passes on goes to no stage, though other does."""
     ended = False
     """Set by the graph: all that feeds it has ended, and it holds nothing."""
     finished = False
@@ -57,7 +61,7 @@ class Stage(ABC):
         self._observer = observer
 
     @abstractmethod
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         """Take messages from upstream."""
 
     def turn(self) -> None:  # noqa: B027 - most stages have nothing to do here
@@ -101,9 +105,9 @@ class Stage(ABC):
         """End threads, within `timeout` seconds, and forget what is held: the chain is over."""
 
     def emit(self, messages: Sequence[Message]) -> None:
-        """Pass `messages` downstream, as one batch, unless there are none."""
+        """Pass `messages` downstream, as one batch, unless there are none; they stay as they are then."""
         if messages:
-            self._observer.on_next(Batch(tuple(messages)))
+            self._observer.on_next(Batch(messages))
 
     def emit_marker(self, marker: Marker) -> None:
         """Pass a marker downstream."""
@@ -111,7 +115,7 @@ class Stage(ABC):
 
     def take(self, batch: Batch) -> None:
         """Receive a batch and the marker behind it."""
-        if batch.messages:
-            self.receive(batch.messages)
+        if batch.held:
+            self.receive(batch.held)
         if batch.marker is not None:
             self.mark(batch.marker)

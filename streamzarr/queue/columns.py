@@ -6,12 +6,11 @@ needs the values, perhaps the offsets and the timestamps, and hardly ever a :cla
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, groupby, repeat
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from streamzarr.queue.record import Headers, Record, TopicPartition
 
@@ -20,11 +19,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Columns(ABC):
-    """A run of records of one partition, in the order of their offsets.
+class Columns:
+    """A run of records of one partition, one at least, in the order of their offsets.
 
-    A column is taken out of what the broker's client gave when it is first asked for, and kept. Immutable;
-    may be handed to another thread, but used by one at a time.
+    Immutable, and so are the lists that it gives; may be handed to another thread, but used by one at a time.
+
+    Parameters
+    ----------
+    where
+        The partition that all the records are of.
+    offsets
+        Offset of each record, ascending.
+    keys
+        Key of each record; ``None``: none has one.
+    values
+        Value of each record.
+    headers
+        Headers of each record; ``None``: none has any.
+    timestamps
+        Of each record, milliseconds since the epoch.
 
     Examples
     --------
@@ -44,87 +57,79 @@ class Columns(ABC):
     ([b'1.6', b'1.4'], b'1.4')
     """
 
-    def __init__(self, topic: str, partition: int, first: int, stop: int) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.first = first
-        """Offset of the first record."""
-        self.stop = stop
-        """Offset of the last record + 1; offsets in between may be without a record."""
+    def __init__(
+        self,
+        where: TopicPartition,
+        offsets: Sequence[int],
+        keys: list[bytes | None] | None,
+        values: list[bytes | None],
+        headers: list[Headers] | None,
+        timestamps: Sequence[int],
+    ) -> None:
+        self.where = where
+        self.values = values
+        self.offset_list = offsets
+        """Offset of each record, as Python's integers."""
+        self._keys = keys
+        self._headers = headers
+        self._timestamps = timestamps
 
-    # ------------------------------------------------------------ what an implementation gives
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def _cut(self, start: int, stop: int) -> Self:
-        """Return the records from number `start` to before `stop`, at least one."""
-
-    @abstractmethod
-    def _offsets(self) -> Iterable[int]: ...
-
-    @abstractmethod
-    def _values(self) -> list[bytes | None]: ...
-
-    @abstractmethod
-    def _keys(self) -> list[bytes | None]: ...
-
-    @abstractmethod
-    def _headers(self) -> list[Headers] | None:
-        """Return the headers, or None if no record has any."""
-
-    @abstractmethod
-    def _timestamps(self) -> Iterable[int]: ...
+    def __len__(self) -> int:
+        return len(self.values)
 
     # ------------------------------------------------------------ columns
 
     @property
-    def where(self) -> TopicPartition:
-        """The partition that all the records are of."""
-        return TopicPartition(self.topic, self.partition)
+    def topic(self) -> str:
+        """Topic of all the records."""
+        return self.where.topic
+
+    @property
+    def partition(self) -> int:
+        """Partition of all the records."""
+        return self.where.partition
+
+    @property
+    def first(self) -> int:
+        """Offset of the first record."""
+        return self.offset_list[0]
+
+    @property
+    def stop(self) -> int:
+        """Offset of the last record + 1; offsets in between may be without a record."""
+        return self.offset_list[-1] + 1
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Offset of each record, ascending."""
-        return _integers(self._offsets(), len(self))
+        return _integers(self.offset_list)
 
-    @cached_property
-    def values(self) -> list[bytes | None]:
-        """Value of each record."""
-        return self._values()
-
-    @cached_property
+    @property
     def keys(self) -> list[bytes | None]:
         """Key of each record."""
-        return self._keys()
+        return [None] * len(self) if self._keys is None else self._keys
 
-    @cached_property
+    @property
     def headers(self) -> list[Headers]:
         """Headers of each record."""
-        return self._some_headers or [()] * len(self)
+        return [()] * len(self) if self._headers is None else self._headers
 
     @cached_property
     def timestamps(self) -> NDArray[np.int64]:
         """Timestamp of each record, milliseconds since the epoch."""
-        return _integers(self._timestamps(), len(self))
-
-    @cached_property
-    def _some_headers(self) -> list[Headers] | None:
-        return self._headers()
+        return _integers(self._timestamps)
 
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all values, keys and headers."""
-        values, keys = self._bytes_of_values(), sum(map(len, filter(None, self.keys)))
-        return values + keys + sum(map(_bytes_of, self._some_headers or ()))
-
-    def _bytes_of_values(self) -> int:
-        return sum(map(len, filter(None, self.values)))
+        payloads = sum(map(len, filter(None, self.values))) + sum(map(len, filter(None, self._keys or ())))
+        return payloads + sum(map(_bytes_of, self._headers or ()))
 
     @property
     def sizes(self) -> list[int]:
         """Bytes of value, key and headers of each record."""
+        if self._keys is None and self._headers is None and None not in self.values:
+            return list(map(len, self.values))  # type: ignore[arg-type]
         return [
             len(value or b"") + len(key or b"") + _bytes_of(headers)
             for value, key, headers in zip(self.values, self.keys, self.headers, strict=True)
@@ -132,7 +137,7 @@ class Columns(ABC):
 
     # ------------------------------------------------------------ pieces
 
-    def __getitem__(self, index: slice) -> Self:
+    def __getitem__(self, index: slice) -> Columns:
         """Return the records of a slice as columns.
 
         Raises
@@ -143,7 +148,27 @@ class Columns(ABC):
         start, stop, step = index.indices(len(self))
         if step != 1 or start >= stop:
             raise ValueError(f"records {start}:{stop}:{step} of {len(self)}, expected a slice of one or more")
-        return self if stop - start == len(self) else self._cut(start, stop)
+        if stop - start == len(self):
+            return self
+        return Columns(
+            self.where,
+            self.offset_list[start:stop],
+            self._keys and self._keys[start:stop],
+            self.values[start:stop],
+            self._headers and self._headers[start:stop],
+            self._timestamps[start:stop],
+        )
+
+    def joined(self, other: Columns) -> Columns:
+        """Return the records of both; those of `other` follow."""
+        return Columns(
+            self.where,
+            [*self.offset_list, *other.offset_list],
+            None if self._keys is None and other._keys is None else [*self.keys, *other.keys],
+            [*self.values, *other.values],
+            None if self._headers is None and other._headers is None else [*self.headers, *other.headers],
+            [*self._timestamps, *other._timestamps],
+        )
 
     def record(self, number: int) -> Record:
         """Return one record as such: one that cannot be decoded, say."""
@@ -152,18 +177,21 @@ class Columns(ABC):
 
     def records(self) -> list[Record]:
         """Return all records as such."""
-        rows = zip(
+        # Record._make without its check of the length, and without a step of Python's for each.
+        return list(map(tuple.__new__, repeat(Record), self.rows()))
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the fields of each record, in the order of `Record`."""
+        return zip(
             repeat(self.topic),
             repeat(self.partition),
-            self._offsets(),
-            self.keys,
+            self.offset_list,
+            self._keys or repeat(None),
             self.values,
-            self._some_headers or repeat(()),
-            self._timestamps(),
+            self._headers or repeat(()),
+            self._timestamps,
             strict=False,
         )
-        # Record._make without its check of the length, and without a step of Python's for each.
-        return list(map(tuple.__new__, repeat(Record), rows))
 
     def fitting(self, max_records: int, max_bytes: int | None = None) -> int:
         """Return how many records, from the first on, keep within both bounds."""
@@ -181,59 +209,13 @@ def _bytes_of(headers: Headers) -> int:
     return sum([len(name) + len(value) for name, value in headers]) if headers else 0
 
 
-def _integers(values: Iterable[int], count: int) -> NDArray[np.int64]:
+def _integers(values: Sequence[int]) -> NDArray[np.int64]:
     import numpy as np
 
-    return np.fromiter(values, np.int64, count)
+    return np.fromiter(values, np.int64, len(values))
 
 
-class ListColumns(Columns):
-    """Columns that are there as sequences, of a record at least."""
-
-    def __init__(
-        self,
-        where: TopicPartition,
-        offsets: Sequence[int],
-        keys: list[bytes | None],
-        values: list[bytes | None],
-        headers: list[Headers] | None,
-        timestamps: Sequence[int],
-    ) -> None:
-        super().__init__(*where, offsets[0], offsets[-1] + 1)
-        self._columns = offsets, keys, values, headers, timestamps
-
-    def __len__(self) -> int:
-        return len(self._columns[0])
-
-    def _cut(self, start: int, stop: int) -> Self:
-        offsets, keys, values, headers, timestamps = self._columns
-        piece = slice(start, stop)
-        return type(self)(
-            self.where,
-            offsets[piece],
-            keys[piece],
-            values[piece],
-            headers and headers[piece],
-            timestamps[piece],
-        )
-
-    def _offsets(self) -> Sequence[int]:
-        return self._columns[0]
-
-    def _keys(self) -> list[bytes | None]:
-        return self._columns[1]
-
-    def _values(self) -> list[bytes | None]:
-        return self._columns[2]
-
-    def _headers(self) -> list[Headers] | None:
-        return self._columns[3]
-
-    def _timestamps(self) -> Sequence[int]:
-        return self._columns[4]
-
-
-def columns_of(records: Iterable[Record]) -> Iterator[ListColumns]:
+def columns_of(records: Iterable[Record]) -> Iterator[Columns]:
     """Yield `records` as columns, a run for each stretch of one partition.
 
     Examples
@@ -244,13 +226,17 @@ def columns_of(records: Iterable[Record]) -> Iterator[ListColumns]:
     """
     for where, stretch in groupby(records, key=lambda record: TopicPartition(*record[:2])):
         _, _, offsets, keys, values, headers, timestamps = map(list, zip(*stretch, strict=True))
-        yield ListColumns(where, offsets, keys, values, headers if any(headers) else None, timestamps)
+        yield Columns(
+            where,
+            offsets,
+            keys if keys.count(None) < len(keys) else None,
+            values,
+            headers if any(headers) else None,
+            timestamps,
+        )
 
 
-C = TypeVar("C", bound=Columns)
-
-
-class Portion(Generic[C]):
+class Portion:
     """What one poll takes, within its bounds: `max_records`, and `max_bytes` but for the first record.
 
     The first record is taken however big it is; nobody could ever read on otherwise.
@@ -268,12 +254,12 @@ class Portion(Generic[C]):
     __slots__ = ("_bytes", "_records", "full", "runs")
 
     def __init__(self, max_records: int, max_bytes: int | None = None) -> None:
-        self.runs: list[C] = []
+        self.runs: list[Columns] = []
         self.full = max_records <= 0
         """Whether no more will be taken."""
         self._records, self._bytes = max_records, max_bytes
 
-    def take(self, run: C) -> C | None:
+    def take(self, run: Columns) -> Columns | None:
         """Take what fits of `run`, and return the rest; None: all was taken."""
         if self.full:
             return run

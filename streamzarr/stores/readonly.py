@@ -85,6 +85,9 @@ class ReadOnlyStore(Store):
     def list(self, prefix: str = "") -> Iterator[str]:
         return self._inner.list(prefix)
 
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        return self._inner.list_sizes(prefix)
+
     def list_strange(self, prefix: str = "") -> Iterator[str]:
         return self._inner.list_strange(prefix)
 

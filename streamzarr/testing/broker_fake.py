@@ -325,7 +325,7 @@ class FakeConsumer(Consumer):
         return runs
 
     def _take(self, max_records: int, max_bytes: int | None) -> list[Columns]:
-        portion = Portion[Columns](max_records, max_bytes)
+        portion = Portion(max_records, max_bytes)
         live = [partition for partition in self._positions if partition not in self._paused]
         shift = next(self._turns) % max(1, len(live))
         for partition in live[shift:] + live[:shift]:

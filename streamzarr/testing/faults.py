@@ -36,7 +36,7 @@ class Call:
     operation: str
     """Name of the method: ``get``, ``put``, ...; each item of a ``put_many`` is a ``put``."""
     key: str
-    """The key, or the prefix of ``list``, ``list_dir``, ``delete_prefix`` and ``collect_stale``."""
+    """The key, or the prefix of the listings, of ``delete_prefix`` and of ``collect_stale``."""
 
 
 class WrappedStore(Store):
@@ -96,6 +96,9 @@ class WrappedStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         return self.around(Call("list", prefix), lambda: iter([*self.inner.list(prefix)]))
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        return self.around(Call("list_sizes", prefix), lambda: iter([*self.inner.list_sizes(prefix)]))
 
     def list_strange(self, prefix: str = "") -> Iterator[str]:
         return self.around(Call("list_strange", prefix), lambda: iter([*self.inner.list_strange(prefix)]))

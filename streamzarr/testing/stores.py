@@ -230,6 +230,18 @@ class StoreReadSuite:
         assert set(store.list("c")) == keys
         assert set(store.list_dir("c").keys) == keys
 
+    def test_list_sizes_says_the_same_and_how_large_each_value_is(self, stored: Stored) -> None:
+        values = {f"a/{index}": b"x" * (index % 7) for index in range(self.many_keys)} | {
+            "b": b"12",
+            "ab": b"",
+        }
+        store = stored(values)
+        assert sorted(store.list_sizes()) == sorted((key, len(value)) for key, value in values.items())
+        assert len(list(store.list_sizes("a"))) == self.many_keys
+        assert list(store.list_sizes("b")) == list(store.list_sizes("nothing")) == []
+        with pytest.raises(ConfigError):
+            list(store.list_sizes("a/"))
+
     def test_empty_store(self, stored: Stored) -> None:
         store = stored({})
         assert list(store.list()) == []
@@ -497,6 +509,24 @@ class StoreSuite(StoreReadSuite):
             store.delete_many(["a/../b"])
         store.delete_many(kept)
         assert list(store.list()) == list(store.list_strange()) == []
+
+    def test_what_is_deleted_and_put_while_a_listing_goes_on_hides_nothing(self, store: Store) -> None:
+        keys = {f"a/{number % 9}/{number}" for number in range(self.many_keys)}
+        store.put_many((key, b"1") for key in keys)
+        seen = []
+        for number, key in enumerate(store.list("a")):
+            seen.append(key)
+            store.delete(key)
+            if number % 100 == 0:
+                store.put(f"b/{number}", b"1")
+        assert sorted(seen) == sorted(keys)
+        assert all(key.startswith("b/") for key in store.list())
+
+    def test_delete_many_takes_a_listing_of_the_same_store(self, store: Store) -> None:
+        store.put_many((f"a/{number % 9}/{number}", b"1") for number in range(self.many_keys))
+        store.put("b", b"1")
+        store.delete_many(key for key in store.list() if key != "b")
+        assert list(store.list()) == ["b"]
 
     def test_collect_stale_leaves_values_alone(self, store: Store) -> None:
         store.put("a/b", b"1")

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Self
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+
+from streamzarr.queue.kafka.clients import AdminClient
 
 from .settings import SETTINGS, properties
 

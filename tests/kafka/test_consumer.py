@@ -57,6 +57,7 @@ class Client:
         self.calls = []
         self.committing = []
         self.paused = False
+        self.leaving = False
         self.stored = None  # what the coordinator says when asked
 
     def subscribe(self, topics, on_assign, on_revoke, on_lost):

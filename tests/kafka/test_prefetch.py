@@ -7,11 +7,11 @@ import time
 import uuid
 
 import pytest
-from confluent_kafka import Consumer as Client
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.errors import ConfigError
 from streamzarr.queue import NewRecord, open_broker
+from streamzarr.queue.kafka.clients import Consumer as Client
 from streamzarr.queue.kafka.config import KafkaConfig
 
 BATCH = 50_000

@@ -3,12 +3,12 @@
 import time
 import uuid
 
-import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streamzarr.errors import ConfigError, QueueError
 from streamzarr.queue import NewRecord, open_broker
+from streamzarr.queue.kafka import clients
 
 PATIENCE = 60
 
@@ -110,7 +110,7 @@ def test_a_broker_without_share_groups_says_so(tmp_path):
 
 @pytest.mark.kafka
 def test_a_client_without_share_groups_says_so(broker, topic, monkeypatch):
-    monkeypatch.delattr(confluent_kafka, "ShareConsumer")
+    monkeypatch.delattr(clients, "ShareConsumer")
     with pytest.raises(ConfigError, match=r"need confluent-kafka 2\.16 or later"):
         broker.share_consumer([topic], "g")
 

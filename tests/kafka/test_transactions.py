@@ -5,11 +5,11 @@ import time
 import uuid
 
 import pytest
-from confluent_kafka import Producer
 
 from streamzarr.flow import Demand, LagDemand, Stop, from_topic, ops, run
-from streamzarr.flow.lag import group_lag
+from streamzarr.flow.demand.lag import group_lag
 from streamzarr.queue import open_broker
+from streamzarr.queue.kafka.clients import Producer
 from streamzarr.queue.scan import scan
 
 pytestmark = pytest.mark.kafka

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 from streamzarr.errors import QueueError, StoreError
 from streamzarr.flow.acknowledge import Claim, Released
-from streamzarr.flow.demand import Demand
-from streamzarr.flow.membership import Membership
+from streamzarr.flow.demand.credits import Demand
 from streamzarr.flow.ops.schedule import Schedule
 from streamzarr.flow.ops.settle import _Sinking
+from streamzarr.flow.sources.membership import Membership
 from streamzarr.jobs.bookkeeper import Bookkeeper
 from streamzarr.jobs.ledger import Ledger
 from streamzarr.jobs.opened import OpenStage

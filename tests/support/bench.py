@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamzarr import jobs
 from streamzarr.fleet import Fleet
-from streamzarr.flow.lag import group_lag
+from streamzarr.flow.demand.lag import group_lag
 from streamzarr.jobs import JobHandle, JobReport, JobTopics
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import Broker

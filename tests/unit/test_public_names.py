@@ -30,6 +30,7 @@ MODULES: dict[str, ModuleType] = {
     "data": data,
 }
 ELSEWHERE = {"Demand", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
+ELSEWHERE |= {"StreamWriter", "open_stream"}
 """Names of the top level that belong to other layers."""
 
 
@@ -220,6 +221,7 @@ def groups(tmp_path):
     assert [node.name for node in root.array_values()] == ["/a"]
     assert [node.name for node in root.group_values()] == ["/g", "/h"]
     assert (root.nmembers(), root.get("none")) == (3, None)
+    assert [path for path, _ in root.walk(0)] == ["a", "g", "h"]
     assert "h" in str(root.tree())
     assert root.info.name == "/"
     assert root.info_complete().no_members == 4

@@ -5,22 +5,34 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.flow.arguments import Check, checked, function, integer, nbytes, one_of, optional, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Flush, Marker, Message
 from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.grouping import Groups, Limits, Until
 from streamzarr.flow.stage import Stage
+from streamzarr.flow.windows.moments import Duration, span
+
+_GROUPS: Final[dict[str, Check]] = {
+    "size": optional(integer(1)),
+    "bytes": optional(nbytes),
+    "timeout": optional(span()),
+    "until": optional(function),
+    "by": optional(one_of("key")),
+    "stage": text,
+}
 
 
+@checked("ops.batch", **_GROUPS)
 def batch(
     size: int | None = None,
     bytes: int | str | None = None,  # noqa: A002 - the word of the design
-    timeout: float | None = None,
+    timeout: Duration | None = None,
     *,
     until: Until | None = None,
     by: Literal["key"] | None = None,
@@ -38,7 +50,7 @@ def batch(
     bytes
         Bytes in a batch, at most: a number or such as ``"64MB"``. A single bigger message is a batch alone.
     timeout
-        Seconds; without it a batch waits for messages as long as more may come.
+        Seconds, or text such as ``"250ms"``; without it a batch waits for messages as long as more may come.
     until
         Gets the data of the messages in the batch, the newest last, each time one has come, and tells whether
         the batch is full. An exception fails the newest.
@@ -73,11 +85,12 @@ def batch(
     return staged(lambda chain, observer: _Batching(chain, observer, Groups(limits, stage)))
 
 
+@checked("ops.combine", fn=function, **_GROUPS)
 def combine(
     fn: Callable[[list[Any]], Any],
     size: int | None = None,
     bytes: int | str | None = None,  # noqa: A002
-    timeout: float | None = None,
+    timeout: Duration | None = None,
     *,
     until: Until | None = None,
     by: Literal["key"] | None = None,
@@ -125,7 +138,7 @@ class _Gathering(Stage):
         self._markers: deque[tuple[int, Marker]] = deque()  # with the number of groups that were begun then
 
     @abstractmethod
-    def _let_go(self, groups: Sequence[list[Message]]) -> None:
+    def _let_go(self, groups: Sequence[Sequence[Message]]) -> None:
         """Pass on groups that are complete."""
 
     def _gather(self, messages: Sequence[Message]) -> None:
@@ -151,7 +164,7 @@ class _Gathering(Stage):
         self._markers.append((self._groups.begun, marker))
         self._leave([])
 
-    def _leave(self, groups: Sequence[list[Message]]) -> None:
+    def _leave(self, groups: Sequence[Sequence[Message]]) -> None:
         self.waiting = self._groups.waiting
         if groups:
             self._let_go(groups)
@@ -166,10 +179,10 @@ class _Gathering(Stage):
 
 
 class _Batching(_Gathering):
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         self._gather(messages)
 
-    def _let_go(self, groups: Sequence[list[Message]]) -> None:
+    def _let_go(self, groups: Sequence[Sequence[Message]]) -> None:
         for group in groups:
             self.emit(group)
 
@@ -186,16 +199,16 @@ class _Combining(_Gathering):
         super().__init__(chain, observer, groups)
         self._fn, self._name = fn, stage
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         ready = [message for message in messages if message.failure is None]
         if len(ready) < len(messages):
             self.emit([message for message in messages if message.failure is not None])
         self._gather(ready)
 
-    def _let_go(self, groups: Sequence[list[Message]]) -> None:
+    def _let_go(self, groups: Sequence[Sequence[Message]]) -> None:
         self.emit([message for group in groups for message in self._combined(group)])
 
-    def _combined(self, group: list[Message]) -> list[Message]:
+    def _combined(self, group: Sequence[Message]) -> list[Message]:
         live = [message for message in group if message.failure is None]
         others = [message for message in group if message.failure is not None]  # by `until`
         if not live:

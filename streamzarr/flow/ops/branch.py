@@ -73,8 +73,8 @@ class Rejoin:
 
     def take(self, branch: Branch, batch: Batch) -> None:
         """Pass on a batch of one of the branches."""
-        if batch.messages:
-            self._observer.on_next(Batch(batch.messages))
+        if batch.held:
+            self._observer.on_next(Batch(batch.held))
         if isinstance(batch.marker, Passed):
             branch.mark = max(branch.mark, batch.marker.mark)
             self._chain.bell.ring()

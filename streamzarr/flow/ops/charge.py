@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import TransformError
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
@@ -16,6 +17,7 @@ from streamzarr.flow.sizes import checked_nbytes
 from streamzarr.flow.stage import Stage
 
 
+@checked("ops.charge", size_of=function, stage=text)
 def charge(size_of: Callable[[Any], int], *, stage: str = "charge") -> Operator:
     """Charge each message with ``size_of(data)`` bytes, in place of those that it came with.
 
@@ -51,7 +53,7 @@ class _Charge(Stage):
         super().__init__(chain, observer)
         self._size_of, self._name = size_of, name
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         self.emit([self._charged(message) for message in messages])
 
     def _charged(self, message: Message) -> Message:

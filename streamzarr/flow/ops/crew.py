@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol
 from streamzarr.errors import StreamzarrError, describe
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.dispatch.base import Sent
+from streamzarr.flow.dispatch.workers import Workers
 from streamzarr.flow.message import Message
 from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.flow.stage import Belongs
-from streamzarr.flow.workers import Workers
 
 _log = logging.getLogger(__name__)
 

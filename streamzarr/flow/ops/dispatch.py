@@ -20,19 +20,30 @@ from typing import Any, Literal, TypeAlias
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, describe
+from streamzarr.flow.arguments import (
+    checked,
+    either,
+    flag,
+    function,
+    instance,
+    integer,
+    optional,
+    shown,
+    text,
+)
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.dispatch.base import Dispatcher
 from streamzarr.flow.dispatch.demand import by_demand
 from streamzarr.flow.dispatch.keys import by_key
+from streamzarr.flow.dispatch.process import ChildProcess, import_path
+from streamzarr.flow.dispatch.workers import Workers
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message
 from streamzarr.flow.ops.crew import Callee, Crew
 from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.flow.ops.spill import Spill, Spillway
-from streamzarr.flow.process import ChildProcess, import_path
 from streamzarr.flow.stage import Belongs, Stage
-from streamzarr.flow.workers import Workers, checked_size
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
 
@@ -41,6 +52,26 @@ _log = logging.getLogger(__name__)
 By: TypeAlias = Literal["key"] | Callable[[], Dispatcher[Item]]
 
 
+_workers = either(integer(1), instance(Workers, "Workers"))
+
+
+def _by(value: object) -> str | None:
+    fits = value == "key" or function(value) is None
+    return None if fits else '"key", or what makes a Dispatcher, such as dispatch.by_demand'
+
+
+@checked(
+    "ops.dispatch",
+    fn=function,
+    workers=optional(_workers),
+    processes=optional(_workers),
+    ordered=flag,
+    by=optional(_by),
+    spill=optional(instance(Spill, 'a Spill, e.g. Spill("1GB")')),
+    stage=text,
+    retry=optional(instance(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(attempts=5)")),
+    is_transient=function,
+)
 def dispatch(
     fn: Callable[[Any], Any],
     *,
@@ -114,7 +145,7 @@ def dispatch(
     if spill is not None and (by != "key" or ordered):
         raise ConfigError('ops.dispatch(spill=) is for by="key", where each key has an order of its own')
     given = workers if processes is None else processes
-    size = given if isinstance(given, Workers) else checked_size(1 if given is None else given)
+    size = 1 if given is None else given
     hire = _threads(fn) if processes is None else _processes(import_path(fn))
     work = _Work(stage, retry, is_transient)
     kind = _Kind(size, hire, _by_message_key if by == "key" else by or by_demand, ordered, spill)
@@ -198,7 +229,9 @@ class _Dispatch(Stage):
 
     def __init__(self, chain: Chain, observer: ObserverBase[Batch], work: _Work, kind: _Kind) -> None:
         super().__init__(chain, observer)
-        dispatcher = kind.by()
+        dispatcher: object = kind.by()
+        if not isinstance(dispatcher, Dispatcher):
+            raise ConfigError(f"ops.dispatch: by made {shown(dispatcher)}, expected a dispatch.Dispatcher")
         self._check, self._name = dispatcher.check, work.stage
         self._crew = Crew(
             chain,
@@ -211,11 +244,11 @@ class _Dispatch(Stage):
         self._spillway = None if kind.spill is None else Spillway(chain, kind.spill, work.stage)
         self._order: deque[Item] | None = deque() if kind.ordered else None
         self._with_crew = 0
-        self._behind: deque[tuple[Message, ...] | Marker] = deque()  # a marker first, and what came after it
+        self._behind: deque[Sequence[Message] | Marker] = deque()  # a marker first, and what came after it
 
     # -- coming ------------------------------------------------------------------------------------------
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         if self._behind:
             self._behind.append(messages)
         else:
@@ -288,7 +321,7 @@ class _Dispatch(Stage):
         """Pass on markers that nothing is at work before, and begin with what came behind them."""
         while self._behind:
             first = self._behind[0]
-            if isinstance(first, tuple):
+            if isinstance(first, Sequence):
                 self._enter(first)
             elif self._within == 0:
                 self.emit_marker(first)
@@ -305,12 +338,12 @@ class _Dispatch(Stage):
     def _live_behind(self) -> Iterator[Message]:
         """Yield the messages behind a marker that are to be worked on."""
         for held in self._behind:
-            if isinstance(held, tuple):
+            if isinstance(held, Sequence):
                 yield from (message for message in held if message.failure is None)
 
     def _count(self) -> None:
         """Tell what is held. What is spilled moves when others of its key end, or else waits for credit."""
-        held = self._within + sum(len(entry) for entry in self._behind if isinstance(entry, tuple))
+        held = self._within + sum(len(entry) for entry in self._behind if isinstance(entry, Sequence))
         self.working, self.waiting = (held, 0) if self._with_crew else (0, held)
 
     # -- stopping ----------------------------------------------------------------------------------------
@@ -327,7 +360,7 @@ class _Dispatch(Stage):
                 self._spillway.leave(message)
             withdrawn += self._spillway.withdraw(belongs)
         for index, held in enumerate(self._behind):
-            if isinstance(held, tuple):
+            if isinstance(held, Sequence):
                 leaving = [message for message in held if belongs(message)]
                 withdrawn += leaving if self._spillway is None else self._spillway.settle_loans(leaving)
                 self._behind[index] = tuple(message for message in held if not belongs(message))

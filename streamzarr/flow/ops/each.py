@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 from reactivex import Observable
@@ -12,7 +11,8 @@ from reactivex.abc import ObserverBase
 
 from streamzarr.errors import is_interrupt
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.graph import Operator, subscriber
+from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Stage
 
@@ -27,19 +27,21 @@ class Step(NamedTuple):
     """`fn` tells whether to drop the message; else it returns new data."""
 
 
-_runs: WeakKeyDictionary[Observable[Batch], tuple[Observable[Batch], tuple[Step, ...]]] = WeakKeyDictionary()
-"""What is fused already: where each run of steps begins, by what came out of it."""
+class _Run(Observable[Batch]):
+    """What comes out of a run of steps; a step that follows takes its place, from `begin` on."""
+
+    def __init__(self, begin: Observable[Batch], steps: tuple[Step, ...]) -> None:
+        super().__init__(subscriber(lambda chain, observer: _Each(chain, observer, steps), begin))
+        self.begin, self.steps = begin, steps
 
 
 def each(step: Step) -> Operator:
     """Return the operator of `step`; behind others of its kind it takes them in."""
 
     def operator(source: Observable[Batch]) -> Observable[Batch]:
-        begin, before = _runs.get(source, (source, ()))
-        steps = (*before, step)
-        result = staged(lambda chain, observer: _Each(chain, observer, steps))(begin)
-        _runs[result] = (begin, steps)
-        return result
+        if isinstance(source, _Run):
+            return _Run(source.begin, (*source.steps, step))
+        return _Run(source, (step,))
 
     return operator
 
@@ -51,7 +53,13 @@ class _Each(Stage):
         super().__init__(chain, observer)
         self._steps = steps
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
+        if isinstance(messages, LazyMessages) and not any(step.drops for step in self._steps):
+            self.emit(mapped(messages, self._steps, self._changed))
+        else:
+            self.emit(self._changed(messages))
+
+    def _changed(self, messages: Sequence[Message]) -> list[Message]:
         steps, kept, dropped = self._steps, [], []
         for message in messages:
             if message.failure is not None:
@@ -71,7 +79,29 @@ class _Each(Stage):
                 kept.append(failed(replace(message, data=data), error, step.stage))
         if dropped:
             self.chain.settle(dropped, skipped=True)
-        self.emit(kept)
+        return kept
+
+
+def mapped(
+    messages: LazyMessages,
+    steps: Sequence[Step],
+    one_by_one: Callable[[Sequence[Message]], list[Message]],
+) -> Sequence[Message]:
+    """Return `messages` with what `steps` make of their data: none is made, unless one fails.
+
+    What comes behind the first one that fails is given to `one_by_one`.
+    """
+    datas: list[Any] = []
+    try:
+        for data in messages.datas:
+            for step in steps:
+                data = step.fn(data)
+            datas.append(data)
+    except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+        place = len(datas)
+        bad = failed(replace(messages[place], data=data), error, step.stage)
+        return [*messages[:place].with_datas(datas), bad, *one_by_one(messages[place + 1 :])]
+    return messages.with_datas(datas)
 
 
 def failed(message: Message, error: BaseException, stage: str) -> Message:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.lazy import together
 from streamzarr.flow.message import Message
 from streamzarr.flow.ops.each import failed
+from streamzarr.flow.windows.moments import SECOND, Duration, duration
 from streamzarr.options import parse_bytes
 
 Until = Callable[[list[Any]], bool]
@@ -47,20 +49,28 @@ class Limits:
         size: int | None,
         nbytes: int | str | None,
         until: Until | None,
-        timeout: float | None,
+        timeout: Duration | None,
         by: Literal["key"] | None,
     ) -> Limits:
         """Return the limits that an operator was given."""
-        if by not in (None, "key"):
-            raise ConfigError(f'by={by!r}, expected "key" or None')
-        return cls(size, None if nbytes is None else parse_bytes(nbytes), until, timeout, by == "key")
+        return cls(
+            size,
+            None if nbytes is None else parse_bytes(nbytes),
+            until,
+            None if timeout is None else duration(timeout, "timeout") / SECOND,
+            by == "key",
+        )
 
 
 @dataclass(slots=True)
 class _Group:
     number: int
     since: float
+    stretches: list[Sequence[Message]] = field(default_factory=list)
+    """Where numbers alone count."""
     messages: list[Message] = field(default_factory=list)
+    """Where not."""
+    count: int = 0
     datas: list[Any] = field(default_factory=list)
     """For `until`: the data of messages that have not failed."""
     nbytes: int = 0
@@ -89,7 +99,7 @@ class Groups:
         self.begun = 0
         """Groups that were ever begun."""
 
-    def add(self, message: Message, now: float) -> list[list[Message]]:
+    def add(self, message: Message, now: float) -> list[Sequence[Message]]:
         """Put a message into its group; return the groups that are complete."""
         key = message.key if self._limits.by_key else None
         complete = []
@@ -100,6 +110,7 @@ class Groups:
         if group is None:
             group = self._begin(key, now)
         group.messages.append(message)
+        group.count += 1
         group.nbytes += message.nbytes
         self.waiting += 1
         try:
@@ -112,13 +123,13 @@ class Groups:
                 complete.append(self._take(key))
         return complete
 
-    def add_all(self, messages: Sequence[Message], now: float) -> list[list[Message]]:
+    def add_all(self, messages: Sequence[Message], now: float) -> list[Sequence[Message]]:
         """Put messages into their groups, in order; return the groups that are complete."""
         if self._limits.by_number:
             return self._add_stretches(messages, now)
         return [group for message in messages for group in self.add(message, now)]
 
-    def _add_stretches(self, messages: Sequence[Message], now: float) -> list[list[Message]]:
+    def _add_stretches(self, messages: Sequence[Message], now: float) -> list[Sequence[Message]]:
         """Where numbers alone count no message is looked at by itself."""
         size = self._limits.size
         assert size is not None
@@ -126,11 +137,12 @@ class Groups:
         start = 0
         while start < len(messages):
             group = self._groups.get(None) or self._begin(None, now)
-            stretch = messages[start : start + size - len(group.messages)]
-            group.messages += stretch
+            stretch = messages[start : start + size - group.count]
+            group.stretches.append(stretch)
+            group.count += len(stretch)
             self.waiting += len(stretch)
             start += len(stretch)
-            if len(group.messages) == size:
+            if group.count == size:
                 complete.append(self._take(None))
         return complete
 
@@ -140,14 +152,14 @@ class Groups:
             return None
         return next(iter(self._groups.values())).since + self._limits.timeout
 
-    def take_due(self, now: float) -> list[list[Message]]:
+    def take_due(self, now: float) -> list[Sequence[Message]]:
         """Take the groups that have waited long enough."""
         taken = []
         while (due := self.due()) is not None and due <= now:
             taken.append(self._take(next(iter(self._groups))))
         return taken
 
-    def take_all(self) -> list[list[Message]]:
+    def take_all(self) -> list[Sequence[Message]]:
         """Take all groups."""
         return [self._take(key) for key in list(self._groups)]
 
@@ -174,11 +186,9 @@ class Groups:
 
     def _is_full(self, group: _Group) -> bool:
         limits = self._limits
-        return len(group.messages) == limits.size or (
-            limits.nbytes is not None and group.nbytes >= limits.nbytes
-        )
+        return group.count == limits.size or (limits.nbytes is not None and group.nbytes >= limits.nbytes)
 
-    def _take(self, key: Hashable) -> list[Message]:
-        messages = self._groups.pop(key).messages
-        self.waiting -= len(messages)
-        return messages
+    def _take(self, key: Hashable) -> Sequence[Message]:
+        group = self._groups.pop(key)
+        self.waiting -= group.count
+        return together(group.stretches) if group.stretches else group.messages

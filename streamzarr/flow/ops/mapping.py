@@ -9,11 +9,14 @@ import reactivex.operators as rx
 from msgspec.structs import replace
 
 from streamzarr.errors import TransformError
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.graph import Operator
+from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.ops.each import Step, each, failed
 
 
+@checked("ops.map_messages", fn=function, stage=text)
 def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Operator:
     """Replace each message by ``fn(message)``: a copy made by ``message.replace`` or ``message.fail``.
 
@@ -41,9 +44,10 @@ def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Ope
             return failed(message, error, stage)
         return changed
 
-    return rx.map(lambda batch: batch.with_messages([apply(message) for message in batch.messages]))
+    return rx.map(lambda batch: batch.with_messages([apply(message) for message in batch.held]))
 
 
+@checked("ops.map", fn=function, stage=text)
 def map(fn: Callable[[Any], Any], *, stage: str = "map") -> Operator:  # noqa: A001
     """Replace the data of each message by ``fn(data)``.
 
@@ -64,6 +68,7 @@ def map(fn: Callable[[Any], Any], *, stage: str = "map") -> Operator:  # noqa: A
     return each(Step(fn, stage))
 
 
+@checked("ops.map_batch", fn=function, stage=text)
 def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_batch") -> Operator:
     """Replace the data of all messages of a batch at once by ``fn(list of data)``.
 
@@ -79,11 +84,11 @@ def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_bat
     """
 
     def apply(batch: Batch) -> Batch:
-        live = [message for message in batch.messages if message.failure is None]
+        live, datas = _live(batch.held)
         if not live:
             return batch
         try:
-            values = list(fn([message.data for message in live]))
+            values = list(fn(datas))
             if len(values) != len(live):
                 raise TransformError(
                     f"{stage} returned {len(values)} values for {len(live)} messages, expected as many"
@@ -91,18 +96,29 @@ def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_bat
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
             changed = iter([failed(message, error, stage) for message in live])
         else:
+            if isinstance(live, LazyMessages):
+                return batch.with_messages(live.with_datas(values))
             changed = iter(
                 [replace(message, data=value) for message, value in zip(live, values, strict=True)]
             )
         if len(live) == len(batch):
             return batch.with_messages(tuple(changed))
         return batch.with_messages(
-            [next(changed) if message.failure is None else message for message in batch.messages]
+            [next(changed) if message.failure is None else message for message in batch.held]
         )
 
     return rx.map(apply)
 
 
+def _live(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Any]]:
+    """Return the messages that have not failed, and a new list of their data."""
+    if isinstance(messages, LazyMessages):
+        return messages, list(messages.datas)
+    live = [message for message in messages if message.failure is None]
+    return live, [message.data for message in live]
+
+
+@checked("ops.drop_if", predicate=function, stage=text)
 def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Operator:
     """Settle the messages whose data `predicate` picks, as skipped, and pass on the others.
 
@@ -118,6 +134,7 @@ def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Oper
     return each(Step(predicate, stage, drops=True))
 
 
+@checked("ops.filter", predicate=function, stage=text)
 def filter(predicate: Callable[[Any], bool], *, stage: str = "filter") -> Operator:  # noqa: A001
     """Pass on the messages whose data `predicate` picks, and settle the others, as skipped.
 

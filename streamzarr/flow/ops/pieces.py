@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
@@ -14,6 +15,7 @@ from streamzarr.flow.ops.each import failed
 from streamzarr.flow.stage import Stage
 
 
+@checked("ops.split", fn=function, stage=text)
 def split(fn: Callable[[Any], Iterable[Any]], *, stage: str = "split") -> Operator:
     """Replace each message by one for each of the data that ``fn(data)`` returns.
 
@@ -55,7 +57,7 @@ class _Split(Stage):
         super().__init__(chain, observer)
         self._fn, self._name = fn, name
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         pieces: list[Message] = []
         for message in messages:
             if message.failure is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.flow.arguments import checked, instance
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message
@@ -13,6 +15,7 @@ from streamzarr.flow.rate import Rate
 from streamzarr.flow.stage import Belongs, Stage
 
 
+@checked("ops.rate_limit", rate=instance(Rate, "a Rate, e.g. Rate(messages=1_000)"))
 def rate_limit(rate: Rate) -> Operator:
     """Pass on messages, in order, as fast as `rate` allows and no faster.
 
@@ -45,7 +48,7 @@ class _RateLimit(Stage):
         self._queue: deque[Message | Marker] = deque()
         self._subscribed = False
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         if not self._subscribed:
             self._subscribed = True
             self._rate.subscribe(self.chain.bell.ring)

@@ -13,8 +13,10 @@ from typing import TypeAlias
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError, describe, is_interrupt
+from streamzarr.flow.arguments import checked, function, instance, optional, seconds, text
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.lazy import LazyMessages, together
 from streamzarr.flow.message import Batch, Marker, Message, leaves, letters_of
 from streamzarr.flow.ops.behind import Behind
 from streamzarr.flow.stage import Stage
@@ -30,6 +32,7 @@ class Done:
     """A message is stored, durably."""
 
 
+@checked("ops.Failed", error=instance(BaseException, "an exception"))
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A message cannot be stored, ever."""
@@ -37,6 +40,7 @@ class Failed:
     error: BaseException
 
 
+@checked("ops.Again", after=seconds())
 @dataclass(frozen=True, slots=True)
 class Again:
     """A message shall be given to the sink again, after some seconds."""
@@ -52,6 +56,15 @@ Sink: TypeAlias = Callable[[Sequence[Message]], Sequence[Report] | None]
 """Stores messages, and reports on each of them in their order; ``None``: all are done."""
 
 
+@checked(
+    "ops.settle",
+    sink=optional(function),
+    dead_letters=optional(function),
+    retry=instance(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(attempts=5)"),
+    is_transient=function,
+    contact=optional(instance(Contact, "the contact of a broker, e.g. broker.contact")),
+    stage=text,
+)
 def settle(
     sink: Sink | None = None,
     *,
@@ -123,7 +136,7 @@ class _Settle(Stage):
 
     settles = True
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
+    def receive(self, messages: Sequence[Message]) -> None:
         self.chain.settle(messages)
         self.emit(messages)
 
@@ -148,8 +161,8 @@ class _Sinking(Stage):
         self._sink, self._dead_letters = sink, dead_letters
         self._retry, self._is_transient = retry, is_transient
         self._contact, self._name = contact, stage
-        self._ready: list[Message] = []  # for the sink
-        self._given: list[Message] = []  # what the sink raised on: it gets the same again
+        self._ready: list[Sequence[Message]] = []  # for the sink
+        self._given: Sequence[Message] = ()  # what the sink raised on: it gets the same again
         self._later: list[tuple[float, int, Message]] = []  # what the sink wants again: a heap by time
         self._numbers = itertools.count()
         self._letters: list[Message] = []  # for the dead letters
@@ -157,25 +170,30 @@ class _Sinking(Stage):
         self._failures = 0
         self._retry_at: float | None = None
 
-    def receive(self, messages: tuple[Message, ...]) -> None:
-        if not any(map(_failure, messages)):
-            self._come(messages, self._ready)
+    def receive(self, messages: Sequence[Message]) -> None:
+        if not _any_failed(messages):
+            self._ready.append(messages)
+            self._came(messages)
             return
-        for message in messages:
-            if message.failure is None:
-                self._come((message,), self._ready)
+        for has_failed, stretch in itertools.groupby(messages, key=_has_failed):
+            coming = list(stretch)
+            if has_failed:
+                coming = [leaf for message in coming for leaf in leaves(message)]
+                self._fail(coming)
             else:
-                self._come(list(leaves(message)), self._failed)
+                self._ready.append(coming)
+            self._came(coming)
 
-    def _come(self, messages: Sequence[Message], where: list[Message]) -> None:
-        where.extend(messages)
+    def _came(self, messages: Sequence[Message]) -> None:
         self.working += len(messages)
         self._behind.came(messages)
 
-    @property
-    def _failed(self) -> list[Message]:
-        """Where failed messages wait, each of the records that one was combined of by itself."""
-        return self._ready if self._dead_letters is None else self._letters
+    def _fail(self, messages: list[Message]) -> None:
+        """Put failed messages where they wait, each of the records that one was combined of by itself."""
+        if self._dead_letters is None:
+            self._ready.append(messages)
+        else:
+            self._letters += messages
 
     def mark(self, marker: Marker) -> None:
         self._behind.mark(marker, self.working)
@@ -198,17 +216,17 @@ class _Sinking(Stage):
                 return
             self._retry_at = None
         while self._later and self._later[0][0] <= self.chain.runtime.now():
-            self._ready.append(heapq.heappop(self._later)[2])
+            self._ready.append([heapq.heappop(self._later)[2]])
         if self._letters and not self._attempt(self._bury, self._letters):
             return
         if not self._given:
-            self._given, self._ready = self._ready, []
+            self._given, self._ready = together(self._ready), []
         if self._given and not self._attempt(self._give, self._given):
             return
         if self._ready or self._letters:
             self.chain.bell.ring()  # what the sink has just reported as failed
 
-    def _attempt(self, store: Callable[[], None], what: list[Message]) -> bool:
+    def _attempt(self, store: Callable[[], None], what: Sequence[Message]) -> bool:
         """Call `store`; tell whether the sink went along, else it is called again later."""
         try:
             store()
@@ -230,7 +248,10 @@ class _Sinking(Stage):
         given = self._given = self._ours(self._given)
         shown, hidden = _once_failed(given)
         reports = self._reports(self._sink, shown)
-        self._given = []
+        self._given = ()
+        if reports is None:
+            self._done([*shown, *hidden] if hidden else shown)
+            return
         done, again = [], []
         for message, report in zip(shown, reports, strict=True):
             match report:
@@ -242,23 +263,25 @@ class _Sinking(Stage):
                             f"the sink cannot store {message!r} as failed either; expected dead_letters="
                         ) from error
                     found = list(leaves(message.fail(error, self._name, message.attempts + 1)))
-                    self._failed.extend(found)
+                    self._fail(found)
                     self.working += len(found) - 1
                     self._behind.became(message, found)
                 case Again(after):
                     again.append(message)
                     self._put_off(message, after)
-        self._ready += _settled_with(hidden, again, done)
+        if left := _settled_with(hidden, again, done):
+            self._ready.append(left)
         self._done(done)
 
     def _bury(self) -> None:
         """Give failed messages to the dead letters; those that it wants again it gets again."""
-        letters = self._letters = self._ours(self._letters)
+        letters = self._letters = list(self._ours(self._letters))
         shown, hidden = _once_failed(letters)
         again: list[Message] = []
         done: list[Message] = []
         owners = [(message, list(letters_of(message))) for message in shown]
-        reports = iter(self._reports(self._dead_letters, [letter for _, found in owners for letter in found]))
+        buried = [letter for _, found in owners for letter in found]
+        reports = iter(self._reports(self._dead_letters, buried) or itertools.repeat(DONE))
         pause = 0.0
         for message, found in owners:
             said = list(itertools.islice(reports, len(found)))
@@ -275,11 +298,11 @@ class _Sinking(Stage):
             self._retry_at = self.chain.runtime.now() + pause
         self._done(done)
 
-    def _reports(self, sink: Sink | None, messages: Sequence[Message]) -> Sequence[Report]:
-        """Give `messages` to `sink`; return what it says of each."""
+    def _reports(self, sink: Sink | None, messages: Sequence[Message]) -> Sequence[Report] | None:
+        """Give `messages` to `sink`; return what it says of each, or None: all are done."""
         reports = sink(tuple(messages)) if messages and sink is not None else None
         if reports is None:
-            return [DONE] * len(messages)
+            return None
         said = list(reports) if isinstance(reports, Iterable) else reports
         if not isinstance(said, list) or not all(isinstance(each, Done | Failed | Again) for each in said):
             raise ConfigError(
@@ -299,7 +322,7 @@ class _Sinking(Stage):
         self.chain.settle(messages)
         self.emit(messages)
 
-    def _ours(self, messages: list[Message]) -> list[Message]:
+    def _ours(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return the messages that are still ours to settle; the others only return their credit."""
         ours = self.chain.owned(messages)
         if len(ours) < len(messages):
@@ -319,14 +342,22 @@ class _Sinking(Stage):
             _log.warning("%s; again in %.1f s", what, delay)
 
     def close(self, timeout: float) -> None:
-        self._ready, self._given, self._later, self._letters = [], [], [], []
+        self._ready, self._given, self._later, self._letters = [], (), [], []
         self._behind = Behind()
         self.working = 0
 
 
-def _once_failed(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+def _has_failed(message: Message) -> bool:
+    return message.failure is not None
+
+
+def _any_failed(messages: Sequence[Message]) -> bool:
+    return not isinstance(messages, LazyMessages) and any(map(_failure, messages))
+
+
+def _once_failed(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Message]]:
     """Return the messages to show, and failed pieces of records of which another piece is shown, or was."""
-    if not any(map(_failure, messages)):
+    if not _any_failed(messages):
         return messages, []
     shown: list[Message] = []
     hidden: list[Message] = []

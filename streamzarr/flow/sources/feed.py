@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 from streamzarr.errors import ConfigError, StreamzarrError
-from streamzarr.flow.demand import Room
+from streamzarr.flow.demand.credits import Room
 from streamzarr.runtime import Runtime
 
 CLOSE_TIMEOUT = 30.0

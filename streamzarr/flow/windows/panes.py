@@ -74,6 +74,8 @@ class Panes:
         self._ready: deque[Pane] = deque()
         self._leaving = self._leaving_bytes = 0  # of accumulators whose last result waits to be taken
         self._timers: deque[tuple[float, Pane]] = deque()  # all have one delay: the first runs out first
+        self.since: dict[Hashable, int] = {}
+        """Of claims that did not begin at the beginning: windows that start no later may lack messages."""
         self._floors: dict[Hashable, int] = {None: FIRST}  # the farthest watermark that each owner has seen
         self._cut: dict[tuple[Hashable, Window], int] = {}  # results of panes that were forgotten early
         self._delay, self._resets = reduction.delay, reduction.resets
@@ -394,8 +396,11 @@ class Panes:
         if pane.error is not None:
             value, error, pane.error = None, pane.error, None
         replaces = tuple(window for window in dict.fromkeys(pane.told) if window != pane.window)
-        result = Result(pane.key, pane.window, value, pane.count, firing, pane.shown, pane.partial, replaces)
         claims = tuple(pane.parts)
+        resumed = any(claim in self.since and pane.window.start <= self.since[claim] for claim in claims)
+        result = Result(
+            pane.key, pane.window, value, pane.count, firing, pane.shown, pane.partial, replaces, resumed
+        )
         pane.shown, pane.told, pane.fresh, pane.timer = pane.shown + 1, (pane.window,), 0, None
         hold = None
         if not pane.open:
@@ -450,6 +455,7 @@ class Panes:
                 self._forget(pane)
         for claim in claims:
             self._floors.pop(claim, None)
+            self.since.pop(claim, None)
             self._panes.pop(claim, None)
         return holds
 

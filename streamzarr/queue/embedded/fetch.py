@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
-from streamzarr.queue.columns import ListColumns, Portion
+from streamzarr.queue.columns import Columns, Portion
 from streamzarr.queue.embedded import log
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.record import TopicPartition
@@ -42,7 +42,7 @@ class Fetcher:
     paused: set[TopicPartition] = field(default_factory=set)
     _cursors: dict[TopicPartition, _Cursor] = field(default_factory=dict)
     _turns: deque[TopicPartition] = field(default_factory=deque)
-    _rest: ListColumns | None = None
+    _rest: Columns | None = None
     _failed: dict[TopicPartition, QueueError] = field(default_factory=dict)
     """What was found in a partition after records of it, or of others, were ready to be handed out."""
 
@@ -93,7 +93,7 @@ class Fetcher:
                 raise TopicNotFoundError(f"{self.where}: topic {partition.topic!r} was deleted")
             cursor.first, cursor.end = ranges[cursor.id]
 
-    def fetch(self, max_records: int, max_bytes: int | None = None) -> list[ListColumns]:
+    def fetch(self, max_records: int, max_bytes: int | None = None) -> list[Columns]:
         """Return up to `max_records` records of up to `max_bytes`, or none.
 
         Raises
@@ -105,7 +105,7 @@ class Fetcher:
         """
         if max_records > 0 and self._failed:
             raise self._failed.pop(next(iter(self._failed)))  # found again, unless somebody seeks
-        portion = Portion[ListColumns](max_records, max_bytes)
+        portion = Portion(max_records, max_bytes)
         if not portion.full and self._rest is not None:
             rest, self._rest = self._rest, None
             if rest.where not in self.paused:  # else it is read again when its turn comes
@@ -126,9 +126,7 @@ class Fetcher:
                     self._failed[partition] = error  # first what was read: it would be lost
         return portion.runs
 
-    def _read(
-        self, partition: TopicPartition, cursor: _Cursor, portion: Portion[ListColumns], room: int
-    ) -> int:
+    def _read(self, partition: TopicPartition, cursor: _Cursor, portion: Portion, room: int) -> int:
         """Hand out records of one partition until `portion` is full; return the bytes read."""
         if cursor.position < cursor.first:  # its batch may still be there, cut in the middle
             raise self._out_of_range(partition, cursor)
@@ -150,7 +148,7 @@ class Fetcher:
                 raise place.damaged(cursor.position, cursor.end, "missing")
         return read
 
-    def _hand_out(self, cursor: _Cursor, run: ListColumns, portion: Portion[ListColumns]) -> None:
+    def _hand_out(self, cursor: _Cursor, run: Columns, portion: Portion) -> None:
         self._rest = portion.take(run)
         cursor.position = run.stop if self._rest is None else self._rest.first
         cursor.end = max(cursor.end, cursor.position)  # others may have written since `refresh`

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamzarr.errors import DamagedRecordError, MessageError
-from streamzarr.queue.columns import ListColumns
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.record import Headers, TopicPartition
 
 _OFFSET_BITS: Final = 40
@@ -95,7 +95,7 @@ def _as_bytes(data: bytes | None) -> bytes:
     return b"" if data is None else memoryview(data).tobytes()
 
 
-def decode_batch(data: bytes, count: int, offset: int, where: TopicPartition) -> ListColumns:
+def decode_batch(data: bytes, count: int, offset: int, where: TopicPartition) -> Columns:
     """Return the `count` records of a batch whose first offset is `offset`.
 
     Raises
@@ -131,7 +131,14 @@ def decode_batch(data: bytes, count: int, offset: int, where: TopicPartition) ->
         raise ValueError(f"{count} records take {at} bytes, the batch has {len(data)}")
     if headers:
         headers += [()] * (count - len(headers))
-    return ListColumns(where, range(offset, offset + count), keys, values, headers or None, timestamps)
+    return Columns(
+        where,
+        range(offset, offset + count),
+        keys if keys.count(None) < count else None,
+        values,
+        headers or None,
+        timestamps,
+    )
 
 
 def _decode_headers(data: bytes, at: int, count: int) -> tuple[Headers, int]:
@@ -243,7 +250,7 @@ class Place:
         return DamagedRecordError(self.broker, *self.where, offset, resume, reason)
 
 
-def read(db: sqlite3.Connection, place: Place, offset: int) -> Iterator[tuple[int, ListColumns]]:
+def read(db: sqlite3.Connection, place: Place, offset: int) -> Iterator[tuple[int, Columns]]:
     """Yield (bytes, records) batch by batch from `offset` on, without a gap; nothing at the end.
 
     Raises
@@ -271,7 +278,7 @@ def read(db: sqlite3.Connection, place: Place, offset: int) -> Iterator[tuple[in
         rows.close()  # ends the read transaction even when the caller stops early
 
 
-def _decode(place: Place, first: int, count: int, crc: int, data: bytes) -> ListColumns:
+def _decode(place: Place, first: int, count: int, crc: int, data: bytes) -> Columns:
     try:
         if zlib.crc32(data) != crc:
             raise ValueError("crc32 differs")

@@ -18,7 +18,6 @@ from confluent_kafka import (
 )
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -32,6 +31,7 @@ from confluent_kafka.admin import (
 from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka import committed
+from streamzarr.queue.kafka.clients import AdminClient
 from streamzarr.queue.kafka.committed import CommittedOffsets
 from streamzarr.queue.kafka.config import KafkaConfig, logger
 from streamzarr.queue.kafka.errors import (

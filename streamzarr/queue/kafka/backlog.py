@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from streamzarr.queue.columns import Portion
-from streamzarr.queue.kafka.columns import MessageColumns
+from streamzarr.queue.columns import Columns, Portion
 from streamzarr.queue.record import TopicPartition
 
 
@@ -13,7 +12,7 @@ class Backlog:
     """Runs of records in the order in which they came. Owned by one thread; pure state."""
 
     def __init__(self) -> None:
-        self._runs: list[MessageColumns] = []
+        self._runs: list[Columns] = []
         self._counted = self._nbytes = 0  # the first runs, and their bytes
         self.records = 0
         """How many records wait."""
@@ -25,7 +24,7 @@ class Backlog:
         self._counted = len(self._runs)
         return self._nbytes
 
-    def add(self, run: MessageColumns) -> None:
+    def add(self, run: Columns) -> None:
         """Put `run` behind the others."""
         self.records += len(run)
         last = self._runs[-1] if self._runs else None
@@ -41,9 +40,9 @@ class Backlog:
 
     def take(
         self, max_records: int, max_bytes: int | None, held: Collection[TopicPartition]
-    ) -> list[MessageColumns]:
+    ) -> list[Columns]:
         """Take the first records within these bounds, but none of the partitions that are `held`."""
-        portion = Portion[MessageColumns](max_records, max_bytes)
+        portion = Portion(max_records, max_bytes)
         left = []
         for run in self._runs:
             rest = run if run.where in held else portion.take(run)
@@ -64,7 +63,7 @@ class Backlog:
         """Return the partitions of which records wait."""
         return {run.where for run in self._runs}
 
-    def _set(self, runs: list[MessageColumns]) -> None:
+    def _set(self, runs: list[Columns]) -> None:
         self._runs = runs
         self._counted = self._nbytes = 0
         self.records = sum(map(len, runs))

@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
 
-from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.queue.base import TopicPartition
+from streamzarr.queue.kafka.clients import Consumer as Client
 from streamzarr.queue.kafka.config import KafkaConfig
 from streamzarr.queue.kafka.handle import Handle
 

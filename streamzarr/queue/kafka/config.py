@@ -9,9 +9,9 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from streamzarr.errors import ConfigError
+from streamzarr.queue.kafka.clients import AdminClient
 from streamzarr.queue.outage import Contact
 from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM, Runtime

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
-from confluent_kafka import Consumer as Client
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.errors import FencedError, QueueError
@@ -16,6 +15,7 @@ from streamzarr.queue.base import Consumer, Offsets, RebalanceListener, TopicPar
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.clients import Member as Client
 from streamzarr.queue.kafka.commit import Commits, Errors
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import FENCED, TRANSIENT, UNSETTLED, code_of, translate
@@ -286,6 +286,8 @@ class KafkaConsumer(Consumer):
             self._fetcher.remove(list(self._fetcher.positions))
 
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
+        if self._client.leaving:  # no question of it is answered any more
+            return
         try:
             known = self._admin.committed(self._group, partitions, member=self._client)
             begin = self._admin.begin(partition for partition in partitions if partition not in known)
@@ -310,8 +312,10 @@ class KafkaConsumer(Consumer):
         if not self._may_tell:  # inside `commit` there is no way to let the listener finish its work
             self._on_lost(partitions)
             return
+        told = [each for each in partitions if each in self._fetcher.positions]
         try:
-            self._tell_or_defer(lambda listener: listener.on_revoked(partitions))
+            if told:
+                self._tell_or_defer(lambda listener: listener.on_revoked(told))
         finally:
             self._client.incremental_unassign(_plain(partitions))
             self._fetcher.remove(partitions)
@@ -341,10 +345,10 @@ class KafkaConsumer(Consumer):
         while self._untold:
             self._untold.pop(0)(self._listener)
 
-    def _deferring(self, handler: Callable[[list[TopicPartition]], None]) -> Callable[[Client, Any], None]:
+    def _deferring(self, handler: Callable[[list[TopicPartition]], None]) -> Callable[[Any, Any], None]:
         """Raise what `handler` raises only when librdkafka has returned: it would lose what it fetched."""
 
-        def callback(_: Client, partitions: list[KafkaPartition]) -> None:
+        def callback(_: Any, partitions: list[KafkaPartition]) -> None:
             self._in_callback = True
             try:
                 if partitions:  # a member that gets none is told so, too

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.errors import QueueError
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.clients import Consumer as Client
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import TRANSIENT, UNREACHABLE
 from streamzarr.runtime import Deadline

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, Message
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.backlog import Backlog
-from streamzarr.queue.kafka.columns import MessageColumns, message_columns
+from streamzarr.queue.kafka.clients import Consumer as Client
+from streamzarr.queue.kafka.columns import message_columns
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
 from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, translate
@@ -132,7 +133,7 @@ class Fetcher:
             return min(room, int((max_bytes - free.nbytes) * free.records / max(1, free.nbytes)))
         return max(1, min(room, int(max_bytes / self._usual)))
 
-    def fetch(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[MessageColumns]:
+    def fetch(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:
         """Return up to `max_records` of up to `max_bytes`, waiting at most `timeout` seconds for the first.
 
         Raises
@@ -176,7 +177,7 @@ class Fetcher:
         self._accept(messages)
         return len(messages)
 
-    def _take(self, max_records: int, max_bytes: int | None) -> list[MessageColumns]:
+    def _take(self, max_records: int, max_bytes: int | None) -> list[Columns]:
         runs = self.backlog.take(max_records, max_bytes, self.paused)
         for run in runs:
             self.positions[run.where] = run.stop

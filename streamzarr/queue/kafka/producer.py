@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka import Producer as Client
 
 from streamzarr.errors import MessageError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import NewRecord, Producer, TopicPartition
 from streamzarr.queue.failures import named
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.clients import Producer as Client
 from streamzarr.queue.kafka.errors import UNKNOWN_TOPIC, code_of, translate
 from streamzarr.queue.kafka.handle import Handle
 from streamzarr.queue.kafka.idle import ClientFailures, IdleClients

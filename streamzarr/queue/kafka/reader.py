@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException
-from confluent_kafka import Consumer as Client
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.errors import QueueError
 from streamzarr.queue.base import Reader, TopicPartition
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.clients import Consumer as Client
 from streamzarr.queue.kafka.errors import translate
 from streamzarr.queue.kafka.fetch import Fetcher
 from streamzarr.queue.kafka.handle import Handle

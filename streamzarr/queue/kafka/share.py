@@ -9,8 +9,9 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from streamzarr.errors import ConfigError, FencedError, QueueError
+from streamzarr.queue.kafka import clients
 from streamzarr.queue.kafka.admin import KafkaAdmin
-from streamzarr.queue.kafka.columns import MessageColumns
+from streamzarr.queue.kafka.columns import columns
 from streamzarr.queue.kafka.errors import TRANSIENT, UNREACHABLE, code_of, translate
 from streamzarr.queue.kafka.handle import Handle
 from streamzarr.queue.record import Record
@@ -34,7 +35,7 @@ class KafkaShareConsumer(ShareConsumer):
     """
 
     def __init__(self, admin: KafkaAdmin, topics: Sequence[str], group: str) -> None:
-        client = getattr(confluent_kafka, "ShareConsumer", None)
+        client = getattr(clients, "ShareConsumer", None)
         if client is None:
             raise ConfigError(
                 "share groups need confluent-kafka 2.16 or later, this is "
@@ -69,7 +70,7 @@ class KafkaShareConsumer(ShareConsumer):
         for message in messages:
             error = message.error()
             if error is None:
-                self._waiting += MessageColumns([message]).records()
+                self._waiting += columns([message]).records()
             elif error.code() in TRANSIENT | UNREACHABLE:
                 self._contact.failed(error.str())  # the client goes on by itself
             else:

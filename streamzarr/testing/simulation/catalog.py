@@ -19,6 +19,7 @@ BUILT_IN = {
     "windows": "streamzarr.testing.simulation.chains:WINDOWS",
     "kept-windows": "streamzarr.testing.simulation.chains:KEPT_WINDOWS",
     "jobs": "streamzarr.testing.simulation.jobs:JOBS",
+    "stream": "streamzarr.testing.simulation.streams:STREAM",
 }
 Sort: TypeAlias = Literal["scenario", "chain", "transform"]
 

@@ -24,7 +24,7 @@ class _Positions:
         live = sorted(each for each in self.next if each not in self.paused)
         self._turn += 1
         shift = self._turn % max(1, len(live))
-        portion = Portion[Columns](max_records, max_bytes)
+        portion = Portion(max_records, max_bytes)
         for partition in live[shift:] + live[:shift]:
             if portion.full:
                 break

@@ -184,8 +184,11 @@ class GroupMetadataV2:
     """The documents in ``.zmetadata`` by key relative to this group; None when there is none (trap T21)."""
 
     def with_attributes(self, attributes: dict[str, Any]) -> Self:
-        """Return this metadata with other attributes."""
-        return replace(self, attributes=attributes)
+        """Return this metadata with other attributes, in ``.zmetadata`` as well where they are there."""
+        consolidated = self.consolidated
+        if consolidated is not None and ZATTRS in consolidated:
+            consolidated = consolidated | {ZATTRS: attributes}
+        return replace(self, attributes=attributes, consolidated=consolidated)
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``.zgroup`` document to write."""
@@ -225,7 +228,4 @@ def _consolidated(document: dict[str, Any] | None, where: str) -> dict[str, Any]
         raise MetadataError(
             f"{where}: {ZMETADATA}: expected zarr_consolidated_format 1 and metadata, got {version!r}"
         )
-    for key, value in metadata.items():
-        if not isinstance(value, dict):
-            raise MetadataError(f"{where}: {ZMETADATA}: {key!r}: expected an object, got {value!r}")
     return metadata

@@ -6,7 +6,7 @@ import pytest
 
 from streamzarr.errors import OffsetOutOfRangeError
 from streamzarr.flow import Demand, Stop, from_topic, ops, run
-from streamzarr.flow.lag import group_lag
+from streamzarr.flow.demand.lag import group_lag
 from streamzarr.queue import NewRecord, TopicPartition, open_broker
 
 

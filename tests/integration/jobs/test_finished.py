@@ -28,7 +28,7 @@ def expire_offsets(bench):
         with sqlite3.connect(bench.folder / "queue.db") as db:
             db.execute("DELETE FROM committed")
         return
-    from confluent_kafka.admin import AdminClient
+    from streamzarr.queue.kafka.clients import AdminClient
 
     admin = AdminClient({"bootstrap.servers": bench.broker.removeprefix("kafka://")})
     admin.delete_consumer_groups([bench.topics.group])[bench.topics.group].result(30)

@@ -45,10 +45,10 @@ class Accounts(RuleBasedStateMachine):
             offset = self.next[index] + gap
             self.next[index] = offset + 1
             record = Record("t", index, offset, None, b"x" * NBYTES, (), 0)
-            seq = next(self.chain.seqs)
-            messages.append(Message(record=record, nbytes=NBYTES, seq=seq, claim=self.claims[index]))
+            seq = self.chain.number()
+            messages.append(Message(row=record, nbytes=NBYTES, seq=seq, claim=self.claims[index]))
             records.append((index, offset))
-        assert self.chain.admit(list(messages), self.demand) == tuple(messages)
+        assert self.chain.admit(messages, self.demand) == (messages, [])
         for message, record in zip(messages, records, strict=True):
             self._enter(message, [record])
 
@@ -64,10 +64,10 @@ class Accounts(RuleBasedStateMachine):
             data=run,
             nbytes=run.nbytes,
             count=count,
-            seq=next(self.chain.seqs),
+            seq=self.chain.number(),
             claim=self.claims[index],
         )
-        assert self.chain.admit([message], self.demand) == (message,)
+        assert self.chain.admit([message], self.demand) == ([message], [])
         self._enter(message, [(index, first + n) for n in range(count)])
 
     def _enter(self, message, records):

@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamzarr.flow.asof import AsofJoin
+from streamzarr.flow.ops.asof import AsofJoin
 
 KEYS = ("a", "b", "c")
 rows = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(KEYS)), max_size=40)

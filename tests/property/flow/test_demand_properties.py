@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamzarr.flow import Demand, LagDemand
-from streamzarr.flow.balance import Bounds, refill, split
+from streamzarr.flow.demand.balance import Bounds, refill, split
 from streamzarr.queue.base import TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock

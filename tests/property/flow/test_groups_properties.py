@@ -70,7 +70,7 @@ def test_messages_that_come_together_are_grouped_as_one_by_one(batches, size, nb
         arriving = [Message(data=number + n, nbytes=1) for n in range(count)]
         number += count
         one_by_one = [group for message in arriving for group in singly.add(message, 0.0)]
-        assert together.add_all(tuple(arriving), 0.0) == one_by_one
+        assert list(map(list, together.add_all(tuple(arriving), 0.0))) == one_by_one
         for name in ("waiting", "begun", "oldest"):
             assert getattr(together, name) == getattr(singly, name)
-    assert together.take_all() == singly.take_all()
+    assert list(map(list, together.take_all())) == singly.take_all()

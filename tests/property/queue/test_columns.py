@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamzarr.queue import Record
-from streamzarr.queue.columns import ListColumns, Portion, columns_of
-from streamzarr.queue.kafka.columns import MessageColumns
+from streamzarr.queue.columns import Portion, columns_of
+from streamzarr.queue.kafka.columns import columns
 
 payloads = st.none() | st.binary(max_size=12)
 headers = st.lists(st.tuples(st.text("ab", max_size=3), st.binary(max_size=3)), max_size=2).map(tuple)
@@ -34,9 +34,6 @@ class Message:
 
     def __init__(self, record):
         self.record = record
-
-    def __len__(self):
-        return len(self.record.value or b"")
 
     def topic(self):
         return self.record.topic
@@ -69,7 +66,7 @@ def messages_of_ours():
 
 def each_kind(records):
     yield from columns_of(records)
-    yield MessageColumns([Message(record) for record in records])
+    yield columns([Message(record) for record in records])
 
 
 @given(records_of_one_partition(), st.data())
@@ -106,7 +103,7 @@ def test_fitting_counts_the_longest_beginning_within_both_bounds(records, max_re
 def test_a_portion_is_the_longest_beginning_of_all_and_the_first_record_at_least(
     lists, max_records, max_bytes
 ):
-    portion, left = Portion[ListColumns](max_records, max_bytes), []
+    portion, left = Portion(max_records, max_bytes), []
     for records in lists:
         [run] = columns_of(records)
         rest = portion.take(run)
@@ -126,7 +123,7 @@ def test_a_portion_is_the_longest_beginning_of_all_and_the_first_record_at_least
 
 
 def test_nothing_comes_with_a_first_record_that_is_larger_than_the_bound():
-    portion = Portion[ListColumns](max_records=10, max_bytes=3)
+    portion = Portion(max_records=10, max_bytes=3)
     [large], [empty] = (
         list(columns_of([Record("t", 0, n, None, v, (), 0)])) for n, v in [(0, b"1234"), (1, b"")]
     )

@@ -156,7 +156,7 @@ def test_parts_of_a_run_that_are_handed_back_keep_its_offsets():
     claim = chain.claim(demand, TopicPartition("t", 0), 0)
     [columns] = columns_of(Record("t", 0, n, None, b"%d" % n, (), 0) for n in range(8))
     message = Message(
-        run=columns, data=columns, nbytes=columns.nbytes, count=8, seq=next(chain.seqs), claim=claim
+        run=columns, data=columns, nbytes=columns.nbytes, count=8, seq=chain.number(), claim=claim
     )
     chain.admit([message], demand)
     first, second = chain.divide(message, 3)

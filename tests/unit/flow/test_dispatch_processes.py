@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, StoreError, StreamzarrError
-from streamzarr.flow import Demand, Spill, Stop, Workers, from_iterable, ops, run, shared
-from streamzarr.flow.process import ChildProcess
+from streamzarr.flow import Demand, Spill, Stop, Workers, from_iterable, ops, run
+from streamzarr.flow.dispatch import shared
+from streamzarr.flow.dispatch.process import ChildProcess
 from streamzarr.queue.retry import RetryPolicy
 
 FAST = RetryPolicy(attempts=3, base=0.01, jitter=0.0)

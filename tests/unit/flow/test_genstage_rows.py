@@ -11,7 +11,7 @@ import reactivex
 from streamzarr import flow
 from streamzarr.errors import BufferFullError
 from streamzarr.flow import Blocking, Control, Demand, ManualDemand, Refusing, Spilling, Stop, ops, run
-from streamzarr.flow.balance import Bounds, split
+from streamzarr.flow.demand.balance import Bounds, split
 from streamzarr.supervisor import Restart, RestartPolicy
 
 

@@ -27,7 +27,7 @@ class Stream:
 
     def take(self, claim, offset, at):
         record = Record("t", claim.partition.partition, offset, None, b"", (), 0)
-        self.side.place(Message(record=record, data=at, claim=claim))
+        self.side.place(Message(row=record, data=at, claim=claim))
 
 
 def test_the_watermark_is_the_least_of_all_partitions_of_the_topic():

@@ -4,7 +4,7 @@ import pytest
 
 from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
 from streamzarr.flow import LagDemand, from_iterable, ops, run
-from streamzarr.flow.lag import group_lag
+from streamzarr.flow.demand.lag import group_lag
 from streamzarr.queue.base import NewRecord, TopicInfo, TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
@@ -87,7 +87,7 @@ def test_fails_closed_when_the_lag_cannot_be_read(broker, demand, clock, caplog)
     clock.advance(4.9)
     assert demand.room().messages == 6  # believed for stale_after
     assert not demand.stale
-    with caplog.at_level(logging.INFO, "streamzarr.flow.lag"):
+    with caplog.at_level(logging.INFO, "streamzarr.flow.demand.lag"):
         for _ in range(3):
             clock.advance(0.2)
             assert demand.room().messages == 0
@@ -136,8 +136,8 @@ def test_wait_needs_no_wake(broker, demand, clock):
 
 
 def test_bounds_are_checked(broker):
-    with pytest.raises(ConfigError, match="max_demand is 0"):
-        LagDemand(broker, "jobs", "workers", max_lag=0)
+    with pytest.raises(ConfigError, match="min_lag is 2, expected 0 to 1"):
+        LagDemand(broker, "jobs", "workers", max_lag=2, min_lag=2)
     with pytest.raises(ConfigError, match="0 < refresh < stale_after"):
         LagDemand(broker, "jobs", "workers", max_lag=1, refresh=2.0, stale_after=1.0)
 

@@ -20,8 +20,9 @@ from streamzarr.errors import (
     StreamzarrError,
     TransformError,
 )
-from streamzarr.flow import Demand, from_iterable, ops, run, shared
-from streamzarr.flow.process import ChildProcess, import_path
+from streamzarr.flow import Demand, from_iterable, ops, run
+from streamzarr.flow.dispatch import shared
+from streamzarr.flow.dispatch.process import ChildProcess, import_path
 
 SHM = Path("/dev/shm")
 
@@ -331,7 +332,7 @@ def test_no_room_for_shared_memory_is_the_machines_fault(monkeypatch):
 
 SCRIPT = textwrap.dedent("""
     import os, sys, threading
-    from streamzarr.flow.process import ChildProcess
+    from streamzarr.flow.dispatch.process import ChildProcess
 
     def work(data):
         threading.Event().wait(300)
@@ -382,7 +383,9 @@ class Unstartable:
 @pytest.mark.parametrize(("what", "error"), [("pipe", "Too many open files"), ("start", "daemonic")])
 def test_a_process_that_cannot_be_started_is_the_machines_fault_and_loses_nothing(monkeypatch, what, error):
     context = Unstartable(what)
-    monkeypatch.setattr("streamzarr.flow.process.multiprocessing.get_context", lambda method: context)
+    monkeypatch.setattr(
+        "streamzarr.flow.dispatch.process.multiprocessing.get_context", lambda method: context
+    )
     call = ChildProcess("math:sqrt", "child")
     with pytest.raises(ProcessError, match=f"child: no process can be started: .*{error}"):
         call(4.0)

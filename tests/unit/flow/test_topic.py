@@ -561,11 +561,6 @@ def test_damaged_records_are_skipped_or_break_the_chain_and_never_retried(bench,
     assert bench.clock.now() < 105
 
 
-def test_an_on_gap_that_is_none_is_refused(bench):
-    with pytest.raises(ConfigError, match="on_gap='ignore', expected fail or skip"):
-        from_topic(bench.broker, "jobs", group="workers", demand=bench.demand, on_gap="ignore")
-
-
 def test_offsets_without_a_record_at_the_end_are_committed(bench):
     bench.broker.append("jobs", 0, b"a0")
     bench.broker.leave_out(P0, 2)
@@ -657,7 +652,7 @@ def test_an_on_rebalance_that_raises_breaks_the_chain(bench):
                 group="g",
                 demand=Demand(1),
                 on_rebalance=lambda *_: 1 / 0,
-            ),
+            ).pipe(ops.settle()),
             runtime=bench.clock,
         )
     assert bench.consumer.closed

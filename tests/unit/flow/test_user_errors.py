@@ -8,7 +8,7 @@ import pytest
 
 from streamzarr.errors import StreamzarrError, TransformError
 from streamzarr.flow import Demand, Spill, Stop, from_iterable, from_pull, from_topic, ops, run
-from streamzarr.flow.demand import Demand as Credits
+from streamzarr.flow.demand.credits import Demand as Credits
 from streamzarr.flow.dispatch import by_key
 from streamzarr.queue.retry import RetryPolicy
 from streamzarr.testing.broker_fake import FakeBroker

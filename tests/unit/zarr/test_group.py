@@ -154,7 +154,7 @@ def test_consolidated_metadata_can_be_required(root):
 
 @pytest.mark.parametrize(
     "document",
-    [{"kind": "file", "metadata": {}}, {"kind": "inline"}, {"kind": "inline", "metadata": {"a": 1}}, 3],
+    [{"kind": "file", "metadata": {}}, {"kind": "inline"}, {"kind": "inline", "metadata": [1]}, 3],
     ids=str,
 )
 def test_consolidated_metadata_that_is_none(document):

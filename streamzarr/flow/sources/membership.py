@@ -1,0 +1,256 @@
+"""One member of a consumer group, as a chain sees it: its claims, their commits, and rebalances."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, TypeAlias, TypeVar
+
+from streamzarr.errors import FencedError, QueueError, StoreError
+from streamzarr.flow.acknowledge import Claim
+from streamzarr.flow.chain import within
+from streamzarr.flow.demand.credits import Credits
+from streamzarr.flow.graph import Graph
+from streamzarr.flow.sources.committer import Committer, GroupOffsets
+from streamzarr.queue.base import Broker, Consumer, TopicPartition
+from streamzarr.queue.retry import OUTAGE_RETRY, is_transient, patiently
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Rebalance: TypeAlias = Callable[[Literal["assigned", "revoked", "lost"], Sequence[TopicPartition]], None]
+
+
+class Membership:
+    """The claims of one consumer; the listener of its rebalances.
+
+    Notes
+    -----
+    Threads: the chain's only. The methods of a listener are called inside the consumer's ``poll`` and
+    ``close``; ``on_revoked`` blocks until its claims are drained and committed, at most `drain_timeout`
+    seconds.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        broker: Broker,
+        credits: Credits,  # noqa: A002 - the field's word; the builtin of this name is for the prompt
+        *,
+        committer: Committer | None,
+        drain_timeout: float,
+        on_rebalance: Rebalance | None,
+    ) -> None:
+        self._graph = graph
+        self._broker = broker
+        self._credits = credits
+        self._chosen = committer
+        self._drain_timeout = drain_timeout
+        self._on_rebalance = on_rebalance
+        self._claims: dict[TopicPartition, Claim] = {}
+        # Commits that were refused, until the next poll makes clear whose the partition is.
+        self._fenced: dict[TopicPartition, int] = {}
+        self._error: BaseException | None = None
+        self._concluded = False
+
+    def join(
+        self, topics: Sequence[str], group: str, *, session_timeout: float, prefetch_bytes: int | None
+    ) -> Consumer:
+        """Join the group; return the consumer, which this object listens to."""
+        self.consumer = self._broker.consumer(
+            topics, group, listener=self, session_timeout=session_timeout, prefetch_bytes=prefetch_bytes
+        )
+        self._committer = self._chosen or GroupOffsets(self.consumer)
+        return self.consumer
+
+    def conclude(self) -> None:
+        """Store what is settled, for the last time; raises what could not be stored."""
+        self._concluded = True
+        # What is settled is worth storing after the deadline of a drain as well: that is for work.
+        deadline = self._graph.chain.runtime.now() + self._drain_timeout
+        self._commit_finally(
+            list(self._claims.values()), lambda: deadline - self._graph.chain.runtime.now(), insist=True
+        )
+
+    def leave(self) -> None:
+        """Leave the group, when what is settled is stored; raises what could not be stored."""
+        try:
+            if not self._concluded:
+                self.conclude()
+        finally:
+            self.consumer.close()  # revokes all that is ours
+        self.raise_errors()
+
+    # -- claims ------------------------------------------------------------------------------------------
+
+    def claim(self, partition: TopicPartition) -> Claim | None:
+        """Return the claim on `partition`; ``None``: it is not ours."""
+        return self._claims.get(partition)
+
+    def begin(self, partition: TopicPartition, position: int | None) -> Claim:
+        """Begin a new claim on `partition`, at a position that is still to be stored."""
+        claim = self._graph.chain.claim(self._credits, partition, position)
+        claim.caught_up = False
+        self._claims[partition] = claim
+        return claim
+
+    def end(self, partitions: Iterable[TopicPartition]) -> None:
+        """End the claims on these partitions: nothing of them is settled any more."""
+        ended = [
+            claim for partition in partitions if (claim := self._claims.pop(partition, None)) is not None
+        ]
+        for claim in ended:
+            claim.ours = False
+        if ended:
+            self._graph.withdraw(lambda message: within(ended, message))
+            self._graph.abandon(ended)
+
+    def caught_up(self, found: bool) -> None:
+        """Note whether there is nothing more to read, as far as is known."""
+        for claim in self._claims.values():
+            claim.caught_up = found
+
+    def read_again(self) -> Collection[TopicPartition]:
+        """Begin again with partitions whose commit was refused, if they are ours all the same; return them.
+
+        A poll has just let the group speak: usually they are lost. If not, reading goes back to where the
+        commit was refused, and nothing is skipped.
+        """
+        ours = self.consumer.assignment()
+        again = {partition: position for partition, position in self._fenced.items() if partition in ours}
+        self._fenced.clear()
+        if again:
+            self.consumer.seek(again)
+        for partition, position in again.items():
+            self.begin(partition, position)
+        return again
+
+    # -- committing --------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Store the positions that have moved; claims that turn out to be fenced end."""
+        self._commit(self._claims.values())
+
+    def _commit(self, claims: Iterable[Claim], *, unmoved: bool = False) -> None:
+        moved: dict[TopicPartition, int] = {}
+        for claim in claims:
+            if claim.ours and claim.partition is not None:
+                position = claim.position
+                if position is not None and (unmoved or position != claim.committed):
+                    moved[claim.partition] = position
+        if not moved:
+            return
+        try:
+            self._committer.commit(moved)
+        except FencedError:
+            if self._chosen is not None:
+                raise  # the group still counts us in: going on would be a tug of war with the other owner
+            for partition, position in moved.items():  # one by one, to see which
+                self._commit_or_lose(partition, position)
+        else:
+            self._broker.contact.reached()
+            for partition, position in moved.items():
+                self._claims[partition].committed = position
+
+    def _commit_or_lose(self, partition: TopicPartition, position: int) -> None:
+        try:
+            self._committer.commit({partition: position})
+        except FencedError as error:
+            _log.warning("%s: lost to another member: %s", _name(partition), error)
+            self._fenced[partition] = position
+            self.end([partition])
+        else:
+            self._claims[partition].committed = position
+
+    def _commit_finally(
+        self, claims: Sequence[Claim], remaining: Callable[[], float], *, insist: bool = False
+    ) -> None:
+        """Commit, again and again while what keeps the positions cannot be reached and there is time.
+
+        When there is none left the records will be delivered again, which is logged, or raised if `insist`.
+        """
+        failures = 0
+        chain = self._graph.chain
+        while True:
+            try:
+                # Whoever keeps more than positions has a last chance to do so.
+                return self._commit(claims, unmoved=self._chosen is not None)
+            except (QueueError, StoreError, OSError) as error:
+                failures += 1
+                delay = OUTAGE_RETRY.delay(failures, chain.runtime.random())
+                if delay is None or remaining() < delay or not is_transient(error):
+                    if insist:
+                        raise
+                    _log.warning("offsets not committed, their records will be repeated: %s", error)
+                    return None
+            chain.bell.wait(delay)
+
+    # -- rebalance: called inside poll and close -----------------------------------------------------------
+
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """Begin a claim on each of the new partitions."""
+        with self._listening():
+            self.end(partitions)
+            starts = dict(self._patiently(lambda: self._committer.start(partitions)))
+            if starts:
+                self.consumer.seek(starts)
+            positions = {**self.consumer.positions(), **starts}
+            for partition in partitions:
+                self._fenced.pop(partition, None)
+                claim = self.begin(partition, positions.get(partition))
+                claim.committed = claim.position  # reading begins here: there is nothing to store yet
+            self._tell("assigned", partitions)
+
+    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Drain the claims on these partitions and commit, within one deadline; the others go on."""
+        with self._listening():
+            claims = [self._claims[partition] for partition in partitions if partition in self._claims]
+            remaining = self._countdown()
+            self._graph.withdraw(lambda message: within(claims, message))
+            self._graph.drain(claims, remaining)
+            self._commit_finally(claims, remaining)
+            self.end(partitions)
+            self._patiently(lambda: self._committer.ended(partitions))
+            self._tell("revoked", partitions)
+
+    def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """End the claims on these partitions: somebody else has them, nothing is committed."""
+        with self._listening():
+            self.end(partitions)
+            self._patiently(lambda: self._committer.ended(partitions))
+            self._tell("lost", partitions)
+
+    def raise_errors(self) -> None:
+        """Raise what the chain raised inside a poll: the consumer is not to blame for it."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Return what the committer says, asked again while what it keeps positions in is away."""
+        return patiently(ask, self._graph.chain.runtime)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - raised by raise_errors
+            self._error = self._error or error
+
+    def _countdown(self) -> Callable[[], float]:
+        """Return what tells the seconds left of one drain that begins now."""
+        runtime, graph = self._graph.chain.runtime, self._graph
+        deadline = runtime.now() + self._drain_timeout
+        return lambda: min(graph.remaining(), max(0.0, deadline - runtime.now()))
+
+    def _tell(
+        self, what: Literal["assigned", "revoked", "lost"], partitions: Sequence[TopicPartition]
+    ) -> None:
+        _log.info("%s: %s", what, ", ".join(map(_name, partitions)))
+        if self._on_rebalance is not None:
+            self._on_rebalance(what, partitions)
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}[{partition.partition}]"

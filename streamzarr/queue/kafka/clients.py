@@ -1,0 +1,98 @@
+"""librdkafka's clients, such that a fork does no harm.
+
+Destroying a client joins its threads. In a forked child they do not exist, and the join crashes or never
+returns. So a child keeps all clients of its parent for ever. Which there are is known of the clients
+themselves: one that its owner has given up may live on in a traceback, in garbage, or in what belongs to
+another thread, which Python clears in the child before anybody else has a say.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import confluent_kafka
+from confluent_kafka import admin
+
+_living: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
+_held: Final[list[list[Any]]] = []
+"""What lives, once for each fork under way."""
+
+
+class _Kept:
+    """A client that forked children keep."""
+
+    __slots__ = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _living[id(self)] = self
+
+
+class AdminClient(_Kept, admin.AdminClient):
+    """librdkafka's client for questions and orders to the cluster."""
+
+
+class Consumer(_Kept, confluent_kafka.Consumer):
+    """librdkafka's consumer."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Member(Consumer):
+    """A consumer that joins a group.
+
+    One that nobody holds any more is closed: destroyed in the middle of a rebalance it would never end.
+    """
+
+    __slots__ = ("leaving",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.leaving = False
+        """Whether it is being closed; what it is assigned meanwhile it gives back at once."""
+        super().__init__(*args, **kwargs)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self.leaving = True
+        super().close()
+
+    def __del__(self) -> None:
+        with suppress(RuntimeError):  # it is closed already, or was never made
+            self.close()
+
+
+class Producer(_Kept, confluent_kafka.Producer):
+    """librdkafka's producer."""
+
+    __slots__ = ("__weakref__",)
+
+
+if hasattr(confluent_kafka, "ShareConsumer"):  # 2.16 or later
+
+    class ShareConsumer(_Kept, confluent_kafka.ShareConsumer):
+        """librdkafka's member of a share group."""
+
+        __slots__ = ("__weakref__",)
+
+
+def _hold() -> None:
+    # `valuerefs` is a list made at once: other threads make and drop clients meanwhile.
+    _held.append([client for each in _living.valuerefs() if (client := each()) is not None])
+
+
+def _release() -> None:
+    _held.pop(0)  # the oldest: what another thread's fork relies on was found later, or just now
+
+
+def _keep_forever() -> None:
+    for clients in _held:
+        for client in clients:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
+    _held.clear()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_keep_forever)
