@@ -190,7 +190,7 @@ def undisturbed(kind, sent):
 def stopped(folder, kind, chance):
     """Run a worker that is told to stop at some point of its work."""
     stop = Stop()
-    turns = Life(chance.randrange(1, 60), end=lambda: stop.drain(30.0))
+    turns = Life(chance.randrange(1, 25), end=lambda: stop.drain(30.0))
     work(folder, kind, stop, on_turn=turns.point)
 
 
