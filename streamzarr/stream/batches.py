@@ -78,7 +78,9 @@ def _rows(values: Any, array: ArrayMetadataV3, where: str) -> NDArray:
         return np.empty((0, *array.shape[1:]), array.dtype)
     rows = to_dtype(values, array.dtype, where)
     if rows.shape[1:] != array.shape[1:] or not rows.ndim:
-        raise ValueError(f"{where}: values have shape {rows.shape}, expected (rows, *{array.shape[1:]})")
+        raise ValueError(
+            f"{where}: values have shape {rows.shape}, expected any number of rows of shape {array.shape[1:]}"
+        )
     return rows
 
 

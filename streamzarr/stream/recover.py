@@ -8,6 +8,7 @@ from streamzarr.stores import Store
 from streamzarr.stream.children import Children
 from streamzarr.stream.column import Column
 from streamzarr.stream.root import Root
+from streamzarr.zarr.chunks import parallel
 
 
 def recover(store: Store, path: str, root: Root, columns: Mapping[str, Column], children: Children) -> None:
@@ -25,8 +26,11 @@ def recover(store: Store, path: str, root: Root, columns: Mapping[str, Column], 
         A chunk with committed rows is missing or damaged.
     """
     record = root.record
-    for name, column in columns.items():
-        column.recover(record.rows, since=max(record.first_row, record.since.get(name, 0)))
+
+    def load(name: str) -> None:
+        columns[name].recover(record.rows, since=max(record.first_row, record.since.get(name, 0)))
+
+    parallel.for_each(load, columns, min(store.capabilities.in_flight, len(columns)))
     root.require_ours()
     children.follow(root.document)
     store.collect_stale(path)

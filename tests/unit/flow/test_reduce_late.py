@@ -72,7 +72,7 @@ def test_a_message_that_is_too_far_ahead_moves_no_watermark_and_goes_where_late_
     seen, report = results(FUTURE, total(windows.Fixed("1s"), max_ahead="1d"), runtime=Now())
     (ahead,) = [message for message in seen if message.failure]
     assert isinstance(ahead.failure.error, AheadError)
-    assert "1e+07 s ahead of the clock" in str(ahead.failure.error)
+    assert "s ahead of the clock" in str(ahead.failure.error)
     assert [message.data.value for message in seen if not message.failure] == [1, 4]
     assert (report.ok, report.failed) == (2, 1)
     seen, _ = results(FUTURE, total(windows.Fixed("1s"), max_ahead="1d", late="odd"), runtime=Now())
