@@ -256,15 +256,17 @@ def test_pieces_of_a_record_stay_in_memory_and_in_order():
 
 
 def test_a_drain_hands_back_what_is_on_disk():
-    stop, gate = Stop(), threading.Event()
+    stop, begun, gate = Stop(), threading.Event(), threading.Event()
 
     def fn(data):
+        begun.set()
         gate.wait(60)
         return data
 
     def source():
         for n in range(200):
             if n == 150:
+                assert begun.wait(60)
                 stop.drain(30.0)
                 gate.set()
             yield b"h%06d" % n
