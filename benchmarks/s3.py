@@ -1,9 +1,10 @@
-"""Chunk reads from S3: this library against boto3 and obstore, on one server, in one run.
+"""Chunk reads and writes on S3: this library against boto3 and obstore, on one server, in one run.
 
-Each reads the same objects with the same number of threads, whole, and rounds are interleaved, because
-machines drift. Two ways of ours: ``get_into`` a buffer that is used again, which is how arrays read chunks,
-and ``get``. The server runs on this machine and takes its share of the cores: ratios say more than rates.
-Needs obstore (``pip install obstore``) and the server's program.
+Each reads or writes the same objects with the same number of threads, whole, and rounds are interleaved,
+because machines drift. Two ways of ours to read: ``get_into`` a buffer that is used again, which is how
+arrays read chunks, and ``get``; two to write: ``put``, and ``put if`` the etag is that of the last one. The
+server runs on this machine and takes its share of the cores: ratios say more than rates. Needs obstore
+(``pip install obstore``) and the server's program.
 
     python benchmarks/s3.py [--server versitygw | --endpoint http://host:9000] [--threads 8] [--rounds 7]
 """
@@ -23,6 +24,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -31,7 +33,7 @@ from streamzarr.stores.s3 import S3Store  # noqa: E402
 from streamzarr.stores.s3_client import S3Config, client_for  # noqa: E402
 from tests.support import s3_servers  # noqa: E402
 
-SIZES_KIB = [16, 64, 256]
+SIZES_KIB = [16, 64, 256, 1024]
 OBJECTS = 64
 
 Read = Callable[[str], object]
@@ -55,11 +57,10 @@ def boto3_get(store: S3Store) -> Read:
     return lambda key: boto.get_object(Bucket=bucket, Key=f"{prefix}/{key}")["Body"].read()
 
 
-def obstore_get(store: S3Store) -> Read:
-    import obstore
+def obstore_of(store: S3Store) -> Any:
     from obstore.store import S3Store as Obstore
 
-    peer = Obstore(
+    return Obstore(
         store._bucket,
         prefix=store._prefix,
         endpoint=store._config.endpoint_url,
@@ -69,16 +70,42 @@ def obstore_get(store: S3Store) -> Read:
         virtual_hosted_style_request=False,
         client_options={"allow_http": True},
     )
+
+
+def obstore_get(store: S3Store) -> Read:
+    import obstore
+
+    peer = obstore_of(store)
     return lambda key: obstore.get(peer, key).bytes()
 
 
+def writers(store: S3Store, value: bytes) -> dict[str, Read]:
+    """Ways to write `value`; each key is written by one thread at a time."""
+    import obstore
+
+    boto, bucket, prefix, peer = store._client.boto, store._bucket, store._prefix, obstore_of(store)
+    etags: dict[str, str] = {}
+
+    def put_if_match(key: str) -> object:
+        key = f"{key}-if"
+        etags[key] = store.put(key, value, if_match=etags.get(key), if_none_match=key not in etags)
+        return value
+
+    return {
+        "put": lambda key: store.put(key, value) and value,
+        "put if": put_if_match,
+        "boto3 put": lambda key: boto.put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=value) and value,
+        "obstore put": lambda key: obstore.put(peer, key, value, use_multipart=False) and value,
+    }
+
+
 def rate(read: Read, keys: list[str], threads: int, seconds: float) -> tuple[float, float]:
-    """Reads in one second, and microseconds of this process's processor time for one."""
+    """Calls in one second, and microseconds of this process's processor time for one."""
     counts = [0] * threads
     deadline = time.perf_counter() + seconds
 
     def work(number: int) -> None:
-        for key in itertools.cycle(keys[number:] + keys[:number]):
+        for key in itertools.cycle(keys[number::threads]):
             read(key)
             counts[number] += 1
             if time.perf_counter() > deadline:
@@ -96,26 +123,36 @@ def measure(store: S3Store, kib: int, arguments: argparse.Namespace) -> list[dic
     value = os.urandom(size)
     keys = [f"c/{index}/{kib}" for index in range(OBJECTS)]
     store.put_many((key, value) for key in keys)
-    ways: dict[str, Read] = {
+    reads = {
         "get_into": ours_into(store, size),
         "get": store.get,
         "boto3": boto3_get(store),
         "obstore": obstore_get(store),
     }
-    for read in ways.values():
-        assert len(read(keys[0])) == size  # type: ignore[arg-type]
+    written = [f"w/{key}" for key in keys]
+    return [
+        *compare(kib, reads, "obstore", keys, arguments),
+        *compare(kib, writers(store, value), "obstore put", written, arguments),
+    ]
+
+
+def compare(
+    kib: int, ways: dict[str, Read], peer: str, keys: list[str], arguments: argparse.Namespace
+) -> list[dict[str, object]]:
+    for way in ways.values():
+        assert len(way(keys[0])) == kib << 10  # type: ignore[arg-type]
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(arguments.rounds):
         for name, read in ways.items():
             seen[name].append(rate(read, keys, arguments.threads, arguments.seconds))
     rows: list[dict[str, object]] = []
     for name, results in seen.items():
-        ratios = [ours[0] / theirs[0] for ours, theirs in zip(results, seen["obstore"], strict=True)]
+        ratios = [ours[0] / theirs[0] for ours, theirs in zip(results, seen[peer], strict=True)]
         rows.append(
             {
                 "KiB": kib,
                 "way": name,
-                "reads/s": round(statistics.median(r for r, _ in results)),
+                "a second": round(statistics.median(r for r, _ in results)),
                 "CPU us": round(statistics.median(c for _, c in results)),
                 "of obstore": round(statistics.median(ratios), 2),
             }
@@ -146,10 +183,11 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(rows))
         return
-    print(f"{'KiB':>5} {'way':>10} {'reads/s':>8} {'CPU us':>7} {'of obstore':>11}")
+    print(f"{'KiB':>5} {'way':>11} {'a second':>8} {'CPU us':>7} {'of obstore':>11}")
     for row in rows:
         print(
-            f"{row['KiB']:>5} {row['way']:>10} {row['reads/s']:>8} {row['CPU us']:>7} {row['of obstore']:>11}"
+            f"{row['KiB']:>5} {row['way']:>11} {row['a second']:>8} {row['CPU us']:>7} "
+            f"{row['of obstore']:>11}"
         )
 
 

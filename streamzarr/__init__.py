@@ -1,7 +1,7 @@
 """Chunk jobs and live feeds through Kafka into Zarr, under backpressure, nothing lost.
 
-The top level is a thin, lazy namespace (PEP 562): ``import streamzarr as sz`` costs numpy and numcodecs, and
-each name loads its layer when it is first used.
+The top level is a thin, lazy namespace (PEP 562): ``import streamzarr as sz`` costs next to nothing, and each
+name loads its layer when it is first used.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from streamzarr import data, errors, flow, interop, jobs, limits, queue, stores, testing, zarr
+    from streamzarr import data, errors, flow, interop, jobs, limits, queue, stores, stream, testing, zarr
     from streamzarr.fleet import Fleet
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
     from streamzarr.limits import Limits
     from streamzarr.queue import open_broker
     from streamzarr.stores import open_store
+    from streamzarr.stream import StreamWriter, open_stream
     from streamzarr.zarr import (
         Array,
         ChunkCache,
@@ -57,6 +58,7 @@ _HOMES = {
     "Group": "zarr",
     "LagDemand": "flow",
     "Limits": "limits",
+    "StreamWriter": "stream",
     "chunk_keys": "zarr",
     "codecs": "zarr",
     "config": "zarr",
@@ -79,6 +81,7 @@ _HOMES = {
     "open_broker": "queue",
     "open_group": "zarr",
     "open_store": "stores",
+    "open_stream": "stream",
     "save": "zarr",
     "save_array": "zarr",
     "save_group": "zarr",
@@ -94,6 +97,7 @@ _LAYERS = (
     "limits",
     "queue",
     "stores",
+    "stream",
     "testing",
     "zarr",
 )
@@ -106,6 +110,7 @@ __all__ = [
     "Group",
     "LagDemand",
     "Limits",
+    "StreamWriter",
     "__version__",
     "chunk_keys",
     "codecs",
@@ -135,11 +140,13 @@ __all__ = [
     "open_broker",
     "open_group",
     "open_store",
+    "open_stream",
     "queue",
     "save",
     "save_array",
     "save_group",
     "stores",
+    "stream",
     "testing",
     "transform",
     "zarr",

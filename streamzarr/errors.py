@@ -197,6 +197,10 @@ class LateError(StreamzarrError):
     """A message of a window that is over, beyond the allowed lateness."""
 
 
+class AheadError(StreamzarrError):
+    """A message whose event time is further ahead of the clock than allowed."""
+
+
 class WorkerError(StreamzarrError):
     """A worker process died more often than its restart budget allows; names worker, exit and last words."""
 

@@ -177,8 +177,8 @@ def parse_bytes(size: int | str) -> int:
     >>> parse_bytes("256MB"), parse_bytes("1.5 GiB"), parse_bytes(4096)
     (256000000, 1610612736, 4096)
     """
-    if isinstance(size, int):
-        return size
+    if not isinstance(size, str):
+        return integer("a number of bytes", size)
     match = _BYTES.fullmatch(size.strip())
     if match is None:
         raise ConfigError(f"{size!r} is not a number of bytes, expected such as '256MB' or '1.5GiB'")

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from streamzarr.data.batches import Batches
+
+class Epochs(Protocol):
+    """What :class:`~streamzarr.data.batches.Batches` are to this file: numbered passes, in shares."""
+
+    def __len__(self) -> int:
+        """Return the number of batches of a pass."""
+
+    def iterate(self, worker: int = 0, workers: int = 1) -> Iterator[Any]:
+        """Return the share of one of several workers of the next pass."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which pass the next one is."""
 
 
 class TorchBatches(IterableDataset):
@@ -17,7 +28,7 @@ class TorchBatches(IterableDataset):
     In the workers of a ``DataLoader`` each gives its share of the epoch.
     """
 
-    def __init__(self, source: Batches) -> None:
+    def __init__(self, source: Epochs) -> None:
         super().__init__()
         self.source = source
 

@@ -192,6 +192,7 @@ class Claim:
         "ours",
         "parked",
         "partition",
+        "start",
         "window",
     )
 
@@ -205,6 +206,8 @@ class Claim:
         self.partition = partition
         self.credits = credits
         self.epoch = epoch
+        self.start = start
+        """Where reading began; ``None``: not known yet."""
         self.window = OffsetWindow(start)
         """Offsets, by deliveries: each is one entry, acknowledged as a whole."""
         self.open = 0
@@ -242,7 +245,7 @@ class Claim:
         if delivery.offsets is not None:
             first = delivery.offsets[0]
             if self.window.watermark is None:
-                self.committed = first  # reading began here, so there is nothing to store yet
+                self.committed = self.start = first  # reading began here: there is nothing to store yet
             self.window.deliver(first, stop)
         self._enter(delivery)
 
@@ -293,6 +296,14 @@ class Claim:
         delivery = self._deliveries[index]
         place = seq - delivery.seq
         return place < len(delivery) and delivery.is_out(place, place + 1)
+
+    def is_back(self, seq: int) -> bool:
+        """Tell whether anything of the message `seq` was handed back: it will be delivered again."""
+        pieces = self._pieces.get(seq)
+        if pieces is not None and pieces.outcome is Fate.HANDED_BACK:
+            return True
+        index = bisect_right(self._seqs, seq) - 1
+        return index >= 0 and self._deliveries[index].is_back(seq - self._seqs[index])
 
     def is_split(self, seq: int) -> bool:
         """Tell whether `seq` was split into pieces of which some are still out."""

@@ -74,7 +74,7 @@ class Chain:
         self._next_seq = 1
         self._epochs = itertools.count(1)
         self._claims: list[Claim] = []
-        self._results: dict[Credits, Claim] = {}
+        self._results: dict[Claim, Claim] = {}  # of what was made of accumulators, by the claim it is for
 
     # -- entering ----------------------------------------------------------------------------------------
 
@@ -85,6 +85,8 @@ class Chain:
         start: int | None = None,
     ) -> Claim:
         """Return a new claim, to admit messages under; `start` is a position that is still to be stored."""
+        for over in [claim for claim, results in self._results.items() if not (claim.ours or results.open)]:
+            self._results.pop(over).ours = False
         self._claims = [claim for claim in self._claims if claim.ours or claim.open or claim.parked]
         claim = Claim(partition, start, credits, next(self._epochs))
         self._claims.append(claim)
@@ -229,9 +231,9 @@ class Chain:
 
         When it is settled the holds are released, and their records have its fate.
         """
-        results = self._results.get(claim.credits)
+        results = self._results.get(claim)
         if results is None:
-            results = self._results[claim.credits] = self.claim(claim.credits)
+            results = self._results[claim] = self.claim(claim.credits)
         seq = self.number()
         results.deliver(Delivery(seq, [nbytes], [0]))
         self.charge(claim, nbytes)
@@ -410,8 +412,14 @@ class Chain:
         return sum(claim.open for claim in self._claims)
 
     def is_open(self, claims: Collection[Claim] | None = None) -> bool:
-        """Tell whether anything of `claims` (``None``: of any) is in flight."""
-        return any(claim.open for claim in (self._claims if claims is None else claims))
+        """Tell whether anything of `claims` (``None``: of any), or a result of theirs, is in flight."""
+        if claims is None:
+            return any(claim.open for claim in self._claims)
+        return any(map(self._is_open, claims))
+
+    def _is_open(self, claim: Claim) -> bool:
+        results = self._results.get(claim)
+        return claim.open > 0 or (results is not None and self._is_open(results))
 
     def close(self) -> None:
         """Return all credit; what is still in flight counts as left behind."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, flag, runtime, seconds
 from streamzarr.flow.drive import is_driving
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Barrier, Flush
 from streamzarr.runtime import SYSTEM, Deadline, Runtime
 
 
+@checked("Control", start_paused=flag, runtime=runtime)
 class Control:
     """Pauses a chain, flushes it, and tells when it has come so far; given to :func:`~streamzarr.flow.run`.
 
@@ -67,6 +69,7 @@ class Control:
             if self._graph is not None:
                 self._graph.send(Flush())
 
+    @checked("Control.barrier", timeout=seconds())
     def barrier(self, timeout: float) -> bool:
         """Block until all that was delivered before this call is settled; tell whether it is.
 

@@ -99,6 +99,10 @@ class Delivery:
         state = self._state
         return state.count(_OUT, start, stop) == stop - start
 
+    def is_back(self, place: int) -> bool:
+        """Tell whether a message was handed back; false as well of one that is none of these."""
+        return self._state[place : place + 1] == _HANDED_BACK
+
     def release(self, start: int, stop: int, fate: Fate) -> tuple[int, int]:
         """Note that the messages of a stretch, all of them out, have left; return their records and bytes."""
         back = fate is Fate.HANDED_BACK

@@ -18,7 +18,7 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
-from streamzarr.errors import StreamzarrError, describe, is_interrupt
+from streamzarr.errors import ConfigError, StreamzarrError, describe, is_interrupt
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph, Intake, Progress, connecting, fed, first_of
 from streamzarr.flow.message import Batch, Message
@@ -48,8 +48,14 @@ class Source(Protocol):
     def turn(self) -> None:
         """Do what is due (heartbeat, commit); called at every turn."""
 
+    def conclude(self) -> None:
+        """Store what is settled; called once, when the chain has come to its end without an error.
+
+        Its stages are still there, so that what they hold can be stored with it.
+        """
+
     def close(self) -> None:
-        """Store what is settled and disconnect; called last, once, also after an error."""
+        """Store what is settled, if that was not done, and disconnect; called last, also after an error."""
 
 
 class PulledIntake:
@@ -127,6 +133,11 @@ class PulledIntake:
         """Return the seconds after which its credit may have grown without anybody being woken."""
         return self._credits.recheck
 
+    def conclude(self) -> None:
+        """Have the source store what is settled."""
+        if self._source is not None:
+            self._source.conclude()
+
     def close(self, failure: BaseException | None) -> BaseException | None:
         """Close the source; return the error that the chain ends with."""
         self._credits.unsubscribe(self._graph.chain.bell.ring)
@@ -155,6 +166,11 @@ def observe(
     """Return the observable that makes a new source for each chain that it is connected to."""
 
     def subscribe(observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        if is_driving():
+            raise ConfigError(
+                "a source was connected when its chain was running, and does not belong to it; expected all "
+                "sources from the beginning, such as by reactivex.merge (not by concat or flat_map)"
+            )
         with connecting() as wiring:
             graph = wiring.graph
             graph.take_in(PulledIntake(graph, make, credits, observer), fed())
@@ -208,10 +224,14 @@ def turns(graph: Graph) -> Iterator[None]:
     failure: BaseException | None = None
     with graph:
         try:
+            graph.begin()
             for intake in graph.intakes:
                 intake.open()
             yield from _pump(graph)
             yield from _finish(graph)
+            if not graph.cancelled:  # else what was emitted lately may have come to nobody
+                for intake in graph.intakes:
+                    intake.conclude()
         except BaseException as error:  # noqa: BLE001 - handed on below, after everything is released
             failure = error
         failure = graph.close(failure)  # first: nothing may be settled any more while sources store positions

@@ -23,7 +23,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.message import Batch, Marker
+from streamzarr.flow.message import Batch, Marker, parts_of
+from streamzarr.flow.settling import check_settling, ends
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 from streamzarr.flow.stop import Stop
 
@@ -69,6 +70,9 @@ class Intake(Upstream, Protocol):
     @property
     def patience(self) -> float:
         """Return the seconds after which it is to be asked again although it had nothing."""
+
+    def conclude(self) -> None:
+        """Store what is settled: the chain has come to its end in order, and its stages are still there."""
 
     def close(self, failure: BaseException | None) -> BaseException | None:
         """Close the source; return the error that the chain ends with."""
@@ -117,6 +121,27 @@ class Graph:
         for stage in below:
             stage.above.append(upstream)
 
+    def begin(self) -> None:
+        """Look at what was connected; called once, by whoever drives it, before anything is pulled.
+
+        Some stock operators (``merge``) connect what is upstream of them later, when nobody knows any more
+        what it feeds. So a stage that nothing feeds is taken to be fed by all upstream that feeds nothing.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            Some messages would never be settled, or twice.
+        """
+        loose = ends(self.intakes, self._stages)
+        for place, stage in enumerate(self._stages):
+            if not stage.above:
+                before = {id(each) for each in (*self.intakes, *self._stages[:place])}
+                stage.above = [each for each in loose if id(each) in before]
+                for upstream in stage.above:
+                    if isinstance(upstream, Stage):
+                        upstream.loose = False
+        check_settling(self.intakes, self._stages)
+
     def stop_on(self, stop: Stop) -> None:
         """Stop when `stop` says so; of several the earliest deadline counts."""
         self._stops.append(stop)
@@ -155,9 +180,9 @@ class Graph:
         for call in self._on_turn:
             call()
         while self._markers:
-            marker = self._markers.popleft()
-            for intake in self.intakes:
-                intake.emit(Batch((), marker))
+            parts = parts_of(self._markers.popleft(), len(self.intakes))
+            for intake, part in zip(self.intakes, parts, strict=True):
+                intake.emit(Batch((), part))
         for stage in self._stages:
             if self.cancelled:
                 return
@@ -241,8 +266,9 @@ class Graph:
         stuck = not self.working and not any(stage.waiting for stage in self._stages)
         if stuck and self.chain.in_flight and not self.cancelled:
             raise ConfigError(
-                f"{self.chain.in_flight} messages left the chain without being settled: is ops.settle() "
-                "missing, or did a stock operator drop them (use ops.drop_if, which settles)?"
+                f"{self.chain.in_flight} messages left the chain without being settled: did a stock operator "
+                "drop them (use ops.drop_if, which settles), or had they failed and passed by branches that "
+                "settle (settle behind the branches)?"
             )
         self.flush(starved)
 
@@ -384,19 +410,21 @@ def fed() -> tuple[Stage, ...]:
 
 def staged(make: Callable[[Chain, ObserverBase[Batch]], Stage]) -> Operator:
     """Return the RxPY operator of a stage; each running chain gets a stage of its own."""
+    return lambda source: Observable(subscriber(make, source))
 
-    def operator(source: Observable[Batch]) -> Observable[Batch]:
-        def subscribe(
-            observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None
-        ) -> DisposableBase:
-            with connecting() as wiring:
-                stage = make(wiring.graph.chain, observer)
-                wiring.graph.join(stage, fed())
-                with feeding((stage,)):
-                    return source.subscribe(
-                        stage.take, observer.on_error, observer.on_completed, scheduler=scheduler
-                    )
 
-        return Observable(subscribe)
+def subscriber(
+    make: Callable[[Chain, ObserverBase[Batch]], Stage], source: Observable[Batch]
+) -> Callable[[ObserverBase[Batch], SchedulerBase | None], DisposableBase]:
+    """Return what connects a new stage to `source`: the subscription of an observable."""
 
-    return operator
+    def subscribe(observer: ObserverBase[Batch], scheduler: SchedulerBase | None = None) -> DisposableBase:
+        with connecting() as wiring:
+            stage = make(wiring.graph.chain, observer)
+            wiring.graph.join(stage, fed())
+            with feeding((stage,)):
+                return source.subscribe(
+                    stage.take, observer.on_error, observer.on_completed, scheduler=scheduler
+                )
+
+    return subscribe

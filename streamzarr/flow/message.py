@@ -6,6 +6,7 @@ Messages are msgspec Structs and no dataclasses: each operator makes each messag
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -123,6 +124,25 @@ class Passed:
 
 
 Marker: TypeAlias = Flush | Barrier | Passed
+
+
+def parts_of(marker: Marker, count: int) -> list[Marker]:
+    """Return `count` markers for one, which go different ways; ``on_passed`` of it is called by the last.
+
+    >>> first, second = parts_of(Barrier(lambda: print("passed")), 2)
+    >>> second.on_passed()
+    >>> first.on_passed()
+    passed
+    """
+    left = count
+
+    def passed() -> None:
+        nonlocal left
+        left -= 1
+        if not left and marker.on_passed is not None:
+            marker.on_passed()
+
+    return [marker] if count == 1 else [dataclasses.replace(marker, on_passed=passed) for _ in range(count)]
 
 
 class Batch(Struct, frozen=True):

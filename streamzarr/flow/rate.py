@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, nbytes, number, optional, runtime, seconds
+from streamzarr.flow.watched import Watched
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -65,7 +66,16 @@ class _Limits:
     nbytes: float | None
 
 
-class Rate:
+_amount = optional(number(above=0))
+
+
+def _volume(value: object) -> str | None:
+    expected = nbytes(value) if isinstance(value, str) else _amount(value)
+    return None if expected is None else "bytes a second, more than 0, or text such as '10MB', or None"
+
+
+@checked("Rate", messages=_amount, bytes=_volume, burst=seconds(above=0), runtime=runtime)
+class Rate(Watched):
     """How many messages and bytes may pass a second, for all who use this object together.
 
     Parameters
@@ -105,8 +115,9 @@ class Rate:
         burst: float = BURST,
         runtime: Runtime = SYSTEM,
     ) -> None:
-        if not burst > 0:
-            raise ConfigError(f"Rate(burst={burst}): expected above 0")
+        if messages is None and bytes is None:
+            raise ConfigError("Rate: neither messages nor bytes is given, expected one, or it limits nothing")
+        super().__init__(runtime)
         self._burst = burst
         self._lock = runtime.lock()
         self._limits = _limits(messages, bytes)
@@ -114,8 +125,8 @@ class Rate:
         self._bytes: TokenBucket | None = None
         self._shaped: _Limits | None = None
         """The limits that the buckets are made for."""
-        self._wakers: tuple[Callable[[], None], ...] = ()
 
+    @checked("Rate.set", messages=_amount, bytes=_volume)
     def set(self, messages: float | None = None, bytes: float | str | None = None) -> None:  # noqa: A002
         """Change the limits, all of them: one that is not given is lifted. What has passed counts on.
 
@@ -125,8 +136,7 @@ class Rate:
             A limit is not above 0.
         """
         self._limits = _limits(messages, bytes)
-        for waker in self._wakers:
-            waker()
+        self.wake()
 
     def take(self, messages: int, nbytes: int, now: float) -> bool:
         """Let pass `messages` of `nbytes` together; false: they are not :meth:`due` yet."""
@@ -151,16 +161,6 @@ class Rate:
             ]
             return max(dues, default=now)
 
-    def subscribe(self, waker: Callable[[], None]) -> None:
-        """Call `waker` whenever the limits are changed; it must be quick and may not raise."""
-        with self._lock:
-            self._wakers += (waker,)
-
-    def unsubscribe(self, waker: Callable[[], None]) -> None:
-        """Undo :meth:`subscribe`."""
-        with self._lock:
-            self._wakers = tuple(other for other in self._wakers if other != waker)
-
     def _shape(self, now: float) -> None:
         limits = self._limits
         if limits is not self._shaped:
@@ -170,11 +170,7 @@ class Rate:
 
 
 def _limits(messages: float | None, nbytes: float | str | None) -> _Limits:
-    limits = _Limits(messages, parse_bytes(nbytes) if isinstance(nbytes, str) else nbytes)
-    for name, value in (("messages", limits.messages), ("bytes", limits.nbytes)):
-        if value is not None and not value > 0:
-            raise ConfigError(f"Rate({name}={value}): expected above 0 a second")
-    return limits
+    return _Limits(messages, parse_bytes(nbytes) if isinstance(nbytes, str) else nbytes)
 
 
 def _bucket(

@@ -12,7 +12,8 @@ from reactivex.abc import ObserverBase
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import staged
 from streamzarr.flow.message import Batch, Marker, Message
-from streamzarr.flow.stage import Belongs, Stage, Upstream
+from streamzarr.flow.settling import is_settled
+from streamzarr.flow.stage import Belongs, Stage
 
 FULL = 1000
 """Results that are settled already and wait for their reader, above which nothing more enters the chain."""
@@ -31,19 +32,14 @@ def read_from(
     return observable.pipe(staged(make))
 
 
-def _settled(upstream: Upstream) -> bool:
-    """Tell whether everything that comes from `upstream` is settled."""
-    if not isinstance(upstream, Stage):
-        return False
-    return upstream.settles or (bool(upstream.above) and all(map(_settled, upstream.above)))
-
-
 class Reading(Stage):
     """Holds results until the reader has taken them, and settles those that the reader is done with.
 
     Threads: the reader calls :meth:`next`, :meth:`done` and :meth:`leave` on its own thread, the chain's
     thread does the rest; `_lock` guards what both change.
     """
+
+    settles = reads = True
 
     def __init__(self, chain: Chain, observer: ObserverBase[Batch], notify: Callable[[], None]) -> None:
         super().__init__(chain, observer)
@@ -87,7 +83,7 @@ class Reading(Stage):
     def receive(self, messages: Sequence[Message]) -> None:
         """Hold `messages` for the reader."""
         if self._settled is None:
-            self._settled = _settled(self)
+            self._settled = all(map(is_settled, self.above))
         if not self._settled:
             refused = [message for message in messages if self._refuses(message)]
             self.chain.hand_back(refused)

@@ -9,11 +9,12 @@ from typing import Any
 
 from reactivex import Observable
 
+from streamzarr.flow.arguments import checked
 from streamzarr.flow.control import Control
 from streamzarr.flow.drive import drive, driving, turns
 from streamzarr.flow.message import Message
 from streamzarr.flow.reading import Reading, read_from
-from streamzarr.flow.running import Running, RunReport
+from streamzarr.flow.running import STEERING, Running, RunReport
 from streamzarr.flow.stop import Stop
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -21,6 +22,7 @@ LEAVE = 30.0
 """Seconds for work that has begun when a reader leaves."""
 
 
+@checked("iter", **STEERING)
 def iter(  # noqa: A001 - what it is
     observable: Observable[Any],
     *,
@@ -99,6 +101,7 @@ def iter(  # noqa: A001 - what it is
     return report
 
 
+@checked("aiter", **STEERING)
 async def aiter(  # noqa: A001 - what it is
     observable: Observable[Any],
     *,

@@ -11,13 +11,15 @@ from typing import Any
 from reactivex import Observable
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, flag
 from streamzarr.flow.control import Control
 from streamzarr.flow.drive import drive
-from streamzarr.flow.running import Running, RunReport
+from streamzarr.flow.running import STEERING, Running, RunReport
 from streamzarr.flow.stop import Stop
 from streamzarr.runtime import SYSTEM, Runtime
 
 
+@checked("run", **STEERING, install_signal_handlers=flag)
 def run(
     observable: Observable[Any],
     *,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from reactivex import Observable
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import Check, instance, optional, runtime, seconds
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.control import Control
 from streamzarr.flow.drive import is_driving
@@ -51,6 +52,16 @@ class RunReport:
             f"{self.skipped} skipped, {self.handed_back} handed back, {self.left} left"
             + (f", {self.held} held" if self.held else "")
         )
+
+
+STEERING: Final[dict[str, Check]] = {
+    "observable": instance(Observable, "a chain: a source of streamzarr.flow, and operators"),
+    "stop": optional(instance(Stop, "a Stop")),
+    "control": optional(instance(Control, "a Control")),
+    "runtime": runtime,
+    "drain": seconds(),
+}
+"""What ``run``, ``iter`` and ``aiter`` are given."""
 
 
 class Running:

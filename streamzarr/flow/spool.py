@@ -16,10 +16,11 @@ import struct
 import tempfile
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import IO, Final, NamedTuple, Self
+from typing import IO, Final, NamedTuple
 
 from streamzarr.errors import ConfigError, StreamzarrError
 from streamzarr.options import parse_bytes
+from streamzarr.queue.closing import Closing
 
 SEGMENTS: Final = 16
 """Files that a full spool has, about: it can lose the space of one to items that are taken already."""
@@ -48,7 +49,7 @@ class _Queue:
     count: int = 1
 
 
-class Spool:
+class Spool(Closing):
     """First-in-first-out queues of bytes on disk, of `max_bytes` together.
 
     Parameters
@@ -88,12 +89,6 @@ class Spool:
         self._segments: dict[int, _Segment] = {}
         self._current = 0  # number of the segment that is written to; they count from 1
         self._nbytes = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def append(self, data: bytes, queue: Hashable = None) -> bool:
         """Put `data` behind the others of its queue; tell whether there was room.

@@ -45,6 +45,10 @@ class Stage(ABC):
     """True when it gives results of windows, and a :class:`~streamzarr.flow.message.Passed` behind them."""
     settles = False
     """True when what it emits is settled."""
+    reads = False
+    """True when it settles what is read, unless all that comes is settled already."""
+    loose = False
+    """True when some of what it passes on goes to no stage, though other does."""
     ended = False
     """Set by the graph: all that feeds it has ended, and it holds nothing."""
     finished = False

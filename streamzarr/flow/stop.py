@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from streamzarr.flow.arguments import checked, runtime, seconds
+from streamzarr.flow.watched import Watched
 from streamzarr.runtime import SYSTEM, Runtime
 
 
-class Stop:
+@checked("Stop", runtime=runtime)
+class Stop(Watched):
     """Asks chains to drain, from any thread and from signal handlers. It never un-asks.
 
     Give it to :func:`streamzarr.flow.run`, or to a source. Several chains may share one: they then share
@@ -29,18 +30,17 @@ class Stop:
     """
 
     def __init__(self, runtime: Runtime = SYSTEM) -> None:
+        super().__init__(runtime)
         self._now = runtime.now
         self._deadline: float | None = None
-        self._lock = runtime.lock()  # for subscribe only, which signal handlers do not call
-        self._wakers: tuple[Callable[[], None], ...] = ()
 
+    @checked("Stop.drain", timeout=seconds())
     def drain(self, timeout: float) -> None:
         """Take nothing new, hand back what has not begun, finish the rest within `timeout` seconds."""
         deadline = self._now() + timeout
         if self._deadline is None or deadline < self._deadline:
             self._deadline = deadline
-        for waker in self._wakers:
-            waker()
+        self.wake()
 
     def now(self) -> None:
         """Hand back everything at once, without waiting for what is running."""
@@ -55,13 +55,3 @@ class Stop:
         """Return the seconds left for draining: infinity when no stop was asked for, never below 0."""
         deadline = self._deadline
         return float("inf") if deadline is None else max(0.0, deadline - self._now())
-
-    def subscribe(self, waker: Callable[[], None]) -> None:
-        """Call `waker` when a stop is asked for; it must be safe in a signal handler."""
-        with self._lock:
-            self._wakers += (waker,)
-
-    def unsubscribe(self, waker: Callable[[], None]) -> None:
-        """Undo :meth:`subscribe`."""
-        with self._lock:
-            self._wakers = tuple(other for other in self._wakers if other != waker)

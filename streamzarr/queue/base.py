@@ -10,14 +10,14 @@ Threads: a :class:`Broker` and a :class:`Producer` may be shared between threads
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from streamzarr.errors import ConfigError
+from streamzarr.queue.closing import Closing
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.record import Headers as Headers
@@ -105,7 +105,7 @@ class RebalanceListener(Protocol):
         """Hear of partitions that are no longer ours; commits for them would be refused."""
 
 
-class Producer(ABC):
+class Producer(Closing):
     """Writes records. Thread-safe. ``send`` may block while the local queue is full (backpressure)."""
 
     @abstractmethod
@@ -137,16 +137,8 @@ class Producer(ABC):
     def close(self) -> None:
         """Flush, then release the connection. Idempotent."""
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class Reader(ABC):
+class Reader(Closing):
     """Reads partitions from given positions, outside any group. Owned by one thread."""
 
     @abstractmethod
@@ -182,14 +174,6 @@ class Reader(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the connection. Idempotent."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Consumer(Reader):
@@ -228,7 +212,7 @@ class Consumer(Reader):
         """Leave the group at once (``on_revoked`` runs first) and release the connection. Idempotent."""
 
 
-class Broker(ABC):
+class Broker(Closing):
     """A connection to topics. Thread-safe, picklable by URL, opened with ``streamzarr.queue.open_broker``.
 
     ``str()`` of a broker is its URL as it may be shown, for errors, logs and people.
@@ -359,11 +343,3 @@ class Broker(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the connection. Idempotent."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from abc import abstractmethod
+from typing import Literal, TypeAlias
 
+from streamzarr.queue.closing import Closing
 from streamzarr.queue.record import Record
 
 Acknowledgement: TypeAlias = Literal["accept", "release", "reject"]
 """``accept``: done. ``release``: give it to somebody again. ``reject``: it cannot be worked on, ever."""
 
 
-class ShareConsumer(ABC):
+class ShareConsumer(Closing):
     """A member of a share group. Owned by one thread.
 
     A record is lent to one member for a time that the broker sets, and goes to another when that has passed,
@@ -59,11 +59,3 @@ class ShareConsumer(ABC):
     @abstractmethod
     def close(self) -> None:
         """Commit, release what is not acknowledged, and leave the group. Idempotent."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -11,6 +11,7 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 ``get_pieces``     whole value, piece by piece through a buffer of the caller's
 ``get_ranges``     many ranges of one value, in one call
 ``fetch``          value and etag read together, for compare-and-swap loops
+``fetch_changed``  value and etag if the etag is another than the one known, for readers that poll
 ``head``           size and etag without the value
 ``put``            write one value, atomically; optionally only if the old one is as expected
 ``put_many``       write several values, each atomically, for less than their puts would cost
@@ -18,6 +19,7 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 ``delete_many``    remove several values, for less than their deletes would cost
 ``delete_prefix``  remove everything below a prefix
 ``list``           every key below a prefix
+``list_sizes``     every key below a prefix, and the size of its value
 ``list_strange``   what lies below a prefix and is no value
 ``list_dir``       keys and prefixes directly below a prefix
 ``collect_stale``  remove what killed writers left behind
@@ -33,8 +35,12 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, LimitExceededError
+from streamzarr.stores.parallel import batches, in_parallel
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+BATCH = 1000
+"""Keys that a method for many takes in hand at a time, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +169,13 @@ def too_large(url: str, key: str, limit: int) -> LimitExceededError:
     return LimitExceededError(f"{url}: the value of {key!r} has over {limit} bytes, which is the limit")
 
 
+def limited(found: StoredObject, limit: int, url: str, key: str) -> StoredObject:
+    """Return what was `found` if it is no larger than :meth:`Store.fetch_limited` allows."""
+    if len(found.data) > limit:
+        raise too_large(url, key, limit)
+    return found
+
+
 class Store(ABC):
     """Bytes by key. See the module's docstring for the contract.
 
@@ -264,6 +277,15 @@ class Store(ABC):
             raise too_large(self.url, key, limit)
         return self.fetch(key)
 
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        """Return value and etag of `key`, or None if it still has this `etag`; raises as `get_limited`.
+
+        Stores override it where one request does: an object store sends no value that is known.
+        """
+        if self.head(key).etag == etag:
+            return None
+        return self.fetch_limited(key, limit)
+
     @abstractmethod
     def head(self, key: str) -> ObjectInfo:
         """Return size and etag of `key`; raises ``KeyNotFoundError``."""
@@ -303,20 +325,42 @@ class Store(ABC):
         """Remove `key`; a missing key is no error unless `if_match` is given."""
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        """Remove several values; missing ones are no error. When it raises, any of them may be gone."""
-        for key in keys:
-            self.delete(key)
+        """Remove several values; missing ones are no error. When it raises, any of them may be gone.
+
+        Takes the keys as they come: they may be those of a listing, and more than fit in memory.
+        """
+        at_once = self.capabilities.in_flight
+        for batch in batches(keys, BATCH):
+            in_parallel(self.delete, batch, at_once)
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove every key below `prefix` (a directory path without trailing slash; ``""`` is all)."""
-        self.delete_many([*self.list(prefix)])
+        self.delete_many(self.list(prefix))
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield every key below the directory path `prefix`, in no stated order.
 
-        ``list("foo")`` yields ``foo/...`` and never ``foobar``.
+        ``list("foo")`` yields ``foo/...`` and never ``foobar``. Values may be put and deleted while it goes
+        on: their keys may or may not be among them, and all others are, once.
         """
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield what :meth:`list` does, with the size in bytes of each value.
+
+        Stores override it where a listing tells the sizes; others are asked for each key.
+        """
+
+        def size_of(key: str) -> int | None:
+            try:
+                return self.head(key).size
+            except KeyNotFoundError:  # deleted meanwhile
+                return None
+
+        at_once = self.capabilities.in_flight
+        for batch in batches(self.list(prefix), BATCH):
+            sizes = in_parallel(size_of, batch, at_once)
+            yield from ((key, size) for key, size in zip(batch, sizes, strict=True) if size is not None)
 
     def list_strange(self, prefix: str = "") -> Iterator[str]:
         """Yield what lies below `prefix` and is no value of a valid key, so that :meth:`list` leaves it out.

@@ -131,6 +131,15 @@ class Directories:
             start = f"{current}/" if current else ""
             pending += [start + entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
+    def climb(self, directory: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+        """Yield every directory from `directory` down with its entries, children first; else as `walk`."""
+        entries = self.entries(directory)
+        start = f"{directory}/" if directory else ""
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self.climb(start + entry.name)
+        yield directory, entries
+
     def holding(self, directory: str, prefix: str) -> Iterator[str]:
         """Yield every directory from `directory` down that holds a name with this prefix, parents first.
 

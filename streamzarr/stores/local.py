@@ -6,7 +6,7 @@ from __future__ import annotations
 import builtins
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -27,19 +27,31 @@ from streamzarr.stores.base import (
     Store,
     StoredObject,
     as_bytes_view,
+    limited,
     resolve_range,
-    too_large,
 )
 from streamzarr.stores.directories import Directories, Kind
-from streamzarr.stores.files import MAX_READ_BYTES, read_next, read_on, read_span
+from streamzarr.stores.files import MAX_READ_BYTES, read_on, read_pieces, read_span
 from streamzarr.stores.key import below, check_key, check_prefix
-from streamzarr.stores.replace import TEMP_PREFIX, NoLocksError, TempFile, TempFiles, collect, etag_of, locked
+from streamzarr.stores.parallel import batches
+from streamzarr.stores.replace import (
+    TEMP_PREFIX,
+    NoLocksError,
+    TempFile,
+    TempFiles,
+    collect_all,
+    collect_remains,
+    etag_of,
+    locked,
+)
 from streamzarr.stores.url import StoreURL, split_url
 
 MAX_ATTEMPTS = 16
 """Tries of a write whose directory is being removed by others at the same time."""
 MAX_BATCH_FILES = 64
 """Temp files that ``put_many`` holds open at once."""
+MAX_BATCH_NAMES = 10_000
+"""Keys that ``delete_many`` takes in hand at a time."""
 MAX_BATCH_BYTES = 64 << 20
 """Bytes that ``put_many`` gathers before it writes."""
 SMALL_DIRECTORY = 256 << 10
@@ -124,9 +136,7 @@ class LocalStore(Store):
 
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
         [data], status = self._read(key, (RangeRequest(0, limit + 1),))
-        if len(data) > limit:
-            raise too_large(self.url, key, limit)
-        return StoredObject(data, etag_of(status))
+        return limited(StoredObject(data, etag_of(status)), limit, self.url, key)
 
     def _read(
         self, key: str, ranges: Sequence[ByteRange] | None
@@ -183,18 +193,12 @@ class LocalStore(Store):
         self, key: str, buffer: bytearray | memoryview, use: Callable[[int], object]
     ) -> int | None:
         check_key(key)
-        view, size = memoryview(buffer), 0
         try:
             fd = self._directories.open_value(key)
             if fd is None:
                 return None
             try:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    return None
-                while count := read_next(fd, view):
-                    use(count)
-                    size += count
-                return size
+                return read_pieces(fd, memoryview(buffer), use)
             finally:
                 os.close(fd)
         except OSError as error:
@@ -329,23 +333,21 @@ class LocalStore(Store):
             raise self._failed("delete", key, error) from error
 
     def delete_many(self, keys: Iterable[str]) -> None:
-        names: dict[str, builtins.list[str]] = {}
-        for key in keys:
-            parent, name = self._split(key)
-            names.setdefault(parent, []).append(name)
-        self._clear(names)
+        for batch in batches(keys, MAX_BATCH_NAMES):
+            names: dict[str, builtins.list[str]] = {}
+            for key in batch:
+                parent, name = self._split(key)
+                names.setdefault(parent, []).append(name)
+            for path in sorted(names, reverse=True):  # children before parents
+                self._clear(path, names[path])
 
     def delete_prefix(self, prefix: str) -> None:
         check_prefix(prefix)
         try:
-            found = self._directories.walk(prefix)
-            names = {
-                path: [e.name for e in entries if not e.is_dir(follow_symlinks=False)]
-                for path, entries in found
-            }
+            for path, entries in self._directories.climb(prefix):
+                self._clear(path, [e.name for e in entries if not e.is_dir(follow_symlinks=False)])
         except OSError as error:
             raise self._failed("delete", below(prefix), error) from error
-        self._clear(names)
 
     def collect_stale(self, prefix: str = "") -> int:
         check_prefix(prefix)
@@ -362,7 +364,7 @@ class LocalStore(Store):
         directory = self._directories.open(parent)
         try:
             if os.fstat(directory).st_size <= SMALL_DIRECTORY:
-                _collect_in(directory)
+                collect_all(directory)
         except BaseException:
             os.close(directory)
             raise
@@ -374,22 +376,21 @@ class LocalStore(Store):
         except (FileNotFoundError, NotADirectoryError):
             return 0
         try:
-            return _collect_in(directory)
+            return collect_all(directory)
         finally:
             os.close(directory)
 
-    def _clear(self, names: Mapping[str, Sequence[str]]) -> None:
-        """Remove the files `names` of each directory, and the directories as far as they are empty then."""
-        path = ""
+    def _clear(self, path: str, names: Sequence[str]) -> None:
+        """Remove the files `names` of a directory, and it and those above as far as they are empty then."""
         try:
-            for path in sorted(names, reverse=True):  # children before parents
+            if names:
                 with suppress(FileNotFoundError, NotADirectoryError):
-                    self._clear_one(path, names[path])
-                self._directories.prune(path)
+                    self._remove(path, names)
+            self._directories.prune(path)
         except OSError as error:
             raise self._failed("delete", below(path), error) from error
 
-    def _clear_one(self, path: str, names: Sequence[str]) -> None:
+    def _remove(self, path: str, names: Sequence[str]) -> None:
         directory = self._directories.open(path)
         try:
             with locked(directory, exclusive=False):
@@ -397,7 +398,7 @@ class LocalStore(Store):
                     if not name.startswith(TEMP_PREFIX):
                         with suppress(FileNotFoundError, IsADirectoryError):
                             os.unlink(name, dir_fd=directory)
-                _collect_in(directory)
+                collect_remains(directory)
             if self._fsync:
                 os.fsync(directory)
         finally:
@@ -427,21 +428,31 @@ class LocalStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield every key below `prefix`; symbolic links to directories are not descended into."""
-        return self._walk(prefix, lambda entry, kind: kind == "value")
+        return (key for key, entry, kind in self._walk(prefix) if kind == "value")
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        for key, entry, kind in self._walk(prefix):
+            if kind != "value":
+                continue
+            try:
+                yield key, entry.stat().st_size
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+            except OSError as error:
+                raise self._failed("list", key, error) from error
 
     def list_strange(self, prefix: str = "") -> Iterator[str]:
-        return self._walk(
-            prefix, lambda entry, kind: kind == "strange" or (kind == "directory" and entry.is_symlink())
-        )
+        for key, entry, kind in self._walk(prefix):
+            if kind == "strange" or (kind == "directory" and entry.is_symlink()):
+                yield key
 
-    def _walk(self, prefix: str, wanted: Callable[[os.DirEntry[str], Kind], bool]) -> Iterator[str]:
+    def _walk(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str], Kind]]:
         check_prefix(prefix)
         try:
             for path, entries in self._directories.walk(prefix):
                 start = below(path)
                 for entry in entries:
-                    if wanted(entry, self._directories.kind(start, entry)):
-                        yield start + entry.name
+                    yield start + entry.name, entry, self._directories.kind(start, entry)
         except OSError as error:
             raise self._failed("list", below(prefix), error) from error
 
@@ -484,9 +495,3 @@ class LocalStore(Store):
 
     def __reduce__(self) -> tuple[Callable[[StoreURL], LocalStore], tuple[StoreURL]]:
         return LocalStore.from_url, (split_url(self.url),)
-
-
-def _collect_in(directory: int) -> int:
-    with os.scandir(directory) as found:
-        names = [entry.name for entry in found if entry.name.startswith(TEMP_PREFIX)]
-    return sum(collect(directory, name) for name in names)

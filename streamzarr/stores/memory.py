@@ -7,7 +7,7 @@ import builtins
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 from weakref import WeakValueDictionary
 
@@ -124,6 +124,10 @@ class MemoryStore(Store):
             buffer[:] = memoryview(found.data)[: len(buffer)]
         return size
 
+    def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> builtins.list[bytes]:
+        data = self.fetch(key).data  # of one version
+        return [data[slice(*resolve_range(wanted, len(data)))] for wanted in ranges]
+
     def fetch(self, key: str) -> StoredObject:
         check_key(key)
         found = self._values.by_key.get(self._below + key)
@@ -167,6 +171,13 @@ class MemoryStore(Store):
         check_prefix(prefix)
         start, skip = self._below + below(prefix), len(self._below)
         return iter([key[skip:] for key in self._snapshot() if key.startswith(start)])
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        check_prefix(prefix)
+        start, skip = self._below + below(prefix), len(self._below)
+        with self._values.lock:
+            found = [*self._values.by_key.items()]
+        return ((key[skip:], len(each.data)) for key, each in found if key.startswith(start))
 
     def list_dir(self, prefix: str = "") -> DirListing:
         return DirListing.of(prefix, self.list(prefix))

@@ -68,6 +68,9 @@ class ReadOnlyStore(Store):
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
         return self._inner.fetch_limited(key, limit)
 
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        return self._inner.fetch_changed(key, etag, limit)
+
     def head(self, key: str) -> ObjectInfo:
         return self._inner.head(key)
 
@@ -84,6 +87,9 @@ class ReadOnlyStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         return self._inner.list(prefix)
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        return self._inner.list_sizes(prefix)
 
     def list_strange(self, prefix: str = "") -> Iterator[str]:
         return self._inner.list_strange(prefix)

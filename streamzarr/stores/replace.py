@@ -201,3 +201,22 @@ def collect(directory: int, name: str) -> bool:
         return True
     finally:
         os.close(fd)
+
+
+def collect_remains(directory: int) -> None:
+    """Remove the temp files of dead writers from the open `directory` where nothing else is left."""
+    names = []
+    with os.scandir(directory) as found:
+        for entry in found:
+            if not entry.name.startswith(TEMP_PREFIX):
+                return
+            names.append(entry.name)
+    for name in names:
+        collect(directory, name)
+
+
+def collect_all(directory: int) -> int:
+    """Remove the temp files of dead writers from the open `directory`; return how many."""
+    with os.scandir(directory) as found:
+        names = [entry.name for entry in found if entry.name.startswith(TEMP_PREFIX)]
+    return sum(collect(directory, name) for name in names)

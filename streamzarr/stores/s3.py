@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import builtins
-import itertools
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,10 +26,11 @@ from streamzarr.stores.base import (
     Store,
     StoredObject,
     as_bytes_view,
+    limited,
     resolve_range,
-    too_large,
 )
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
+from streamzarr.stores.parallel import batches, in_parallel
 from streamzarr.stores.ranges import coalesce, cut, http_range
 from streamzarr.stores.s3_client import (
     S3Client,
@@ -41,9 +41,11 @@ from streamzarr.stores.s3_client import (
     status_of,
     store_error,
 )
-from streamzarr.stores.s3_direct import NO_VALUE, DirectAnswer
-from streamzarr.stores.s3_parallel import PARALLEL_REQUESTS, in_parallel
+from streamzarr.stores.s3_direct import NO_VALUE, NOT_MODIFIED, DirectAnswer
+from streamzarr.stores.s3_listing import pages
 from streamzarr.stores.s3_retry import MAX_TRIES, until_judged
+from streamzarr.stores.s3_upload import TOKEN, upload
+from streamzarr.stores.s3_xml import ListPage
 from streamzarr.stores.url import StoreURL
 
 T = TypeVar("T")
@@ -52,7 +54,6 @@ MULTIPART_BYTES = 64 << 20
 """Values above this size go in parts; S3 takes up to 5 GiB in one request."""
 PART_BYTES = 16 << 20
 """Size of a part; S3 takes 5 MiB to 5 GiB."""
-MAX_PARTS = 10_000
 MAX_SINGLE_PUT_BYTES = 5 << 30
 MAX_GAP_BYTES = 64 << 10
 """Two ranges nearer than this are read in one request: reading the gap takes less time than asking again."""
@@ -60,13 +61,14 @@ MAX_SPAN_BYTES = 16 << 20
 """Size up to which ranges are merged."""
 STALE_UPLOAD = timedelta(days=1)
 """Age of an unfinished multipart upload that no living writer can still be at work on."""
+PARALLEL_REQUESTS = 8
+"""Requests under way at once within one ``put_many``, ``get_ranges`` or multipart put."""
 DELETE_BATCH = 1000
 """Keys in one ``DeleteObjects`` request; the protocol's maximum."""
-
 LIST_PAGE = 1000
 """Keys in one answer to a listing; the protocol's maximum."""
 
-_TOKEN = "streamzarr-put"  # noqa: S105 - the name of a metadata field
+_HEADERS = {"IfMatch": "If-Match", "IfNoneMatch": "If-None-Match"}
 _ETAG = re.compile(r"[\x21\x23-\x7e]+")  # RFC 9110 §8.8.3, without the quotes
 _CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True, in_flight=16)
 
@@ -152,10 +154,14 @@ class S3Store(Store):
         return self._get(key, None)
 
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
-        found = self._get(key, RangeRequest(0, limit + 1))
-        if len(found.data) > limit:
-            raise too_large(self.url, key, limit)
-        return found
+        return limited(self._get(key, RangeRequest(0, limit + 1)), limit, self.url, key)
+
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        unless = {"If-None-Match": self._etag_header(etag)}
+        try:
+            return limited(self._get(key, RangeRequest(0, limit + 1), unless), limit, self.url, key)
+        except PreconditionFailedError:
+            return None
 
     def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> builtins.list[bytes]:
         """Return several ranges of one value: near ones in one request, all of the same version."""
@@ -167,8 +173,8 @@ class S3Store(Store):
         for _ in range(MAX_TRIES):
             try:
                 first = self._get(key, spans[0].read)
-                read = partial(self._get, key, if_match=first.etag)
-                rest = in_parallel(read, [span.read for span in spans[1:]])
+                read = partial(self._get, key, conditions={"If-Match": self._etag_header(first.etag)})
+                rest = in_parallel(read, [span.read for span in spans[1:]], PARALLEL_REQUESTS)
             except PreconditionFailedError:  # replaced meanwhile
                 continue
             for span, found in zip(spans, [first, *rest], strict=True):
@@ -199,9 +205,11 @@ class S3Store(Store):
             raise self._missing(key)
         return ObjectInfo(int(answer["ContentLength"]), _bare(answer["ETag"]))
 
-    def _get(self, key: str, byte_range: ByteRange | None, if_match: str | None = None) -> StoredObject:
+    def _get(
+        self, key: str, byte_range: ByteRange | None, conditions: Mapping[str, str] | None = None
+    ) -> StoredObject:
         check_key(key)
-        headers = {} if if_match is None else {"If-Match": self._etag_header(if_match)}
+        headers = dict(conditions or {})
         if byte_range is not None:
             start, stop = resolve_range(byte_range, 1 << 62)
             if start == stop:
@@ -211,6 +219,8 @@ class S3Store(Store):
         answer = client.direct.get(self._bucket, self._below + key, headers) if client.direct else None
         if answer is None:
             answer = self._get_through_boto(client, key, headers)
+        if answer is NOT_MODIFIED:
+            raise PreconditionFailedError(f"{self.url}: key {key!r} was not replaced")
         data = answer.data
         if data is None:
             raise self._missing(key)
@@ -235,6 +245,8 @@ class S3Store(Store):
                     return NO_VALUE
                 if status_of(error) == 416:  # starts past the end
                     return DirectAnswer(b"", 0, self.head(key).etag, True)
+                if status_of(error) == 304:
+                    return NOT_MODIFIED
                 if status_of(error) == 412:
                     raise PreconditionFailedError(f"{self.url}: key {key!r} was replaced") from error
                 raise store_error(self.url, "read", key, error) from error
@@ -278,9 +290,9 @@ class S3Store(Store):
             check_key(key)
             pending[key] = data
             if len(pending) == 4 * PARALLEL_REQUESTS:
-                in_parallel(lambda item: self.put(*item), [*pending.items()])
+                in_parallel(lambda item: self.put(*item), [*pending.items()], PARALLEL_REQUESTS)
                 pending.clear()
-        in_parallel(lambda item: self.put(*item), [*pending.items()])
+        in_parallel(lambda item: self.put(*item), [*pending.items()], PARALLEL_REQUESTS)
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         check_key(key)
@@ -291,11 +303,7 @@ class S3Store(Store):
                 raise self._unexpected(key, found, if_match)
             condition["IfMatch"] = self._etag_header(if_match)
         try:
-            self._until_judged(
-                lambda: self._client.boto.delete_object(
-                    Bucket=self._bucket, Key=self._below + key, **condition
-                )
-            )
+            self._until_judged(lambda: self._delete_object(key, **condition))
         except self._errors as error:
             if is_missing(error) and if_match is None:
                 return
@@ -303,16 +311,22 @@ class S3Store(Store):
                 raise self._unexpected(key, self._head(key), if_match) from error
             raise store_error(self.url, "delete", key, error) from error
 
+    def _delete_object(self, key: str, **condition: str) -> None:
+        client, full = self._client, self._below + key
+        headers = {_HEADERS[name]: value for name, value in condition.items()}
+        if not (client.direct and client.direct.delete(self._bucket, full, headers)):
+            client.boto.delete_object(Bucket=self._bucket, Key=full, **condition)
+
     def delete_many(self, keys: Iterable[str]) -> None:
-        pending = iter(keys)
-        while batch := [*itertools.islice(pending, DELETE_BATCH)]:
+        for batch in batches(keys, DELETE_BATCH):
             for key in batch:
                 check_key(key)
-            objects = [{"Key": self._below + key} for key in batch]
+            client, full = self._client, [self._below + key for key in batch]
+            if client.direct and client.direct.delete_many(self._bucket, full):
+                continue
+            objects = {"Objects": [{"Key": key} for key in full], "Quiet": True}
             try:
-                answer = self._client.boto.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
-                )
+                answer = client.boto.delete_objects(Bucket=self._bucket, Delete=objects)
             except self._errors as error:
                 raise store_error(self.url, "delete", f"{batch[0]} and others", error) from error
             for failed in answer.get("Errors", ()):
@@ -323,18 +337,17 @@ class S3Store(Store):
         check_prefix(prefix)
         oldest = datetime.now(UTC) - STALE_UPLOAD
         count = 0
-        for page in self._pages("list_multipart_uploads", prefix):
-            for upload in page.get("Uploads", ()):
-                if upload["Initiated"] < oldest:
-                    self._abort(upload["Key"], upload["UploadId"])
-                    count += 1
+        for begun in self._uploads(prefix):
+            if begun["Initiated"] < oldest:
+                self._abort(begun["Key"], begun["UploadId"])
+                count += 1
         return count
 
     def _put_conditional(self, key: str, view: memoryview, if_match: str | None, if_none_match: bool) -> str:
         if if_match is not None and not _ETAG.fullmatch(if_match):
             raise self._unexpected(key, self._head(key), if_match)  # no server gives such an etag
         token = uuid.uuid4().hex
-        request: dict[str, Any] = {"Metadata": {_TOKEN: token}}
+        request: dict[str, Any] = {"Metadata": {TOKEN: token}}
         if if_none_match:
             request["IfNoneMatch"] = "*"
         send = self._put_parts if len(view) > MAX_SINGLE_PUT_BYTES else self._put_object
@@ -348,7 +361,7 @@ class S3Store(Store):
                 if status not in (0, 404, 409, 412) or code_of(error) == "NoSuchBucket":
                     raise store_error(self.url, "write", key, error) from error
                 found = self._head(key)
-                if found is not None and found["Metadata"].get(_TOKEN) == token:
+                if found is not None and found["Metadata"].get(TOKEN) == token:
                     return _bare(found["ETag"])  # an earlier try was carried out and its answer lost
                 if status in (0, 409):
                     raise store_error(self.url, "write", key, error) from error
@@ -364,45 +377,34 @@ class S3Store(Store):
         return until_judged(self._client, self._errors, request)
 
     def _put_object(self, key: str, view: memoryview, **request: Any) -> str:
-        answer = self._client.boto.put_object(
-            Bucket=self._bucket, Key=self._below + key, Body=bytes(view), **request
-        )
-        return _bare(answer["ETag"])
+        client, full = self._client, self._below + key
+        headers = {_HEADERS[name]: value for name, value in request.items() if name in _HEADERS}
+        for name, value in request.get("Metadata", {}).items():
+            headers[f"x-amz-meta-{name}"] = value
+        etag = client.direct.put(self._bucket, full, headers, view) if client.direct else None
+        if etag is None:
+            with client.direct.watching(self._bucket, full) if client.direct else nullcontext():
+                answer = client.boto.put_object(Bucket=self._bucket, Key=full, Body=bytes(view), **request)
+            etag = answer["ETag"]
+        return _bare(etag)
 
     def _put_parts(self, key: str, view: memoryview, **request: Any) -> str:
-        """Send the value in parts, which become the object in the last request; aborted when one fails."""
-        boto, full = self._client.boto, self._below + key
-        condition = {name: request[name] for name in ("IfMatch", "IfNoneMatch") if name in request}
-        metadata = request.get("Metadata") or {_TOKEN: uuid.uuid4().hex}
-        upload = boto.create_multipart_upload(Bucket=self._bucket, Key=full, Metadata=metadata)["UploadId"]
-        size = max(PART_BYTES, -(-len(view) // MAX_PARTS))
-
-        def send(number: int) -> dict[str, Any]:
-            part = bytes(view[(number - 1) * size : number * size])
-            answer = boto.upload_part(
-                Bucket=self._bucket, Key=full, UploadId=upload, PartNumber=number, Body=part
-            )
-            return {"PartNumber": number, "ETag": answer["ETag"]}
-
-        try:
-            parts = in_parallel(send, range(1, -(-len(view) // size) + 1))
-            answer = boto.complete_multipart_upload(
-                Bucket=self._bucket, Key=full, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
-            )
-        except BaseException as error:
-            if isinstance(error, self._errors) and code_of(error) == "NoSuchUpload":
-                etag = self._etag_of_put(key, metadata)
-                if etag:
-                    return etag  # completed by an earlier try, whose answer was lost
-            self._abort(full, upload)
-            raise
-        # Ceph leaves it out; where another value is in the place already, the token is an etag of none.
-        return _bare(answer["ETag"]) or self._etag_of_put(key, metadata) or metadata[_TOKEN]
+        full = self._below + key
+        return upload(
+            self._client.boto,
+            {"Bucket": self._bucket, "Key": full},
+            view,
+            request,
+            part_bytes=PART_BYTES,
+            at_once=PARALLEL_REQUESTS,
+            etag_of_put=lambda metadata: self._etag_of_put(key, metadata),
+            abort=lambda begun: self._abort(full, begun),
+        )
 
     def _etag_of_put(self, key: str, metadata: Mapping[str, str]) -> str | None:
         """Return the etag of the present value of `key` if it is the one put with this `metadata`."""
         found = self._head(key)
-        if found is None or found["Metadata"].get(_TOKEN) != metadata[_TOKEN]:
+        if found is None or found["Metadata"].get(TOKEN) != metadata[TOKEN]:
             return None
         return _bare(found["ETag"])
 
@@ -416,36 +418,47 @@ class S3Store(Store):
     # Listing ------------------------------------------------------------------------------------------------
 
     def list(self, prefix: str = "") -> Iterator[str]:
+        return (key for key, _ in self.list_sizes(prefix))
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         check_prefix(prefix)
         skip = len(self._below)
-        for page in self._pages("list_objects_v2", prefix):
-            for found in page.get("Contents", ()):
-                key = found["Key"][skip:]
-                if is_key(key):  # not: the "directory" objects that some tools make
-                    yield key
+        for page in self._list_pages(prefix):
+            for full, size in page.keys:
+                if is_key(full[skip:]):  # not: the "directory" objects that some tools make
+                    yield full[skip:], size
 
     def list_dir(self, prefix: str = "") -> DirListing:
         check_prefix(prefix)
         skip = len(self._below)
         keys: list[str] = []
         prefixes: list[str] = []
-        for page in self._pages("list_objects_v2", prefix, Delimiter="/"):
-            keys += [found["Key"][skip:] for found in page.get("Contents", ())]
-            prefixes += [found["Prefix"][skip:] for found in page.get("CommonPrefixes", ())]
+        for page in self._list_pages(prefix, delimiter="/"):
+            keys += [full[skip:] for full, _ in page.keys]
+            prefixes += [full[skip:] for full in page.prefixes]
         return DirListing(
             tuple(sorted(filter(is_key, keys))),
             tuple(sorted(p for p in prefixes if is_key(p.removesuffix("/")))),
         )
 
-    def _pages(self, operation: str, prefix: str, **request: Any) -> Iterator[dict[str, Any]]:
-        pages = self._client.boto.get_paginator(operation)
+    def _list_pages(self, prefix: str, **query: str) -> Iterator[ListPage]:
         try:
-            yield from pages.paginate(
+            yield from pages(
+                self._client, self._bucket, LIST_PAGE, prefix=self._below + below(prefix), **query
+            )
+        except self._errors as error:
+            raise store_error(self.url, "list", below(prefix), error) from error
+
+    def _uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """Yield every unfinished multipart upload."""
+        found = self._client.boto.get_paginator("list_multipart_uploads")
+        try:
+            for page in found.paginate(
                 Bucket=self._bucket,
                 Prefix=self._below + below(prefix),
                 PaginationConfig={"PageSize": LIST_PAGE},
-                **request,
-            )
+            ):
+                yield from page.get("Uploads", ())
         except self._errors as error:
             raise store_error(self.url, "list", below(prefix), error) from error
 

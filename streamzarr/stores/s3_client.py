@@ -9,7 +9,7 @@ from typing import Any
 
 from streamzarr.errors import ConfigError, StoreError, UnsupportedError
 from streamzarr.redact import redacted
-from streamzarr.stores.s3_direct import DirectReader
+from streamzarr.stores.s3_direct import DirectClient
 
 MAX_CONNECTIONS = 64
 """Connections that one client keeps open; more threads than that wait for each other."""
@@ -68,8 +68,8 @@ class S3Client:
                 tcp_keepalive=True,
             ),
         )
-        self.direct: DirectReader | None = DirectReader(session, self.boto)
-        """The short way for reads; ``None`` sends them all through boto3."""
+        self.direct: DirectClient | None = DirectClient(session, self.boto)
+        """The short way; ``None`` sends all requests through boto3."""
         self.is_aws = ".amazonaws.com" in str(self.boto.meta.endpoint_url)
         """Whether the server is AWS itself, not one that speaks its protocol."""
         self.quotes_etags = True

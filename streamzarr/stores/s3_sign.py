@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
+from urllib.parse import quote
 
 NO_BODY = sha256(b"").hexdigest()
 """``x-amz-content-sha256`` of a request without a body."""
@@ -44,9 +45,15 @@ class Signer:
         self._kept: tuple[str, str, bytes] = ("", "", b"")
 
     def authorization(
-        self, method: str, path: str, headers: Mapping[str, str], access_key: str, secret_key: str
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        access_key: str,
+        secret_key: str,
+        query: str = "",
     ) -> str:
-        """Return the value of the ``Authorization`` header of a request without a query.
+        """Return the value of the ``Authorization`` header of a request.
 
         Parameters
         ----------
@@ -55,12 +62,14 @@ class Signer:
         headers
             All headers to sign, by lower-case names, among them ``host``, ``x-amz-date`` and
             ``x-amz-content-sha256``. Values have no surplus white space.
+        query
+            As :func:`canonical_query` gives it, and sent like that.
         """
         moment = headers["x-amz-date"]
         names = sorted(headers)
         signed = ";".join(names)
         fields = "".join([f"{name}:{headers[name]}\n" for name in names])
-        canonical = f"{method}\n{path}\n\n{fields}\n{signed}\n{headers['x-amz-content-sha256']}"
+        canonical = f"{method}\n{path}\n{query}\n{fields}\n{signed}\n{headers['x-amz-content-sha256']}"
         scope = f"{moment[:8]}/{self._scope}"
         digest = sha256(canonical.encode()).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
@@ -75,6 +84,16 @@ class Signer:
             key = signing_key(secret_key, day, self._region, self._service)
             self._kept = secret_key, day, key
         return key
+
+
+def canonical_query(parameters: Mapping[str, str]) -> str:
+    """Return a query with its parameters in the order and the form in which they are signed.
+
+    >>> canonical_query({"prefix": "a b/", "list-type": "2", "delete": ""})
+    'delete=&list-type=2&prefix=a%20b%2F'
+    """
+    pairs = sorted((quote(name, "-_.~"), quote(value, "-_.~")) for name, value in parameters.items())
+    return "&".join([f"{name}={value}" for name, value in pairs])
 
 
 def signing_key(secret_key: str, day: str, region: str, service: str) -> bytes:

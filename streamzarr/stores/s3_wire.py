@@ -1,13 +1,14 @@
 """HTTP/1.1 as plain requests to object servers need it: kept connections, bodies read where they belong.
 
 ``http.client`` parses headers as e-mail and reads bodies through a buffered file; for a chunk of 16 KiB that
-is most of the time. Here a request is bytes, the header of its answer is searched for three fields, and the
-body goes from the socket into the caller's buffer. What is not a plain answer with a ``Content-Length`` is
-refused with :class:`NotPlainError`, for a complete client to deal with.
+is most of the time. Here a request is bytes, the header of its answer is searched for four fields, and the
+body goes from the socket into the caller's buffer. What is not a plain answer, whose end is known, is refused
+with :class:`NotPlainError`, for a complete client to deal with.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import struct
@@ -21,8 +22,15 @@ HEAD_BYTES = 4096
 """What is read at once where a header is expected. The part of a body that comes with it is copied again."""
 MAX_HEAD_BYTES = 64 << 10
 """Longest header of an answer."""
+MAX_CHUNKED_BYTES = 32 << 20
+"""Longest body whose length is not told in advance, such as that of a listing."""
+JOINED_BYTES = 256 << 10
+"""A request's body up to this size is sent along with its header, as one piece."""
 PIECE_BYTES = 16 << 20
 """Largest piece for which memory is taken before it has arrived, whatever length the answer claims."""
+
+
+_CHUNK_LENGTH = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 class NotPlainError(Exception):
@@ -63,13 +71,22 @@ class Wire:
         self._open = partial(_Connection, host, port, tls, connect_seconds, read_seconds)
         self._idle: deque[_Connection] = deque()
 
-    def ask(self, request: bytes, buffer: memoryview | None = None, *, bodiless: bool = False) -> Answer:
+    def ask(
+        self,
+        request: bytes,
+        buffer: memoryview | None = None,
+        *,
+        body: bytes | memoryview = b"",
+        bodiless: bool = False,
+    ) -> Answer:
         """Send `request` and return the answer; blocks.
 
         Parameters
         ----------
         request
             Safe to send twice: it is, when a kept connection turns out to be closed.
+        body
+            Sent behind it.
         buffer
             Takes the body of a 200, as far as it has room; the rest of the body is thrown away.
         bodiless
@@ -88,10 +105,10 @@ class Wire:
             pass
         else:
             try:
-                return self._use(connection, request, buffer, bodiless)
+                return self._use(connection, request, body, buffer, bodiless)
             except _ClosedError:
                 pass  # by the server, while nothing was asked: no answer of its own
-        return self._use(self._open(), request, buffer, bodiless)
+        return self._use(self._open(), request, body, buffer, bodiless)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -99,10 +116,15 @@ class Wire:
             self._idle.pop().close()
 
     def _use(
-        self, connection: _Connection, request: bytes, buffer: memoryview | None, bodiless: bool
+        self,
+        connection: _Connection,
+        request: bytes,
+        body: bytes | memoryview,
+        buffer: memoryview | None,
+        bodiless: bool,
     ) -> Answer:
         try:
-            answer, reusable = connection.ask(request, buffer, bodiless)
+            answer, reusable = connection.ask(request, body, buffer, bodiless)
         except BaseException:
             connection.close()
             raise
@@ -142,19 +164,28 @@ class _Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def ask(self, request: bytes, buffer: memoryview | None, bodiless: bool) -> tuple[Answer, bool]:
+    def ask(
+        self, request: bytes, body: bytes | memoryview, buffer: memoryview | None, bodiless: bool
+    ) -> tuple[Answer, bool]:
         """Return the answer, and whether the connection can be used again."""
-        head, rest = self._exchange(request)
+        head, rest = self._exchange(request, body)
         lower = head.lower()
         if not lower.startswith(b"http/1.1 ") or not head[9:12].isdigit():
             raise NotPlainError(f"not an answer of HTTP/1.1: {head[:20]!r}")
         status = int(head[9:12])
         reusable = _field(head, lower, b"connection") != "close"
-        if bodiless:
+        length = _field(head, lower, b"content-length")
+        if bodiless or status == 304 or (status == 204 and not length):
             size = 0
+        elif b"\r\ntransfer-encoding:" in lower:
+            if length or _field(head, lower, b"transfer-encoding").lower() != "chunked":
+                raise NotPlainError(f"status {status} without a length")
+            whole = self._chunked(rest)
+            if buffer is not None and status == 200:
+                buffer[: len(whole)] = whole[: len(buffer)]
+            return Answer(status, head, len(whole), whole), reusable
         else:
-            length = _field(head, lower, b"content-length")
-            if not (length.isascii() and length.isdigit()) or b"\r\ntransfer-encoding:" in lower:
+            if not (length.isascii() and length.isdigit()):
                 raise NotPlainError(f"status {status} without a length")
             size = int(length)
         if len(rest) > size:
@@ -167,10 +198,14 @@ class _Connection:
         self._fill(buffer[came:room])
         return Answer(status, head, size, b""), reusable and room == size
 
-    def _exchange(self, request: bytes) -> tuple[bytes, bytes]:
+    def _exchange(self, request: bytes, body: bytes | memoryview) -> tuple[bytes, bytes]:
         """Send; return the header of the answer, and what came of the body with it."""
         try:
-            self._socket.sendall(request)
+            if len(body) <= JOINED_BYTES:
+                self._socket.sendall(b"".join((request, body)) if body else request)
+            else:
+                self._socket.sendall(request)
+                self._socket.sendall(body)
             data = self._socket.recv(HEAD_BYTES)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise (_ClosedError if self._used else NotPlainError)(str(error)) from error
@@ -185,6 +220,39 @@ class _Connection:
                 raise NotPlainError("cut off in the header")
             data += more
         return data[: end + 2], data[end + 4 :]
+
+    def _chunked(self, data: bytes) -> bytes:
+        """Return a body that comes in chunks (RFC 9112 §7.1); `data` is what has come of it."""
+        parts: list[bytes] = []
+        total = 0
+        while True:
+            while (end := data.find(b"\r\n")) < 0 and len(data) < HEAD_BYTES:
+                data += self._more()
+            length = _CHUNK_LENGTH.match(data)
+            size = int(length[1], 16) if length else 0
+            total += size
+            if length is None or total > MAX_CHUNKED_BYTES:
+                raise NotPlainError(f"no length of a chunk, or too large a one: {data[:20]!r}")
+            data = data[end + 2 :]
+            if not size:
+                break
+            while len(data) < size + 2:
+                data += self._body(b"", size + 2 - len(data))
+            if data[size : size + 2] != b"\r\n":
+                raise NotPlainError("a chunk without an end")
+            parts.append(data[:size])
+            data = data[size + 2 :]
+        while len(data) < 2:
+            data += self._more()
+        if data != b"\r\n":
+            raise NotPlainError("fields behind the last chunk")
+        return b"".join(parts)
+
+    def _more(self) -> bytes:
+        data = self._socket.recv(HEAD_BYTES)
+        if not data:
+            raise NotPlainError("cut off between chunks")
+        return data
 
     def _body(self, rest: bytes, size: int) -> bytes:
         parts, left = [rest], size - len(rest)

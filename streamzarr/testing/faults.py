@@ -36,7 +36,7 @@ class Call:
     operation: str
     """Name of the method: ``get``, ``put``, ...; each item of a ``put_many`` is a ``put``."""
     key: str
-    """The key, or the prefix of ``list``, ``list_dir``, ``delete_prefix`` and ``collect_stale``."""
+    """The key, or the prefix of the listings, of ``delete_prefix`` and of ``collect_stale``."""
 
 
 class WrappedStore(Store):
@@ -77,6 +77,9 @@ class WrappedStore(Store):
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
         return self.around(Call("fetch", key), lambda: self.inner.fetch_limited(key, limit))
 
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        return self.around(Call("fetch_changed", key), lambda: self.inner.fetch_changed(key, etag, limit))
+
     def head(self, key: str) -> ObjectInfo:
         return self.around(Call("head", key), lambda: self.inner.head(key))
 
@@ -96,6 +99,9 @@ class WrappedStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         return self.around(Call("list", prefix), lambda: iter([*self.inner.list(prefix)]))
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        return self.around(Call("list_sizes", prefix), lambda: iter([*self.inner.list_sizes(prefix)]))
 
     def list_strange(self, prefix: str = "") -> Iterator[str]:
         return self.around(Call("list_strange", prefix), lambda: iter([*self.inner.list_strange(prefix)]))

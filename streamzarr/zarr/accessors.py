@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.indexing.fields import Fields, split_fields
+from streamzarr.zarr.indexing.fields import Fields, as_element, split_fields
 
 
 class Get(Protocol):
@@ -44,9 +44,9 @@ class Accessor:
     get: Get
     set: Set
 
-    def __getitem__(self, selection: Any) -> NDArray:
+    def __getitem__(self, selection: Any) -> Any:
         names, selection = split_fields(selection, self.dtype)
-        return self.get(selection, fields=names)
+        return as_element(self.get(selection, fields=names), selection)
 
     def __setitem__(self, selection: Any, value: Any) -> None:
         names, selection = split_fields(selection, self.dtype)

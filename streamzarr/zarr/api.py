@@ -5,8 +5,8 @@ Names and arguments follow zarr-python 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from streamzarr.errors import (
     ConfigError,
@@ -26,15 +26,15 @@ from streamzarr.zarr.group import Group
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
-    GroupMetadata,
-    GroupMetadataV2,
-    GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
-from streamzarr.zarr.nodes.documents import create_node
+from streamzarr.zarr.nodes.documents import create_node, find_or_make
 from streamzarr.zarr.nodes.paths import normalize_path
 from streamzarr.zarr.nodes.revalidate import find_node
 from streamzarr.zarr.settings import ZarrFormat, format_of_new
+
+N = TypeVar("N")
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 """``r`` read; ``r+`` read and write; ``a`` the same, and create when missing; ``w`` create anew, replacing
@@ -164,9 +164,8 @@ def create_group(
     if zarr_format not in (2, 3):
         raise ConfigError(f"zarr_format: expected 2 or 3, got {zarr_format!r}")
     opened, path = open_store(store), normalize_path(path)
-    values = dict(attributes or {})
-    metadata: GroupMetadata = GroupMetadataV3(values) if zarr_format == 3 else GroupMetadataV2(values)
-    create_node(opened, path, metadata, overwrite=overwrite)
+    metadata = new_group(zarr_format, attributes, join_url(opened.url, path), limits)
+    create_node(opened, path, metadata, overwrite=overwrite, limits=limits)
     return Group(opened, path, metadata, limits=limits, cache=as_cache(cache))
 
 
@@ -200,29 +199,27 @@ def open_array(
     opened, path, kept = _open(store, mode), normalize_path(path), as_cache(cache)
     if mode in ("r", "r+") and create:
         raise ConfigError(f"mode {mode!r} creates nothing, but got {', '.join(sorted(create))}")
-    if mode in ("r", "r+", "a"):
-        try:
-            found = find_node(opened, path, zarr_format, limits, kept)
-        except NodeNotFoundError:
-            if mode != "a":
-                raise
-        else:
-            if not isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
-                kind = ContainsGroupError if mode == "a" else NodeNotFoundError
-                raise kind(f"{_place(opened, path)} is a group, expected an array")
-            return Array(
-                opened, path, found, write_empty_chunks=write_empty_chunks, limits=limits, cache=kept
-            )
-    return create_array(
-        opened,
-        path=path,
-        zarr_format=zarr_format,
-        overwrite=mode == "w",
-        write_empty_chunks=write_empty_chunks,
-        limits=limits,
-        cache=kept,
-        **create,
-    )
+
+    def find() -> Array:
+        found = find_node(opened, path, zarr_format, limits, kept)
+        if not isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
+            kind = ContainsGroupError if mode == "a" else NodeNotFoundError
+            raise kind(f"{_place(opened, path)} is a group, expected an array")
+        return Array(opened, path, found, write_empty_chunks=write_empty_chunks, limits=limits, cache=kept)
+
+    def make() -> Array:
+        return create_array(
+            opened,
+            path=path,
+            zarr_format=zarr_format,
+            overwrite=mode == "w",
+            write_empty_chunks=write_empty_chunks,
+            limits=limits,
+            cache=kept,
+            **create,
+        )
+
+    return _open_or_create(mode, find, make)
 
 
 def open_group(
@@ -253,25 +250,25 @@ def open_group(
         The metadata is not valid, or has no consolidated metadata while `use_consolidated` is true.
     """
     opened, path, kept = _open(store, mode), normalize_path(path), as_cache(cache)
-    if mode in ("r", "r+", "a"):
-        try:
-            found = find_node(opened, path, zarr_format, limits, kept)
-        except NodeNotFoundError:
-            if mode != "a":
-                raise
-        else:
-            if mode == "a" and isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
-                raise ContainsArrayError(f"{_place(opened, path)} is an array, expected a group")
-            return _group(opened, path, found, use_consolidated, limits, kept)
-    return create_group(
-        opened,
-        path=path,
-        attributes=attributes,
-        zarr_format=zarr_format,
-        overwrite=mode == "w",
-        limits=limits,
-        cache=kept,
-    )
+
+    def find() -> Group:
+        found = find_node(opened, path, zarr_format, limits, kept)
+        if mode == "a" and isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
+            raise ContainsArrayError(f"{_place(opened, path)} is an array, expected a group")
+        return _group(opened, path, found, use_consolidated, limits, kept)
+
+    def make() -> Group:
+        return create_group(
+            opened,
+            path=path,
+            attributes=attributes,
+            zarr_format=zarr_format,
+            overwrite=mode == "w",
+            limits=limits,
+            cache=kept,
+        )
+
+    return _open_or_create(mode, find, make)
 
 
 def open(  # noqa: A001 - zarr-python's name
@@ -291,26 +288,34 @@ def open(  # noqa: A001 - zarr-python's name
     >>> type(open("memory://both")).__name__
     'Array'
     """
-    kept = as_cache(cache)
-    if mode in ("r", "r+", "a"):
-        opened = _open(store, mode)
-        try:
-            found = find_node(opened, normalize_path(path), zarr_format, limits, kept)
-        except NodeNotFoundError:
-            if mode != "a":
-                raise
-        else:
-            if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
-                return Array(opened, normalize_path(path), found, limits=limits, cache=kept)
-            return _group(opened, normalize_path(path), found, None, limits, kept)
-    if "shape" in create or "data" in create:
-        kind: Any = open_array
-    else:
-        kind = open_group
-    opened_anew: Array | Group = kind(
-        store, path=path, mode=mode, zarr_format=zarr_format, limits=limits, cache=kept, **create
-    )
-    return opened_anew
+    opened, place, kept = _open(store, mode), normalize_path(path), as_cache(cache)
+
+    def find() -> Array | Group:
+        found = find_node(opened, place, zarr_format, limits, kept)
+        if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
+            return Array(opened, place, found, limits=limits, cache=kept)
+        return _group(opened, place, found, None, limits, kept)
+
+    def make() -> Array | Group:
+        kind: Any = open_array if "shape" in create or "data" in create else open_group
+        made: Array | Group = kind(
+            opened,
+            path=place,
+            mode="w-" if mode == "a" else mode,
+            zarr_format=zarr_format,
+            limits=limits,
+            cache=kept,
+            **create,
+        )
+        return made
+
+    return _open_or_create(mode, find, make)
+
+
+def _open_or_create(mode: Mode, find: Callable[[], N], make: Callable[[], N]) -> N:
+    if mode in ("w", "w-"):
+        return make()
+    return find() if mode in ("r", "r+") else find_or_make(find, make)
 
 
 def _path_or_name(path: str, name: str | None) -> str:
@@ -335,6 +340,10 @@ def _group(
 ) -> Group:
     if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
         raise NodeNotFoundError(f"{_place(store, path)} is an array, expected a group")
+    if use_consolidated is not False and found.consolidated_error is not None:
+        raise MetadataError(
+            f"{found.consolidated_error}; open the group with use_consolidated=False, or consolidate it again"
+        )
     if use_consolidated and found.consolidated is None:
         raise MetadataError(f"{_place(store, path)} has no consolidated metadata")
     return Group(

@@ -6,9 +6,8 @@ Selections are planned in ``indexing``, chunks are read and written in ``chunkio
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -22,16 +21,19 @@ from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.chunks.chunkio import ALWAYS, ChunkIO, Condition, Missing
 from streamzarr.zarr.chunks.shardio import chunk_io
+from streamzarr.zarr.chunks.shrink import concerned
+from streamzarr.zarr.chunks.turns import in_turn
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
 from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing import Points, Selection
-from streamzarr.zarr.indexing.fields import Fields, field_names, split_fields, take_fields
+from streamzarr.zarr.indexing.fields import Fields, as_element, field_names, split_fields, take_fields
 from streamzarr.zarr.info import ArrayInfo
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes.attributes import Attributes, Change
-from streamzarr.zarr.nodes.documents import change_node, read_node
+from streamzarr.zarr.nodes.documents import Seen, change_node, read_node, see_node
+from streamzarr.zarr.nodes.keeper import Keeper
 from streamzarr.zarr.nodes.revalidate import Version, node_version
 from streamzarr.zarr.selections import Selections
 from streamzarr.zarr.settings import ZarrFormat
@@ -67,11 +69,13 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         write_empty_chunks: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         cache: ChunkCache | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         super().__init__(store, path, metadata)
         self._limits = limits
         self._write_empty = write_empty_chunks
         self._cache = cache
+        self._keeper = keeper
         self._set(metadata)
 
     def _set(self, metadata: ArrayMetadata) -> None:
@@ -101,20 +105,21 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
     @property
     def attrs(self) -> Attributes:
         """The attributes, as a mapping that writes through."""
-        return Attributes(lambda: self._metadata.attributes, self._change_attributes)
+        return Attributes(lambda: self._metadata.attributes, self._change_attributes, self._url, self._limits)
 
     @property
     def nchunks_initialized(self) -> int:
         """Number of chunks that are stored; a stored shard counts for all of its chunks. Lists the store."""
         inner = self._metadata.inner_chunks
+        stored = self._io.stored(self._grid)
         if inner is None:
-            return sum(1 for _ in self._stored_chunks())
-        units = map(self._grid.chunk_shape, self._stored_chunks())
+            return sum(1 for _ in stored)
+        units = map(self._grid.chunk_shape, stored)
         return sum(math.prod(s // c for s, c in zip(unit, inner, strict=True)) for unit in units)
 
     def nbytes_stored(self) -> int:
         """Return how many bytes the array takes in its store, metadata included. Lists the store."""
-        return sum(self._store.head(key).size for key in self._store.list(self._path))
+        return sum(size for _, size in self._store.list_sizes(self._path))
 
     @property
     def info(self) -> ArrayInfo:
@@ -127,12 +132,15 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
 
     # Reading
 
-    def __getitem__(self, selection: Any) -> NDArray:
-        """Return the elements that a selection names, or fields of them; see :meth:`read`."""
+    def __getitem__(self, selection: Any) -> Any:
+        """Return the elements that a selection names, or fields of them; see :meth:`read`.
+
+        ``array[()]`` of an array without dimensions is a scalar, and so is an element of variable length.
+        """
         if self._metadata.dtype.names is None:
-            return self.read(selection)
+            return as_element(self.read(selection), selection)
         names, selection = split_fields(selection, self.dtype)
-        return self._get(indexing.parse(selection, self.shape), fields=names)
+        return as_element(self._get(indexing.parse(selection, self.shape), fields=names), selection)
 
     def read(self, selection: Any = ..., *, missing: Missing = "fill", out: NDArray | None = None) -> NDArray:
         """Return the elements that a selection names.
@@ -163,6 +171,8 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         streamzarr.errors.StoreError
             The store failed.
         """
+        if self._io.takes_turns:
+            return in_turn(lambda: self._read(indexing.parse(selection, self.shape), missing, out))
         return self._read(indexing.parse(selection, self.shape), missing, out)
 
     def _get(self, chosen: Selection | Points, out: NDArray | None = None, fields: Fields = None) -> NDArray:
@@ -193,7 +203,8 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         part = indexing.only_part(chosen, self._grid)
         if part is not None:
             assert isinstance(chosen, Selection)
-            io.read_part(part, out if out.ndim == len(chosen.axes) else out[chosen.expand], missing)
+            direct = out.ndim == len(chosen.axes) and not chosen.is_flipped
+            io.read_part(part, out if direct else out[chosen.expand], missing)
             return out
         into = np.empty(chosen.count, self.dtype) if isinstance(chosen, Points) else out[chosen.expand]
         shares = io.shares(indexing.count_parts(chosen, self._grid))
@@ -269,14 +280,13 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         unchunked = any(n and not c for n, c in zip(wanted, lengths, strict=False))
         if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
             raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
-        before = self._grid
         # First the metadata: a reader never meets a shape whose chunks are gone.
-        self._change(lambda metadata: metadata.with_shape(wanted))
-        for index in _outside(before.shape, self._grid.shape):
-            self._io.delete(index)
+        before = self._change(lambda metadata: metadata.with_shape(wanted)).grid
+        io, grid = self._io, self._grid
+        io.delete_each(concerned(before.shape, grid.shape, lambda: io.stored(before)))
         if clear:
-            for index in _outside(self._grid.shape, tuple(map(_full_chunks, self._grid.axes))):
-                self._io.clear_outside(index, self._grid.valid_shape(index))
+            full = tuple(map(_full_chunks, grid.axes))
+            io.clear_each(concerned(grid.shape, full, lambda: io.stored(grid)), grid)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Write `data` behind the end of `axis` and return the new shape.
@@ -302,18 +312,20 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
             raise ValueError(f"{self._url}: cannot append {values.shape} to {self.shape} along axis {axis}")
         old = self.shape
         new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
-        grown = self._metadata.with_shape(new)
-        where = tuple(slice(old[d] if d == axis else 0, new[d]) for d in range(self.ndim))
-        self._write(indexing.parse_basic(where, new), values, grown.grid, self._io_for(grown))
 
         def commit(now: ArrayMetadata) -> ArrayMetadata:
-            if now.shape != old:
+            if now.shape != old or now.data_type != self._metadata.data_type:
                 raise UnsupportedError(
-                    f"{self._url}: shape is {now.shape}, expected {old}: another writer appended or resized"
+                    f"{self._url}: shape is {now.shape} of {now.dtype}, expected {old} of {self.dtype}: "
+                    "another writer appended or resized; refresh() the array"
                 )
             return now.with_shape(new)
 
-        self._change(commit)
+        seen = see_node(self._store, self._path, type(self._metadata), self._limits)
+        grown = commit(seen.metadata)  # before anything is written: it may be where another has appended
+        where = tuple(slice(old[d] if d == axis else 0, new[d]) for d in range(self.ndim))
+        self._write(indexing.parse_basic(where, new), values, grown.grid, self._io_for(grown))
+        self._change(commit, seen)
         return new
 
     # One chunk at a time, for workers
@@ -404,16 +416,6 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         self._grid.check(index)
         self._io.delete(index)
 
-    def _stored_chunks(self) -> Iterator[tuple[int, ...]]:
-        prefix = f"{self._path}/" if self._path else ""
-        for key in self._store.list(self._path):
-            try:
-                index = self._metadata.chunk_keys.decode(key.removeprefix(prefix))
-            except ValueError:
-                continue
-            if index in self._grid and self._io.key(index) == key:
-                yield index
-
     # Metadata
 
     def refresh(self) -> Self:
@@ -444,20 +446,32 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
         self._require_writable()
         self._change(lambda metadata: metadata.with_attributes(change(metadata.attributes)))
 
-    def _change(self, change: Any) -> None:
-        self._set(change_node(self._store, self._path, type(self._metadata), change, self._limits))
-
-    def _require_writable(self) -> None:
-        if self.read_only:
-            raise UnsupportedError(f"{self._url}: opened read-only; open it with mode='r+'")
+    def _change(
+        self, change: Callable[[ArrayMetadata], ArrayMetadata], seen: Seen[ArrayMetadata] | None = None
+    ) -> ArrayMetadata:
+        """Change the metadata as they are in the store, which may be newer than ours, and return those."""
+        kind: type[ArrayMetadata] = type(self._metadata)
+        changed = change_node(self._store, self._path, kind, change, self._limits, seen)
+        self._set(changed.after)
+        if self._keeper is not None:
+            self._keeper.changed(self._path, changed.after)
+        return changed.before
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._store, self._path, self._metadata, self._write_empty, self._limits, self._cache
+        settings = (self._write_empty, self._limits, self._cache, self._keeper)
+        return self._store, self._path, self._metadata, *settings
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        store, path, metadata, write_empty, limits, cache = state
+        store, path, metadata, write_empty, limits, cache, keeper = state
         Array.__init__(
-            self, store, path, metadata, write_empty_chunks=write_empty, limits=limits, cache=cache
+            self,
+            store,
+            path,
+            metadata,
+            write_empty_chunks=write_empty,
+            limits=limits,
+            cache=cache,
+            keeper=keeper,
         )
 
     def __repr__(self) -> str:
@@ -468,12 +482,3 @@ def _full_chunks(axis: Axis) -> int:
     """Return the number of chunks along `axis` that lie wholly inside of the array."""
     last = axis.count - 1
     return last + (last < 0 or axis.valid(last) == axis.size(last))
-
-
-def _outside(old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield each index of a grid of `old` shape that a grid of `new` shape does not have, once."""
-    for axis in range(len(old)):
-        ranges = [range(min(o, n)) for o, n in zip(old[:axis], new[:axis], strict=True)]
-        ranges.append(range(new[axis], old[axis]))
-        ranges += map(range, old[axis + 1 :])
-        yield from itertools.product(*ranges)

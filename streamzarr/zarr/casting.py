@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.dtypes.small import bits_of, integer_range, kind_of
 
 
 def to_dtype(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
@@ -28,6 +29,8 @@ def to_dtype(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
     """
     if dtype.kind in "TO":
         return _to_objects(value, dtype, where)
+    if bits_of(dtype):
+        return _to_small(value, dtype, where)
     foreign = not hasattr(value, "dtype")  # numbers, strings and lists of them: numpy checks each element
     if foreign and dtype.kind == "V":
         return np.asarray(value, dtype=dtype)
@@ -36,9 +39,34 @@ def to_dtype(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
         return array
     if foreign and (dtype.kind not in "biufc" or (array.dtype.kind in "iuO" and dtype.kind in "iu")):
         return np.asarray(value, dtype=dtype)
-    integers = array.dtype.kind in "iu" and dtype.kind in "iu"
-    if not integers and not np.can_cast(array.dtype, dtype, "same_kind"):
+    integers = kind_of(array.dtype) in "iu" and dtype.kind in "iu"
+    if not integers and not _can_cast(array.dtype, dtype):
         raise TypeError(f"{where}: {array.dtype} values do not cast to {dtype} by same_kind")
+    return array.astype(dtype)
+
+
+def _can_cast(given: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Tell whether numpy's rule ``same_kind`` holds, which ml_dtypes' types leave aside."""
+    if not bits_of(given) and not bits_of(dtype):
+        return np.can_cast(given, dtype, "same_kind")
+    return kind_of(dtype) in _WIDER.get(kind_of(given), "")
+
+
+_WIDER = {"b": "biufc", "u": "iufc", "i": "iufc", "f": "fc"}
+"""The kinds of numbers that hold what numbers of a kind mean, by numpy's letters."""
+
+
+def _to_small(value: Any, dtype: np.dtype[Any], where: str) -> NDArray:
+    """Return numbers as one of the types of few bits; of integers, only those that it has."""
+    array = np.asarray(value)
+    if array.dtype == dtype:
+        return array
+    if not _can_cast(array.dtype, dtype):
+        raise TypeError(f"{where}: {array.dtype} values do not cast to {dtype} by same_kind")
+    if kind_of(dtype) in "iu" and not hasattr(value, "dtype") and array.size:
+        least, greatest = integer_range(dtype)
+        if array.min() < least or array.max() > greatest:
+            raise OverflowError(f"{where}: expected integers from {least} to {greatest} for {dtype}")
     return array.astype(dtype)
 
 

@@ -24,6 +24,7 @@ from streamzarr.zarr.grids.keys import ChunkKeys, DefaultKeys, V2Keys, parse_chu
 from streamzarr.zarr.grids.rectilinear import RectilinearChunks
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2, ArrayMetadataV3
 from streamzarr.zarr.metadata.checks import check_coverage, check_rank
+from streamzarr.zarr.metadata.document import plain_attributes
 
 CodecLike: TypeAlias = Any
 """A codec's name, a configuration, one of our codecs, or one of numcodecs' or zarr-python's."""
@@ -171,7 +172,7 @@ class ArrayConfig:
             as_chunk_keys(self.chunk_key_encoding, DefaultKeys()),
             fill,
             chain.codecs,
-            dict(self.attributes or {}),
+            plain_attributes(self.attributes, "create_array", limits),
             self._dimension_names(len(shape)),
         )
 
@@ -224,7 +225,7 @@ class ArrayConfig:
             filters,
             compressors[0] if compressors else None,
             keys.separator,
-            dict(self.attributes or {}),
+            plain_attributes(self.attributes, "create_array", limits),
         )
         metadata.chain(limits)
         return metadata

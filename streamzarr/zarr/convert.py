@@ -32,9 +32,11 @@ from streamzarr.zarr.metadata import (
     GroupMetadata,
     GroupMetadataV2,
     GroupMetadataV3,
+    new_group,
 )
-from streamzarr.zarr.nodes.documents import create_node
+from streamzarr.zarr.nodes.creation import Creation
 from streamzarr.zarr.nodes.hierarchy import consolidate_metadata
+from streamzarr.zarr.nodes.members import Unreadable
 from streamzarr.zarr.nodes.overwrite import refuse_itself
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
 from streamzarr.zarr.settings import ZarrFormat
@@ -70,14 +72,17 @@ def explain_conversion(
     """
     if isinstance(source, ArrayMetadataV2 | ArrayMetadataV3 | GroupMetadataV2 | GroupMetadataV3):
         return _lost(source, zarr_format, codecs)
-    nodes = _nodes(source if isinstance(source, Array | Group) else open(source))
-    return [
-        f"{each.url}: {what}" for each in nodes.values() for what in _lost(each.metadata, zarr_format, codecs)
-    ]
+    lost: list[str] = []
+    for each in _nodes(source if isinstance(source, Array | Group) else open(source)).values():
+        if isinstance(each, Unreadable):
+            lost.append(str(each))
+        else:
+            lost += [f"{each.url}: {what}" for what in _lost(each.metadata, zarr_format, codecs)]
+    return lost
 
 
-def _nodes(node: Array | Group) -> dict[str, Array | Group]:
-    return {"": node} | (dict(node.members(max_depth=None)) if isinstance(node, Group) else {})
+def _nodes(node: Array | Group) -> dict[str, Array | Group | Unreadable]:
+    return {"": node} | (dict(node.walk(max_depth=None)) if isinstance(node, Group) else {})
 
 
 def _lost(metadata: ArrayMetadata | GroupMetadata, zarr_format: ZarrFormat, codecs: Codecs) -> list[str]:
@@ -305,16 +310,17 @@ def convert(
         raise ConfigError(f"codecs: expected 'keep' or 'default', got {codecs!r}")
     if not lossy and (lost := explain_conversion(node, zarr_format, codecs=codecs)):
         raise MetadataError(f"conversion to Zarr v{zarr_format} loses: {'; '.join(lost)}; pass lossy=True")
-    for below, each in _nodes(node).items():
-        place = key_below(path, below) if below else path
-        if isinstance(each, Group):
-            attributes = each.attrs.asdict()
-            group = GroupMetadataV3(attributes) if zarr_format == 3 else GroupMetadataV2(attributes)
-            create_node(store, place, group, overwrite=overwrite and not below)
-        else:
-            metadata = converted(each.metadata, zarr_format, codecs=codecs)
-            create_node(store, place, metadata, overwrite=overwrite and not below)
-            _write_chunks(each, Array(store, place, metadata), concurrency)
+    with Creation(store) as creation:
+        for below, each in _nodes(node).items():
+            place, anew = key_below(path, below) if below else path, overwrite and not below
+            if isinstance(each, Array):
+                metadata = converted(each.metadata, zarr_format, codecs=codecs)
+                creation.begin(place, metadata, overwrite=anew, has_data=True)
+                _write_chunks(each, Array(store, place, metadata), concurrency)
+                creation.finish(place)
+            elif isinstance(each, Group):  # what is neither may be lost
+                group = new_group(zarr_format, each.attrs, each.url)
+                creation.begin(place, group, overwrite=anew)
     if isinstance(node, Group) and node.metadata.consolidated is not None:
         return consolidate_metadata(store, path)
     return open(store, path=path, mode="r+")

@@ -15,7 +15,8 @@ from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.metadata import ArrayMetadata, NodeMetadata
-from streamzarr.zarr.nodes.documents import create_node
+from streamzarr.zarr.nodes.creation import Creation
+from streamzarr.zarr.nodes.keeper import Keeper
 from streamzarr.zarr.nodes.overwrite import refuse_itself
 
 
@@ -30,6 +31,7 @@ def make_array(
     write_empty_chunks: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     cache: ChunkCache | None = None,
+    keeper: Keeper | None = None,
     created: Callable[[str, NodeMetadata], None] | None = None,
     **options: Any,
 ) -> Array:
@@ -38,19 +40,29 @@ def make_array(
     Parameters
     ----------
     created
-        Told path and metadata once they are written, before any data is.
+        Told path and metadata once all is written.
     """
     metadata, values = new_array(data=data, shape=shape, dtype=dtype, limits=limits, **options)
     if overwrite and isinstance(values, Array):
         refuse_itself(values.url, join_url(store.url, path), "written", overwrite=True)
-    create_node(store, path, metadata, overwrite=overwrite)
-    if created is not None:
-        created(path, metadata)
-    array = Array(store, path, metadata, write_empty_chunks=write_empty_chunks, limits=limits, cache=cache)
-    if cache is not None:
-        cache.invalidate(array.url)  # of what was overwritten
-    if values is not None:
-        write_all(array, values)
+    array = Array(
+        store,
+        path,
+        metadata,
+        write_empty_chunks=write_empty_chunks,
+        limits=limits,
+        cache=cache,
+        keeper=keeper,
+    )
+    with Creation(store, limits) as creation:
+        creation.begin(path, metadata, overwrite=overwrite, has_data=values is not None)
+        if cache is not None:
+            cache.invalidate(array.url)  # of what was overwritten
+        if values is not None:
+            write_all(array, values)
+        creation.finish(path)
+        if created is not None:
+            created(path, metadata)
     return array
 
 

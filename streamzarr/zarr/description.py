@@ -7,53 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from streamzarr.stores import Store, join_url
+from streamzarr.stores import Store
 from streamzarr.zarr.grids.grid import Grid, regular_grid
 from streamzarr.zarr.metadata import ArrayMetadata
+from streamzarr.zarr.nodes.node import Node
 
 
-class ArrayDescription:
+class ArrayDescription(Node):
     """The base of :class:`~streamzarr.zarr.array.Array`: where an array is, and what its metadata says."""
 
     def __init__(self, store: Store, path: str, metadata: ArrayMetadata) -> None:
-        self._store = store
-        self._path = path
-        self._url = join_url(store.url, path)
+        super().__init__(store, path)
         self._describe(metadata)
 
     def _describe(self, metadata: ArrayMetadata) -> None:
         self._metadata = metadata
         self._grid = metadata.grid
-
-    @property
-    def store(self) -> Store:
-        """The store that holds the array."""
-        return self._store
-
-    @property
-    def path(self) -> str:
-        """Where the array lies in its store; empty at the root."""
-        return self._path
-
-    @property
-    def name(self) -> str:
-        """The path with a leading slash."""
-        return f"/{self._path}"
-
-    @property
-    def basename(self) -> str:
-        """The last part of the path."""
-        return self._path.rpartition("/")[2]
-
-    @property
-    def url(self) -> str:
-        """The URL that opens this array again."""
-        return self._url
-
-    @property
-    def read_only(self) -> bool:
-        """Whether writing is refused."""
-        return not self._store.capabilities.writable
 
     @property
     def metadata(self) -> ArrayMetadata:

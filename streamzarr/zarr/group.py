@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +19,6 @@ from streamzarr.errors import (
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
 from streamzarr.zarr.array import Array
-from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.create import make_array, write_all
@@ -26,21 +27,22 @@ from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
     GroupMetadata,
-    GroupMetadataV2,
-    GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
-from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.nodes.attributes import Attributes, Change
 from streamzarr.zarr.nodes.create_many import NodeSpec, plan_hierarchy, write_hierarchy
-from streamzarr.zarr.nodes.documents import change_node, create_node
+from streamzarr.zarr.nodes.creation import Creation
+from streamzarr.zarr.nodes.documents import change_node, find_or_make
+from streamzarr.zarr.nodes.keeper import Edit, Keeper
+from streamzarr.zarr.nodes.members import Members, Unreadable
+from streamzarr.zarr.nodes.node import Node
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
-from streamzarr.zarr.nodes.revalidate import find_node
 from streamzarr.zarr.nodes.tree import Tree, TreeNode
 from streamzarr.zarr.settings import ZarrFormat
 
 
-class Group:
+class Group(Node):
     """A Zarr group. Made by :func:`streamzarr.zarr.open_group` and :func:`streamzarr.zarr.create_group`.
 
     Children are found in the group's consolidated metadata where it has some, which then counts more than the
@@ -69,45 +71,15 @@ class Group:
         use_consolidated: bool = True,
         limits: Limits = DEFAULT_LIMITS,
         cache: ChunkCache | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
-        self._store = store
-        self._path = path
+        super().__init__(store, path)
         self._metadata = metadata
         self._limits = limits
         self._cache = cache
         self._use_consolidated = use_consolidated
-        self._url = join_url(store.url, path)
-        self._parsed: tuple[GroupMetadata, dict[str, NodeMetadata]] | None = None
-
-    @property
-    def store(self) -> Store:
-        """The store that holds the group."""
-        return self._store
-
-    @property
-    def path(self) -> str:
-        """Where the group lies in its store; empty at the root."""
-        return self._path
-
-    @property
-    def name(self) -> str:
-        """The path with a leading slash."""
-        return f"/{self._path}"
-
-    @property
-    def basename(self) -> str:
-        """The last part of the path."""
-        return self._path.rpartition("/")[2]
-
-    @property
-    def url(self) -> str:
-        """The URL that opens this group again."""
-        return self._url
-
-    @property
-    def read_only(self) -> bool:
-        """Whether writing is refused."""
-        return not self._store.capabilities.writable
+        self._keeper = keeper
+        self._found: tuple[GroupMetadata, Members] | None = None
 
     @property
     def metadata(self) -> GroupMetadata:
@@ -122,7 +94,7 @@ class Group:
     @property
     def attrs(self) -> Attributes:
         """The attributes, as a mapping that writes through."""
-        return Attributes(lambda: self._metadata.attributes, self._change_attributes)
+        return Attributes(lambda: self._metadata.attributes, self._change_attributes, self._url, self._limits)
 
     def update_attributes(self, attributes: dict[str, Any]) -> Self:
         """Set several attributes in one write, and return this group."""
@@ -140,12 +112,9 @@ class Group:
             There is none. It is a ``KeyError``, too.
         """
         relative = normalize_path(path)
-        full = key_below(self._path, relative) if relative else self._path
-        found = self._consolidated_nodes().get(relative) if relative else self._metadata
-        if found is None:
-            zarr_format: ZarrFormat = 2 if self.zarr_format == 2 else 3
-            found = find_node(self._store, full, zarr_format, self._limits, self._cache)
-        return self._node(full, found)
+        if not relative:
+            return self._node(self._path, self._metadata)
+        return self._node(key_below(self._path, relative), self._members.find(relative))
 
     def get(self, path: str, default: Any = None) -> Any:
         """Return the array or group at `path`, or `default` when there is none."""
@@ -155,65 +124,50 @@ class Group:
             return default
 
     def __contains__(self, path: str) -> bool:
-        return self.get(path) is not None
+        relative = normalize_path(path)
+        return not relative or self._members.has(relative)
 
     def __delitem__(self, path: str) -> None:
-        """Delete the array or group at `path`, and all that is below it."""
+        """Delete the array or group at `path`, readable or not, and all that is below it."""
         self._require_writable()
         relative = normalize_path(path)
-        child = self[relative]
-        if child.path == self._path:
+        if not relative:
             raise UnsupportedError(f"{self._url}: a group cannot delete itself")
-        if self._metadata.consolidated is not None:
-            self._change(lambda metadata: consolidation.without(metadata, relative))
-        self._store.delete_prefix(child.path)
+        place = key_below(self._path, relative)
+        if not self._members.has(relative):
+            raise NodeNotFoundError(f"no array or group at {join_url(self._store.url, place)}")
+        self._keeper_of_children().removed(place)
+        self._store.delete_prefix(place)
         if self._cache is not None:
-            self._cache.invalidate(child.url)
+            self._cache.invalidate(join_url(self._store.url, place))
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self.members())
+        return (name for name, _ in self._members.walk(0))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.members())
+        return sum(1 for _ in self)
 
     def keys(self) -> Iterator[str]:
-        """Yield the name of every child."""
+        """Yield the name of every child, of those that cannot be read as well."""
         return iter(self)
 
     def members(self, max_depth: int | None = 0) -> Iterator[tuple[str, Array | Group]]:
         """Yield path and node of what is below, sorted by path; `max_depth` 0 is the children, None is all.
 
-        What lies in the store and is no node is passed over.
+        What lies in the store and is no node is passed over. So is, with a warning that names it, a node that
+        cannot be read, for its type or codec say; see :meth:`walk`.
         """
-        nodes = self._consolidated_nodes()
-        if self._use_consolidated and self._metadata.consolidated is not None:
-            for path in sorted(nodes):
-                if max_depth is None or path.count("/") <= max_depth:
-                    yield path, self._node(key_below(self._path, path), nodes[path])
-            return
-        for name, child in self._children():
-            yield name, child
-            if isinstance(child, Group) and (max_depth is None or max_depth > 0):
-                for below, node in child.members(None if max_depth is None else max_depth - 1):
-                    yield f"{name}/{below}", node
+        for path, node in self.walk(max_depth):
+            if isinstance(node, Unreadable):
+                warnings.warn(f"{self._url}: {path!r} is passed over: {node}", stacklevel=2)
+            else:
+                yield path, node
 
-    def _children(self) -> Iterator[tuple[str, Array | Group]]:
-        """Yield name and node of what the store has directly below, as many at a time as the store likes."""
-        prefixes = self._store.list_dir(self._path).prefixes
-        names = [prefix.rstrip("/").rpartition("/")[2] for prefix in prefixes]
-        step = self._store.capabilities.in_flight
-        for at in range(0, len(names), step):
-            found = self._get_together(names[at : at + step])
-            yield from ((name, node) for name, node in found.items() if node is not None)
-
-    def _get_together(self, names: list[str]) -> dict[str, Array | Group | None]:
-        found: dict[str, Array | Group | None] = dict.fromkeys(names)
-
-        def look(name: str) -> None:
-            found[name] = self.get(name)
-
-        parallel.for_each(look, names, len(names))
-        return found
+    def walk(self, max_depth: int | None = 0) -> Iterator[tuple[str, Array | Group | Unreadable]]:
+        """Yield what :meth:`members` does, and the error in place of a node that cannot be read."""
+        for path, node in self._members.walk(max_depth):
+            place = key_below(self._path, path)
+            yield path, node if isinstance(node, Unreadable) else self._node(place, node)
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield name and array of every child array."""
@@ -254,11 +208,8 @@ class Group:
 
     def tree(self, level: int | None = None) -> Tree:
         """Return the hierarchy below, to print; `level` limits its depth."""
-        nodes = [
-            TreeNode(path, None if isinstance(node, Group) else f"{node.shape} {node.dtype}")
-            for path, node in self.members(None if level is None else level - 1)
-        ]
-        return Tree(self.name, tuple(nodes))
+        found = self.walk(None if level is None else level - 1)
+        return Tree(self.name, tuple(TreeNode(path, _shown(node)) for path, node in found))
 
     # Making children
 
@@ -284,6 +235,7 @@ class Group:
             limits=self._limits,
             cache=self._cache,
             created=self._remember,
+            keeper=self._keeper_of_children(),
             **{"zarr_format": self.zarr_format} | options,
         )
 
@@ -293,19 +245,21 @@ class Group:
         """Create the group `name`; groups in between are made."""
         self._require_writable()
         path = self._child_path(name)
-        kind = GroupMetadataV2 if self.zarr_format == 2 else GroupMetadataV3
-        metadata = kind(dict(attributes or {}))
-        create_node(self._store, path, metadata, overwrite=overwrite)
-        self._remember(path, metadata)
-        return Group(self._store, path, metadata, limits=self._limits, cache=self._cache)
+        metadata = new_group(self.zarr_format, attributes, join_url(self._store.url, path), self._limits)
+        with Creation(self._store, self._limits) as creation:
+            creation.begin(path, metadata, overwrite=overwrite)
+            self._remember(path, metadata)
+        group = self._node(path, metadata)
+        assert isinstance(group, Group)
+        return group
 
     def create_hierarchy(
         self, nodes: Mapping[str, NodeSpec], *, overwrite: bool = False, concurrency: int = 10
     ) -> dict[str, Array | Group]:
         """Create arrays and groups at many paths at once, and the groups in between.
 
-        Everything is checked before anything is written; then metadata is written, then `data` where given.
-        An error of the store leaves what has been written until then.
+        Everything is checked before anything is written; then metadata is written, and `data` where given,
+        without which an array has no elements yet. After an error what was made is removed again.
 
         Parameters
         ----------
@@ -348,22 +302,26 @@ class Group:
         planned = plan_hierarchy(nodes, zarr_format, self._limits)
         if "" in planned:
             raise ConfigError(f"{self._url}: a child needs a name, got ''")
-        between = write_hierarchy(
-            self._store, self._path, planned, zarr_format, overwrite=overwrite, concurrency=concurrency
-        )
-        written = {path: each.metadata for path, each in planned.items()}
-        if self._metadata.consolidated is not None:
-            self._change(lambda group: consolidation.with_nodes(group, written))
-        empty = GroupMetadataV2() if zarr_format == 2 else GroupMetadataV3()
-        found: dict[str, Array | Group] = {}
-        for path in sorted([*planned, *between]):
-            node = found[path] = self._node(key_below(self._path, path), written.get(path, empty))
-            if self._cache is not None:
-                self._cache.invalidate(node.url)  # of what was overwritten
-        for path, each in planned.items():
-            node = found[path]
-            if each.data is not None and isinstance(node, Array):
-                write_all(node, each.data)
+        with Creation(self._store, self._limits) as creation:
+            between = write_hierarchy(
+                creation,
+                self._store,
+                self._path,
+                planned,
+                zarr_format,
+                overwrite=overwrite,
+                concurrency=concurrency,
+            )
+            written = {path: each.metadata for path, each in planned.items()} | between
+            found = {path: self._node(key_below(self._path, path), written[path]) for path in sorted(written)}
+            for path, each in planned.items():
+                node = found[path]
+                if self._cache is not None:
+                    self._cache.invalidate(node.url)  # of what was overwritten
+                if each.data is not None and isinstance(node, Array):
+                    write_all(node, each.data)
+                creation.finish(node.path)
+            self._keeper_of_children().made({node.path: node.metadata for node in found.values()})
         return found
 
     def require_groups(self, *names: str) -> tuple[Group, ...]:
@@ -389,10 +347,10 @@ class Group:
         """
         if overwrite:
             return self.create_group(name, attributes=attributes, overwrite=True)
-        found = self.get(name)
+        found = find_or_make(lambda: self[name], lambda: self.create_group(name, attributes=attributes))
         if isinstance(found, Array):
             raise ContainsArrayError(f"{found.url} is an array, expected a group")
-        return self.create_group(name, attributes=attributes) if found is None else found
+        return found
 
     def require_array(
         self, name: str, *, shape: Any, dtype: Any, exact: bool = False, **options: Any
@@ -407,10 +365,10 @@ class Group:
             `name` is an array of another shape, or of a dtype that cannot be cast to `dtype`
             (with `exact`: of another dtype).
         """
-        found = self.get(name)
-        if found is None:
-            return self.create_array(name, shape=shape, dtype=dtype, **options)
         wanted = ArrayConfig(shape, dtype).metadata()
+        found = find_or_make(
+            lambda: self[name], lambda: self.create_array(name, shape=shape, dtype=dtype, **options)
+        )
         if isinstance(found, Group):
             raise ContainsGroupError(f"{found.url} is a group, expected an array")
         same = found.dtype == wanted.dtype if exact else _castable(found, wanted.dtype)
@@ -419,8 +377,7 @@ class Group:
                 f"{found.url} has shape {found.shape} and dtype {found.dtype}, "
                 f"expected {wanted.shape} and {wanted.dtype}"
             )
-        array: Array = found
-        return array
+        return found
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Store a numpy array under `name`, replacing the node that is there."""
@@ -435,8 +392,9 @@ class Group:
         return key_below(self._path, relative)
 
     def _node(self, path: str, metadata: NodeMetadata) -> Array | Group:
+        keeper = self._keeper if path == self._path else self._keeper_of_children()
         if isinstance(metadata, ArrayMetadataV2 | ArrayMetadataV3):
-            return Array(self._store, path, metadata, limits=self._limits, cache=self._cache)
+            return Array(self._store, path, metadata, limits=self._limits, cache=self._cache, keeper=keeper)
         return Group(
             self._store,
             path,
@@ -444,35 +402,61 @@ class Group:
             use_consolidated=self._use_consolidated,
             limits=self._limits,
             cache=self._cache,
+            keeper=keeper,
         )
 
-    def _consolidated_nodes(self) -> dict[str, NodeMetadata]:
-        if not self._use_consolidated or self._metadata.consolidated is None:
-            return {}
-        if self._parsed is None or self._parsed[0] is not self._metadata:
-            self._parsed = self._metadata, consolidation.nodes(self._metadata, self._url, self._limits)
-        return self._parsed[1]
+    @property
+    def _members(self) -> Members:
+        if self._found is None or self._found[0] is not self._metadata:
+            found = Members(
+                self._store,
+                self._path,
+                self._metadata,
+                use_consolidated=self._use_consolidated,
+                limits=self._limits,
+                cache=self._cache,
+            )
+            self._found = self._metadata, found
+        return self._found[1]
+
+    # Metadata
+
+    def _keeper_of_children(self) -> Keeper:
+        """Return what keeps consolidated metadata true, here and above, where there are any by then."""
+        kind = type(self._metadata)
+        return Keeper(self._store, self._path, kind, self._limits, self._keeper, self._tell)
+
+    def _tell(self, edit: Edit) -> None:
+        self._metadata = edit(self._metadata)
 
     def _remember(self, path: str, metadata: NodeMetadata) -> None:
         """Keep consolidated metadata true when a child has been made."""
-        if self._metadata.consolidated is None:
-            return
-        relative = path[len(self._path) :].strip("/")
-        self._change(lambda group: consolidation.with_node(group, relative, metadata))
+        self._keeper_of_children().made({path: metadata})
 
     def _change_attributes(self, change: Change) -> None:
         self._require_writable()
-        self._change(lambda metadata: metadata.with_attributes(change(metadata.attributes)))
-
-    def _change(self, change: Any) -> None:
-        self._metadata = change_node(self._store, self._path, type(self._metadata), change, self._limits)
-
-    def _require_writable(self) -> None:
-        if self.read_only:
-            raise UnsupportedError(f"{self._url}: opened read-only; open it with mode='r+'")
+        changed = change_node(
+            self._store,
+            self._path,
+            type(self._metadata),
+            lambda metadata: metadata.with_attributes(change(metadata.attributes)),
+            self._limits,
+        )
+        if self._keeper is None:
+            self._metadata = changed.after
+            return
+        # What is consolidated above goes for all below, whatever this group's own document says.
+        self._metadata = replace(changed.after, consolidated=self._metadata.consolidated)
+        self._keeper.changed(self._path, changed.after)
 
     def __repr__(self) -> str:
         return f"<Group {self._url}>"
+
+
+def _shown(node: Array | Group | Unreadable) -> str | None:
+    if isinstance(node, Group):
+        return None
+    return f"{node.shape} {node.dtype}" if isinstance(node, Array) else f"(cannot be read: {node})"
 
 
 def _castable(array: Array, dtype: Any) -> bool:

@@ -1,4 +1,7 @@
-"""A worker with windows is killed again and again: each (key, window) has one value at its sink."""
+"""A worker with windows is killed again and again: each (key, window) has one value at its sink.
+
+Without a store windows may come again with a part of their messages; those are marked.
+"""
 
 import json
 import os
@@ -17,6 +20,7 @@ from streamzarr.queue.base import NewRecord
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 KILLS = {"fixed": 50, "sliding": 15, "session": 15, "count": 15}
+KILLS_UNKEPT = 8
 TICKS = 80  # for each life of a worker
 PARTITIONS = 2
 SECOND = 10**9
@@ -60,7 +64,7 @@ class Sink:
         for message in messages:
             assert message.failure is None, message.failure
             result = message.data
-            name = [result.key, *result.window, result.pane, result.firing]
+            name = [result.key, *result.window, result.pane, result.firing, result.resumed]
             rows.append((json.dumps(name), json.dumps([result.count, *result.value])))
         for row in rows:
             self.life.point()
@@ -96,10 +100,10 @@ KINDS = {
 }
 
 
-def work(folder, kind, stop, on_turn=None, life=None):
+def work(folder, kind, stop, on_turn=None, life=None, kept=True):
     """What a worker does, until `stop`."""
     life = life or Life()
-    state = MortalState(life, f"{folder}/state", every=0.02)
+    state = MortalState(life, f"{folder}/state", every=0.02) if kept else None
     with open_broker(f"sqlite:///{folder}/queue.db") as broker:
         chain = from_topic(
             broker,
@@ -127,13 +131,13 @@ def work(folder, kind, stop, on_turn=None, life=None):
         return run(chain)
 
 
-def killed(folder, kind, chance):
+def killed(folder, kind, chance, **options):
     """Run a worker in a process of its own, which is killed at some point of its work."""
     life, turns = Life(chance.randrange(1, 60)), Life(50)
     child = os.fork()
     if child == 0:
         try:
-            work(folder, kind, Stop(), on_turn=turns.point, life=life)
+            work(folder, kind, Stop(), on_turn=turns.point, life=life, **options)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -181,29 +185,32 @@ def undisturbed(kind, sent):
     return expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_window_has_one_value_however_often_its_worker_is_killed(tmp_path, kind):
+def killed_often(folder, kind, kills, **options):
+    """Have worker after worker killed; return what the windows of all that was sent hold."""
     chance = random.Random(kind)
     sent = [[] for _ in range(PARTITIONS)]
-    data = [
-        ticks(np.random.default_rng(seed), TICKS * KILLS[kind] // PARTITIONS) for seed in range(PARTITIONS)
-    ]
-    with open_broker(f"sqlite:///{tmp_path}/queue.db") as broker:
+    data = [ticks(np.random.default_rng(seed), TICKS * kills // PARTITIONS) for seed in range(PARTITIONS)]
+    with open_broker(f"sqlite:///{folder}/queue.db") as broker:
         broker.create_topic("ticks", partitions=PARTITIONS)
-    for _ in range(KILLS[kind]):
+    for _ in range(kills):
         more = [(partition, data[partition][: TICKS // PARTITIONS]) for partition in range(PARTITIONS)]
         for partition, portion in more:
             del data[partition][: len(portion)]
             sent[partition] += portion
-        send(tmp_path, more)
-        killed(tmp_path, kind, chance)
+        send(folder, more)
+        killed(folder, kind, chance, **options)
     end = 10**6 * SECOND
-    send(tmp_path, [(p, [(end, 1.0, f"S{n}") for n in range(3)]) for p in range(PARTITIONS)])
-    expected = {
+    send(folder, [(p, [(end, 1.0, f"S{n}") for n in range(3)]) for p in range(PARTITIONS)])
+    return {
         (f"{name[0]}{partition}", *name[1:]): value
         for partition, of_partition in enumerate(sent)
         for name, value in undisturbed(kind, of_partition).items()
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_window_has_one_value_however_often_its_worker_is_killed(tmp_path, kind):
+    expected = killed_often(tmp_path, kind, KILLS[kind])
     finals = finish(tmp_path, kind, len(expected))
     if kind == "count":  # named by the offset of their first message: number them
         finals = {
@@ -212,6 +219,26 @@ def test_each_window_has_one_value_however_often_its_worker_is_killed(tmp_path, 
             for n, start in enumerate(sorted(start for other, start in finals if other == key))
         }
     assert {name: finals.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("kind", ["fixed", "sliding", "session"])
+def test_without_a_store_what_is_not_marked_is_whole_and_each_window_comes_whole(tmp_path, kind):
+    expected = killed_often(tmp_path, kind, KILLS_UNKEPT, kept=False)
+    sink, stop, whole = Sink(f"{tmp_path}/sink.db"), Stop(), {}
+
+    def look():
+        for name, value in sink.rows():
+            key, start, _, _, firing, resumed = json.loads(name)
+            count, _, high, low, _ = json.loads(value)
+            if expected.get((key, start)) == (count, high, low):
+                whole[key, start] = value
+            elif firing != "early":
+                assert resumed, f"{name} has {value}, expected {expected.get((key, start))}"
+        if whole.keys() >= expected.keys():
+            stop.drain(10.0)
+
+    work(tmp_path, kind, stop, on_turn=look, kept=False)
+    assert whole.keys() == expected.keys()
 
 
 def send(folder, portions):
@@ -245,7 +272,8 @@ def finish(folder, kind, enough):
 def finals(sink):
     found = {}
     for name, value in set(sink.rows()):
-        key, start, _, _, firing = json.loads(name)
+        key, start, _, _, firing, resumed = json.loads(name)
+        assert not resumed
         if firing != "early":
             count, _, high, low, _ = json.loads(value)
             assert (key, start) not in found, f"{key} has two results for the window at {start}"

@@ -30,6 +30,7 @@ MODULES: dict[str, ModuleType] = {
     "data": data,
 }
 ELSEWHERE = {"Demand", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
+ELSEWHERE |= {"StreamWriter", "open_stream"}
 """Names of the top level that belong to other layers."""
 
 
@@ -175,6 +176,7 @@ def metadata_as_values(tmp_path):
             assert again.serializer.name == "bytes"
         group = sz.create_group("memory://", zarr_format=zarr_format).metadata
         found = type(group).from_json(group.to_json(), "here").with_attributes({"a": 1})
+        assert group.with_consolidated({}).consolidated == {}
         assert found.documents()
     chunks = zarr.RectilinearChunks.of([[1, 2], 3])
     configuration = chunks.to_json()["configuration"]
@@ -220,6 +222,7 @@ def groups(tmp_path):
     assert [node.name for node in root.array_values()] == ["/a"]
     assert [node.name for node in root.group_values()] == ["/g", "/h"]
     assert (root.nmembers(), root.get("none")) == (3, None)
+    assert [path for path, _ in root.walk(0)] == ["a", "g", "h"]
     assert "h" in str(root.tree())
     assert root.info.name == "/"
     assert root.info_complete().no_members == 4
@@ -268,6 +271,7 @@ def every_store(tmp_path):
         delete_many = stores.Store.delete_many
         delete_prefix = stores.Store.delete_prefix
         get_limited = stores.Store.get_limited
+        list_sizes = stores.Store.list_sizes
 
     for store in (local, MemoryStore(), Plain(), builder):
         writes(store)
@@ -317,6 +321,7 @@ def reads(store):
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
     assert sorted(store.list()) == ["k/a", "k/b"]
+    assert sorted(store.list_sizes()) == [("k/a", 3), ("k/b", 2)]
     assert not list(store.list_strange())
     assert store.list_dir().prefixes == ("k/",) or list(store.list_dir().prefixes) == ["k/"]
 

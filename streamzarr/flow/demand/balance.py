@@ -27,11 +27,11 @@ class Bounds:
 
     def __post_init__(self) -> None:
         if self.max_demand < 1:
-            raise ConfigError(f"max_demand is {self.max_demand}, expected at least 1")
+            raise ConfigError(f"Demand: max_demand is {self.max_demand}, expected at least 1")
         if not 0 <= self.min_demand < self.max_demand:
-            raise ConfigError(f"min_demand is {self.min_demand}, expected 0 to {self.max_demand - 1}")
+            raise ConfigError(f"Demand: min_demand is {self.min_demand}, expected 0 to {self.max_demand - 1}")
         if self.max_bytes is not None and self.max_bytes < 1:
-            raise ConfigError(f"max_bytes is {self.max_bytes}, expected at least 1")
+            raise ConfigError(f"Demand: max_bytes is {self.max_bytes}, expected at least 1")
 
 
 @dataclass(frozen=True, slots=True)

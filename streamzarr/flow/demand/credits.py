@@ -8,10 +8,12 @@ bounds everything between source and settler, threads included.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from streamzarr.flow.arguments import checked, integer, nbytes, optional, runtime
 from streamzarr.flow.demand.balance import Balance, Bounds, admit, release, split
+from streamzarr.flow.watched import Watched
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -24,7 +26,7 @@ class Room(NamedTuple):
     """Bytes still free; ``None`` when they are not bounded."""
 
 
-class Credits(ABC):
+class Credits(Watched, ABC):
     """Who decides how many more messages may enter a chain.
 
     Thread-safe: a chain asks and settles on its own thread, several chains may share one object. Only
@@ -37,9 +39,9 @@ class Credits(ABC):
     """Seconds after which ``room`` may have grown without anybody being woken; ``None``: never."""
 
     def __init__(self, runtime: Runtime = SYSTEM) -> None:
+        super().__init__(runtime)
         self._runtime = runtime
         self._lock = runtime.lock()
-        self._wakers: tuple[Callable[[], None], ...] = ()
         self._closed = False
 
     @abstractmethod
@@ -57,7 +59,7 @@ class Credits(ABC):
     def settle(self, count: int, nbytes: int) -> None:
         """Take back the credit of `count` records of `nbytes` in all."""
 
-    def charge(self, nbytes: int, records: int = 0) -> None:  # noqa: B027 - most credits do not bound bytes
+    def charge(self, nbytes: int, records: int = 0) -> None:
         """Note that what is in flight has grown by `nbytes`: decoded data, an accumulator. Never refused."""
 
     @property
@@ -69,21 +71,6 @@ class Credits(ABC):
         """Let nothing more in. Chains that use these credits settle what they hold and complete."""
         self._closed = True
         self.wake()
-
-    def subscribe(self, waker: Callable[[], None]) -> None:
-        """Call `waker` whenever there may be more room; it must be quick and may not raise."""
-        with self._lock:
-            self._wakers += (waker,)
-
-    def unsubscribe(self, waker: Callable[[], None]) -> None:
-        """Undo :meth:`subscribe`."""
-        with self._lock:
-            self._wakers = tuple(other for other in self._wakers if other != waker)
-
-    def wake(self) -> None:
-        """Make everybody who waits for room look again."""
-        for waker in self._wakers:
-            waker()
 
     def wait(self, timeout: float) -> bool:
         """Block until there is room, somebody calls :meth:`wake` or `timeout` seconds have passed.
@@ -108,6 +95,13 @@ class Credits(ABC):
             self.unsubscribe(bell.ring)
 
 
+@checked(
+    "Demand",
+    max_demand=integer(1),
+    min_demand=optional(integer(0)),
+    max_bytes=optional(nbytes),
+    runtime=runtime,
+)
 class Demand(Credits):
     """At most `max_demand` messages and `max_bytes` bytes in flight, from delivery until settled.
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import ConfigError, QueueError
+from streamzarr.flow.arguments import broker, checked, integer, optional, runtime, seconds, text
 from streamzarr.flow.demand.balance import Balance, Bounds, admit, refill, split
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.queue.base import Broker, TopicInfo
@@ -37,6 +38,17 @@ def group_lag(info: TopicInfo, committed: Mapping[int, int]) -> int:
     )
 
 
+@checked(
+    "LagDemand",
+    broker=broker,
+    topic=text,
+    group=text,
+    max_lag=integer(1),
+    min_lag=optional(integer(0)),
+    refresh=seconds(above=0),
+    stale_after=seconds(above=0),
+    runtime=runtime,
+)
 class LagDemand(Credits):
     """Let in only ``max_lag`` messages more than a consumer group has settled of a topic.
 
@@ -87,8 +99,10 @@ class LagDemand(Credits):
         super().__init__(runtime)
         if not 0 < refresh < stale_after:
             raise ConfigError(
-                f"refresh={refresh}, stale_after={stale_after}: expected 0 < refresh < stale_after"
+                f"LagDemand: refresh={refresh}, stale_after={stale_after}: expected 0 < refresh < stale_after"
             )
+        if min_lag is not None and min_lag >= max_lag:
+            raise ConfigError(f"LagDemand: min_lag is {min_lag}, expected 0 to {max_lag - 1}")
         self.bounds = Bounds(max_lag, max_lag // 2 if min_lag is None else min_lag)
         self.recheck = refresh
         self._broker, self._topic, self._group = broker, topic, group

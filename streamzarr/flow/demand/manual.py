@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, integer, nbytes, optional, runtime
 from streamzarr.flow.demand.credits import Demand, Room
 from streamzarr.runtime import SYSTEM, Runtime
 
 
+@checked("ManualDemand", max_demand=integer(1), max_bytes=optional(nbytes), runtime=runtime)
 class ManualDemand(Demand):
     """A :class:`~streamzarr.flow.Demand` under which nothing enters that :meth:`request` did not ask for.
 
@@ -50,6 +51,7 @@ class ManualDemand(Demand):
         """Messages that were asked for and have not entered."""
         return self._requested
 
+    @checked("ManualDemand.request", count=integer(1))
     def request(self, count: int) -> None:
         """Ask for `count` more messages.
 
@@ -58,8 +60,6 @@ class ManualDemand(Demand):
         streamzarr.errors.ConfigError
             `count` is below 1.
         """
-        if count < 1:
-            raise ConfigError(f"request({count}): expected at least 1")
         with self._asking:
             self._requested += count
         self.wake()

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, function, optional
 from streamzarr.flow.dispatch.base import Consumer, Dispatcher, Sent, T
 from streamzarr.flow.dispatch.demand import withdraw_from
 
 
+@checked("dispatch.broadcast", selector=optional(function))
 def broadcast(selector: Callable[[Consumer, Any], bool] | None = None) -> Dispatcher[Any]:
     """Return a dispatcher that sends each item to all consumers.
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, function, integer, optional
 from streamzarr.flow.dispatch.base import Consumer, Dispatcher, Sent, T
 from streamzarr.flow.dispatch.demand import withdraw_from
 
 
+@checked("dispatch.by_key", key=function, n=optional(integer(1)), credit=integer(1))
 def by_key(key: Callable[[Any], Hashable], n: int | None = None, *, credit: int = 1) -> Dispatcher[Any]:
     """Return a dispatcher that starts the items of one key in order, `credit` of them at a time.
 
@@ -45,8 +47,6 @@ def by_key(key: Callable[[Any], Hashable], n: int | None = None, *, credit: int 
     >>> dispatcher.done(1, "a1")
     [(1, ('a2',))]
     """
-    if credit < 1 or (n is not None and n < 1):
-        raise ConfigError(f"by_key(n={n}, credit={credit}): expected at least 1")
     if n is None:
         return _ByKey(key, credit)
     return _ByKey(lambda item: partition_of(key(item), n), credit)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, integer, runtime
+from streamzarr.flow.watched import Watched
 from streamzarr.runtime import SYSTEM, Runtime
 
 
-class Workers:
+@checked("Workers", size=integer(1), runtime=runtime)
+class Workers(Watched):
     """The number of workers of ``ops.dispatch``, for whoever wants to change it while the chain runs.
 
     Raises
@@ -34,15 +34,15 @@ class Workers:
     """
 
     def __init__(self, size: int = 1, *, runtime: Runtime = SYSTEM) -> None:
-        self._lock = runtime.lock()
-        self._size = checked_size(size)
-        self._wakers: tuple[Callable[[], None], ...] = ()
+        super().__init__(runtime)
+        self._size = size
 
     @property
     def size(self) -> int:
         """How many there shall be."""
         return self._size
 
+    @checked("Workers.resize", size=integer(1))
     def resize(self, size: int) -> None:
         """Have `size` workers from now on.
 
@@ -51,23 +51,5 @@ class Workers:
         streamzarr.errors.ConfigError
             `size` is below 1.
         """
-        self._size = checked_size(size)
-        for waker in self._wakers:
-            waker()
-
-    def subscribe(self, waker: Callable[[], None]) -> None:
-        """Call `waker` whenever the size is changed; it must be quick and may not raise."""
-        with self._lock:
-            self._wakers += (waker,)
-
-    def unsubscribe(self, waker: Callable[[], None]) -> None:
-        """Undo :meth:`subscribe`."""
-        with self._lock:
-            self._wakers = tuple(other for other in self._wakers if other != waker)
-
-
-def checked_size(size: int) -> int:
-    """Return `size`, or raise ``ConfigError`` if it is below 1."""
-    if size < 1:
-        raise ConfigError(f"{size} workers, expected at least 1")
-    return size
+        self._size = size
+        self.wake()

@@ -5,22 +5,34 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.flow.arguments import Check, checked, function, integer, nbytes, one_of, optional, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Flush, Marker, Message
 from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.grouping import Groups, Limits, Until
 from streamzarr.flow.stage import Stage
+from streamzarr.flow.windows.moments import Duration, span
+
+_GROUPS: Final[dict[str, Check]] = {
+    "size": optional(integer(1)),
+    "bytes": optional(nbytes),
+    "timeout": optional(span()),
+    "until": optional(function),
+    "by": optional(one_of("key")),
+    "stage": text,
+}
 
 
+@checked("ops.batch", **_GROUPS)
 def batch(
     size: int | None = None,
     bytes: int | str | None = None,  # noqa: A002 - the word of the design
-    timeout: float | None = None,
+    timeout: Duration | None = None,
     *,
     until: Until | None = None,
     by: Literal["key"] | None = None,
@@ -38,7 +50,7 @@ def batch(
     bytes
         Bytes in a batch, at most: a number or such as ``"64MB"``. A single bigger message is a batch alone.
     timeout
-        Seconds; without it a batch waits for messages as long as more may come.
+        Seconds, or text such as ``"250ms"``; without it a batch waits for messages as long as more may come.
     until
         Gets the data of the messages in the batch, the newest last, each time one has come, and tells whether
         the batch is full. An exception fails the newest.
@@ -69,15 +81,16 @@ def batch(
     >>> run(chain).ok, batches
     (5, [[3, 4], [9], [1, 2]])
     """
-    limits = Limits.parse(size, bytes, until, timeout, by)
+    limits = Limits.parse("ops.batch", size, bytes, until, timeout, by)
     return staged(lambda chain, observer: _Batching(chain, observer, Groups(limits, stage)))
 
 
+@checked("ops.combine", fn=function, **_GROUPS)
 def combine(
     fn: Callable[[list[Any]], Any],
     size: int | None = None,
     bytes: int | str | None = None,  # noqa: A002
-    timeout: float | None = None,
+    timeout: Duration | None = None,
     *,
     until: Until | None = None,
     by: Literal["key"] | None = None,
@@ -112,7 +125,7 @@ def combine(
     >>> run(chain).ok, seen
     (5, ['ab', 'cd', 'e'])
     """
-    limits = Limits.parse(size, bytes, until, timeout, by)
+    limits = Limits.parse("ops.combine", size, bytes, until, timeout, by)
     return staged(lambda chain, observer: _Combining(chain, observer, Groups(limits, stage), fn, stage))
 
 

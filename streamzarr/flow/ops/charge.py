@@ -8,6 +8,7 @@ from typing import Any
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import TransformError
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
@@ -16,6 +17,7 @@ from streamzarr.flow.sizes import checked_nbytes
 from streamzarr.flow.stage import Stage
 
 
+@checked("ops.charge", size_of=function, stage=text)
 def charge(size_of: Callable[[Any], int], *, stage: str = "charge") -> Operator:
     """Charge each message with ``size_of(data)`` bytes, in place of those that it came with.
 

@@ -7,15 +7,16 @@ from typing import Any
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import is_interrupt
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Batch, Message
-from streamzarr.flow.ops.each import Step, mapped
+from streamzarr.flow.ops.each import Step, failed, mapped
 from streamzarr.flow.stage import Stage
 
 
+@checked("ops.decode", fn=function, stage=text)
 def decode(fn: Callable[[Any], Any], *, stage: str = "decode") -> Operator:
     """Replace the data of each message by ``fn(data)``; of a run only its bad records fail.
 
@@ -79,13 +80,12 @@ class _Decode(Stage):
             return
         try:
             data = self._fn(message.data)
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+            bad = failed(message, error, self._name)
             if message.data is message.run and message.count > 1 and self.chain.is_whole(message):
                 for half in self.chain.divide(message, message.count // 2):
                     yield from self._decoded(half)
             else:
-                yield message.fail(error, self._name)
+                yield bad
         else:
             yield message.with_data(data)

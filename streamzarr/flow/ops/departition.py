@@ -7,11 +7,13 @@ from typing import Any
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import TransformError, is_interrupt
+from streamzarr.errors import TransformError
 from streamzarr.flow.acknowledge import Claim, Hold
+from streamzarr.flow.arguments import anything, checked, function, optional, text
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD, estimate
 from streamzarr.flow.windows.kinds import Window
@@ -19,6 +21,14 @@ from streamzarr.flow.windows.moments import FIRST, LAST
 from streamzarr.flow.windows.result import Result
 
 
+@checked(
+    "ops.departition",
+    fold=function,
+    initial=anything,
+    result=optional(function),
+    size_of=function,
+    stage=text,
+)
 def departition(
     fold: Callable[[Any, Result], Any],
     *,
@@ -80,13 +90,13 @@ def departition(
 class _Merged:
     """The accumulator of one window."""
 
-    __slots__ = ("claim", "count", "hold", "late", "nbytes", "partial", "value")
+    __slots__ = ("claim", "count", "hold", "late", "nbytes", "partial", "resumed", "value")
 
     def __init__(self, value: Any, claim: Claim) -> None:
         self.value, self.claim = value, claim
         self.hold = Hold()
         self.count = self.nbytes = 0
-        self.late = self.partial = False
+        self.late = self.partial = self.resumed = False
 
 
 class _Departition(Stage):
@@ -116,10 +126,8 @@ class _Departition(Stage):
                 continue
             try:
                 self._merge(message)
-            except BaseException as error:
-                if is_interrupt(error):
-                    raise
-                passed.append(message.fail(error, self._name))
+            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                passed.append(failed(message, error, self._name))
         self.emit(passed)
 
     def _merge(self, message: Message) -> None:
@@ -140,6 +148,7 @@ class _Departition(Stage):
         merged.count += result.count
         merged.late |= result.firing == "late" or result.window.stop <= self._mark
         merged.partial |= result.partial
+        merged.resumed |= result.resumed
         self.chain.fold([message], merged.hold)
         self._charge(merged, nbytes)
 
@@ -165,21 +174,25 @@ class _Departition(Stage):
         self.emit([self._message(window, self._windows.pop(window)) for window in over])
 
     def _message(self, window: Window, merged: _Merged) -> Message:
-        value, failure = merged.value, None
         try:
-            if self._result is not None:
-                value = self._result(value)
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
-            value, failure = None, error
+            value = merged.value if self._result is None else self._result(merged.value)
+        except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+            return failed(self._with_value(window, merged, None), error, self._name)
+        return self._with_value(window, merged, value)
+
+    def _with_value(self, window: Window, merged: _Merged, value: Any) -> Message:
         result = Result(
-            None, window, value, merged.count, "late" if merged.late else "final", partial=merged.partial
+            None,
+            window,
+            value,
+            merged.count,
+            "late" if merged.late else "final",
+            partial=merged.partial,
+            resumed=merged.resumed,
         )
         self._charge(merged, 0)
         nbytes = self._size_of(value) + OVERHEAD
-        message = self.chain.result(result, (merged.hold,), nbytes, merged.claim)
-        return message if failure is None else message.fail(failure, self._name)
+        return self.chain.result(result, (merged.hold,), nbytes, merged.claim)
 
     def abandon(self, claims: Collection[Claim]) -> None:
         """Forget windows of which nothing is ours; of the others nothing can be taken out again."""

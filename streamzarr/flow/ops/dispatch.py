@@ -20,12 +20,23 @@ from typing import Any, Literal, TypeAlias
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError, describe
+from streamzarr.flow.arguments import (
+    checked,
+    either,
+    flag,
+    function,
+    instance,
+    integer,
+    optional,
+    shown,
+    text,
+)
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.dispatch.base import Dispatcher
 from streamzarr.flow.dispatch.demand import by_demand
 from streamzarr.flow.dispatch.keys import by_key
 from streamzarr.flow.dispatch.process import ChildProcess, import_path
-from streamzarr.flow.dispatch.workers import Workers, checked_size
+from streamzarr.flow.dispatch.workers import Workers
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message
 from streamzarr.flow.ops.crew import Callee, Crew
@@ -41,6 +52,26 @@ _log = logging.getLogger(__name__)
 By: TypeAlias = Literal["key"] | Callable[[], Dispatcher[Item]]
 
 
+_workers = either(integer(1), instance(Workers, "Workers"))
+
+
+def _by(value: object) -> str | None:
+    fits = value == "key" or function(value) is None
+    return None if fits else '"key", or what makes a Dispatcher, such as dispatch.by_demand'
+
+
+@checked(
+    "ops.dispatch",
+    fn=function,
+    workers=optional(_workers),
+    processes=optional(_workers),
+    ordered=flag,
+    by=optional(_by),
+    spill=optional(instance(Spill, 'a Spill, e.g. Spill("1GB")')),
+    stage=text,
+    retry=optional(instance(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(attempts=5)")),
+    is_transient=function,
+)
 def dispatch(
     fn: Callable[[Any], Any],
     *,
@@ -114,7 +145,7 @@ def dispatch(
     if spill is not None and (by != "key" or ordered):
         raise ConfigError('ops.dispatch(spill=) is for by="key", where each key has an order of its own')
     given = workers if processes is None else processes
-    size = given if isinstance(given, Workers) else checked_size(1 if given is None else given)
+    size = 1 if given is None else given
     hire = _threads(fn) if processes is None else _processes(import_path(fn))
     work = _Work(stage, retry, is_transient)
     kind = _Kind(size, hire, _by_message_key if by == "key" else by or by_demand, ordered, spill)
@@ -198,7 +229,9 @@ class _Dispatch(Stage):
 
     def __init__(self, chain: Chain, observer: ObserverBase[Batch], work: _Work, kind: _Kind) -> None:
         super().__init__(chain, observer)
-        dispatcher = kind.by()
+        dispatcher: object = kind.by()
+        if not isinstance(dispatcher, Dispatcher):
+            raise ConfigError(f"ops.dispatch: by made {shown(dispatcher)}, expected a dispatch.Dispatcher")
         self._check, self._name = dispatcher.check, work.stage
         self._crew = Crew(
             chain,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 from reactivex import Observable
@@ -12,7 +11,7 @@ from reactivex.abc import ObserverBase
 
 from streamzarr.errors import is_interrupt
 from streamzarr.flow.chain import Chain
-from streamzarr.flow.graph import Operator, staged
+from streamzarr.flow.graph import Operator, subscriber
 from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.stage import Stage
@@ -28,19 +27,21 @@ class Step(NamedTuple):
     """`fn` tells whether to drop the message; else it returns new data."""
 
 
-_runs: WeakKeyDictionary[Observable[Batch], tuple[Observable[Batch], tuple[Step, ...]]] = WeakKeyDictionary()
-"""What is fused already: where each run of steps begins, by what came out of it."""
+class _Run(Observable[Batch]):
+    """What comes out of a run of steps; a step that follows takes its place, from `begin` on."""
+
+    def __init__(self, begin: Observable[Batch], steps: tuple[Step, ...]) -> None:
+        super().__init__(subscriber(lambda chain, observer: _Each(chain, observer, steps), begin))
+        self.begin, self.steps = begin, steps
 
 
 def each(step: Step) -> Operator:
     """Return the operator of `step`; behind others of its kind it takes them in."""
 
     def operator(source: Observable[Batch]) -> Observable[Batch]:
-        begin, before = _runs.get(source, (source, ()))
-        steps = (*before, step)
-        result = staged(lambda chain, observer: _Each(chain, observer, steps))(begin)
-        _runs[result] = (begin, steps)
-        return result
+        if isinstance(source, _Run):
+            return _Run(source.begin, (*source.steps, step))
+        return _Run(source, (step,))
 
     return operator
 

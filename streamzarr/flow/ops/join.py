@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, get_args
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, function, instance, integer, one_of, optional, text
 from streamzarr.flow.graph import Operator, connecting, fed, feeding
 from streamzarr.flow.message import Batch
 from streamzarr.flow.ops.asof import AsofJoin, Direction
 from streamzarr.flow.ops.joining import Joining
 from streamzarr.flow.ops.side import Side
-from streamzarr.flow.windows.moments import SECOND, Duration, duration
+from streamzarr.flow.windows.moments import SECOND, Duration, duration, span
 from streamzarr.flow.windows.watermark import Watermarks
 
 
+@checked(
+    "ops.join_asof",
+    other=instance(Observable, "another source, with or without operators"),
+    by=function,
+    time=optional(function),
+    right_by=optional(function),
+    right_time=optional(function),
+    tolerance=optional(span()),
+    direction=one_of(*get_args(Direction)),
+    disorder=span(),
+    idle=optional(span(1)),
+    wait=optional(span()),
+    late=optional(text),
+    max_rows=integer(1),
+    stage=text,
+)
 def join_asof(
     other: Observable[Batch],
     *,
@@ -104,11 +121,9 @@ def join_asof(
     """
     reach = math.inf if tolerance is None else duration(tolerance, "tolerance")
     if reach == math.inf and direction != "backward":
-        raise ConfigError(f"direction={direction!r} without a tolerance would wait for ever, expected one")
-    if late == "":
-        raise ConfigError("late='' is the main output, expected a name, or None")
-    if max_rows < 1:
-        raise ConfigError(f"max_rows is {max_rows}, expected at least 1")
+        raise ConfigError(
+            f"ops.join_asof: direction={direction!r} without a tolerance would wait for ever, expected one"
+        )
     AsofJoin[Any, Any](reach, direction)
     most = duration(disorder, "disorder")
     silence = None if idle is None else duration(idle, "idle") / SECOND

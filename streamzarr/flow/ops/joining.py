@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import LateError, LimitExceededError, is_interrupt
+from streamzarr.errors import LateError, LimitExceededError
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.delivery import Fate
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.ops.asof import AsofJoin
+from streamzarr.flow.ops.each import failed
 from streamzarr.flow.ops.side import Side
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 
@@ -86,7 +87,6 @@ class Joining(Stage):
         self._ahead: list[tuple[int, int, Row]] = []  # a heap of rows by time: neither folded nor forgotten
         self._numbers = itertools.count()
         self._markers: list[tuple[Marker, int]] = []  # each behind the lefts before that number
-        self._half: dict[int, Marker] = {}  # by id, held so that it stays theirs: come from one side so far
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -139,10 +139,8 @@ class Joining(Stage):
             except LateError as error:
                 late = message.fail(error, self._name) if self._late is None else None
                 out.append(late or message.replace(output=self._late))
-            except BaseException as error:
-                if is_interrupt(error):
-                    raise
-                out.append(message.fail(error, self._name))
+            except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
+                out.append(failed(message, error, self._name))
         else:
             out.append(message)
         return None
@@ -232,13 +230,7 @@ class Joining(Stage):
             self._count()
 
     def mark(self, marker: Marker) -> None:
-        """Pass on a marker behind the lefts before it, when it has come from both sides.
-
-        What the left side's windows have passed goes by itself: it says nothing of the right side.
-        """
-        if not isinstance(marker, Passed) and self._half.pop(id(marker), None) is None:
-            self._half[id(marker)] = marker
-            return
+        """Pass on a marker, of either side, behind the lefts before it."""
         self._markers.append((marker, self._join.lefts))
         self._go_on([])
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
 import logging
-from collections.abc import Callable, Collection
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
+from msgspec.structs import replace
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError, LimitExceededError, StoreError, TransformError, describe
@@ -14,10 +14,13 @@ from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.ops.each import failed
+from streamzarr.flow.ops.kept import Kept
 from streamzarr.flow.ops.reducing import Reducing
+from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage, Upstream
 from streamzarr.flow.windows.bound import OVERHEAD
-from streamzarr.flow.windows.outbox import Outbox, Sent
+from streamzarr.flow.windows.moments import FIRST
+from streamzarr.flow.windows.outbox import Sent
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.snapshot import Snapshot, runs
 from streamzarr.flow.windows.state import WindowState
@@ -29,34 +32,6 @@ _log = logging.getLogger(__name__)
 
 MAX_OUTBOX: Final = 10_000
 """Results of all partitions that are stored and not settled, at most; others wait in their windows."""
-
-
-class _Kept:
-    """What is kept of one partition beside its panes."""
-
-    def __init__(self, claim: Claim, snapshot: Snapshot) -> None:
-        self.claim = claim
-        self.before = snapshot.taken  # runs of offsets that are in the accumulators since before the restart
-        self.taken: dict[int, int] = {}  # offsets folded since, by sequence number
-        self.passed: set[int] = set()  # sequence numbers of records of which something was not folded
-        self.outbox = Outbox(snapshot.outbox, snapshot.numbered)
-        self.position = snapshot.position
-        self.save_at = 0.0
-
-    def has(self, offset: int) -> bool:
-        """Tell whether the record at `offset` was folded before the restart."""
-        at = bisect.bisect_right(self.before, offset, key=lambda run: run[1])
-        return at < len(self.before) and self.before[at][0] <= offset
-
-    def advance(self, position: int | None) -> int | None:
-        """Go on to `position`, never back, and drop what is below: it will not be read again."""
-        if position is None or (self.position is not None and position <= self.position):
-            return self.position
-        self.position = position
-        ahead = [run for run in self.before if run[1] > position]
-        self.before = tuple((max(first, position), stop) for first, stop in ahead)
-        self.taken = {seq: offset for seq, offset in self.taken.items() if offset >= position}
-        return position
 
 
 class Keeping(Reducing):
@@ -72,16 +47,17 @@ class Keeping(Reducing):
         chain: Chain,
         observer: ObserverBase[Batch],
         reduction: Reduction,
-        time: Callable[[Any], Any] | None,
+        timing: Timing,
         marks: Watermarks,
         late: str | None,
         name: str,
         state: WindowState,
     ) -> None:
-        super().__init__(chain, observer, reduction, time, marks, late, name)
+        super().__init__(chain, observer, reduction, timing, marks, late, name)
         self._state = state
-        self._kept: dict[TopicPartition, _Kept] = {}
+        self._kept: dict[TopicPartition, Kept] = {}
         self._snapshots: dict[Claim, Snapshot] = {}  # of claims that begin
+        self._closed = self._checked = False
         state.attach(self)
 
     # -- messages ----------------------------------------------------------------------------------------
@@ -100,7 +76,11 @@ class Keeping(Reducing):
         """Go on where the partition's owner before has stopped."""
         assert claim.partition is not None
         self._snapshots[claim] = snapshot = self._state.stored(claim.partition)
-        self._kept[claim.partition] = _Kept(claim, snapshot)
+        self._kept[claim.partition] = Kept(claim, snapshot)
+        if snapshot.newest == FIRST:  # nobody has heard of it before
+            self._unheard.add(claim)
+        elif snapshot.since is not None:
+            self._panes.since[claim] = snapshot.since
         self._marks.open(claim, self._listened, snapshot.newest)
 
     def _open(self, claim: Claim) -> None:
@@ -118,7 +98,8 @@ class Keeping(Reducing):
         assert claim.partition is not None
         if message.record is None:
             raise ConfigError(
-                f"{self._name!r} with state= got {message!r}, expected records, or pieces of one"
+                f"{self._name!r} with state= got {message!r}, expected records, or pieces "
+                "of one: those of from_topic, not of from_topic_columns"
             )
         kept = self._kept[claim.partition]
         if kept.before and kept.has(message.record.offset):
@@ -132,6 +113,9 @@ class Keeping(Reducing):
             kept.passed.add(message.seq)
             return
         super()._reduce(message, claim, now)
+        if not self._checked and (panes := self._panes.dump(claim)):
+            self._checked = True  # here one sees at once what else is found when it is stored
+            self._state.check_panes(panes)
         if any(each.seq == message.seq and each.claim is claim for each in self._out[passed:]):
             kept.passed.add(message.seq)
 
@@ -179,6 +163,7 @@ class Keeping(Reducing):
         count = self._room() if any(kept.outbox.deliverable for kept in self._kept.values()) else 0
         for kept in self._kept.values():
             while count and (sent := kept.outbox.take()) is not None:
+                sent.receipt.count(kept.claim, 0)  # it is ours for as long as the partition is
                 self._out.append(self._message(sent, kept.claim))
                 count -= 1
         super()._give()
@@ -232,15 +217,22 @@ class Keeping(Reducing):
         return min(dues if due is None else [*dues, due], default=None)
 
     def snapshot(self, partition: TopicPartition) -> Snapshot | None:
-        """Return what is to be stored of `partition`; ``None`` while a record is only partly folded."""
+        """Return what is to be stored of `partition`; ``None`` while a record is only partly folded.
+
+        Pieces of it may be on their way, or were handed back. When the stage is closed nobody can tell.
+        """
+        if self._closed:
+            return None
         if new := self._new_claims():
             self._begin(new)
         kept = self._kept[partition]
         claim = kept.claim
         position = kept.advance(claim.position)
         kept.passed = {seq for seq in kept.passed if claim.is_out(seq)}
-        if kept.passed & kept.taken.keys() or (
-            any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above))
+        if (
+            kept.passed & kept.taken.keys()
+            or any(map(claim.is_back, kept.taken))
+            or (any(map(claim.is_out, kept.taken)) and any(map(_holds, self.above)))
         ):
             return None
         kept.outbox.look()
@@ -252,7 +244,20 @@ class Keeping(Reducing):
             numbered=kept.outbox.numbered,
             panes=self._panes.dump(claim),
             outbox=kept.outbox.contents,
+            since=self._panes.since.get(claim),
         )
+
+    def has_settled(self, partition: TopicPartition) -> bool:
+        """Tell whether a result was settled that is still stored."""
+        kept = self._kept.get(partition)
+        if kept is None:
+            return False
+        kept.outbox.look()
+        return kept.outbox.settled
+
+    def without_settled(self, partition: TopicPartition, stored: Snapshot) -> Snapshot:
+        """Return what is stored without the results that are settled since."""
+        return replace(stored, outbox=self._kept[partition].outbox.still_open(stored.outbox))
 
     def stored(self, partition: TopicPartition, snapshot: Snapshot) -> None:
         """Let the results go that are stored now."""
@@ -260,6 +265,11 @@ class Keeping(Reducing):
         kept.outbox.stored(snapshot.numbered)
         kept.save_at = self.chain.runtime.now() + self._state.every
         self.chain.bell.ring()
+
+    def close(self, timeout: float) -> None:
+        """Return what the accumulators were charged with; from here on nothing new is stored."""
+        super().close(timeout)
+        self._closed = True
 
     def abandon(self, claims: Collection[Claim]) -> None:
         """Forget what is kept of `claims`: their state is in the store, for whoever has them now."""

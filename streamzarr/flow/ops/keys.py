@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.graph import Operator
 from streamzarr.flow.ops.mapping import map_messages
 
 
+@checked("ops.partition_by", fn=function, stage=text)
 def partition_by(fn: Callable[[Any], Hashable], *, stage: str = "partition_by") -> Operator:
     """Give each message the key ``fn(data)``, by which ``ops.dispatch(by="key")`` and others keep its order.
 

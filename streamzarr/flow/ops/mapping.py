@@ -9,12 +9,14 @@ import reactivex.operators as rx
 from msgspec.structs import replace
 
 from streamzarr.errors import TransformError
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.graph import Operator
 from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.ops.each import Step, each, failed
 
 
+@checked("ops.map_messages", fn=function, stage=text)
 def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Operator:
     """Replace each message by ``fn(message)``: a copy made by ``message.replace`` or ``message.fail``.
 
@@ -45,6 +47,7 @@ def map_messages(fn: Callable[[Message], Message], *, stage: str = "map") -> Ope
     return rx.map(lambda batch: batch.with_messages([apply(message) for message in batch.held]))
 
 
+@checked("ops.map", fn=function, stage=text)
 def map(fn: Callable[[Any], Any], *, stage: str = "map") -> Operator:  # noqa: A001
     """Replace the data of each message by ``fn(data)``.
 
@@ -65,6 +68,7 @@ def map(fn: Callable[[Any], Any], *, stage: str = "map") -> Operator:  # noqa: A
     return each(Step(fn, stage))
 
 
+@checked("ops.map_batch", fn=function, stage=text)
 def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_batch") -> Operator:
     """Replace the data of all messages of a batch at once by ``fn(list of data)``.
 
@@ -114,6 +118,7 @@ def _live(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Any]]:
     return live, [message.data for message in live]
 
 
+@checked("ops.drop_if", predicate=function, stage=text)
 def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Operator:
     """Settle the messages whose data `predicate` picks, as skipped, and pass on the others.
 
@@ -129,6 +134,7 @@ def drop_if(predicate: Callable[[Any], bool], *, stage: str = "drop_if") -> Oper
     return each(Step(predicate, stage, drops=True))
 
 
+@checked("ops.filter", predicate=function, stage=text)
 def filter(predicate: Callable[[Any], bool], *, stage: str = "filter") -> Operator:  # noqa: A001
     """Pass on the messages whose data `predicate` picks, and settle the others, as skipped.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Message
@@ -14,6 +15,7 @@ from streamzarr.flow.ops.each import failed
 from streamzarr.flow.stage import Stage
 
 
+@checked("ops.split", fn=function, stage=text)
 def split(fn: Callable[[Any], Iterable[Any]], *, stage: str = "split") -> Operator:
     """Replace each message by one for each of the data that ``fn(data)`` returns.
 

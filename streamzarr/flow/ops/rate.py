@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.flow.arguments import checked, instance
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message
@@ -14,6 +15,7 @@ from streamzarr.flow.rate import Rate
 from streamzarr.flow.stage import Belongs, Stage
 
 
+@checked("ops.rate_limit", rate=instance(Rate, "a Rate, e.g. Rate(messages=1_000)"))
 def rate_limit(rate: Rate) -> Operator:
     """Pass on messages, in order, as fast as `rate` allows and no faster.
 

@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import anything, checked, function, instance, optional, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch
 from streamzarr.flow.ops.keeping import Keeping
 from streamzarr.flow.ops.reducing import Reducing
+from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import Bound, estimate
 from streamzarr.flow.windows.kinds import Global, Windowing
-from streamzarr.flow.windows.moments import SECOND, Duration, duration
+from streamzarr.flow.windows.moments import SECOND, Duration, duration, span
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.state import WindowState
 from streamzarr.flow.windows.triggers import After, Every, Trigger, When
 from streamzarr.flow.windows.watermark import Watermarks
 
+_triggers = instance((Every, After, When), "windows.Every, After or When, or several")
 
+
+def _trigger(value: object) -> str | None:
+    several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return next(filter(None, map(_triggers, several)), None)
+
+
+@checked(
+    "ops.reduce",
+    fold=function,
+    initial=anything,
+    window=optional(instance(get_args(Windowing), 'one of windows, e.g. windows.Fixed("1min")')),
+    merge=optional(function),
+    result=optional(function),
+    time=optional(function),
+    disorder=span(),
+    idle=optional(span(1)),
+    trigger=_trigger,
+    lateness=span(),
+    late=optional(text),
+    max_ahead=optional(span()),
+    bound=optional(instance(Bound, "a windows.Bound, e.g. windows.Bound(keys=1000)")),
+    state=optional(instance(WindowState, 'a WindowState, e.g. WindowState("s3://bucket/state")')),
+    size_of=function,
+    stage=text,
+)
 def reduce(
     fold: Callable[[Any, Any], Any],
     *,
@@ -36,6 +64,7 @@ def reduce(
     trigger: Trigger | Sequence[Trigger] = (),
     lateness: Duration = 0,
     late: str | None = None,
+    max_ahead: Duration | None = None,
     bound: Bound | None = None,
     state: WindowState | None = None,
     size_of: Callable[[Any], int] = estimate,
@@ -45,10 +74,11 @@ def reduce(
 
     Keys are those of ``ops.partition_by`` (``message.key``). A message's credit returns as soon as it is
     folded, what accumulators take is charged instead, and its offset may be committed when the result that it
-    is in is settled: a window may be open for a day. Until then a restart reads its messages again.
-    Windows that have given their result by then, but hold some of these messages too, give another one with
-    only these: sliding windows, sessions, and those of messages out of order. Where a sink keeps the latest
-    by (key, window), they need `state`.
+    is in is settled: a window may be open for a day. Until then a restart reads its messages again, all of
+    them. Windows that have given their result by then, but hold some of the messages that are read again,
+    give another one with only these: sliding windows, sessions, and those of messages out of order. A result
+    that may be such a one is marked (``result.resumed``): of several of a window the one that holds most is
+    whole. With `state` nothing is read again, and there are none.
 
     Parameters
     ----------
@@ -82,6 +112,11 @@ def reduce(
     late
         Named output (``message.output``) of messages that come even later; without it they fail with a
         ``LateError``, and so reach the dead letters. A message of several windows is late for each by itself.
+    max_ahead
+        How far event time may be ahead of the clock, which is the wall's or the record's timestamp, whichever
+        says less. One message from the next century would move the watermark there, and all that comes after
+        it would be late; what is ahead by more than this goes where late messages go (as an ``AheadError``).
+        ``None``: no bound.
     bound
         How large all accumulators may be together, and what happens then; their bytes are a quarter of the
         demand's ``max_bytes`` at most.
@@ -125,16 +160,17 @@ def reduce(
     )
     out_of_order = duration(disorder, "disorder")
     silence = None if idle is None else duration(idle, "idle", 1) / SECOND
-    if late == "":
-        raise ConfigError("late='' is the main output, expected a name, or None")
-
+    farthest = None if max_ahead is None else duration(max_ahead, "max_ahead")
     if state is not None and reduction.joined:
-        raise ConfigError("merge= with state=: expected one of them, since partitions are stored one by one")
+        raise ConfigError(
+            "ops.reduce: merge= with state=: expected one of them, since partitions are stored one by one"
+        )
 
     def make(chain: Chain, observer: ObserverBase[Batch]) -> Stage:
         marks = Watermarks(out_of_order, silence)
+        timing = Timing(chain.runtime, reduction.window, time, farthest)
         if state is None:
-            return Reducing(chain, observer, reduction, time, marks, late, stage)
-        return Keeping(chain, observer, reduction, time, marks, late, stage, state)
+            return Reducing(chain, observer, reduction, timing, marks, late, stage)
+        return Keeping(chain, observer, reduction, timing, marks, late, stage, state)
 
     return staged(make)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import LateError
+from streamzarr.errors import AheadError, LateError
 from streamzarr.flow.acknowledge import Claim, Hold
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.demand.credits import Demand
-from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves, timestamp_of
+from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.ops.each import failed
+from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage
 from streamzarr.flow.windows.bound import OVERHEAD
-from streamzarr.flow.windows.kinds import Count, Global, Periodic, Session, Window
-from streamzarr.flow.windows.moments import FIRST, LAST, SECOND, moment
+from streamzarr.flow.windows.kinds import Count, Periodic, Session, Window
+from streamzarr.flow.windows.moments import FIRST, LAST, SECOND
 from streamzarr.flow.windows.panes import Given, Panes
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.watermark import Watermarks
@@ -38,19 +38,20 @@ class Reducing(Stage):
         chain: Chain,
         observer: ObserverBase[Batch],
         reduction: Reduction,
-        time: Callable[[Any], Any] | None,
+        timing: Timing,
         marks: Watermarks,
         late: str | None,
         name: str,
     ) -> None:
         super().__init__(chain, observer)
         self._panes = Panes(reduction)
-        self._reduction, self._time, self._marks = reduction, time, marks
+        self._reduction, self._timing, self._marks = reduction, timing, marks
         self._late, self._name = late, name
         self._sessions = isinstance(reduction.window, Session)
-        self._timeless = isinstance(reduction.window, Count | Global | Periodic)
         self._topics: set[str] = set()
         self._claims: set[Claim] = set()
+        self._unheard: set[Claim] = set()  # of partitions, none of whose messages has come
+        self._reach = marks.disorder + reduction.lateness
         self._charged: dict[Claim, int] = {}
         self._piece: tuple[tuple[Claim, int] | None, int] = (None, 0)  # the last one: record, and place in it
         self._hold: Hold | None = None
@@ -61,7 +62,6 @@ class Reducing(Stage):
         self._passed = FIRST  # watermark that those downstream know of
         self._listened = 0.0  # seconds, without those of long turns
         self._turned = chain.runtime.now()
-        self._epoch = chain.runtime.wall_ns() - int(self._turned * SECOND)  # of the clock that is never set
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -90,11 +90,16 @@ class Reducing(Stage):
     def _reduce(self, message: Message, claim: Claim, now: float) -> None:
         """Fold a message into its windows; what cannot be folded is passed on."""
         try:
-            at = self._moment(message)
+            at = self._timing.of(message)
+        except AheadError as error:
+            self._out.append(self._refused(message, error))
+            return
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
             self._out.append(failed(message, error, self._name))
             return
         windows = self._reduction.window.windows(at)
+        if claim in self._unheard:
+            self._hear(claim, windows[0].stop if self._sessions else at)
         if isinstance(self._reduction.window, Count):
             windows = (Window(at, LAST - self._place(claim, at)),)
         pieces = (message,) if len(windows) == 1 else self.chain.split(message, [message.data] * len(windows))
@@ -104,10 +109,7 @@ class Reducing(Stage):
             try:
                 hold = self._panes.fold(claim, piece.key, window, piece.data, now)
             except LateError as error:
-                if self._late is None:
-                    self._out.append(piece.fail(error, self._name))
-                else:
-                    self._out.append(piece.replace(output=self._late))
+                self._out.append(self._refused(piece, error))
             except BaseException as error:  # noqa: BLE001
                 self._out.append(failed(piece, error, self._name))
             else:
@@ -116,8 +118,23 @@ class Reducing(Stage):
                     self._hold = hold
                 self._folded.append(piece)
         self._collect()
-        if not self._timeless and self._marks.observe(claim, at, self._listened):
+        if not self._timing.timeless and self._marks.observe(claim, at, self._listened):
             self._advance()
+
+    def _refused(self, message: Message, error: BaseException) -> Message:
+        """Return a message whose time is over, or far ahead, as it is passed on."""
+        if self._late is None:
+            return message.fail(error, self._name)
+        return message.replace(output=self._late)
+
+    def _hear(self, claim: Claim, at: int) -> None:
+        """Take the first message of a partition, at event time `at` (the end of its session).
+
+        What was there before it, in offsets, is older, or no more than `disorder` and `lateness` newer.
+        """
+        self._unheard.discard(claim)
+        if claim.start and not isinstance(self._reduction.window, Count | Periodic):
+            self._panes.since[claim] = at + self._reach
 
     def _place(self, claim: Claim, number: int) -> int:
         """Return how many pieces of the record came before: windows that begin at them need other names."""
@@ -125,22 +142,6 @@ class Reducing(Stage):
         place = place + 1 if before == (claim, number) else 0
         self._piece = (claim, number), place
         return place
-
-    def _wall(self) -> int:
-        """Return the time of the wall clock, as it was at the beginning: nobody sets this one back."""
-        return self._epoch + int(self.chain.runtime.now() * SECOND)
-
-    def _moment(self, message: Message) -> int:
-        """Return what windows go by."""
-        kind = self._reduction.window
-        if isinstance(kind, Count):
-            return message.seq if message.record is None else message.record.offset
-        if isinstance(kind, Periodic):
-            return self._wall()
-        if self._time is not None:
-            return moment(self._time(message.data))
-        record = message.record
-        return moment((timestamp_of(message) if record is None else record.timestamp) * 1_000_000)
 
     # -- time --------------------------------------------------------------------------------------------
 
@@ -163,6 +164,7 @@ class Reducing(Stage):
         self._advance()
 
     def _count_in(self, claim: Claim) -> None:
+        self._unheard.add(claim)
         self._marks.open(claim, self._listened)
 
     def _open(self, claim: Claim) -> None:
@@ -180,8 +182,8 @@ class Reducing(Stage):
     def _advance(self) -> None:
         """Close what the watermark has passed."""
         if isinstance(self._reduction.window, Periodic):
-            self._panes.advance(self._wall())
-        elif not self._timeless:
+            self._panes.advance(self._timing.wall())
+        elif not self._timing.timeless:
             self._panes.advance(self._marks.read(self._listened))
         self._collect()
 
@@ -209,10 +211,10 @@ class Reducing(Stage):
         now = self.chain.runtime.now()
         dues = [due for due in (self._panes.due(),) if due is not None]
         silent = self._marks.due()
-        if silent is not None and not self._timeless:
+        if silent is not None and not self._timing.timeless:
             dues.append(now + max(0.0, silent - self._listened))
         if isinstance(self._reduction.window, Periodic) and (stop := self._panes.next_due()) is not None:
-            dues.append(now + max(0, stop - self._wall()) / SECOND)
+            dues.append(now + max(0, stop - self._timing.wall()) / SECOND)
         return min(dues, default=None)
 
     def closes(self) -> int | None:
@@ -285,7 +287,7 @@ class Reducing(Stage):
 
     def _charge(self) -> None:
         """Charge what the accumulators have grown by since the last time."""
-        growth = self._panes.growth
+        growth = self._panes.shelf.growth
         if growth:
             for claim, nbytes in growth.items():
                 assert isinstance(claim, Claim)
@@ -314,6 +316,7 @@ class Reducing(Stage):
         for claim in claims:
             self._marks.close(claim)
             self._claims.discard(claim)
+            self._unheard.discard(claim)
             self._charged.pop(claim, None)
 
     def close(self, timeout: float) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable
 
 from streamzarr.errors import ConfigError, TransformError
+from streamzarr.flow.arguments import checked, function, functions, optional, text
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, connecting, feeding
 from streamzarr.flow.message import Batch, Marker, Message
@@ -20,6 +22,18 @@ from streamzarr.flow.stage import Stage
 Branches = Mapping[str, Sequence[Operator]]
 
 
+def _branches(value: Any) -> str | None:
+    fits = isinstance(value, Mapping) and value and not any(map(text, value))
+    fits = fits and not any(map(functions, value.values()))
+    return None if fits else "lists of operators by name, at least one"
+
+
+def _selectors(value: Any) -> str | None:
+    fits = isinstance(value, Mapping) and not any(map(function, value.values()))
+    return None if fits else "functions by the names of branches"
+
+
+@checked("ops.route", fn=function, branches=_branches, stage=text)
 def route(fn: Callable[[Message], str], branches: Branches, *, stage: str = "route") -> Operator:
     """Send each message through the branch that ``fn(message)`` names, and join what comes out.
 
@@ -49,8 +63,6 @@ def route(fn: Callable[[Message], str], branches: Branches, *, stage: str = "rou
     >>> run(chain).ok, sorted(seen)
     (4, [-3, -1, 0, 20])
     """
-    if not branches:
-        raise ConfigError("ops.route() without branches, expected at least one")
 
     def names(message: Message) -> Sequence[str]:
         name: object = fn(message)
@@ -61,6 +73,7 @@ def route(fn: Callable[[Message], str], branches: Branches, *, stage: str = "rou
     return _branching(branches, names, stage)
 
 
+@checked("ops.broadcast", branches=_branches, selectors=optional(_selectors), stage=text)
 def broadcast(
     branches: Branches,
     selectors: Mapping[str, Callable[[Message], bool]] | None = None,
@@ -96,10 +109,10 @@ def broadcast(
     (2, [1, 2, 4])
     """
     chosen = dict(selectors or {})
-    if not branches:
-        raise ConfigError("ops.broadcast() without branches, expected at least one")
     if unknown := chosen.keys() - branches.keys():
-        raise ConfigError(f"selectors for {sorted(unknown)}, expected names of {sorted(branches)}")
+        raise ConfigError(
+            f"ops.broadcast: selectors are for {sorted(unknown)}, expected names of {sorted(branches)}"
+        )
 
     def names(message: Message) -> Sequence[str]:
         return [name for name in branches if name not in chosen or chosen[name](message)]
@@ -126,6 +139,7 @@ def _branching(branches: Branches, names: Callable[[Message], Sequence[str]], st
                     )
                     entry.stages = wiring.graph.stages[: len(wiring.graph.stages) - before]
                 stage = _Branching(wiring.graph.chain, observer, entries, join, names, stage_name)
+                stage.loose = not all(entry.below for entry in entries.values())
                 below = {id(one): one for entry in entries.values() for one in entry.below}
                 wiring.graph.join(stage, tuple(below.values()))
                 with feeding((stage,)):

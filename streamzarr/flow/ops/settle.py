@@ -13,6 +13,7 @@ from typing import TypeAlias
 from reactivex.abc import ObserverBase
 
 from streamzarr.errors import ConfigError, describe, is_interrupt
+from streamzarr.flow.arguments import checked, function, instance, optional, seconds, text
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.lazy import LazyMessages, together
@@ -31,6 +32,7 @@ class Done:
     """A message is stored, durably."""
 
 
+@checked("ops.Failed", error=instance(BaseException, "an exception"))
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A message cannot be stored, ever."""
@@ -38,6 +40,7 @@ class Failed:
     error: BaseException
 
 
+@checked("ops.Again", after=seconds())
 @dataclass(frozen=True, slots=True)
 class Again:
     """A message shall be given to the sink again, after some seconds."""
@@ -53,6 +56,15 @@ Sink: TypeAlias = Callable[[Sequence[Message]], Sequence[Report] | None]
 """Stores messages, and reports on each of them in their order; ``None``: all are done."""
 
 
+@checked(
+    "ops.settle",
+    sink=optional(function),
+    dead_letters=optional(function),
+    retry=instance(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(attempts=5)"),
+    is_transient=function,
+    contact=optional(instance(Contact, "the contact of a broker, e.g. broker.contact")),
+    stage=text,
+)
 def settle(
     sink: Sink | None = None,
     *,

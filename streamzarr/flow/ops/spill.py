@@ -18,6 +18,7 @@ import msgspec
 
 from streamzarr.errors import ConfigError, TransformError
 from streamzarr.flow.acknowledge import Claim
+from streamzarr.flow.arguments import checked, function, integer, location, nbytes, optional
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.message import Message
 from streamzarr.flow.ops.each import failed
@@ -26,6 +27,14 @@ from streamzarr.flow.stage import Belongs
 from streamzarr.queue.base import Record
 
 
+@checked(
+    "Spill",
+    max_bytes=nbytes,
+    share=integer(1),
+    directory=optional(location),
+    encode=optional(function),
+    decode=optional(function),
+)
 @dataclass(frozen=True, slots=True)
 class Spill:
     """How ``ops.dispatch(by="key")`` puts the surplus of hot keys on disk.
@@ -49,10 +58,8 @@ class Spill:
     """Reads what `encode` has written. An exception of either fails the message."""
 
     def __post_init__(self) -> None:
-        if self.share < 1:
-            raise ConfigError(f"Spill(share={self.share}): expected at least 1")
         if (self.encode is None) != (self.decode is None):
-            raise ConfigError("Spill() needs encode and decode together, or neither")
+            raise ConfigError("Spill: one of encode and decode is missing, expected both, or neither")
 
 
 class _Form(IntEnum):

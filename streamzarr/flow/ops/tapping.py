@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 import reactivex.operators as rx
 
-from streamzarr.errors import describe, is_interrupt
+from streamzarr.errors import describe
+from streamzarr.flow.arguments import checked, function, text
 from streamzarr.flow.graph import Operator
 from streamzarr.flow.message import Batch, Message
+from streamzarr.flow.ops.each import failed
 
 _log = logging.getLogger(__name__)
 
 
+@checked("ops.tap", fn=function, stage=text)
 def tap(fn: Callable[[Message], object], *, stage: str = "tap") -> Operator:
     """Show each message to `fn`, failed ones as well, and pass it on as it is.
 
@@ -42,9 +45,8 @@ def tap(fn: Callable[[Message], object], *, stage: str = "tap") -> Operator:
         for message in batch.held:
             try:
                 fn(message)
-            except BaseException as error:
-                if is_interrupt(error):
-                    raise
+            except BaseException as error:  # noqa: BLE001 - who watches does not decide
+                failed(message, error, stage)  # not passed on
                 errors += 1
                 if errors & (errors - 1) == 0:
                     _log.warning(

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import logging
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from typing import Any
 
 from reactivex import Observable
 
+from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, function, instance, optional, shown
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
 from streamzarr.flow.sources.feed import AsyncFeed
-from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, checked, size_of
+from streamzarr.flow.sources.items import SOURCE, ItemSource, Sized, SizeOf, size_of, sized_by
 from streamzarr.flow.stop import Stop
 
 _log = logging.getLogger(__name__)
 
 
+@checked(
+    "from_async_iterable",
+    items=instance(AsyncIterable, "an async iterable, e.g. an async generator"),
+    loop=optional(instance(AbstractEventLoop, "an event loop")),
+    size_of=function,
+    **SOURCE,
+)
 def from_async_iterable(
     items: AsyncIterable[Any],
     demand: Credits,
@@ -65,9 +74,19 @@ def from_async_iterable(
     >>> run(from_async_iterable(ticks(), Demand(10)).pipe(ops.settle())).ok
     2
     """
-    return observe(
-        lambda graph: _Awaited(graph, demand, items, loop, size_of), demand, stop=stop, on_turn=on_turn
-    )
+    served = False
+
+    def make(graph: Graph) -> _Awaited:
+        nonlocal served
+        if served and isinstance(items, AsyncGenerator):
+            raise ConfigError(
+                f"from_async_iterable: items is {shown(items)}, which an earlier run has closed, expected an "
+                "async iterable that begins anew"
+            )
+        served = True
+        return _Awaited(graph, demand, items, loop, size_of)
+
+    return observe(make, demand, stop=stop, on_turn=on_turn)
 
 
 class _Awaited(ItemSource):
@@ -80,7 +99,7 @@ class _Awaited(ItemSource):
         size_of: SizeOf,
     ) -> None:
         super().__init__(graph, credits)
-        self._feed = AsyncFeed(items, checked(size_of), loop, graph.chain.runtime, graph.chain.bell.ring)
+        self._feed = AsyncFeed(items, sized_by(size_of), loop, graph.chain.runtime, graph.chain.bell.ring)
 
     def open(self) -> None:
         self._feed.open()

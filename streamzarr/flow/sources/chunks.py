@@ -9,17 +9,25 @@ from typing import Any
 
 from reactivex import Observable
 
-from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import anything, checked, function, instance, integer, optional
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
-from streamzarr.flow.sources.items import ItemSource, Sized
+from streamzarr.flow.sources.items import SOURCE, ItemSource, Sized
 from streamzarr.flow.stop import Stop
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.streaming.stream import ChunkBlock, ChunkFilter, Place, parse_region, places
 
 
+@checked(
+    "from_array",
+    array=instance(Array, "an Array, as streamzarr.zarr.open_array(url) returns"),
+    region=anything,
+    where=optional(function),
+    concurrency=optional(integer(1)),
+    **SOURCE,
+)
 def from_array(
     array: Array,
     demand: Credits,
@@ -72,8 +80,6 @@ def from_array(
     """
     box = parse_region(region, array.shape)
     threads = array.store.capabilities.in_flight if concurrency is None else concurrency
-    if threads < 1:
-        raise ConfigError(f"concurrency: expected at least 1, got {threads}")
     return observe(
         lambda graph: _Chunks(graph, demand, array, threads, iter(places(box, array.grid, where))),
         demand,

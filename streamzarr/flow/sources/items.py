@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from streamzarr.errors import ConfigError, is_interrupt
+from streamzarr.flow.arguments import Check, function, instance, optional
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.lazy import Entry, LazyMessages
 from streamzarr.flow.message import Message
 from streamzarr.flow.sizes import checked_nbytes
+from streamzarr.flow.stop import Stop
 
 T = TypeVar("T")
 
@@ -38,7 +40,7 @@ def size_of(item: Any) -> int:
     return nbytes if isinstance(nbytes, int) else 0
 
 
-def checked(size_of: Callable[[T], int]) -> Callable[[T], int]:
+def sized_by(size_of: Callable[[T], int]) -> Callable[[T], int]:
     """Return `size_of`, whose sizes are checked: a ``ConfigError`` says which one cannot be."""
     name = f"size_of={size_of!r}"
     return lambda item: checked_nbytes(size_of(item), name, ConfigError)
@@ -79,6 +81,14 @@ class Gathering(Generic[T]):
         return taken
 
 
+SOURCE: Final[dict[str, Check]] = {
+    "demand": instance(Credits, "a Demand, e.g. Demand(10)"),
+    "stop": optional(instance(Stop, "a Stop")),
+    "on_turn": optional(function),
+}
+"""What every source is given."""
+
+
 class ItemSource(ABC):
     """A :class:`streamzarr.flow.drive.Source` of items that come from no partition."""
 
@@ -104,11 +114,14 @@ class ItemSource(ABC):
         datas, sizes = map(list, zip(*items, strict=True))
         return LazyMessages(datas, (Entry(self._claim, chain.number(len(items)), sizes, now),))
 
-    def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to close
+    def open(self) -> None:  # noqa: B027 - most have nothing to open, nor to do, nor to store
         """Connect; called first, once."""
 
     def turn(self) -> None:  # noqa: B027
         """Do what is due; called at every turn."""
+
+    def conclude(self) -> None:  # noqa: B027
+        """Store what is settled; called when the chain has come to its end without an error."""
 
     def close(self) -> None:  # noqa: B027
         """Disconnect; called last, once, also after an error."""

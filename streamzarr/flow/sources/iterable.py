@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from reactivex import Observable
 
 from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, function, integer, iterable, seconds, shown
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
-from streamzarr.flow.sources.items import IDLE, Gathering, ItemSource, Sized, SizeOf, checked, size_of
+from streamzarr.flow.sources.items import (
+    IDLE,
+    SOURCE,
+    Gathering,
+    ItemSource,
+    Sized,
+    SizeOf,
+    size_of,
+    sized_by,
+)
 from streamzarr.flow.stop import Stop
 
 Pull: TypeAlias = Callable[[int], Sequence[Any] | None]
 
 
+@checked("from_iterable", items=iterable, batch=integer(1), size_of=function, **SOURCE)
 def from_iterable(
     items: Iterable[Any],
     demand: Credits,
@@ -37,7 +49,7 @@ def from_iterable(
     ----------
     items
         Taken once per subscription. An iterator of the caller's is not closed: what a stopped chain has not
-        taken is still in it.
+        taken is still in it, for the next run. One that a run has taken to its end has nothing for another.
     demand
         Bounds what is in flight until ``ops.settle``; a :class:`~streamzarr.flow.LagDemand` paces a producer.
     batch
@@ -58,13 +70,13 @@ def from_iterable(
     >>> run(chain).ok, squares
     (5, [0, 1, 4, 9, 16])
     """
-    if batch < 1:
-        raise ConfigError(f"batch={batch}: expected at least 1")
+    shared = _Items(items)
     return observe(
-        lambda graph: _Iterated(graph, demand, items, batch, size_of), demand, stop=stop, on_turn=on_turn
+        lambda graph: _Iterated(graph, demand, shared, batch, size_of), demand, stop=stop, on_turn=on_turn
     )
 
 
+@checked("from_pull", pull=function, idle=seconds(above=0), size_of=function, **SOURCE)
 def from_pull(
     pull: Pull,
     demand: Credits,
@@ -79,7 +91,8 @@ def from_pull(
     Parameters
     ----------
     pull
-        Returns at most `n` items, none when there are none just now, or ``None`` when there will be no more.
+        Returns at most `n` items, none when there are none just now, or ``None`` when there will be no more:
+        a run goes on, and asks again, as long as ``[]`` comes.
         Runs on the chain's thread; what is done in other threads goes on while it blocks, but is not settled.
     idle
         Seconds until it is asked again after it returned nothing.
@@ -104,22 +117,40 @@ def from_pull(
     )
 
 
+@dataclass(slots=True)
+class _Items:
+    """What is iterated, by one run after the other."""
+
+    iterable: Iterable[Any]
+    used_up: bool = False
+    """It is an iterator, and a run has taken it to its end."""
+
+
 class _Iterated(ItemSource):
     def __init__(
         self,
         graph: Graph,
         credits: Credits,  # noqa: A002 - see Claim
-        items: Iterable[Any],
+        items: _Items,
         batch: int,
         size_of: SizeOf,
     ) -> None:
         super().__init__(graph, credits)
-        self._iterator = iter(items)
-        self._own = self._iterator is not items
-        self._gathering = Gathering(self._iterator, checked(size_of), batch)
+        self._items, self._iterator = items, iter(items.iterable)
+        self._own = self._iterator is not items.iterable
+        self._gathering = Gathering(self._iterator, sized_by(size_of), batch)
+
+    def open(self) -> None:
+        if self._items.used_up:
+            raise ConfigError(
+                f"from_iterable: items is {shown(self._items.iterable)}, and an earlier run has taken all of "
+                "it, expected what can be iterated again, e.g. a list"
+            )
 
     def next(self, room: Room) -> Sequence[Sized] | None:
-        return self._gathering.take(room) or None
+        taken = self._gathering.take(room)
+        self._items.used_up = not taken and not self._own
+        return taken or None
 
     def close(self) -> None:
         close = getattr(self._iterator, "close", None)
@@ -137,7 +168,7 @@ class _Pulled(ItemSource):
         idle: float,
     ) -> None:
         super().__init__(graph, credits, idle)
-        self._pull, self._size_of = pull, checked(size_of)
+        self._pull, self._size_of = pull, sized_by(size_of)
 
     def next(self, room: Room) -> Sequence[Sized] | None:
         items = self._pull(room.messages)

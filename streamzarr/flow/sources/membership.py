@@ -52,6 +52,7 @@ class Membership:
         # Commits that were refused, until the next poll makes clear whose the partition is.
         self._fenced: dict[TopicPartition, int] = {}
         self._error: BaseException | None = None
+        self._concluded = False
 
     def join(
         self, topics: Sequence[str], group: str, *, session_timeout: float, prefetch_bytes: int | None
@@ -63,14 +64,20 @@ class Membership:
         self._committer = self._chosen or GroupOffsets(self.consumer)
         return self.consumer
 
+    def conclude(self) -> None:
+        """Store what is settled, for the last time; raises what could not be stored."""
+        self._concluded = True
+        # What is settled is worth storing after the deadline of a drain as well: that is for work.
+        deadline = self._graph.chain.runtime.now() + self._drain_timeout
+        self._commit_finally(
+            list(self._claims.values()), lambda: deadline - self._graph.chain.runtime.now(), insist=True
+        )
+
     def leave(self) -> None:
-        """Store what is settled and leave the group; raises what could not be stored."""
+        """Leave the group, when what is settled is stored; raises what could not be stored."""
         try:
-            # What is settled is worth storing after the deadline of a drain as well: that is for work.
-            deadline = self._graph.chain.runtime.now() + self._drain_timeout
-            self._commit_finally(
-                list(self._claims.values()), lambda: deadline - self._graph.chain.runtime.now(), insist=True
-            )
+            if not self._concluded:
+                self.conclude()
         finally:
             self.consumer.close()  # revokes all that is ours
         self.raise_errors()
@@ -168,7 +175,7 @@ class Membership:
         while True:
             try:
                 # Whoever keeps more than positions has a last chance to do so.
-                return self._commit(claims, unmoved=self._chosen is not None and not insist)
+                return self._commit(claims, unmoved=self._chosen is not None)
             except (QueueError, StoreError, OSError) as error:
                 failures += 1
                 delay = OUTAGE_RETRY.delay(failures, chain.runtime.random())

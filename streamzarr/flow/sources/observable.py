@@ -9,15 +9,23 @@ import reactivex.operators as rx
 from reactivex import Observable
 from reactivex.abc import DisposableBase
 
+from streamzarr.flow.arguments import checked, function, instance
 from streamzarr.flow.demand.credits import Credits, Room
 from streamzarr.flow.drive import observe
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Batch
-from streamzarr.flow.sources.items import ItemSource, Sized, SizeOf, checked, size_of
+from streamzarr.flow.sources.items import SOURCE, ItemSource, Sized, SizeOf, size_of, sized_by
 from streamzarr.flow.sources.overflow import Overflow
 from streamzarr.flow.stop import Stop
 
 
+@checked(
+    "from_observable",
+    observable=instance(Observable, "an Observable of RxPY"),
+    overflow=instance(Overflow, "a Blocking, Spilling or Refusing buffer, e.g. Blocking(1000)"),
+    size_of=function,
+    **SOURCE,
+)
 def from_observable(
     observable: Observable[Any],
     demand: Credits,
@@ -80,7 +88,7 @@ class _Observed(ItemSource):
         size_of: SizeOf,
     ) -> None:
         super().__init__(graph, credits)
-        self._observable, self._overflow, self._size_of = observable, overflow, checked(size_of)
+        self._observable, self._overflow, self._size_of = observable, overflow, sized_by(size_of)
         runtime = graph.chain.runtime
         self._on_chain = runtime.local(False)
         self._subscriber = runtime.thread(self._subscribe, "streamzarr-observe")

@@ -13,13 +13,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from streamzarr.errors import BufferFullError, ConfigError
+from streamzarr.flow.arguments import checked, function, integer, location, nbytes, optional, runtime
 from streamzarr.flow.spool import Spool
+from streamzarr.queue.closing import Closing
 from streamzarr.runtime import SYSTEM, Runtime
 
 
+@checked("Overflow", size=integer(1), runtime=runtime)
 class Overflow(ABC):
     """A buffer between the threads of an observable and the one of a chain.
 
@@ -32,8 +35,6 @@ class Overflow(ABC):
     """
 
     def __init__(self, size: int, runtime: Runtime) -> None:
-        if size < 1:
-            raise ConfigError(f"{type(self).__name__}({size}): expected a size of at least 1")
         self.size = size
         self._changed = runtime.condition()
         self._items: deque[Any] = deque()
@@ -73,6 +74,7 @@ class Overflow(ABC):
             self._changed.notify_all()
 
 
+@checked("Blocking", size=integer(1), runtime=runtime)
 class Blocking(Overflow):
     """Keeps `size` items; then the thread that emits waits until the chain has taken some.
 
@@ -104,6 +106,7 @@ class Blocking(Overflow):
             self._items.append(item)
 
 
+@checked("Refusing", size=integer(1), runtime=runtime)
 class Refusing(Overflow):
     """Keeps `size` items; the next one ends the chain with a :class:`~streamzarr.errors.BufferFullError`.
 
@@ -132,7 +135,16 @@ class Refusing(Overflow):
             self._items.append(item)
 
 
-class Spilling(Overflow):
+@checked(
+    "Spilling",
+    size=integer(1),
+    max_bytes=nbytes,
+    directory=optional(location),
+    encode=optional(function),
+    decode=optional(function),
+    runtime=runtime,
+)
+class Spilling(Overflow, Closing):
     """Keeps `size` items in memory and those that come after them on disk, in order.
 
     For observables that must not wait and come in bursts. What does not fit on disk either ends the chain
@@ -171,12 +183,6 @@ class Spilling(Overflow):
         super().__init__(size, runtime)
         self._spool = Spool(max_bytes, directory=directory)
         self._encode, self._decode = encode or _only_bytes, decode or _only_bytes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove what is on disk."""

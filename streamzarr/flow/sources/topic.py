@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypedDict, Unpack
+from typing import Final, TypedDict, Unpack, get_args
 
 from reactivex import Observable
 
+from streamzarr.flow.arguments import (
+    Check,
+    broker,
+    checked,
+    function,
+    having,
+    one_of,
+    optional,
+    seconds,
+    text,
+)
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.drive import observe
 from streamzarr.flow.message import Batch
 from streamzarr.flow.sources.committer import Committer
+from streamzarr.flow.sources.items import SOURCE
 from streamzarr.flow.sources.membership import Rebalance
 from streamzarr.flow.sources.topic_source import Messages, TopicSettings, TopicSource, by_record, by_run
 from streamzarr.flow.stop import Stop
 from streamzarr.queue.base import Broker, OnGap
 
+_TOPIC: Final[dict[str, Check]] = {
+    "broker": broker,
+    "topic": text,
+    "group": text,
+    "commit_every": optional(seconds()),
+    "drain_timeout": optional(seconds(above=0)),
+    "poll_timeout": seconds(above=0),
+    "session_timeout": seconds(above=0),
+    "on_gap": one_of(*get_args(OnGap)),
+    "on_rebalance": optional(function),
+    "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
+    **SOURCE,
+}
 
+
+@checked("from_topic", **_TOPIC)
 def from_topic(
     broker: Broker,
     topic: str,
@@ -110,6 +137,7 @@ class TopicOptions(TypedDict, total=False):
     committer: Committer | None
 
 
+@checked("from_topic_columns", **_TOPIC)
 def from_topic_columns(
     broker: Broker,
     topic: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 from streamzarr.errors import (
     ConfigError,
@@ -57,12 +57,10 @@ class TopicSettings:
         return float(getattr(self.committer, "every", COMMIT_EVERY))
 
     def __post_init__(self) -> None:
-        if self.on_gap not in get_args(OnGap):
-            raise ConfigError(f"on_gap={self.on_gap!r}, expected {' or '.join(get_args(OnGap))}")
         if not 0 < self.drain_timeout < self.session_timeout:
             raise ConfigError(
-                f"drain_timeout={self.drain_timeout}, session_timeout={self.session_timeout}: expected "
-                "0 < drain_timeout < session_timeout, or the partitions would be lost while they drain"
+                f"from_topic: drain_timeout={self.drain_timeout}, session_timeout={self.session_timeout}: "
+                "expected 0 < drain_timeout < session_timeout, or partitions would be lost while they drain"
             )
 
 
@@ -196,8 +194,12 @@ class TopicSource:
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 
+    def conclude(self) -> None:
+        """Commit what is settled, with what the stages hold."""
+        self._membership.conclude()
+
     def close(self) -> None:
-        """Commit what is settled and leave the group."""
+        """Commit what is settled, if the chain was broken before it could be, and leave the group."""
         if self._consumer is not None:
             self._membership.leave()
 

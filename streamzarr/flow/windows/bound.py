@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from streamzarr.errors import ConfigError
-from streamzarr.options import integer, parse_bytes
+from streamzarr.flow.arguments import checked, integer, nbytes, one_of
+from streamzarr.options import parse_bytes
 
 AtBound: TypeAlias = Literal["fail", "early"]
 OVERHEAD: Final = 1400
@@ -18,6 +18,7 @@ _FLAT: Final = frozenset({int, float, str, bytes, bool, type(None)})
 _DEEP: Final = 4
 
 
+@checked("windows.Bound", keys=integer(1), nbytes=nbytes, then=one_of(*get_args(AtBound)))
 @dataclass(frozen=True, slots=True)
 class Bound:
     """At most so many accumulators (a key in a window) of so many bytes in all.
@@ -35,12 +36,6 @@ class Bound:
     keys: int = 1_000_000
     nbytes: int | str = "256MB"
     then: AtBound = "fail"
-
-    def __post_init__(self) -> None:
-        integer("the bound on keys", self.keys, minimum=1)
-        integer("the bound on bytes", self.max_bytes, minimum=1)
-        if self.then not in get_args(AtBound):
-            raise ConfigError(f"then={self.then!r}, expected {' or '.join(get_args(AtBound))}")
 
     @property
     def max_bytes(self) -> int:

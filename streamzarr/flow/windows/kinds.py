@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.windows.moments import FIRST, LAST, Duration, duration
-from streamzarr.options import integer
+from streamzarr.flow.arguments import checked, integer
+from streamzarr.flow.windows.moments import FIRST, LAST, Duration, duration, span
 
 MAX_OVERLAP: Final = 10_000
 """Windows that one message may belong to: each of them is a fold."""
@@ -28,6 +28,7 @@ class Window(NamedTuple):
 EVERYTHING: Final = Window(FIRST, LAST)
 
 
+@checked("windows.Fixed", size=span(1), offset=span())
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """Windows of one `size`, side by side; `offset` moves their edges away from multiples of it.
@@ -53,6 +54,7 @@ class Fixed:
         return (Window(start, start + self._size),)
 
 
+@checked("windows.Sliding", size=span(1), every=span(1))
 @dataclass(frozen=True, slots=True)
 class Sliding:
     """Windows of one `size` that begin `every` so often: they overlap, or leave gaps if `every` is longer.
@@ -84,6 +86,7 @@ class Sliding:
         return tuple(Window(start, start + self._size) for start in range(first, last + 1, self._every))
 
 
+@checked("windows.Periodic", every=span(1))
 @dataclass(frozen=True, slots=True)
 class Periodic:
     """Windows side by side on the wall clock: a message is in the one at whose time it arrives.
@@ -112,6 +115,7 @@ class Global:
         return (EVERYTHING,)
 
 
+@checked("windows.Session", gap=span(1))
 @dataclass(frozen=True, slots=True)
 class Session:
     """Windows of activity: one ends when its key was silent for `gap`, and two that come to overlap are one.
@@ -130,6 +134,7 @@ class Session:
         return (Window(moment, moment + self._gap),)
 
 
+@checked("windows.Count", size=integer(1))
 @dataclass(frozen=True, slots=True)
 class Count:
     """Windows of `size` messages of a key, in the order that they arrive in from one partition.
@@ -139,9 +144,6 @@ class Count:
     """
 
     size: int
-
-    def __post_init__(self) -> None:
-        integer("the size of windows", self.size, minimum=1)
 
     def windows(self, moment: int) -> tuple[Window, ...]:
         """Return the window that begins with message number `moment`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -53,6 +54,20 @@ def duration(value: Duration, what: str, least: int = 0) -> int:
         expected = f"{least / SECOND:g} seconds or more, or text such as '10s', '1min', '250ms'"
         raise ConfigError(f"{what} is {value!r}, expected {expected}")
     return round(nanoseconds)
+
+
+def span(least: int = 0) -> Callable[[Any], str | None]:
+    """Return the check (:mod:`streamzarr.flow.arguments`) of a duration of at least so many nanoseconds."""
+
+    def check(value: Any) -> str | None:
+        try:
+            duration(value, "", least)
+        except ConfigError:
+            bound = "more than 0" if least else "at least 0"
+            return f"seconds, {bound}, or text such as '10s', '1min', '250ms'"
+        return None
+
+    return check
 
 
 def moment(value: Any) -> int:

@@ -45,7 +45,8 @@ class Outbox:
         self._waiting = deque(outgoing)  # not delivered
         self._sent: list[Sent] = []
         self._stored = numbered  # those up to this number are
-        self._settled = False  # since it was stored last
+        self.settled = False
+        """True when a result was settled that is still stored."""
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._sent)
@@ -58,7 +59,12 @@ class Outbox:
     @property
     def unsaved(self) -> bool:
         """True when what is stored lacks a result, or still has one that is settled."""
-        return self._settled or self.numbered > self._stored
+        return self.settled or self.numbered > self._stored
+
+    def still_open(self, outgoing: Iterable[Outgoing]) -> tuple[Outgoing, ...]:
+        """Return those of stored results that are not settled."""
+        numbers = {each.number for each in self.contents}
+        return tuple(each for each in outgoing if each.number in numbers)
 
     @property
     def contents(self) -> tuple[Outgoing, ...]:
@@ -73,7 +79,7 @@ class Outbox:
     def stored(self, number: int) -> None:
         """Note that :attr:`contents`, with results up to `number`, is durable."""
         self._stored = number
-        self._settled = False
+        self.settled = False
 
     @property
     def deliverable(self) -> bool:
@@ -93,7 +99,7 @@ class Outbox:
         if not any(sent.receipt.released for sent in self._sent):
             return
         back = [sent.outgoing for sent in self._sent if sent.receipt.fate is Fate.HANDED_BACK]
-        self._settled |= any(
+        self.settled |= any(
             sent.receipt.released and sent.receipt.fate is not Fate.HANDED_BACK for sent in self._sent
         )
         self._sent = [sent for sent in self._sent if not sent.receipt.released]

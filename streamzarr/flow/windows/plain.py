@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from streamzarr.errors import ConfigError, MessageError
+from streamzarr.errors import ConfigError, MessageError, describe
 
 Hook = Callable[[Any], Any]
 
@@ -92,12 +92,23 @@ class Plain:
         if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in _DTYPES:
             code = _ARRAY if isinstance(value, np.ndarray) else _SCALAR
             return self._extended(code, [value.dtype.str, list(value.shape), value.tobytes()])
+        return self._extended(_OWN, self._lower(self._encoded(value), depth + 1))
+
+    def _encoded(self, value: Any) -> Any:
+        """Return what the user's function makes of a value that is not plain."""
+        name = _name(value)
         if self._encode is None:
             raise ConfigError(
-                f"state of type {kind.__name__} is not plain data, expected numbers, text, bytes, lists, "
-                "tuples, sets, dicts or numpy arrays, or encode= and decode= that make it so"
+                f"{name} is not plain data, expected numbers, text, bytes, None, lists, tuples, sets, dicts "
+                "or numpy arrays, or encode= and decode= that make it so"
             )
-        return self._extended(_OWN, self._lower(self._encode(value), depth + 1))
+        try:
+            encoded = self._encode(value)
+        except Exception as error:
+            raise ConfigError(f"encode= raised {describe(error)} for {name}") from error
+        if encoded is value:
+            raise ConfigError(f"encode= returned the {name} that it was given, expected plain data")
+        return encoded
 
     @staticmethod
     def _extended(code: int, value: Any) -> msgspec.msgpack.Ext:
@@ -127,8 +138,18 @@ class Plain:
         if code in (_ARRAY, _SCALAR):
             return _array(*value, scalar=code == _SCALAR)
         if code == _OWN and self._decode is not None:
-            return self._decode(value)
+            try:
+                return self._decode(value)
+            except Exception as error:
+                raise ValueError(f"decode= raised {describe(error)}") from error
         raise ValueError(f"extension {code}" + (", which needs decode=" if code == _OWN else ""))
+
+
+def _name(value: Any) -> str:
+    """Return the name of the type of a value; of arrays it is their dtype that makes the difference."""
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{name} of dtype {value.dtype}" if isinstance(value, np.ndarray | np.generic) else name
 
 
 def _is_unicode(text: str) -> bool:

@@ -16,9 +16,8 @@ Firing: TypeAlias = Literal["early", "final", "late"]
 class Result(Struct, frozen=True):
     """The result of one window of one key.
 
-    `key` and `window` name it: a sink that keeps the latest by that name has each window once. After a
-    restart without ``state=`` windows that overlap, sessions, and windows of messages out of order may come
-    once more with only the later part of their messages; with ``state=`` they do not.
+    `key` and `window` name it: a sink that keeps the latest by that name has each window once, but for those
+    that are `resumed`.
     """
 
     key: Any
@@ -34,3 +33,8 @@ class Result(Struct, frozen=True):
     a trigger with `reset`, and when the bound of the state made room."""
     replaces: tuple[Window, ...] = ()
     """Windows whose earlier results this one takes the place of: a session that has grown since."""
+    resumed: bool = False
+    """Messages may be missing in `value`: it may have some of before the offset at which reading began. After
+    a restart without ``state=`` a window that had given its result comes again like this, if it holds some of
+    the messages that are read again. Keep the result that holds most (`count`), and no session that
+    lies within another one. (A `partial` result is another thing: it is to be added to the others.)"""

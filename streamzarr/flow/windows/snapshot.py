@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow.windows.kinds import Window
 from streamzarr.flow.windows.moments import FIRST
 from streamzarr.flow.windows.pane import Pane, Part
@@ -66,6 +66,7 @@ class Outgoing(Struct, frozen=True, array_like=True):
     replaces: tuple[tuple[int, int], ...]
     error: str | None
     """Why it has no value."""
+    resumed: bool = False
 
     @staticmethod
     def of(number: int, result: Result, error: str | None) -> Outgoing:
@@ -81,6 +82,7 @@ class Outgoing(Struct, frozen=True, array_like=True):
             result.partial,
             _plain(result.replaces),
             error,
+            result.resumed,
         )
 
     @property
@@ -95,6 +97,7 @@ class Outgoing(Struct, frozen=True, array_like=True):
             self.pane,
             self.partial,
             tuple(Window(*window) for window in self.replaces),
+            self.resumed,
         )
 
 
@@ -117,9 +120,11 @@ class Snapshot(Struct, frozen=True):
     """Number of its last result."""
     panes: tuple[PaneState, ...] = ()
     outbox: tuple[Outgoing, ...] = ()
+    since: int | None = None
+    """Windows that begin no later may have messages from before all reading; ``None``: there are none."""
 
     def dumps(self, plain: Plain) -> bytes:
-        """Return it as bytes.
+        """Return it as bytes; raises as :meth:`check`.
 
         >>> snapshot = Snapshot(epoch=3, position=70)
         >>> Snapshot.loads(snapshot.dumps(Plain()), Plain(), "here") == snapshot
@@ -128,7 +133,30 @@ class Snapshot(Struct, frozen=True):
         fields = msgspec.structs.asdict(self)
         fields["panes"] = [msgspec.structs.astuple(pane) for pane in self.panes]
         fields["outbox"] = [msgspec.structs.astuple(each) for each in self.outbox]
-        return plain.dumps({"streamzarr.windows": VERSION, **fields})
+        try:
+            return plain.dumps({"streamzarr.windows": VERSION, **fields})
+        except ConfigError:
+            self.check(plain)  # says of which window
+            raise
+
+    def check(self, plain: Plain) -> None:
+        """Raise what makes it impossible to store an accumulator or a result, if anything does.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            It is not plain data.
+        """
+        values: list[tuple[str, PaneState | Outgoing]] = [("accumulator", pane) for pane in self.panes]
+        values += [("result", outgoing) for outgoing in self.outbox]
+        for what, each in values:
+            try:
+                plain.dumps(each.value)
+            except ConfigError as error:
+                start, stop = each.window
+                raise ConfigError(
+                    f"the {what} of key {each.key!r}, window {start} to {stop}, cannot be kept: {error}"
+                ) from error
 
     @staticmethod
     def loads(data: bytes, plain: Plain, where: str) -> Snapshot:

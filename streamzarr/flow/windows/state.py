@@ -16,9 +16,10 @@ from streamzarr.errors import (
     PreconditionFailedError,
     StoreError,
 )
+from streamzarr.flow.arguments import checked, function, location, nbytes, optional, runtime, seconds
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.windows.plain import Hook, Plain
-from streamzarr.flow.windows.snapshot import Snapshot
+from streamzarr.flow.windows.snapshot import PaneState, Snapshot
 from streamzarr.options import parse_bytes
 from streamzarr.queue.base import TopicPartition
 from streamzarr.redact import redacted
@@ -37,6 +38,12 @@ class Keeper(Protocol):
     def snapshot(self, partition: TopicPartition) -> Snapshot | None:
         """Return what is to be stored now; ``None``: in this moment nothing that would be consistent."""
 
+    def without_settled(self, partition: TopicPartition, stored: Snapshot) -> Snapshot:
+        """Return what is stored without the results that are settled since."""
+
+    def has_settled(self, partition: TopicPartition) -> bool:
+        """Tell whether a result was settled that is still stored."""
+
     def stored(self, partition: TopicPartition, snapshot: Snapshot) -> None:
         """Hear that `snapshot` is durable."""
 
@@ -50,12 +57,22 @@ class _Owned:
         self.key, self.epoch, self.position, self.etag = key, snapshot.epoch, snapshot.position, etag
 
 
+@checked(
+    "WindowState",
+    url=location,
+    every=seconds(above=0),
+    encode=optional(function),
+    decode=optional(function),
+    max_bytes=nbytes,
+    runtime=runtime,
+)
 class WindowState:
     """Keeps accumulators, watermark, position and results of ``ops.reduce(state=)`` in a store.
 
     It is the committer of the topic and the state of the windows, so both change in one step: after a crash
     the chain goes on where it was, and gives each result again, the same, until it was settled. A sink that
-    knows (key, window, pane) has each once.
+    knows (key, window, pane) has each once. Where no life ends in a crash or an error, but each in order (a
+    stop whose deadline is enough, a rebalance that lets it drain), a sink that knows nothing has each once.
 
     Parameters
     ----------
@@ -66,7 +83,8 @@ class WindowState:
         Seconds between two writes. Results are delivered only when they are stored, so they are late by as
         much.
     encode, decode
-        Make accumulators, keys or values of a type of your own plain data, and back.
+        Make accumulators, keys or values of a type of your own plain data, and back. Plain are numbers, text,
+        bytes, ``None``, lists, tuples, sets, dicts and numpy arrays: those types, and none derived from them.
     max_bytes
         Of one object, at most.
 
@@ -100,8 +118,6 @@ class WindowState:
         max_bytes: int | str = "256MB",
         runtime: Runtime = SYSTEM,
     ) -> None:
-        if not every > 0:
-            raise ConfigError(f"every={every!r}, expected a number of seconds above 0")
         self.every = every
         self._url = url
         self._plain = Plain(encode, decode)
@@ -160,6 +176,10 @@ class WindowState:
         """Raise what makes it impossible to store `value`, if anything does."""
         self._plain.loads(self._plain.dumps(value))
 
+    def check_panes(self, panes: tuple[PaneState, ...]) -> None:
+        """Raise what makes it impossible to store these panes, if anything does."""
+        Snapshot(panes=panes).check(self._plain)
+
     def owns(self, partition: TopicPartition) -> bool:
         """Tell whether `partition` was started here."""
         return partition in self._owned
@@ -173,10 +193,16 @@ class WindowState:
         return snapshot
 
     def save(self, partition: TopicPartition) -> None:
-        """Store what the windows of `partition` hold, if that is consistent now; raises as :meth:`commit`."""
+        """Store what the windows of `partition` hold; raises as :meth:`commit`.
+
+        While a record is only partly folded that would not be consistent. All that changes then is that
+        results which are settled are taken out, so that they do not come again.
+        """
         if self._keeper is None:
             raise ConfigError("a WindowState is the committer of a topic, but no ops.reduce(state=) has it")
         snapshot = self._keeper.snapshot(partition)
+        if snapshot is None and self._keeper.has_settled(partition):
+            snapshot = self._keeper.without_settled(partition, self.stored(partition))
         if snapshot is not None:
             self._write(partition, snapshot)
             self._keeper.stored(partition, snapshot)
@@ -227,14 +253,21 @@ class WindowState:
     def _write(self, partition: TopicPartition, snapshot: Snapshot) -> None:
         owned = self._ours(partition)
         snapshot = replace(snapshot, epoch=owned.epoch, write=self._runtime.random_bytes(16))
-        try:
-            owned.etag = self._put(owned.key, snapshot, owned.etag)
-        except PreconditionFailedError:
-            # Only an owner writes with its epoch: what has ours is an earlier write whose response was lost.
-            found, etag = self._read(owned.key)
-            if etag is None or found.epoch != owned.epoch:
-                self._lose(partition, owned, found)
-            owned.etag = etag if found.write == snapshot.write else self._put(owned.key, snapshot, etag)
+        for _ in range(TRIES):
+            try:
+                owned.etag = self._put(owned.key, snapshot, owned.etag)
+            except PreconditionFailedError:
+                # Only an owner writes with its epoch: what has ours is a write whose response was lost.
+                found, etag = self._read(owned.key)
+                if etag is None or found.epoch != owned.epoch:
+                    self._lose(partition, owned, found)
+                owned.etag = etag
+                if found.write != snapshot.write:
+                    continue
+            return
+        raise StoreError(
+            f"{redacted(self._opened().url)}: {owned.key} was replaced {TRIES} times by ourselves"
+        )
 
     def _lose(self, partition: TopicPartition, owned: _Owned, found: Snapshot) -> NoReturn:
         del self._owned[partition]

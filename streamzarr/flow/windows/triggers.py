@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from streamzarr.errors import ConfigError
-from streamzarr.flow.windows.moments import Duration, duration
-from streamzarr.options import integer
+from streamzarr.flow.arguments import checked, flag, function, integer
+from streamzarr.flow.windows.moments import Duration, duration, span
 
 
+@checked("windows.Every", count=integer(1), reset=flag)
 @dataclass(frozen=True, slots=True)
 class Every:
     """An early result after each `count` messages of a window.
@@ -21,14 +21,12 @@ class Every:
     count: int
     reset: bool = False
 
-    def __post_init__(self) -> None:
-        integer("the count of a trigger", self.count, minimum=1)
-
     def fires(self, fresh: int, value: Any) -> bool:
         """Tell whether a window gives a result that has `fresh` messages since its last one."""
         return fresh >= self.count
 
 
+@checked("windows.After", seconds=span(1), reset=flag)
 @dataclass(frozen=True, slots=True)
 class After:
     """An early result so many seconds, on the machine's clock, after the first message that is in none."""
@@ -45,16 +43,13 @@ class After:
         return False
 
 
+@checked("windows.When", predicate=function, reset=flag)
 @dataclass(frozen=True, slots=True)
 class When:
     """An early result whenever `predicate` is true of the accumulator that a message was folded into."""
 
     predicate: Callable[[Any], bool]
     reset: bool = False
-
-    def __post_init__(self) -> None:
-        if not callable(self.predicate):
-            raise ConfigError(f"When({self.predicate!r}): expected a function of the accumulator")
 
     def fires(self, fresh: int, value: Any) -> bool:
         """Tell what the predicate says; what it raises fails an early result, no message."""

@@ -46,7 +46,7 @@ class Watermarks:
     """
 
     def __init__(self, disorder: int = 0, idle: float | None = None) -> None:
-        self._disorder, self._idle = disorder, idle
+        self.disorder, self._idle = disorder, idle
         self._readings: dict[Hashable, _Reading] = {}
         self._mark = FIRST
 
@@ -68,7 +68,7 @@ class Watermarks:
         if moment <= before:
             return False
         reading.newest = moment
-        return before - self._disorder <= self._mark  # else others hold it back
+        return before - self.disorder <= self._mark  # else others hold it back
 
     def listen(self, partition: Hashable, seconds: float, *, caught_up: bool) -> None:
         """Note that `seconds` have passed: in silence, if all there was of the partition has been read."""
@@ -86,7 +86,7 @@ class Watermarks:
                 reading.idle = now - reading.heard >= self._idle
         awake = [reading.newest for reading in readings if not reading.idle]
         newest = min(awake) if awake else max((reading.newest for reading in readings), default=FIRST)
-        self._mark = max(FIRST, newest - self._disorder)
+        self._mark = max(FIRST, newest - self.disorder)
         return self._mark
 
     def newest(self, partition: Hashable) -> int:

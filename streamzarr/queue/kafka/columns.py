@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -21,8 +22,11 @@ def message_columns(messages: Sequence[Any], *, topics: int) -> Iterator[Columns
         yield columns(messages)
         return
     by_place: dict[Any, list[Any]] = {}
-    for place, message in zip(places, messages, strict=True):
-        by_place.setdefault(place, []).append(message)
+    start = 0
+    for place, stretch in groupby(places):  # librdkafka hands out what it has fetched of one, then of another
+        stop = start + len(list(stretch))
+        by_place.setdefault(place, []).extend(messages[start:stop])
+        start = stop
     yield from map(columns, by_place.values())
 
 

@@ -23,6 +23,7 @@ BUILT_IN = {
     "sessions": "streamzarr.testing.simulation.chains:SESSIONS",
     "window-parts": "streamzarr.testing.simulation.chains:PARTS",
     "jobs": "streamzarr.testing.simulation.jobs:JOBS",
+    "stream": "streamzarr.testing.simulation.streams:STREAM",
 }
 Sort: TypeAlias = Literal["scenario", "chain", "transform"]
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["kill", "term", "freeze", "refuse", "lose", "late", "full", "down", "jump", "evict"]
+Kind: TypeAlias = Literal[
+    "kill", "term", "freeze", "refuse", "lose", "late", "stray", "full", "down", "jump", "evict"
+]
 
 WORLD = "the world"
 """Site of the faults that come at a step of any process."""
@@ -21,6 +23,7 @@ _TEXT: dict[Kind, str] = {
     "refuse": "not carried out, an error",
     "lose": "carried out, but the answer is lost",
     "late": "the answer comes after {seconds:.1f} s",
+    "stray": "an error, but carried out after {seconds:.1f} s",
     "full": "the disk is full for {seconds:.1f} s",
     "down": "the broker restarts, {seconds:.1f} s",
     "jump": "the time of day jumps by {seconds:+.0f} s",
@@ -49,7 +52,7 @@ class Fault:
     def __str__(self) -> str:
         at = (
             f"{self.site} {self.nth}"
-            if self.kind in ("refuse", "lose", "late", "full")
+            if self.kind in ("refuse", "lose", "late", "stray", "full")
             else (f"{self.site}, step {self.nth}")
         )
         return f"{at}: {_TEXT[self.kind].format(seconds=self.seconds)}"

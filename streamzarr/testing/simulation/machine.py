@@ -14,6 +14,7 @@ from unittest.mock import patch
 from streamzarr.flow.windows import state
 from streamzarr.runtime import SystemRuntime
 from streamzarr.stores.registry import _registered, register_store
+from streamzarr.stream import acquire
 from streamzarr.testing.simulation.errors import UnsimulatedError
 from streamzarr.testing.simulation.process import SimulatedProcess
 from streamzarr.testing.simulation.store import SCHEME
@@ -45,6 +46,7 @@ def simulated_machine(world: World) -> Iterator[None]:
         stack.enter_context(patch.object(claims, "_claims", _Claims(world)))
         # It tries out what a store can do with threads of its own; a simulated one is known.
         stack.enter_context(patch.object(state, "probe_conditional_put", lambda store: None))
+        stack.enter_context(patch.object(acquire, "probe_conditional_put", lambda store: None))
         stack.enter_context(patch.dict(_registered))
         register_store(SCHEME, world.disks.open, replace=True)
         gc.disable()

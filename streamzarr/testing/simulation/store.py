@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import NoReturn, TypeVar
 
-from streamzarr.errors import StoreError, UnsupportedError
+from streamzarr.errors import PreconditionFailedError, StoreError, UnsupportedError
 from streamzarr.stores.base import Store
 from streamzarr.stores.memory import MemoryStore
 from streamzarr.stores.url import StoreURL, split_url
@@ -73,6 +74,9 @@ class SimulatedStore(WrappedStore):
             raise StoreError(f"{self.url}: key {call.key!r}: no space left") from OSError(
                 errno.ENOSPC, "full"
             )
+        if "stray" in faults:
+            kernel.at(kernel.time + faults["stray"].seconds, lambda: _astray(action))
+            raise StoreError(f"{self.url}: {call.operation} {call.key!r}: timed out")
         if "refuse" in faults:
             raise StoreError(f"{self.url}: {call.operation} {call.key!r}: connection reset")
         result = action()
@@ -83,3 +87,9 @@ class SimulatedStore(WrappedStore):
 
     def __reduce__(self) -> NoReturn:
         raise UnsupportedError(f"{self.url}: a simulated store lives in one simulation")
+
+
+def _astray(action: Callable[[], object]) -> None:
+    """Carry out what its sender has given up; nobody hears how it went."""
+    with suppress(PreconditionFailedError):
+        action()

@@ -6,7 +6,7 @@ Runs of chunks, the fast path, are in ``runs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
@@ -17,15 +17,17 @@ from streamzarr.errors import CodecError, KeyNotFoundError, PreconditionFailedEr
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
+from streamzarr.stores.parallel import batches
 from streamzarr.zarr.casting import equals_everywhere, filled
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ArrayCache
 from streamzarr.zarr.chunks.claims import claim
+from streamzarr.zarr.chunks.excerpt import MIN_CHUNK_BYTES, read_excerpt
 from streamzarr.zarr.chunks.runs import gather, read_one, read_run, slots_of, tiles_of
 from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.chain import CodecChain
-from streamzarr.zarr.grids.grid import RegularChunks
+from streamzarr.zarr.grids.grid import Grid, RegularChunks
 from streamzarr.zarr.grids.keys import encode_run
 from streamzarr.zarr.indexing import Index, Part
 from streamzarr.zarr.metadata import ArrayMetadata
@@ -44,6 +46,9 @@ class Condition:
 
 
 ALWAYS = Condition()
+
+_DELETED_TOGETHER = 1000
+"""Chunks that are claimed, and removed from the store, in one go."""
 
 
 class ChunkIO:
@@ -88,6 +93,15 @@ class ChunkIO:
         regular = isinstance(metadata.chunk_grid, RegularChunks)
         self._chains: dict[tuple[int, ...], CodecChain] | None = None if regular else {}
         self._in_flight = store.capabilities.in_flight
+        self.takes_turns = (
+            cache is None
+            and self._in_flight == 1
+            and self._chain.is_light
+            and (self._chain.spec.nbytes or 0) < parallel.LIGHT_CHUNK_BYTES
+        )
+        """Whether threads that read take turns (``turns``): it is for the GIL that they would wait."""
+        # Decided once, since it would cost small reads more than it tells.
+        self._excerpts = cache is None and (self._chain.spec.nbytes or 0) >= MIN_CHUNK_BYTES
 
     def serves(self, metadata: ArrayMetadata) -> bool:
         """Tell whether this would be no different for other `metadata` of the array, grown by a row, say."""
@@ -163,6 +177,8 @@ class ChunkIO:
     def read_part(self, part: Part, out: NDArray, missing: Missing = "fill") -> None:
         """Set ``out[part.target]`` to ``chunk[part.source]``, for every chunk of a run."""
         chain = self.chain(part.chunk)
+        if self._excerpts and part.length == 1 and not part.whole and self._read_excerpt(part, out, missing):
+            return
         if not (part.is_view and chain.is_direct and self._cache is None):
             for single in part.singles():
                 out[single.target] = self.read(single.chunk, missing)[single.source]
@@ -177,6 +193,15 @@ class ChunkIO:
                 view[...] = self._fill
         else:
             self._read_run(chain, part, out, missing)
+
+    def _read_excerpt(self, part: Part, out: NDArray, missing: Missing) -> bool:
+        """Read no more of a chunk than what is wanted, where that is worth it; tell whether it was."""
+        with self._locating(part.chunk):
+            stored = read_excerpt(self._store, self.key(part.chunk), self.chain(part.chunk), part, out)
+        if stored is False:
+            self._refuse_if(missing, part.chunk)
+            out[part.target] = self._fill
+        return stored is not None
 
     def _read_run(self, chain: CodecChain, part: Part, out: NDArray, missing: Missing) -> None:
         absent = read_run(
@@ -305,13 +330,18 @@ class ChunkIO:
         for at in empty:
             self._store.delete(keys[at])
 
-    def clear_outside(self, index: tuple[int, ...], valid: tuple[int, ...]) -> None:
-        """Set what chunk `index` holds outside of `valid` lengths to the fill value (trap T9)."""
+    def clear_each(self, indices: Iterable[tuple[int, ...]], grid: Grid) -> None:
+        """Set what chunks hold outside of the array to the fill value (trap T9), several at a time."""
+        parallel.for_each(
+            lambda index: self._clear_outside(index, grid.valid_shape(index)), indices, self._in_flight
+        )
+
+    def _clear_outside(self, index: tuple[int, ...], valid: tuple[int, ...]) -> None:
         key = self.key(index)
         with self._changing([key]):
-            if get_optional(self._store, key) is None:
+            old = self._stored(index)
+            if old is None:
                 return
-            old = self._writable(index)
             block = np.full(old.shape, self._fill, self._dtype)
             inside = tuple(map(slice, valid))
             block[inside] = old[inside]
@@ -322,6 +352,23 @@ class ChunkIO:
         key = self.key(index)
         with self._changing([key]):
             self._store.delete(key)
+
+    def delete_each(self, indices: Iterable[tuple[int, ...]]) -> None:
+        """Remove chunks, many at a time; `indices` may be what :meth:`stored` yields."""
+        for keys in batches(map(self.key, indices), _DELETED_TOGETHER):
+            with self._changing(keys):
+                self._store.delete_many(keys)
+
+    def stored(self, grid: Grid) -> Iterator[tuple[int, ...]]:
+        """Yield the index of each chunk of `grid` that is stored; lists the store."""
+        prefix = self._prefix
+        for key in self._store.list(prefix.rstrip("/")):
+            try:
+                index = self._keys.decode(key.removeprefix(prefix))
+            except ValueError:
+                continue
+            if index in grid and self.key(index) == key:
+                yield index
 
     def _writable(self, index: tuple[int, ...]) -> NDArray:
         """Return chunk `index` to change it: always from the store, where another process may have been."""

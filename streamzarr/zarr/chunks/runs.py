@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from streamzarr.errors import CodecError, KeyNotFoundError
-from streamzarr.stores import RangeRequest, Store
+from streamzarr.errors import CodecError
+from streamzarr.stores import Store
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import ChunkSpec, NDArray, as_buffer
@@ -81,8 +81,6 @@ def read_one(store: Store, chain: CodecChain, key: str, view: NDArray, source: I
     spec = chain.spec
     if view.shape == spec.shape and view.flags.c_contiguous:
         return _fill_slot(store, chain, key, as_buffer(view))
-    if chain.is_plain and are_few_rows(spec.shape, spec.nbytes or 0, source):
-        return _read_rows(store, spec, key, view, source)
     if chain.is_plain and (rows := rows_of_piece(spec.shape, spec.nbytes or 0, source)):
         return _read_pieces(store, spec, key, view, source, rows)
     with Scratch(spec.nbytes or 0) as memory:
@@ -90,34 +88,6 @@ def read_one(store: Store, chain: CodecChain, key: str, view: NDArray, source: I
         if stored:
             view[...] = np.frombuffer(memory, spec.dtype).reshape(spec.shape)[source]
     return stored
-
-
-def are_few_rows(shape: tuple[int, ...], nbytes: int, source: Index) -> bool:
-    """Tell whether to ask for no more of a large plain chunk than the rows that are wanted.
-
-    >>> are_few_rows((1024, 1024), 4 << 20, (slice(0, 256, 1), slice(0, 1024, 1)))
-    True
-    >>> are_few_rows((1024, 1024), 4 << 20, (slice(0, 1024, 1), slice(0, 256, 1)))
-    False
-    """
-    if nbytes < PIECE_BYTES or not shape or source[0].step != 1:
-        return False
-    wanted: int = source[0].stop - source[0].start
-    return 2 * wanted <= shape[0]
-
-
-def _read_rows(store: Store, spec: ChunkSpec, key: str, view: NDArray, source: Index) -> bool:
-    rows, row_nbytes = source[0].stop - source[0].start, (spec.nbytes or 0) // spec.shape[0]
-    start = source[0].start * row_nbytes
-    try:
-        data = store.get(key, RangeRequest(start, start + rows * row_nbytes))
-    except KeyNotFoundError:
-        return False
-    if len(data) != rows * row_nbytes:
-        raise CodecError(f"bytes: got {start + len(data)} bytes, expected {spec.nbytes}")
-    block = np.frombuffer(data, spec.dtype).reshape((rows, *spec.shape[1:]))
-    view[...] = block[(slice(None), *source[1:])]
-    return True
 
 
 def rows_of_piece(shape: tuple[int, ...], nbytes: int, source: Index) -> int:

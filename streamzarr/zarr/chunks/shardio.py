@@ -11,12 +11,13 @@ import numpy as np
 from streamzarr.errors import KeyNotFoundError
 from streamzarr.limits import Limits
 from streamzarr.stores import RangeRequest, Store, SuffixRequest
+from streamzarr.stores.ranges import merge
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ArrayCache
 from streamzarr.zarr.chunks.chunkio import ChunkIO, Missing, view_of
+from streamzarr.zarr.chunks.excerpt import MIN_CHUNK_BYTES, read_excerpt
 from streamzarr.zarr.chunks.nested import Copy, Piece, chunks_of, locate
 from streamzarr.zarr.chunks.parallel import Shares
-from streamzarr.zarr.chunks.ranges import coalesce
 from streamzarr.zarr.chunks.scratch import Scratch
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.sharding import ShardingCodec, ShardLayout
@@ -86,18 +87,34 @@ class ShardIO(ChunkIO):
             pieces, copies = locate(layout, index, inners, view), list[Copy]()
             if keep is None:  # a cache keeps inner shards whole
                 pieces, copies = chunks_of(pieces, partial(self._fetch_small, key))
+                pieces = self._without_excerpts(key, pieces)
         places = [(piece.start, piece.stop) for piece in pieces]
         # A list of requests is sent at once, but only as much of it as fits in memory.
-        for fetch in coalesce(places, max_gap=MAX_GAP, max_size=MAX_FETCH):
+        for fetch in merge(places, max_gap=MAX_GAP, max_size=MAX_FETCH):
             [data] = self._store.get_ranges(key, [RangeRequest(fetch.start, fetch.stop)])
             with self._locating(part.chunk):
                 self._place(memoryview(data), fetch.start, [pieces[number] for number in fetch.pieces], keep)
         for into, target, block in copies:
             into[target] = block
 
+    def _without_excerpts(self, key: str, pieces: list[Piece]) -> list[Piece]:
+        """Read those pieces of which only ranges are wanted, and return the others."""
+        if not pieces or (pieces[0].layout.inner.spec.nbytes or 0) < MIN_CHUNK_BYTES:
+            return pieces
+        others: list[Piece] = []
+
+        def read(piece: Piece) -> None:
+            layout, inner = piece.layout, piece.part
+            in_part = not inner.whole and piece.stop - piece.start == layout.inner.spec.nbytes
+            if not (in_part and read_excerpt(self._store, key, layout.inner, inner, piece.view, piece.start)):
+                others.append(piece)
+
+        parallel.for_each(read, pieces, self._in_flight)
+        return others
+
     def _fetch_small(self, key: str, places: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Return the bytes at each of `places`, which together are small."""
-        fetches = coalesce(places, max_gap=MAX_GAP, max_size=MAX_FETCH)
+        fetches = merge(places, max_gap=MAX_GAP, max_size=MAX_FETCH)
         requests = [RangeRequest(fetch.start, fetch.stop) for fetch in fetches]
         found: dict[int, memoryview] = {}
         for fetch, data in zip(fetches, self._store.get_ranges(key, requests), strict=True):

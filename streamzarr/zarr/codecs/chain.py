@@ -73,7 +73,7 @@ class CodecChain:
             not self.array_array
             and bool(self.spec.nbytes)
             and isinstance(serializer, BytesCodec)
-            and serializer.stored_dtype(self.spec.dtype) == self.spec.dtype
+            and serializer.is_memory(self.spec.dtype)
         )
         compressed = bool(self.bytes_bytes) and not serializer.splits  # of a shard, most may be missing
         least = (size or 0) // self.limits.max_decompression_ratio if compressed else 0

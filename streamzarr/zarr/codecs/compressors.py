@@ -14,13 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-import numcodecs
-
 from streamzarr.errors import CodecError
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs import blosc_buffers, bounded, deflated, zstd_frames
 from streamzarr.zarr.codecs.base import Bound, BytesBytes, ChunkSpec, worst_compression
+from streamzarr.zarr.codecs.library import numcodecs
 
 
 def _integer(configuration: dict[str, Any], key: str, low: int, high: int, default: int | None = None) -> int:
@@ -93,6 +92,18 @@ _SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 _CNAMES = ("lz4", "lz4hc", "blosclz", "zstd", "snappy", "zlib")
 
 
+_THREADS = ("nthreads", "numthreads", "numinternalthreads")
+
+
+def without_threads(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration of Blosc without the threads that some writers note, no part of the format.
+
+    >>> without_threads({"clevel": 5, "numThreads": 4})
+    {'clevel': 5}
+    """
+    return {key: value for key, value in configuration.items() if key.lower() not in _THREADS}
+
+
 @dataclass(frozen=True, slots=True)
 class BloscCodec(BytesBytes):
     """Blosc 1. `typesize` (bytes) and `shuffle` None: taken from the data type (trap T28)."""
@@ -106,6 +117,7 @@ class BloscCodec(BytesBytes):
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
+        configuration = without_threads(configuration)
         _only(configuration, "typesize", "cname", "clevel", "shuffle", "blocksize")
         cname, shuffle = configuration.get("cname", "zstd"), configuration.get("shuffle")
         if cname not in _CNAMES or shuffle not in (*_SHUFFLES, None):
@@ -149,7 +161,7 @@ class BloscCodec(BytesBytes):
     def encode(self, data: BytesLike) -> BytesLike:
         # Blosc's own function: the codec class would look at the buffer once more.
         try:
-            encoded: bytes = numcodecs.blosc.compress(
+            encoded: bytes = numcodecs().blosc.compress(
                 data,
                 self.cname.encode(),
                 self.clevel,

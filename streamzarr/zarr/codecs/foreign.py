@@ -31,11 +31,18 @@ from streamzarr.zarr.codecs.base import (
     as_buffer,
     worst_compression,
 )
-from streamzarr.zarr.codecs.compressors import GzipCodec
+from streamzarr.zarr.codecs.compressors import GzipCodec, without_threads
+from streamzarr.zarr.codecs.library import numcodecs
+from streamzarr.zarr.codecs.pcodec import decode_pcodec
+from streamzarr.zarr.codecs.zfp import decode_headed
 
 PREFIX = "numcodecs."
 _FILTERS = ("astype", "bitround", "categorize", "delta", "fixedscaleoffset", "packbits", "quantize")
-_SERIALIZERS = ("pcodec", "zfpy")
+SERIALIZERS: dict[str, Callable[[BytesLike, ChunkSpec], NDArray]] = {
+    "pcodec": decode_pcodec,
+    "zfpy": decode_headed,
+}
+"""Compressors of numbers, which know of what type these are and how many; with what decodes theirs."""
 _CHECKSUMS = ("adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3")
 _COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "shuffle", "zlib", "zstd")
 
@@ -93,14 +100,13 @@ class _Numcodec(Codec):
     def __post_init__(self) -> None:
         missing = _TAKEN_FROM_DTYPE.get(self.identity)
         if missing is None or missing in self.config:
-            from numcodecs.registry import get_codec
-
-            object.__setattr__(self, "_codec", get_codec({"id": self.identity} | self.config))
+            object.__setattr__(self, "_codec", numcodecs().get_codec({"id": self.identity} | self.config))
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
         try:
-            return cls(dict(configuration))
+            blosc = cls.identity == "blosc"
+            return cls(without_threads(configuration) if blosc else dict(configuration))
         except (KeyError, ImportError) as error:
             raise ValueError(f"numcodecs has no codec {cls.identity!r} here: {error}") from error
 
@@ -168,18 +174,12 @@ class NumcodecsSerializer(_Numcodec, ArrayBytes):
 
     def encode(self, array: NDArray, spec: ChunkSpec) -> BytesLike:
         try:
-            return bytes(self._codec.encode(np.ascontiguousarray(array)))
+            return bytes(self._codec.encode(np.ascontiguousarray(array))) if array.size else b""
         except bounded.FAILURES as error:
             raise CodecError(f"{self.name}: cannot encode {array.dtype} values: {error}") from error
 
     def decode(self, data: BytesLike, spec: ChunkSpec) -> NDArray:
-        try:
-            decoded = np.asarray(self._codec.decode(bytes(data)))
-        except bounded.FAILURES as error:
-            raise CodecError(f"{self.name}: {error}") from error
-        if decoded.size != spec.size or decoded.dtype != spec.dtype:
-            raise CodecError(f"{self.name}: decoded to {decoded.size} {decoded.dtype} values")
-        return decoded.reshape(spec.shape)
+        return SERIALIZERS[self.identity](data, spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +228,7 @@ def registered_compressor(identity: str, found: Any = None) -> type[Codec] | Non
     is numcodecs' own: those not listed here code objects rather than numbers, ``pickle`` among them.
     """
     if found is None:
-        from numcodecs.registry import codec_registry
-
-        found = codec_registry.get(identity)
+        found = numcodecs().registry.codec_registry.get(identity)
     if found is None or found.__module__.partition(".")[0] == "numcodecs":
         return None
     for method in ("encode", "decode", "get_config"):
@@ -258,7 +256,7 @@ _OWN: dict[str, type[Codec]] = {
     identity: _named(identity, kind)
     for identities, kind in (
         (_FILTERS, NumcodecsFilter),
-        (_SERIALIZERS, NumcodecsSerializer),
+        (tuple(SERIALIZERS), NumcodecsSerializer),
         (_CHECKSUMS + _COMPRESSORS, NumcodecsCompressor),
     )
     for identity in identities

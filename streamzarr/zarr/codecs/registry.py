@@ -1,6 +1,7 @@
-"""Which codecs there are: ours, and those that packages bring.
+"""Which codecs there are: those built in, and those that packages bring.
 
-A program adds a codec with :func:`register`; a package, for every process, with an entry point. In order:
+What is built in, ``builtin.py`` says; so a codec that contains others can ask here for them. A program adds a
+codec with :func:`register`; a package, for every process, with an entry point. In order:
 
 =====================  ===============================================================================
 ``streamzarr.codecs``  classes derived from :mod:`streamzarr.zarr.codecs.base`, by their v3 name
@@ -14,36 +15,22 @@ code, and ``pickle`` is never among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from streamzarr.errors import ConfigError, MetadataError
 from streamzarr.zarr.codecs.base import ArrayArray, ArrayBytes, BytesBytes, Codec
-from streamzarr.zarr.codecs.compressors import BloscCodec, GzipCodec, ZstdCodec
-from streamzarr.zarr.codecs.crc32c import Crc32cCodec
-from streamzarr.zarr.codecs.foreign import PREFIX, foreign_codecs, registered_compressor
-from streamzarr.zarr.codecs.raw import BytesCodec
-from streamzarr.zarr.codecs.sharding import ShardingCodec
-from streamzarr.zarr.codecs.snappy import SnappyCodec
-from streamzarr.zarr.codecs.transpose import TransposeCodec
-from streamzarr.zarr.codecs.vlen import VlenBytesCodec, VlenUtf8Codec
+from streamzarr.zarr.codecs.foreign import PREFIX, registered_compressor
 from streamzarr.zarr.codecs.zarr_python import codec_of_zarr_python
 from streamzarr.zarr.dtypes.base import JSON, named
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-_BUILT_IN: dict[str, type[Codec]] = {
-    codec.name: codec
-    for codec in (
-        *(TransposeCodec, BytesCodec, VlenUtf8Codec, VlenBytesCodec, ShardingCodec),
-        *(ZstdCodec, GzipCodec, BloscCodec, SnappyCodec, Crc32cCodec),
-    )
-} | foreign_codecs()
-_ALIASES = {"endian": "bytes"}
-
+_built_in: dict[str, type[Codec]] = {}
+_aliases: dict[str, str] = {}
 _registered: dict[str, type[Codec]] = {}
 _loaded: dict[str, type[Codec]] = {}
 
@@ -72,6 +59,12 @@ class CodecInfo:
     """The first line of its documentation."""
 
 
+def build_in(codecs: Mapping[str, type[Codec]], aliases: Mapping[str, str]) -> None:
+    """Make known what streamzarr itself brings: codecs by name, and other names that some of them have."""
+    _built_in.update(codecs)
+    _aliases.update(aliases)
+
+
 def register(codec: type[Codec], *, replace: bool = False) -> None:
     """Make `codec` known under its name, in this process.
 
@@ -81,9 +74,9 @@ def register(codec: type[Codec], *, replace: bool = False) -> None:
         The name is taken and `replace` is false, or this is no class of a codec.
     """
     _check(codec, "register")
-    taken = codec.name in _BUILT_IN or codec.name in _registered
+    taken = codec.name in _built_in or codec.name in _registered
     if taken and not replace:
-        found = _registered.get(codec.name) or _BUILT_IN[codec.name]
+        found = _registered.get(codec.name) or _built_in[codec.name]
         raise ConfigError(f"codec {codec.name!r} is registered already, by {found.__qualname__}")
     _registered[codec.name] = codec
 
@@ -97,7 +90,7 @@ def unregister(name: str) -> None:
         No codec was registered under this name; those built in cannot be taken away.
     """
     if name not in _registered:
-        why = "is built in" if name in _BUILT_IN else "was not registered"
+        why = "is built in" if name in _built_in else "was not registered"
         raise ConfigError(f"codec {name!r} {why}; registered: {sorted(_registered)}")
     del _registered[name]
 
@@ -108,7 +101,7 @@ def names() -> list[str]:
     >>> "zstd" in names()
     True
     """
-    return sorted({*_BUILT_IN, *_registered, *(name for name, _, _ in _entry_points())})
+    return sorted({*_built_in, *_registered, *(name for name, _, _ in _entry_points())})
 
 
 def info(name: str) -> CodecInfo:
@@ -136,15 +129,15 @@ def info(name: str) -> CodecInfo:
 def _source(codec: type[Codec]) -> str:
     if codec in _registered.values():
         return "registered"
-    if codec in _BUILT_IN.values():
+    if codec in _built_in.values():
         return "built in"
     return next((group for name, group, _ in _entry_points() if name == codec.name), NUMCODECS)
 
 
 def lookup(name: str) -> type[Codec] | None:
     """Return the class of the codec `name`, loading the package that brings it on first use."""
-    name = _ALIASES.get(name, name)
-    found = _registered.get(name) or _BUILT_IN.get(name) or _loaded.get(name)
+    name = _aliases.get(name, name)
+    found = _registered.get(name) or _built_in.get(name) or _loaded.get(name)
     if found is None and (found := _load(name)) is not None:
         _loaded[name] = found
     return found

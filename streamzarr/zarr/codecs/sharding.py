@@ -28,6 +28,7 @@ from streamzarr.zarr.codecs.base import ArrayBytes, ChunkSpec, Codec, NDArray
 from streamzarr.zarr.codecs.chain import CodecChain, codec_chain
 from streamzarr.zarr.codecs.crc32c import Crc32cCodec
 from streamzarr.zarr.codecs.raw import BytesCodec
+from streamzarr.zarr.codecs.registry import parse_codecs
 from streamzarr.zarr.grids.grid import Grid, regular_grid
 
 Location: TypeAlias = Literal["start", "end"]
@@ -141,8 +142,6 @@ class ShardingCodec(ArrayBytes):
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
-        from streamzarr.zarr.codecs.registry import parse_codecs  # which knows this codec
-
         known = {"chunk_shape", "codecs", "index_codecs", "index_location"}
         if configuration.keys() - known or not {"chunk_shape", "codecs"} <= configuration.keys():
             raise ValueError(f"expected the keys {sorted(known)}, got {sorted(configuration)}")

@@ -8,7 +8,7 @@ the filters are one array to bytes step, the compressor is one bytes to bytes st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,7 +26,9 @@ from streamzarr.zarr.codecs.base import (
     as_buffer,
     worst_compression,
 )
-from streamzarr.zarr.codecs.foreign import compressor, decompressor
+from streamzarr.zarr.codecs.compressors import without_threads
+from streamzarr.zarr.codecs.foreign import SERIALIZERS, compressor, decompressor
+from streamzarr.zarr.codecs.library import numcodecs
 from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
 from streamzarr.zarr.codecs.snappy import Snappy
 from streamzarr.zarr.codecs.transpose import TransposeCodec
@@ -51,9 +53,7 @@ def numcodecs_codec(config: dict[str, Any], where: str) -> Any:
     try:
         if config["id"] == Snappy.codec_id:  # which numcodecs lacks
             return Snappy.from_config({key: value for key, value in config.items() if key != "id"})
-        from numcodecs.registry import get_codec
-
-        return get_codec(dict(config))
+        return numcodecs().get_codec(without_threads(config) if config["id"] == "blosc" else dict(config))
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise MetadataError(f"{where}: codec {config!r}: {error}") from error
 
@@ -144,9 +144,14 @@ class V2Filters(ArrayBytes):
 
     def decode(self, data: BytesLike, spec: ChunkSpec) -> NDArray:
         value: Any = data
-        for config, codec in zip(reversed(self.configs), reversed(self._filters), strict=True):
+        steps = zip(reversed(self.configs), reversed(self._filters), strict=True)
+        for position, (config, codec) in enumerate(steps):
             if config["id"] in ("vlen-utf8", "vlen-bytes"):
                 value = decode_vlen(config["id"], _as_bytes(value), spec.size)
+                continue
+            if config["id"] in SERIALIZERS:
+                before = replace(spec, dtype=self._dtype_before(len(self.configs) - 1 - position, spec))
+                value = SERIALIZERS[config["id"]](_as_bytes(value), before)
                 continue
             try:
                 value = codec.decode(value)
@@ -161,6 +166,13 @@ class V2Filters(ArrayBytes):
             raise CodecError(f"filters decoded to {len(flat)} bytes, expected {spec.nbytes}")
         return np.frombuffer(flat, spec.dtype, spec.size).reshape(spec.shape)
 
+    def _dtype_before(self, position: int, spec: ChunkSpec) -> np.dtype[Any]:
+        """Return the type that the filter at `position` is given."""
+        probe: NDArray = np.zeros(8, spec.dtype)
+        for codec in self._filters[:position]:
+            probe = np.asarray(codec.encode(probe))
+        return probe.dtype
+
 
 def v2_codecs(
     spec: ChunkSpec, order: str, filters: tuple[dict[str, Any], ...], compressor: dict[str, Any] | None
@@ -169,6 +181,8 @@ def v2_codecs(
     codecs: list[Codec] = []
     if order == "F" and len(spec.shape) > 1:
         codecs.append(TransposeCodec(tuple(reversed(range(len(spec.shape))))))
+    if compressor is not None and compressor.get("id") in SERIALIZERS:  # they take numbers, as filters do
+        filters, compressor = (*filters, compressor), None
     if filters or _mixes_byte_orders(spec.dtype):
         codecs.append(V2Filters(filters))
     else:

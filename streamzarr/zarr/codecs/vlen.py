@@ -24,7 +24,7 @@ from streamzarr.zarr.codecs.bounded import FAILURES
 def _codec(name: str) -> Any:
     from numcodecs.vlen import VLenBytes, VLenUTF8
 
-    return {"vlen-utf8": VLenUTF8, "vlen-bytes": VLenBytes}[name]()
+    return (VLenUTF8 if name == "vlen-utf8" else VLenBytes)()
 
 
 def encode_vlen(name: str, array: NDArray) -> BytesLike:
@@ -94,4 +94,12 @@ class VlenBytesCodec(_Vlen):
     """Bytes."""
 
     name: ClassVar[str] = "vlen-bytes"
+    kinds: ClassVar[str] = "O"
+
+
+@dataclass(frozen=True, slots=True)
+class VlenArrayCodec(_Vlen):
+    """The bytes of arrays of any length, as zarrs has it in v3: what type they are, no metadata says."""
+
+    name: ClassVar[str] = "vlen-array"
     kinds: ClassVar[str] = "O"

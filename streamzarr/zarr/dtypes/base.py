@@ -1,7 +1,7 @@
 """What a Zarr data type must know about itself.
 
 A data type ties a numpy dtype to its names in both formats and to the JSON form of its fill values.
-Adding one means: subclass :class:`DataType` in this folder and list it in ``registry.py``.
+Adding one means: subclass :class:`DataType` in this folder and list it in ``builtin.py``.
 
 Sources: Zarr v3 core specification, "Data types" and "Fill value list"; the zarr-extensions registry; Zarr v2
 specification, "Data type encoding" and "Fill value encoding".
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,9 @@ Scalar: TypeAlias = Any
 class DataType(ABC):
     """One data type: `dtype` is what numpy holds in memory, byte order included."""
 
+    object_filters: ClassVar[tuple[str, ...]] = ()
+    """The numcodecs ids of first filters that say that the objects of a v2 array are of this type."""
+
     dtype: np.dtype[Any]
 
     @classmethod
@@ -36,6 +39,11 @@ class DataType(ABC):
     @abstractmethod
     def from_v3(cls, document: JSON) -> Self | None:
         """Return the type that a v3 ``data_type`` names, or None when it is not of this kind."""
+
+    @classmethod
+    def from_objects(cls, config: dict[str, Any]) -> Self:
+        """Return the type of objects that the v2 filter `config`, one of :attr:`object_filters`, stores."""
+        raise NotImplementedError
 
     @abstractmethod
     def to_v3(self) -> JSON:

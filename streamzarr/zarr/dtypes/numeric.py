@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,8 +33,11 @@ class Bool(DataType):
         return bool(value)
 
     def fill_from_json(self, document: JSON, zarr_format: int) -> Scalar:
-        if isinstance(document, bool) or (zarr_format == 2 and document in (0, 1)):
-            return np.bool_(document)
+        if zarr_format == 2 and isinstance(document, str):
+            document = {"true": True, "false": False}.get(document.lower(), document)
+        number = _lenient(document, zarr_format)
+        if isinstance(document, bool) or (zarr_format == 2 and number in (0, 1)):
+            return np.bool_(number)
         raise ValueError(f"expected true or false, got {document!r}")
 
 
@@ -67,11 +72,7 @@ class Integer(DataType):
         return int(value)
 
     def fill_from_json(self, document: JSON, zarr_format: int) -> Scalar:
-        if zarr_format == 2 and isinstance(document, float) and document.is_integer():
-            document = int(document)
-        if isinstance(document, bool) or not isinstance(document, int):
-            raise ValueError(f"expected an integer, got {document!r}")
-        return self._checked(document)
+        return self._checked(whole_from_json(document, zarr_format))
 
     def _checked(self, number: int) -> Scalar:
         bounds = np.iinfo(self.dtype)
@@ -83,29 +84,61 @@ class Integer(DataType):
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def _float_to_json(value: Scalar, zarr_format: int) -> JSON:
+def _lenient(document: JSON, zarr_format: int) -> JSON:
+    """Return the number that v2 metadata means by text, a list of one, or true; v3 has its own rules.
+
+    >>> _lenient("-1e3", 2), _lenient([-32767], 2), _lenient("0", 3)
+    (-1000.0, -32767, '0')
+    """
+    if zarr_format != 2:
+        return document
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]
+    if isinstance(document, bool):
+        return int(document)
+    if isinstance(document, str):
+        for parse in (int, float):
+            with suppress(ValueError):
+                return parse(document)
+    return document
+
+
+def whole_from_json(document: JSON, zarr_format: int) -> int:
+    """Return the integer that a fill value in metadata is."""
+    number = _lenient(document, zarr_format)
+    if zarr_format == 2 and isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ValueError(f"expected an integer, got {document!r}")
+    return number
+
+
+def float_to_json(value: Scalar, zarr_format: int) -> JSON:
     """Return a float as number or string; NaNs other than numpy's keep their bits as hex in v3 (trap T3)."""
     number = float(value)
     if math.isfinite(number):
         return number
     if not math.isnan(number):
         return "Infinity" if number > 0 else "-Infinity"
-    bits = np.asarray(value, dtype=value.dtype.newbyteorder(">")).tobytes()
-    canonical = np.asarray(math.nan, dtype=value.dtype.newbyteorder(">")).tobytes()
+    big = value.dtype.newbyteorder(">")
+    bits, canonical = (np.asarray(each).astype(big).tobytes() for each in (value, math.nan))
     return "NaN" if bits == canonical or zarr_format == 2 else "0x" + bits.hex()
 
 
-def _float_from_json(document: JSON, dtype: np.dtype[Any], zarr_format: int) -> Scalar:
-    if isinstance(document, str):
-        if document in _SPECIAL:
-            return dtype.type(_SPECIAL[document])
-        digits = document.removeprefix("0x")
-        if digits != document and len(digits) == 2 * dtype.itemsize:
-            return np.frombuffer(bytes.fromhex(digits), dtype.newbyteorder(">")).astype(
-                dtype.newbyteorder("=")
-            )[0]
-    elif isinstance(document, int | float) and not isinstance(document, bool):
-        return dtype.type(document)
+def float_from_json(
+    document: JSON, dtype: np.dtype[Any], zarr_format: int, of_number: Callable[[float], Scalar]
+) -> Scalar:
+    """Return the float that a fill value in metadata is: its bits, or what `of_number` makes of a number."""
+    number = _lenient(document, zarr_format)
+    if isinstance(number, str):
+        if number in _SPECIAL:
+            return of_number(_SPECIAL[number])
+        digits = number.removeprefix("0x")
+        if digits != number and len(digits) == 2 * dtype.itemsize:
+            big = np.frombuffer(bytes.fromhex(digits), dtype.newbyteorder(">"))
+            return big.astype(dtype.newbyteorder("="))[0]
+    elif isinstance(number, int | float) and not isinstance(number, bool):
+        return of_number(number)
     raise ValueError(f'expected a number, "NaN", "Infinity", "-Infinity" or "0x…", got {document!r}')
 
 
@@ -135,10 +168,10 @@ class Float(DataType):
         return self.dtype.name
 
     def fill_to_json(self, value: Scalar, zarr_format: int) -> JSON:
-        return _float_to_json(value, zarr_format)
+        return float_to_json(value, zarr_format)
 
     def fill_from_json(self, document: JSON, zarr_format: int) -> Scalar:
-        return _float_from_json(document, self.dtype, zarr_format)
+        return float_from_json(document, self.dtype, zarr_format, self.dtype.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,22 +185,26 @@ class Complex(DataType):
     @classmethod
     def from_v3(cls, document: JSON) -> Self | None:
         match named(document):
-            case ("complex64" | "complex128") as name, {}:
-                return cls(np.dtype(name))
+            case (("complex64" | "complex_float32"), {}):
+                return cls(np.dtype("complex64"))
+            case (("complex128" | "complex_float64"), {}):
+                return cls(np.dtype("complex128"))
         return None
 
     def to_v3(self) -> JSON:
         return self.dtype.name
 
     def fill_to_json(self, value: Scalar, zarr_format: int) -> JSON:
-        return [_float_to_json(part, zarr_format) for part in (value.real, value.imag)]
+        return [float_to_json(part, zarr_format) for part in (value.real, value.imag)]
 
     def fill_from_json(self, document: JSON, zarr_format: int) -> Scalar:
-        if zarr_format == 2 and isinstance(document, int | float):
+        if zarr_format == 2 and not (isinstance(document, list) and len(document) == 2):
             document = [document, 0.0]
         if not isinstance(document, list) or len(document) != 2:
             raise ValueError(f"expected [real, imaginary], got {document!r}")
         part = np.dtype(f"f{self.dtype.itemsize // 2}")
         # Built from parts: real + 1j * imag would turn an infinite part into NaN.
-        pair = np.array([_float_from_json(each, part, zarr_format) for each in document], dtype=part)
+        pair = np.array(
+            [float_from_json(each, part, zarr_format, part.type) for each in document], dtype=part
+        )
         return pair.view(self.dtype.newbyteorder("="))[0]

@@ -1,4 +1,7 @@
-"""Which data types there are, and how to find the one that is asked for."""
+"""How to find the data type that is asked for, by numpy dtype or by what metadata says.
+
+Which types there are, ``builtin.py`` says; so a type that contains others can ask here for them.
+"""
 
 from __future__ import annotations
 
@@ -8,42 +11,21 @@ import numpy as np
 
 from streamzarr.errors import MetadataError
 from streamzarr.zarr.dtypes.base import JSON, DataType
-from streamzarr.zarr.dtypes.numeric import Bool, Complex, Float, Integer
-from streamzarr.zarr.dtypes.strings import (
-    STRINGS,
-    FixedBytes,
-    FixedString,
-    RawBytes,
-    VariableBytes,
-    VariableString,
-)
-from streamzarr.zarr.dtypes.struct import Struct, dtype_from_v2
-from streamzarr.zarr.dtypes.time import Time
+from streamzarr.zarr.dtypes.v2 import dtype_from_v2
 
-_TYPES: tuple[type[DataType], ...] = (
-    *(Bool, Integer, Float, Complex, Time),
-    *(FixedString, FixedBytes, RawBytes, VariableString, VariableBytes, Struct),
-)
+_kinds: list[type[DataType]] = []
 
-_OBJECTS: dict[str, DataType] = {
-    "vlen-utf8": VariableString(STRINGS),
-    "categorize": VariableString(STRINGS),
-    "vlen-bytes": VariableBytes(np.dtype(object)),
-}
-"""What the objects of a v2 array are, by the filter that stores them."""
 
-_NAMED: dict[str, DataType] = {
-    "string": VariableString(STRINGS),
-    "bytes": VariableBytes(np.dtype(object)),
-    "variable_length_bytes": VariableBytes(np.dtype(object)),
-}
+def build_in(*kinds: type[DataType]) -> None:
+    """Make data types known."""
+    _kinds.extend(kinds)
 
 
 def data_type(dtype: Any) -> DataType:
-    """Return the data type for anything that ``numpy.dtype`` accepts, ``"string"`` or ``"bytes"``.
+    """Return the data type for anything that ``numpy.dtype`` accepts, or for a v3 ``data_type``.
 
-    >>> data_type("i2").to_v3(), data_type(str).to_v3()
-    ('int16', 'string')
+    >>> data_type("i2").to_v3(), data_type(str).to_v3(), data_type("string").to_v3()
+    ('int16', 'string', 'string')
 
     Raises
     ------
@@ -52,11 +34,11 @@ def data_type(dtype: Any) -> DataType:
     """
     if isinstance(dtype, DataType):
         return dtype
-    if isinstance(dtype, str) and dtype in _NAMED:
-        return _NAMED[dtype]
+    if isinstance(dtype, str | dict) and (found := _from_v3(dtype, "dtype")) is not None:
+        return found
     as_numpy = np.dtype(dtype)
     try:
-        for kind in _TYPES:
+        for kind in _kinds:
             if (found := kind.from_dtype(as_numpy)) is not None:
                 return found
     except ValueError as error:
@@ -67,30 +49,41 @@ def data_type(dtype: Any) -> DataType:
 
 def data_type_from_v3(document: JSON, where: str) -> DataType:
     """Return the data type that a v3 document names; `where` is named in errors."""
-    for kind in _TYPES:
+    found = _from_v3(document, where)
+    if found is None:
+        raise MetadataError(f"{where}: unknown data_type {document!r}")
+    return found
+
+
+def _from_v3(document: JSON, where: str) -> DataType | None:
+    for kind in _kinds:
         try:
             found = kind.from_v3(document)
         except (ValueError, TypeError) as error:
             raise MetadataError(f"{where}: data_type {document!r}: {error}") from error
         if found is not None:
             return found
-    raise MetadataError(f"{where}: unknown data_type {document!r}")
+    return None
 
 
 def data_type_from_v2(document: JSON, filters: list[dict[str, Any]], where: str) -> DataType:
     """Return the data type that a v2 ``dtype`` names; objects are known by their first filter."""
     if document == "|O":
-        first = filters[0].get("id") if filters else None
-        if first not in _OBJECTS:
-            raise MetadataError(
-                f"{where}: dtype '|O' needs one of the filters {sorted(_OBJECTS)} first, got {first!r}"
-            )
-        return _OBJECTS[first]
+        return _of_objects(filters, where)
     try:
         dtype = dtype_from_v2(document)
-        for kind in _TYPES:
+        for kind in _kinds:
             if (found := kind.from_dtype(dtype)) is not None and found.itemsize is not None:
                 return found
     except (TypeError, ValueError) as error:
         raise MetadataError(f"{where}: dtype {document!r}: {error}") from error
     raise MetadataError(f"{where}: dtype {document!r} is not supported")
+
+
+def _of_objects(filters: list[dict[str, Any]], where: str) -> DataType:
+    first = filters[0].get("id") if filters else None
+    for kind in _kinds:
+        if first in kind.object_filters:
+            return kind.from_objects(filters[0])
+    known = sorted(name for kind in _kinds for name in kind.object_filters)
+    raise MetadataError(f"{where}: dtype '|O' needs one of the filters {known} first, got {first!r}")

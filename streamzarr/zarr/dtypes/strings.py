@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,6 +30,11 @@ def decode_base64(document: JSON) -> bytes:
         return base64.b64decode(document, validate=True)
     except binascii.Error as error:
         raise ValueError(f"expected base64 text, got {document!r}: {error}") from error
+
+
+def bytes_from_json(document: JSON) -> bytes:
+    """Return the bytes that a fill value is: base64 text, or a list of numbers."""
+    return bytes(document) if isinstance(document, list) else decode_base64(document)
 
 
 def _length(document: JSON, name: str, unit: int = 1) -> int | None:
@@ -136,17 +141,42 @@ class RawBytes(DataType):
         return encode_base64(bytes(value))
 
     def fill_from_json(self, document: JSON, zarr_format: int) -> Scalar:
-        if isinstance(document, list):
-            return self.cast_fill(bytes(document))
-        return self.cast_fill(0 if zarr_format == 2 and document == 0 else decode_base64(document))
+        return self.cast_fill(0 if zarr_format == 2 and document == 0 else bytes_from_json(document))
 
 
 STRINGS = np.dtypes.StringDType()
 
 
 @dataclass(frozen=True, slots=True)
-class VariableString(DataType):
+class _Variable(DataType):
+    """Elements of any length, which in v2 are objects behind a filter."""
+
+    empty: ClassVar[str | bytes]
+
+    def to_v2(self) -> JSON:
+        return "|O"
+
+    @property
+    def object_codec(self) -> str | None:
+        return self.object_filters[0]
+
+    @property
+    def itemsize(self) -> int | None:
+        return None
+
+    def native(self) -> Self:
+        return self
+
+    def default_fill(self) -> Scalar:
+        return self.empty
+
+
+@dataclass(frozen=True, slots=True)
+class VariableString(_Variable):
     """Strings of any length: numpy's ``StringDType``; in v2 objects behind a ``vlen-utf8`` filter."""
+
+    object_filters: ClassVar[tuple[str, ...]] = ("vlen-utf8", "categorize")
+    empty: ClassVar[str | bytes] = ""
 
     @classmethod
     def from_dtype(cls, dtype: np.dtype[Any]) -> Self | None:
@@ -158,25 +188,12 @@ class VariableString(DataType):
     def from_v3(cls, document: JSON) -> Self | None:
         return cls(STRINGS) if named(document) == ("string", {}) else None
 
+    @classmethod
+    def from_objects(cls, config: dict[str, Any]) -> Self:
+        return cls(STRINGS)
+
     def to_v3(self) -> JSON:
         return "string"
-
-    def to_v2(self) -> JSON:
-        return "|O"
-
-    @property
-    def object_codec(self) -> str | None:
-        return "vlen-utf8"
-
-    @property
-    def itemsize(self) -> int | None:
-        return None
-
-    def native(self) -> Self:
-        return self
-
-    def default_fill(self) -> Scalar:
-        return ""
 
     def cast_fill(self, value: Any) -> Scalar:
         if not isinstance(value, str):
@@ -191,8 +208,14 @@ class VariableString(DataType):
 
 
 @dataclass(frozen=True, slots=True)
-class VariableBytes(DataType):
-    """Bytes of any length: ``bytes`` objects; asked for with ``dtype=bytes``. A fill value is base64."""
+class VariableBytes(_Variable):
+    """Bytes of any length: ``bytes`` objects; asked for with ``dtype=bytes``. Fill values as of raw bytes."""
+
+    object_filters: ClassVar[tuple[str, ...]] = ("vlen-bytes",)
+    empty: ClassVar[str | bytes] = b""
+
+    name: str = "variable_length_bytes"
+    """The name in v3 metadata: zarr-python's, or the registered one, ``bytes``."""
 
     @classmethod
     def from_dtype(cls, dtype: np.dtype[Any]) -> Self | None:
@@ -202,27 +225,14 @@ class VariableBytes(DataType):
     def from_v3(cls, document: JSON) -> Self | None:
         name, configuration = named(document) or ("", {})
         known = name in ("variable_length_bytes", "bytes") and not configuration
-        return cls(np.dtype(object)) if known else None
+        return cls(np.dtype(object), name) if known else None
+
+    @classmethod
+    def from_objects(cls, config: dict[str, Any]) -> Self:
+        return cls(np.dtype(object))
 
     def to_v3(self) -> JSON:
-        return "variable_length_bytes"
-
-    def to_v2(self) -> JSON:
-        return "|O"
-
-    @property
-    def object_codec(self) -> str | None:
-        return "vlen-bytes"
-
-    @property
-    def itemsize(self) -> int | None:
-        return None
-
-    def native(self) -> Self:
-        return self
-
-    def default_fill(self) -> Scalar:
-        return b""
+        return self.name
 
     def cast_fill(self, value: Any) -> Scalar:
         if not isinstance(value, bytes | bytearray | memoryview):
@@ -233,4 +243,4 @@ class VariableBytes(DataType):
         return encode_base64(value)
 
     def fill_from_json(self, document: JSON, zarr_format: int) -> Scalar:
-        return b"" if zarr_format == 2 and document == 0 else decode_base64(document)
+        return b"" if zarr_format == 2 and document == 0 else bytes_from_json(document)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from streamzarr.zarr.dtypes.base import JSON, DataType, Scalar, named
+from streamzarr.zarr.dtypes.numeric import whole_from_json
 
 _NAMES = {"M": "numpy.datetime64", "m": "numpy.timedelta64"}
 _UNITS = frozenset(["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "μs", "ns", "ps", "fs", "as", "generic"])
@@ -57,6 +58,4 @@ class Time(DataType):
     def fill_from_json(self, document: JSON, zarr_format: int) -> Scalar:
         if document == "NaT":
             return self.default_fill()
-        if isinstance(document, bool) or not isinstance(document, int):
-            raise ValueError(f'expected an integer or "NaT", got {document!r}')
-        return self.cast_fill(document)
+        return self.cast_fill(whole_from_json(document, zarr_format))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -123,7 +123,7 @@ class Grid:
 
     def indices(self) -> Iterator[tuple[int, ...]]:
         """Yield the index of every chunk in C order."""
-        return itertools.product(*map(range, self.shape))
+        return each_of([*map(range, self.shape)])
 
     def __contains__(self, index: tuple[int, ...]) -> bool:
         return len(index) == len(self.axes) and all(
@@ -134,6 +134,20 @@ class Grid:
         """Raise ``IndexError`` when there is no chunk `index`."""
         if index not in self:
             raise IndexError(f"chunk {index} is outside the grid of {self.shape} chunks")
+
+
+def each_of(ranges: Sequence[range]) -> Iterator[tuple[int, ...]]:
+    """Yield every combination in C order; ``itertools.product`` would write out the ranges before the first.
+
+    >>> list(each_of([range(1, 3), range(2)]))
+    [(1, 0), (1, 1), (2, 0), (2, 1)]
+    """
+    if not ranges:
+        yield ()
+    elif all(ranges):
+        for index in each_of(ranges[:-1]):
+            for last in ranges[-1]:
+                yield (*index, last)
 
 
 def regular_grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Grid:

@@ -15,10 +15,11 @@ Repetitions are never written out: metadata of a few bytes may name 10^18 chunks
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, chain, groupby, starmap
+from operator import mul, ne
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -51,15 +52,11 @@ class RunAxis:
     """The number of the first chunk of each."""
 
     def __post_init__(self) -> None:
-        starts, firsts, start, first = [0], [0], 0, 0
-        for length, count in self.runs[:-1]:
-            start, first = start + length * count, first + count
-            if start >= self.extent:
-                break
-            starts.append(start)
-            firsts.append(first)
-        object.__setattr__(self, "_starts", tuple(starts))
-        object.__setattr__(self, "_firsts", tuple(firsts))
+        starts = tuple(accumulate(starmap(mul, self.runs[:-1]), initial=0))
+        reached = max(1, bisect_left(starts, self.extent))
+        object.__setattr__(self, "_starts", starts[:reached])
+        counts = [count for _, count in self.runs[: reached - 1]]
+        object.__setattr__(self, "_firsts", tuple(accumulate(counts, initial=0)))
 
     @property
     def count(self) -> int:
@@ -105,6 +102,14 @@ class RectilinearChunks:
 
     edges: tuple[int | Runs, ...]
     """For each axis its runs, or the one length of all its chunks."""
+    _lengths: tuple[frozenset[int], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lengths = [
+            frozenset([edges] if isinstance(edges, int) else [length for length, _ in edges])
+            for edges in self.edges
+        ]
+        object.__setattr__(self, "_lengths", tuple(lengths))
 
     @classmethod
     def of(cls, chunk_shapes: Iterable[Any]) -> Self:
@@ -128,12 +133,11 @@ class RectilinearChunks:
     @property
     def chunk_shape(self) -> tuple[int, ...]:
         """The largest length along each axis: no chunk is larger."""
-        return tuple(max(self.lengths(axis)) for axis in range(len(self.edges)))
+        return tuple(map(max, self._lengths))
 
-    def lengths(self, axis: int) -> set[int]:
+    def lengths(self, axis: int) -> frozenset[int]:
         """Return the lengths that chunks have along `axis`."""
-        edges = self.edges[axis]
-        return {edges} if isinstance(edges, int) else {length for length, _ in edges}
+        return self._lengths[axis]
 
     def covered(self, axis: int) -> float:
         """Return how long an array may be along `axis`; infinity where one length is repeated."""
@@ -177,11 +181,12 @@ def _grown(extent: int, edges: int | Runs, unit: int) -> int | Runs:
     if isinstance(edges, int) or extent <= _total(edges):
         return edges
     more = -(-(extent - _total(edges)) // unit) * unit
-    return _merged((*edges, (more, 1)))
+    length, count = edges[-1]
+    return (*edges[:-1], (length, count + 1)) if length == more else (*edges, (more, 1))
 
 
 def _total(runs: Runs) -> int:
-    return sum(length * count for length, count in runs)
+    return sum(starmap(mul, runs))
 
 
 def _short(runs: Runs) -> list[int | list[int]]:
@@ -190,8 +195,13 @@ def _short(runs: Runs) -> list[int | list[int]]:
 
 def _runs(axis: int, lengths: Iterable[Any]) -> Runs:
     """Return integers and pairs as pairs, neighbours of one length joined."""
+    given = [(each, 1) if type(each) is int else each for each in lengths]
+    if given and set(map(type, given)) <= {tuple, list} and set(map(len, given)) == {2}:
+        numbers = [*chain.from_iterable(given)]
+        if set(map(type, numbers)) == {int} and min(numbers) >= 1 and max(numbers) <= _MOST:
+            return _merged(given)  # at once, what is checked one by one below to say where it is wrong
     pairs: list[tuple[int, int]] = []
-    for each in lengths:
+    for each in given:
         pair = each if isinstance(each, list | tuple) else (each, 1)
         if len(pair) != 2:
             raise ValueError(f"axis {axis}: expected a length or a pair of length and count, got {each!r}")
@@ -201,7 +211,10 @@ def _runs(axis: int, lengths: Iterable[Any]) -> Runs:
     return _merged(pairs)
 
 
-def _merged(pairs: Iterable[tuple[int, int]]) -> Runs:
+def _merged(pairs: Sequence[tuple[int, int]]) -> Runs:
+    lengths = [length for length, _ in pairs]
+    if all(map(ne, lengths, lengths[1:])):
+        return tuple([(length, count) for length, count in pairs])
     grouped = groupby(pairs, key=lambda pair: pair[0])
     return tuple((length, sum(count for _, count in group)) for length, group in grouped)
 

@@ -1,4 +1,4 @@
-"""Names of fields in a selection: ``array["price"]``, ``array[2:5, "bid", "ask"]``, as in zarr-python."""
+"""What brackets hold and give: names of fields, ``array[2:5, "bid"]``, as in zarr-python; and elements."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ def split_fields(selection: Any, dtype: np.dtype[Any]) -> tuple[list[str], Any]:
     if not names:
         return [], selection
     return field_names(names, dtype), tuple(each for each in items if not isinstance(each, str)) or ...
+
+
+def as_element(found: NDArray, selection: Any) -> Any:
+    """Return what brackets give: an element of variable length as itself, and the one of ``array[()]``.
+
+    All else stays an array, as in zarr-python; so does what an ellipsis asks for, as in numpy.
+
+    >>> as_element(np.array(b"abc", object), 3), as_element(np.array(7), ()), as_element(np.array(7), ...)
+    (b'abc', np.int64(7), array(7))
+    """
+    if found.ndim:
+        return found
+    items = selection if isinstance(selection, tuple) else (selection,)
+    is_element = not items or (found.dtype.kind in "OT" and not any(each is Ellipsis for each in items))
+    return found[()] if is_element else found
 
 
 def take_fields(records: NDArray, names: list[str]) -> NDArray:

@@ -1,7 +1,7 @@
 """From what a user writes in brackets to a parsed selection.
 
-Semantics are zarr-python's: numpy's, without negative steps and newaxis. Where numpy would mix slices with
-several arrays, and move axes, one must say ``oindex`` or ``vindex``.
+Semantics are numpy's, without newaxis; zarr-python's have no negative steps either. Where numpy would mix
+slices with several arrays, and move axes, one must say ``oindex`` or ``vindex``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def parse(selection: Any, shape: tuple[int, ...]) -> Selection | Points:
     Raises
     ------
     IndexError
-        Out of bounds, too many indices, a negative step, or a kind of index that is not supported.
+        Out of bounds, too many indices, or a kind of index that is not supported.
     """
     items = _as_tuple(selection)
     if len(items) <= len(shape) and all([type(item) in _PLAIN for item in items]):  # noqa: C419 - faster
@@ -50,8 +50,10 @@ def parse(selection: Any, shape: tuple[int, ...]) -> Selection | Points:
 def parse_basic(selection: Any, shape: tuple[int, ...]) -> Selection:
     """Parse integers, slices and an ellipsis.
 
-    >>> parse_basic((-1, slice(0, 5, 2)), (3, 4)).axes
-    (Range(start=2, count=1, step=1, dropped=True), Range(start=0, count=2, step=2, dropped=False))
+    >>> parse_basic((-1, slice(0, 5, 2)), (3, 4)).axes[1]
+    Range(start=0, count=2, step=2, dropped=False, flipped=False)
+    >>> parse_basic(slice(None, 0, -2), (6,)).axes  # 5, 3, 1
+    (Range(start=1, count=3, step=2, dropped=False, flipped=True),)
     """
     items = _expand_ellipsis(_as_tuple(selection), len(shape))
     return Selection(
@@ -112,13 +114,13 @@ def parse_blocks(selection: Any, grid: Grid) -> Selection:
     """Parse integers and slices that count chunks, not elements.
 
     >>> from streamzarr.zarr.grids.grid import regular_grid
-    >>> parse_blocks((1, slice(0, 2)), regular_grid((5, 9), (2, 3))).axes
-    (Range(start=2, count=2, step=1, dropped=False), Range(start=0, count=6, step=1, dropped=False))
+    >>> parse_blocks((1, slice(0, 2)), regular_grid((5, 9), (2, 3))).axes[1]
+    Range(start=0, count=6, step=1, dropped=False, flipped=False)
     """
     axes: list[AxisSelection] = []
     for chosen, axis in zip(parse_basic(selection, grid.shape).axes, grid.axes, strict=True):
         assert isinstance(chosen, Range)
-        if chosen.step != 1 and chosen.count > 1:
+        if (chosen.step != 1 or chosen.flipped) and chosen.count > 1:
             raise IndexError("blocks: only slices with step 1 are supported")
         if not chosen.count:
             axes.append(Range(0, 0))
@@ -168,8 +170,9 @@ def _expand_ellipsis(items: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
 def _parse_item(item: Any, axis: int, extent: int) -> Range:
     if isinstance(item, slice):
         start, stop, step = item.indices(extent)
-        if step < 1:
-            raise IndexError(f"axis {axis}: only slices with step >= 1 are supported, got {item}")
+        if step < 0:
+            chosen = range(start, stop, step)
+            return Range(chosen[-1], len(chosen), -step, flipped=True) if chosen else Range(0, 0)
         return Range(start, max(0, stop - start) if step == 1 else len(range(start, stop, step)), step)
     try:
         if isinstance(item, bool):

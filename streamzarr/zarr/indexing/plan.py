@@ -121,7 +121,7 @@ def only_part(selection: Selection | Points, grid: Grid) -> Part | None:
     for chosen, axis in zip(selection.axes, grid.axes, strict=True):
         if isinstance(chosen, Indices) or not chosen.count:
             return None
-        start, count, step, _ = chosen
+        start, count, step, *_ = chosen
         at = axis.chunk_of(start)
         inside = start - axis.start(at)
         stop = inside + (count - 1) * step + 1
@@ -202,7 +202,7 @@ def _cut(chosen: AxisSelection, axis: Axis) -> list[_AxisPart]:
 
 def _cut_range(chosen: Range, axis: Axis) -> list[_AxisPart]:
     """Cut a range along the chunks of one axis; chunks between two steps are left out."""
-    start, total, step, _ = chosen
+    start, total, step, *_ = chosen
     cuts: list[_AxisPart] = []
     done = 0
     while done < total:

@@ -17,13 +17,18 @@ Positions: TypeAlias = npt.NDArray[np.intp]
 
 
 class Range(NamedTuple):
-    """``count`` positions of one axis, from `start` in steps of `step` (at least 1)."""
+    """``count`` positions of one axis, from `start` in steps of `step` (at least 1).
+
+    Chunks are read and written in this order whatever the order of the result: see :attr:`Selection.expand`.
+    """
 
     start: int
     count: int  # type: ignore[assignment]
     step: int = 1
     dropped: bool = False
     """An integer was given: the axis does not appear in the result."""
+    flipped: bool = False
+    """The step was negative: the last of these positions is the first of the result."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +47,13 @@ class Indices:
         """An axis that is given positions stays."""
         return False
 
+    @property
+    def flipped(self) -> bool:
+        """Positions are in the order of the result."""
+        return False
+
+
+_BACKWARDS = slice(None, None, -1)
 
 AxisSelection: TypeAlias = Range | Indices
 
@@ -63,14 +75,24 @@ class Selection:
         return tuple(axis.count for axis in self.axes if not axis.dropped)
 
     @property
+    def is_flipped(self) -> bool:
+        """Some axis of the result runs backwards."""
+        return any([axis.flipped for axis in self.axes])  # noqa: C419 - faster
+
+    @property
     def expand(self) -> tuple[Any, ...]:
-        """An index that turns an array of :attr:`shape` into a view of :attr:`full_shape`."""
-        return (*(None if axis.dropped else slice(None) for axis in self.axes), ...)
+        """An index that turns an array of :attr:`shape` into a view of :attr:`full_shape`, axes forwards."""
+        return (
+            *(None if axis.dropped else _BACKWARDS if axis.flipped else slice(None) for axis in self.axes),
+            ...,
+        )
 
     @property
     def is_box(self) -> bool:
         """Only slices without steps."""
-        return all(isinstance(axis, Range) and axis.step == 1 and not axis.dropped for axis in self.axes)
+        return not self.is_flipped and all(
+            isinstance(axis, Range) and axis.step == 1 and not axis.dropped for axis in self.axes
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

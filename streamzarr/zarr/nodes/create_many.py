@@ -18,10 +18,12 @@ from streamzarr.zarr.metadata import (
     GroupMetadataV2,
     GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
+from streamzarr.zarr.metadata.document import plain_attributes
+from streamzarr.zarr.nodes.creation import Creation, NewNode
 from streamzarr.zarr.nodes.documents import (
     check_absent,
-    encoded_documents,
     lacks_group,
     make_group,
     write_node,
@@ -72,7 +74,7 @@ def _planned(path: str, spec: NodeSpec, zarr_format: ZarrFormat, limits: Limits)
     if isinstance(spec, ArrayMetadataV2 | ArrayMetadataV3 | GroupMetadataV2 | GroupMetadataV3):
         if spec.zarr_format != zarr_format:
             raise ConfigError(f"path {path!r}: metadata of Zarr v{spec.zarr_format}, expected v{zarr_format}")
-        return Planned(spec)
+        return Planned(spec.with_attributes(plain_attributes(spec.attributes, f"path {path!r}", limits)))
     options = dict(spec or {})
     if "shape" in options or "data" in options:
         try:
@@ -80,10 +82,10 @@ def _planned(path: str, spec: NodeSpec, zarr_format: ZarrFormat, limits: Limits)
         except TypeError as error:
             raise ConfigError(f"path {path!r}: {error}") from error
         return Planned(metadata, data)
-    attributes = dict(options.pop("attributes", None) or {})
+    attributes = options.pop("attributes", None)
     if options:
         raise ConfigError(f"path {path!r}: a group has attributes alone, got {sorted(options)}")
-    return Planned(GroupMetadataV3(attributes) if zarr_format == 3 else GroupMetadataV2(attributes))
+    return Planned(new_group(zarr_format, attributes, f"path {path!r}", limits))
 
 
 def _is_array(metadata: NodeMetadata) -> bool:
@@ -91,6 +93,7 @@ def _is_array(metadata: NodeMetadata) -> bool:
 
 
 def write_hierarchy(
+    creation: Creation,
     store: Store,
     root: str,
     planned: Mapping[str, Planned],
@@ -98,8 +101,10 @@ def write_hierarchy(
     *,
     overwrite: bool,
     concurrency: int,
-) -> list[str]:
-    """Write the metadata of what is planned below `root`, and return the paths of the groups made in between.
+) -> dict[str, NodeMetadata]:
+    """Write the metadata of what is planned below `root`, and return the groups made in between, by path.
+
+    Arrays that come with data get their elements when `creation` finishes them.
 
     Raises
     ------
@@ -112,8 +117,11 @@ def write_hierarchy(
     if concurrency < 1:
         raise ConfigError(f"concurrency: expected at least 1, got {concurrency}")
     places = {path: _below(root, path) for path in planned}
-    documents = {
-        path: encoded_documents(store, places[path], each.metadata) for path, each in planned.items()
+    new = {
+        path: NewNode.of(
+            store, places[path], each.metadata, has_data=each.data is not None, overwrite=overwrite
+        )
+        for path, each in planned.items()
     }
     taken = set(places.values())
     between = {above for place in taken for above in ancestors(place)} - taken
@@ -144,15 +152,20 @@ def write_hierarchy(
     parallel.for_each(look, between - outside, concurrency)
     parallel.for_each(lambda place: make_group(store, place, zarr_format), made - outside, concurrency)
     replacing = etags if overwrite else None
-    parallel.for_each(
-        lambda path: write_node(store, places[path], documents[path], replacing=replacing),
-        planned,
-        concurrency,
-    )
-    new = {key for each in documents.values() for key in each}
-    parallel.for_each(lambda place: remove_documents(store, old[place], new), old, concurrency)
+
+    def write(node: NewNode) -> None:
+        with creation.writing(node) as etags:
+            etags.append(write_node(store, node.path, node.first, replacing=replacing))
+
+    parallel.for_each(write, new.values(), concurrency)
+    kept = {key for each in new.values() for key in each.documents}
+    parallel.for_each(lambda place: remove_documents(store, old[place], kept), old, concurrency)
     inside = f"{root}/" if root else ""
-    return sorted(place[len(inside) :] for place in made if place.startswith(inside) and place != root)
+    return {
+        place[len(inside) :]: new_group(zarr_format)
+        for place in made
+        if place.startswith(inside) and place != root
+    }
 
 
 def _below(root: str, path: str) -> str:

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from streamzarr.errors import (
     ContainsArrayError,
     ContainsGroupError,
     KeyNotFoundError,
+    LimitExceededError,
     MetadataError,
     NodeExistsError,
     NodeNotFoundError,
     PreconditionFailedError,
     StoreError,
+    StreamzarrError,
 )
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoredObject, join_url
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
-    GroupMetadata,
     GroupMetadataV2,
-    GroupMetadataV3,
     NodeMetadata,
+    new_group,
 )
-from streamzarr.zarr.metadata.document import dump_document, parse_document
+from streamzarr.zarr.metadata.document import dump_document, parse_document, same_document
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
 from streamzarr.zarr.nodes.overwrite import clear, find_old, mark_of, marked, remove_documents
@@ -37,6 +40,10 @@ from streamzarr.zarr.nodes.paths import VISIBLE, ancestors, check_new_path, key_
 from streamzarr.zarr.settings import ZarrFormat
 
 M = TypeVar("M", bound=NodeMetadata)
+T = TypeVar("T")
+
+UNREADABLE = (MetadataError, LimitExceededError)
+"""What is raised of a document that is there, and not valid, not supported, or too large."""
 
 _ATTEMPTS = 1000
 """How often a change is tried again when another writer was faster; each time one of them has advanced."""
@@ -94,11 +101,22 @@ def _read_v2(store: Store, path: str, limits: Limits) -> NodeMetadata | None:
         return ArrayMetadataV2.from_json(array, where, limits, document(ZATTRS))
     if (group := document(ZGROUP)) is not None:
         where = join_url(store.url, key_below(path, ZGROUP))
-        return GroupMetadataV2.from_json(group, where, document(ZATTRS), document(ZMETADATA))
+        attributes = document(ZATTRS)
+        try:
+            return GroupMetadataV2.from_json(group, where, attributes, document(ZMETADATA))
+        except UNREADABLE as error:
+            return GroupMetadataV2.from_json(group, where, attributes, error)
     return None
 
 
-def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: bool) -> None:
+def create_node(
+    store: Store,
+    path: str,
+    metadata: NodeMetadata,
+    *,
+    overwrite: bool,
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
     """Write the documents of a new node, and of the groups above it that do not exist yet.
 
     With `overwrite` what belongs to the node that is there is removed, as ``nodes.overwrite`` says.
@@ -110,55 +128,122 @@ def create_node(store: Store, path: str, metadata: NodeMetadata, *, overwrite: b
         array. Nothing has been changed then.
     streamzarr.errors.ConfigError
         A name in `path` is reserved.
-    streamzarr.errors.MetadataError
+    streamzarr.errors.MetadataError, streamzarr.errors.LimitExceededError
         `metadata` cannot be written; nothing has been then.
     """
     check_new_path(path)
-    documents = encoded_documents(store, path, metadata)
-    missing = [above for above in ancestors(path) if lacks_group(store, above, metadata.zarr_format)]
+    documents = encoded_documents(store, path, metadata, limits)
+    if overwrite:
+        documents |= {key: marked(data) for key, data in documents.items() if key.endswith(VISIBLE)}
+    place_node(store, path, documents, overwrite=overwrite)
+
+
+def place_node(store: Store, path: str, documents: Mapping[str, bytes], *, overwrite: bool) -> str:
+    """Write the `documents` of a new node as :func:`create_node` does; the etag of the visible one."""
+    zarr_format = 3 if key_below(path, ZARR_JSON) in documents else 2
+    missing = [above for above in ancestors(path) if lacks_group(store, above, zarr_format)]
     old = find_old(store, path) if overwrite else None
     if old is None:
         check_absent(store, path)
     for above in missing:
-        make_group(store, above, metadata.zarr_format)
+        make_group(store, above, zarr_format)
     if old is None:
-        write_node(store, path, documents)
-    else:
-        write_node(store, path, documents, replacing=clear(store, old))
-        remove_documents(store, old, documents)
+        return write_node(store, path, documents)
+    etag = write_node(store, path, documents, replacing=clear(store, old))
+    remove_documents(store, old, documents)
+    return etag
 
 
-def encoded_documents(store: Store, path: str, metadata: NodeMetadata) -> dict[str, bytes]:
+def encoded_documents(
+    store: Store, path: str, metadata: NodeMetadata, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, bytes]:
     """Return every document of a node as it is stored, by key."""
     return {
-        key_below(path, name): dump_document(document, join_url(store.url, key_below(path, name)))
+        key_below(path, name): dump_document(document, join_url(store.url, key_below(path, name)), limits)
         for name, document in metadata.documents().items()
     }
 
 
 def write_node(
-    store: Store, path: str, documents: dict[str, bytes], *, replacing: Mapping[str, str] | None = None
-) -> None:
-    """Write the documents of a node, the one that makes it visible last; of several creators one succeeds.
+    store: Store, path: str, documents: Mapping[str, bytes], *, replacing: Mapping[str, str] | None = None
+) -> str:
+    """Write the documents of a node, and return the etag of the one that makes it visible.
+
+    That one is written first, so that of several creators only the one who succeeds writes the attributes;
+    last where another node is replaced.
 
     Parameters
     ----------
     replacing
         Etags of the documents whose place they take, by key. Where it is given, the document that makes the
-        node visible is marked: one like it may have been there, now or earlier.
+        node visible must be marked: one like it may have been there, now or earlier.
     """
-    etags, conditional = replacing or {}, store.capabilities.conditional_put
-    for key, data in sorted(documents.items(), key=lambda item: item[0].endswith(VISIBLE)):
-        condition: dict[str, Any] = {}
-        if conditional and key.endswith(VISIBLE):
-            condition = {"if_match": etags[key]} if key in etags else {"if_none_match": True}
-        if replacing is not None and key.endswith(VISIBLE):
-            data = marked(data)
+    [visible] = [key for key in documents if key.endswith(VISIBLE)]
+    beside = {key: data for key, data in documents.items() if key != visible}
+    if replacing is not None:
+        for key, data in beside.items():
+            store.put(key, data)
+        return _put_visible(store, path, visible, documents[visible], replacing.get(visible))
+    left = {key: _etag(store, key) for key in beside}  # by a creator that was killed
+    etag = _put_visible(store, path, visible, documents[visible], None)
+    try:
+        for key, data in beside.items():
+            _put_beside(store, key, data, left[key])
+    except StoreError:
+        with suppress(StoreError):
+            store.delete(visible)
+        raise
+    return etag
+
+
+def _put_visible(store: Store, path: str, key: str, data: bytes, old: str | None) -> str:
+    if not store.capabilities.conditional_put:
+        return store.put(key, data)
+    try:
+        return store.put(key, data, if_match=old, if_none_match=old is None)
+    except PreconditionFailedError as error:
+        raise NodeExistsError(f"another process has just created {join_url(store.url, path)}") from error
+
+
+def _put_beside(store: Store, key: str, data: bytes, old: str | None) -> None:
+    """Write the attributes of a new v2 node; those that somebody has set since it can be opened stay."""
+    if not store.capabilities.conditional_put:
+        store.put(key, data)
+        return
+    while True:
         try:
-            store.put(key, data, **condition)
-        except PreconditionFailedError as error:
-            place = join_url(store.url, path)
-            raise NodeExistsError(f"another process has just created {place}") from error
+            store.put(key, data, if_match=old, if_none_match=old is None)
+        except PreconditionFailedError:
+            now, where = store.fetch(key), join_url(store.url, key)
+            data = dump_document(parse_document(data, where) | parse_document(now.data, where), where)
+            old = now.etag
+        else:
+            return
+
+
+def _etag(store: Store, key: str) -> str | None:
+    try:
+        return store.head(key).etag
+    except KeyNotFoundError:
+        return None
+
+
+def find_or_make(find: Callable[[], T], make: Callable[[], T]) -> T:
+    """Return what `find` finds, or what `make` makes where there is nothing.
+
+    Where another process is faster at making it, that is what is returned.
+    """
+    try:
+        return find()
+    except NodeNotFoundError:
+        pass
+    try:
+        return make()
+    except NodeExistsError as lost:
+        try:
+            return find()
+        except NodeNotFoundError:  # something else is in the way, an array above it, say
+            raise lost from None
 
 
 def check_absent(store: Store, path: str) -> None:
@@ -193,9 +278,8 @@ def lacks_group(store: Store, path: str, zarr_format: int) -> bool:
 
 def make_group(store: Store, path: str, zarr_format: int) -> None:
     """Make a group at `path`, unless another process has just done so."""
-    metadata: GroupMetadata = GroupMetadataV3() if zarr_format == 3 else GroupMetadataV2()
     condition: dict[str, Any] = {"if_none_match": True} if store.capabilities.conditional_put else {}
-    for key, data in encoded_documents(store, path, metadata).items():
+    for key, data in encoded_documents(store, path, new_group(zarr_format)).items():
         try:
             store.put(key, data, **condition)
         except PreconditionFailedError:
@@ -228,13 +312,38 @@ def _kind(store: Store, key: str) -> str | None:
     return "array" if is_array else "group"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[M]):
+    """The metadata of a node, and what each of its documents was read from, by key; None: it is not there."""
+
+    metadata: M
+    stored: dict[str, StoredObject | None]
+
+
+class Changed(NamedTuple, Generic[M]):
+    """The metadata of a node as another has left it, and as it is now."""
+
+    before: M
+    after: M
+
+
 def change_node(
-    store: Store, path: str, kind: type[M], change: Callable[[M], M], limits: Limits = DEFAULT_LIMITS
-) -> M:
-    """Apply `change` to the metadata at `path` as it is now, write what differs, and return the result.
+    store: Store,
+    path: str,
+    kind: type[M],
+    change: Callable[[M], M],
+    limits: Limits = DEFAULT_LIMITS,
+    seen: Seen[M] | None = None,
+) -> Changed[M]:
+    """Apply `change` to the metadata at `path` as it is now, write what differs, and return both.
 
     On a store with conditional put nothing that another writer changed meanwhile is lost: `change` is then
     applied again to the newer metadata. It must be pure.
+
+    Parameters
+    ----------
+    seen
+        What :func:`see_node` returned, so that it need not be read again.
 
     Raises
     ------
@@ -245,35 +354,35 @@ def change_node(
     """
     conditional = store.capabilities.conditional_put
     for _ in range(_ATTEMPTS):
-        stored: dict[str, StoredObject | None] = {}
-        before = _read_for_change(store, path, kind, stored, limits)
+        before, stored = (found := seen or see_node(store, path, kind, limits)).metadata, found.stored
+        seen = None
         after = change(before)
         old = before.documents()
         try:
             for name, document in after.documents().items():
-                key = key_below(path, name)
-                if name in old and document == old[name]:
+                if name in old and same_document(document, old[name]):
                     continue
-                found = stored.get(key)
+                key = key_below(path, name)
+                old_data = stored.get(key)
                 condition: dict[str, Any] = {}
                 if conditional:
-                    condition = {"if_match": found.etag} if found else {"if_none_match": True}
-                data = dump_document(document, join_url(store.url, key))
-                store.put(key, data + mark_of(found.data) if found else data, **condition)
+                    condition = {"if_match": old_data.etag} if old_data else {"if_none_match": True}
+                data = dump_document(document, join_url(store.url, key), limits)
+                store.put(key, data + mark_of(old_data.data) if old_data else data, **condition)
         except PreconditionFailedError:
             continue
-        return after
+        return Changed(before, after)
     raise StoreError(
         f"{join_url(store.url, path)}: metadata changed {_ATTEMPTS} times while it was being changed"
     )
 
 
-def _read_for_change(
-    store: Store, path: str, kind: type[M], stored: dict[str, StoredObject | None], limits: Limits
-) -> M:
-    """Read the metadata at `path` and put into `stored` what each of its documents was read from."""
+def see_node(store: Store, path: str, kind: type[M], limits: Limits = DEFAULT_LIMITS) -> Seen[M]:
+    """Return the metadata at `path` as it is now; for :func:`change_node`, which says what it raises."""
+    stored: dict[str, StoredObject | None] = {}
     names = {3: [ZARR_JSON], 2: [ZARRAY, ZGROUP, ZATTRS, ZMETADATA]}[kind.zarr_format]
     documents: dict[str, dict[str, Any]] = {}
+    gathered: StreamzarrError | None = None
     for name in names:
         key = key_below(path, name)
         try:
@@ -283,7 +392,12 @@ def _read_for_change(
             continue
         found = stored[key]
         assert found is not None
-        documents[name] = parse_document(found.data, join_url(store.url, key), limits)
+        try:
+            documents[name] = parse_document(found.data, join_url(store.url, key), limits)
+        except UNREADABLE as error:
+            if name != ZMETADATA:
+                raise
+            gathered = error
     where = join_url(store.url, path)
     metadata: NodeMetadata | None = None
     if ZARR_JSON in documents:
@@ -292,10 +406,10 @@ def _read_for_change(
         metadata = ArrayMetadataV2.from_json(documents[ZARRAY], where, limits, documents.get(ZATTRS))
     elif ZGROUP in documents:
         metadata = GroupMetadataV2.from_json(
-            documents[ZGROUP], where, documents.get(ZATTRS), documents.get(ZMETADATA)
+            documents[ZGROUP], where, documents.get(ZATTRS), gathered or documents.get(ZMETADATA)
         )
     if metadata is None:
         raise NodeNotFoundError(f"nothing is at {where} any more")
     if not isinstance(metadata, kind):
         raise MetadataError(f"{where}: expected {kind.__name__}, found {type(metadata).__name__}")
-    return metadata
+    return Seen(metadata, stored)

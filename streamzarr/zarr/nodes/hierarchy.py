@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from streamzarr.errors import UnsupportedError
-from streamzarr.stores import StoreLike, join_url, open_store
-from streamzarr.zarr.api import create_array, create_group, open, open_array, open_group  # noqa: A004
+from streamzarr.errors import StreamzarrError, UnsupportedError
+from streamzarr.limits import DEFAULT_LIMITS
+from streamzarr.stores import Store, StoreLike, join_url, open_store
+from streamzarr.zarr.api import create_array, open, open_array, open_group  # noqa: A004
 from streamzarr.zarr.array import Array
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.dtypes.base import JSON
 from streamzarr.zarr.group import Group
-from streamzarr.zarr.metadata import GroupMetadata, NodeMetadata
+from streamzarr.zarr.metadata import GroupMetadata, NodeMetadata, new_group
 from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.metadata.document import parse_document
-from streamzarr.zarr.metadata.v2 import ZMETADATA
+from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
+from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.create_many import NodeSpec
-from streamzarr.zarr.nodes.documents import change_node, create_node
+from streamzarr.zarr.nodes.creation import Creation
+from streamzarr.zarr.nodes.documents import UNREADABLE, change_node, get_optional
+from streamzarr.zarr.nodes.keeper import bare
+from streamzarr.zarr.nodes.members import Unreadable
 from streamzarr.zarr.nodes.overwrite import marked, refuse_itself
 from streamzarr.zarr.nodes.ownership import chunk_names, without_elements
 from streamzarr.zarr.nodes.paths import VISIBLE, key_below, name_of, normalize_path, parent_of
-from streamzarr.zarr.settings import ZarrFormat
+from streamzarr.zarr.settings import ZarrFormat, format_of_new
 
 STREAM_ATTRIBUTE = "streamzarr"
 """Where a stream group keeps its commit record; its own ``zarr.json`` is what its readers go by."""
@@ -34,7 +40,7 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
 
     What is gathered is what counts from then on for readers of the group (trap T20): consolidate again after
     changing a child in another way than through the group. v3 keeps it in ``zarr.json``, v2 in
-    ``.zmetadata``.
+    ``.zmetadata``. Documents that cannot be read here, for their data type say, are gathered as they are.
 
     Examples
     --------
@@ -50,22 +56,45 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
         A group below is a stream: its shapes change with every commit and would be frozen here.
     """
     root = open_group(store, path=path, mode="r+", zarr_format=zarr_format, use_consolidated=False)
-    gathered: GroupMetadata = replace(root.metadata, consolidated={})
+    gathered: GroupMetadata = root.metadata.with_consolidated({})
     if root.zarr_format == 2:
         gathered = consolidation.with_root(gathered)
     nodes: dict[str, NodeMetadata] = {}
-    for name, node in root.members(max_depth=None):
+    unreadable: dict[str, JSON] = {}
+    for name, node in root.walk(max_depth=None):
+        if isinstance(node, Unreadable):
+            unreadable |= _documents_as_stored(root, name, node)
+            continue
         if isinstance(node, Group) and STREAM_ATTRIBUTE in node.attrs:
             raise UnsupportedError(
                 f"{node.url} is a stream; consolidating {root.url} would freeze its shapes"
             )
-        nodes[name] = node.metadata if isinstance(node, Array) else replace(node.metadata, consolidated=None)
-    gathered = consolidation.with_nodes(gathered, nodes)
-    documents = gathered.consolidated
+        nodes[name] = bare(node.metadata)
+    gathered = consolidation.with_documents(consolidation.with_nodes(gathered, nodes), unreadable)
+    documents = gathered.consolidated or {}
     changed = change_node(
-        root.store, root.path, type(root.metadata), lambda now: replace(now, consolidated=documents)
+        root.store, root.path, type(root.metadata), lambda now: now.with_consolidated(documents)
     )
-    return Group(root.store, root.path, changed)
+    return Group(root.store, root.path, changed.after)
+
+
+def _documents_as_stored(group: Group, name: str, why: Unreadable) -> dict[str, JSON]:
+    """Return the documents of a node below that cannot be read here, and perhaps can elsewhere, by key.
+
+    What is no JSON object is left out, with a warning: it is found in its own place.
+    """
+    found: dict[str, JSON] = {}
+    for document in (ZARR_JSON,) if group.zarr_format == 3 else (ZARRAY, ZGROUP, ZATTRS):
+        key = key_below(key_below(group.path, name), document)
+        data = get_optional(group.store, key, DEFAULT_LIMITS.max_metadata_bytes)
+        try:
+            if data is not None:
+                place = name if group.zarr_format == 3 else key_below(name, document)
+                found[place] = parse_document(data, join_url(group.store.url, key))
+        except StreamzarrError:
+            warnings.warn(f"{group.url}: {name!r} is not consolidated: {why}", stacklevel=3)
+            return {}
+    return found
 
 
 def copy(
@@ -101,21 +130,25 @@ def copy(
     node = source if isinstance(source, Array | Group) else open(source)
     store, path = open_store(target), normalize_path(path)
     refuse_itself(node.url, join_url(store.url, path), "copied", overwrite=overwrite)
-    # Also checks the names, the nodes above and what is there.
-    empty = node.metadata.with_shape((0,) * node.ndim) if isinstance(node, Array) else node.metadata
-    create_node(store, path, empty, overwrite=overwrite)
+    with Creation(store) as creation:
+        # Also checks the names, the nodes above and what is there.
+        creation.begin(path, node.metadata, overwrite=overwrite, has_data=isinstance(node, Array))
+        _copy_below(node, store, path, overwrite=overwrite, concurrency=concurrency)
+    return open(store, path=path, mode="r+")
 
+
+def _copy_below(node: Array | Group, store: Store, path: str, *, overwrite: bool, concurrency: int) -> None:
     def place_of(key: str) -> str:
         return key_below(path, key[len(node.path) :].lstrip("/"))
 
-    # Until all of it is there a group is hidden, and an array empty; a chunk without an array would belong to
-    # nothing.
+    # Until all of it is there a group is hidden, and arrays below are empty; a chunk without an array would
+    # belong to nothing.
     documents = [key for key in node.store.list(node.path) if _is_document(key)]
     if isinstance(node, Group):
         store.delete_many(key_below(path, name) for name in VISIBLE)
     for key in documents:
-        content = parse_document(node.store.get(key), join_url(node.store.url, key))
-        if chunk_names(key, content) is not None:
+        content = _content(node.store, key) if isinstance(node, Group) else None
+        if content is not None and chunk_names(key, content) is not None:
             store.put(place_of(key), json.dumps(without_elements(key, content)).encode())
 
     parallel.for_each(
@@ -128,7 +161,14 @@ def copy(
     ):  # from the deepest to the shallowest
         data = node.store.get(key)
         store.put(place_of(key), marked(data) if overwrite and parent_of(key) == node.path else data)
-    return open(store, path=path, mode="r+")
+
+
+def _content(store: Store, key: str) -> dict[str, Any] | None:
+    """Return the document under `key`; None where it cannot be read, and so shows nothing."""
+    try:
+        return parse_document(store.get(key), join_url(store.url, key))
+    except UNREADABLE:
+        return None
 
 
 def _is_document(key: str) -> bool:
@@ -175,8 +215,10 @@ def save_group(
     data = {f"arr_{n}": array for n, array in enumerate(arrays)} | named
     if not data:
         raise ValueError("expected at least one array to save")
-    group = create_group(store, path=path, zarr_format=zarr_format)
-    group.create_hierarchy({name: {"data": array} for name, array in data.items()})
+    opened, path, made = open_store(store), normalize_path(path), new_group(format_of_new(zarr_format))
+    with Creation(opened) as creation:
+        creation.begin(path, made)
+        Group(opened, path, made).create_hierarchy({name: {"data": array} for name, array in data.items()})
 
 
 def load(

@@ -22,14 +22,12 @@ from streamzarr.errors import KeyNotFoundError, NodeExistsError, PreconditionFai
 from streamzarr.limits import DEFAULT_LIMITS
 from streamzarr.stores import Store, StoredObject, is_below, join_url, overlaps
 from streamzarr.zarr.chunks import parallel
-from streamzarr.zarr.metadata.document import parse_document
+from streamzarr.zarr.metadata.document import BLANKS_COUNT, parse_document
 from streamzarr.zarr.metadata.v2 import ZMETADATA
 from streamzarr.zarr.nodes.ownership import ChunkNames, chunk_names, owner_of, without_elements
 from streamzarr.zarr.nodes.paths import DOCUMENTS, VISIBLE, name_of, parent_of
 
 _BLANKS = b" \t"
-_BLANKS_COUNT = 64
-"""As many random bits: no two documents of one node get the same blanks by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +144,15 @@ def marked(data: bytes) -> bytes:
     """Return the JSON document `data` with blanks at its end, drawn at random.
 
     Where the etag is a hash of the content, what replaces a node has another etag then, whatever it is like.
+    As many random bits as blanks: no two documents of one node get the same ones by chance.
     """
-    return data.rstrip() + bytes(_BLANKS[byte & 1] for byte in os.urandom(_BLANKS_COUNT))
+    return data.rstrip() + bytes(_BLANKS[byte & 1] for byte in os.urandom(BLANKS_COUNT))
 
 
 def mark_of(data: bytes) -> bytes:
     """Return the blanks at the end of a document, if they are those of :func:`marked`, else nothing."""
     mark = data[len(data.rstrip(_BLANKS)) :]
-    return mark if len(mark) == _BLANKS_COUNT else b""
+    return mark if len(mark) == BLANKS_COUNT else b""
 
 
 def _hide(store: Store, old: OldNode, key: str) -> str:

@@ -10,6 +10,8 @@ from streamzarr.stores import check_prefix
 
 VISIBLE = ("zarr.json", ".zarray", ".zgroup")
 """Names of the documents that make a node exist."""
+VISIBLE_OF: dict[int, tuple[str, ...]] = {3: VISIBLE[:1], 2: VISIBLE[1:]}
+"""Those of each format."""
 DOCUMENTS = frozenset([*VISIBLE, ".zattrs", ".zmetadata"])
 """Names of all documents."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TreeNode:
-    """One node: its path below the root, and what to say about an array; None for a group."""
+    """One node: its path below the root, and what to say about what is no group; None for a group."""
 
     path: str
     array: str | None
@@ -46,7 +46,8 @@ def _lines(below: dict[str, list[TreeNode]], parent: str, indent: str) -> Iterat
     for node in children:
         last = node is children[-1]
         name = _printable(node.path.rpartition("/")[2])
-        yield f"{indent}{'└── ' if last else '├── '}{name}{'' if node.array is None else f' {node.array}'}"
+        shown = name if node.array is None else f"{name} {_printable(node.array)}"
+        yield f"{indent}{'└── ' if last else '├── '}{shown}"
         yield from _lines(below, node.path, indent + ("    " if last else "│   "))
 
 

@@ -206,6 +206,87 @@ def test_size_and_etag_take_the_short_way_and_survive_faults(short_way, proxy):
     assert not proxy.pending
 
 
+# Writing and listing on the short way ---------------------------------------------------------------------
+
+
+def test_writes_deletes_and_listings_take_the_short_way(short_way, proxy, monkeypatch):
+    monkeypatch.setattr(s3, "LIST_PAGE", 2)
+    etag = short_way.put("a/ü b+c%20", b"1")
+    etag = short_way.put("a/ü b+c%20", b"22", if_match=etag)
+    short_way.put("a/new", b"3", if_none_match=True)
+    short_way.put_many([("a/d/4", b"4"), ("a/d/5", b"5"), ("b", os.urandom(1 << 20))])
+    sizes = {"a/ü b+c%20": 2, "a/new": 1, "a/d/4": 1, "a/d/5": 1, "b": 1 << 20, "known": 10}
+    assert dict(short_way.list_sizes()) == sizes
+    assert short_way.list_dir("a").prefixes == ("a/d/",)
+    assert short_way.fetch("a/ü b+c%20").etag == etag
+    short_way.delete("b")
+    short_way.delete("b")
+    short_way.delete_many(["a/new", "a/d/4", "never"])
+    short_way.delete_prefix("a/d")
+    assert sorted(short_way.list()) == ["a/ü b+c%20", "known"]
+    assert not any(by_boto(request) for request in proxy.requests)
+
+
+@pytest.mark.parametrize("condition", [{"if_none_match": True}, {}])
+def test_the_first_write_shows_the_way(s3_bucket, proxy, monkeypatch, condition):
+    monkeypatch.setattr(s3_client, "_clients", {})
+    store = S3Store(s3_bucket, f"faults/{uuid.uuid4().hex}", S3Config(proxy.endpoint))
+    for key in "ab":
+        store.put(key, b"1", **condition)
+    assert [by_boto(request) for request in proxy.requests] == [True, False]
+
+
+@pytest.mark.parametrize("fault", [lose, drop, SLOW_DOWN, CONFLICT])
+@pytest.mark.parametrize("times", [1, 2])
+def test_puts_deletes_and_listings_survive_faults_on_the_short_way(short_way, proxy, fault, times):
+    etag = short_way.put("a", b"1")
+    for condition in ({}, {"if_match": etag}, {"if_none_match": True}):
+        key = "new" if "if_none_match" in condition else "a"
+        proxy.plan("PUT", *[fault] * times)
+        assert short_way.put(key, b"2", **condition) == short_way.head(key).etag
+        assert short_way.get(key) == b"2"
+        assert not proxy.pending
+        etag = short_way.put("a", b"1")
+    if fault is not CONFLICT:  # which no listing meets
+        proxy.plan("GET", *[fault] * times)
+        assert sorted(short_way.list()) == ["a", "known", "new"]
+        proxy.plan("POST", *[fault] * times)
+        short_way.delete_many(["new", "never"])
+        assert not proxy.pending
+    proxy.plan("DELETE", *[fault] * times)
+    short_way.delete("a")
+    assert not short_way.exists("a")
+    assert not proxy.pending
+
+
+def test_conditions_refused_on_the_short_way_stay_refused(short_way, proxy):
+    stale = short_way.put("a", b"1")
+    short_way.put("a", b"2", if_match=stale)
+    for condition in ({"if_match": stale}, {"if_none_match": True}):
+        with pytest.raises(PreconditionFailedError, match="'a'"):
+            short_way.put("a", b"3", **condition)
+        proxy.plan("PUT", lose)
+        with pytest.raises(PreconditionFailedError, match="'a'"):
+            short_way.put("a", b"3", **condition)
+    assert short_way.get("a") == b"2"
+
+
+def test_a_listing_or_a_deletion_that_is_cut_off_is_asked_again(short_way, proxy):
+    short_way.put_many([("a/b", b"1"), ("a/c", b"2")])
+    proxy.plan("GET", cut)
+    assert dict(short_way.list_sizes("a")) == {"a/b": 1, "a/c": 1}
+    proxy.plan("POST", cut)
+    short_way.delete_prefix("a")
+    assert not proxy.pending
+    assert list(short_way.list("a")) == []
+
+
+def test_keys_that_xml_cannot_hold_are_deleted_all_the_same(short_way, proxy):
+    short_way.put("a b\x7f", b"1")
+    short_way.delete_prefix("")
+    assert list(short_way.list()) == []
+
+
 def test_over_tls_the_short_way_trusts_whom_boto3_trusts(s3_endpoint, s3_bucket, certificate, monkeypatch):
     cert, key = certificate
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamzarr.stores.s3_direct import _quoted
-from streamzarr.stores.s3_sign import NO_BODY, Signer, signing_key
+from streamzarr.stores.s3_sign import NO_BODY, Signer, canonical_query, signing_key
 
 ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 EXAMPLE = {"host": "examplebucket.s3.amazonaws.com", "x-amz-date": "20130524T000000Z"}
@@ -65,24 +65,28 @@ def by_botocore(method, url, headers, credentials, region, moment):
 
 
 @given(
-    method=st.sampled_from(["GET", "HEAD"]),
+    method=st.sampled_from(["GET", "HEAD", "PUT", "DELETE", "POST"]),
     key=keys,
+    query=st.dictionaries(keys, keys, max_size=3),
     host=st.sampled_from(["127.0.0.1:9000", "lab.s3.eu-north-1.amazonaws.com", "localhost"]),
     region=st.sampled_from(["us-east-1", "eu-north-1"]),
-    condition=st.dictionaries(st.sampled_from(["Range", "If-Match"]), printable),
+    condition=st.dictionaries(
+        st.sampled_from(["Range", "If-Match", "If-None-Match", "x-amz-meta-streamzarr-put"]), printable
+    ),
     access=printable,
     secret=printable,
     token=st.none() | printable,
     moment=moments,
 )
-def test_every_signature_is_botocores(method, key, host, region, condition, access, secret, token, moment):
-    path = f"/bucket/{_quoted(key)}"
-    theirs = by_botocore(
-        method, f"http://{host}{path}", condition, Credentials(access, secret, token), region, moment
-    )
+def test_every_signature_is_botocores(
+    method, key, query, host, region, condition, access, secret, token, moment
+):
+    path, asked = f"/bucket/{_quoted(key)}", canonical_query(query)
+    url = f"http://{host}{path}" + (f"?{asked}" if asked else "")
+    theirs = by_botocore(method, url, condition, Credentials(access, secret, token), region, moment)
     signed = {"host": host, **{name.lower(): value for name, value in theirs.items()}}
     expected = signed.pop("authorization")
-    assert Signer(region).authorization(method, path, signed, access, secret) == expected
+    assert Signer(region).authorization(method, path, signed, access, secret, asked) == expected
 
 
 @given(st.lists(st.tuples(st.sampled_from(["one", "two"]), st.sampled_from(["20130524", "20130525"]))))

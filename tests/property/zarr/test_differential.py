@@ -31,10 +31,16 @@ def extents(rank: int, least: int = 0) -> st.SearchStrategy[tuple[int, ...]]:
     return st.tuples(*[st.integers(least, 9)] * rank)
 
 
-def selections(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[object, ...]]:
+FORWARDS = st.none() | st.integers(1, 4)
+EITHER_WAY = FORWARDS | st.integers(-4, -1)
+
+
+def selections(
+    shape: tuple[int, ...], steps: st.SearchStrategy[int | None] = EITHER_WAY
+) -> st.SearchStrategy[tuple[object, ...]]:
     def axis(n: int) -> st.SearchStrategy[object]:
         bounds = st.none() | st.integers(-n - 2, n + 2)
-        slices = st.builds(slice, bounds, bounds, st.none() | st.integers(1, 4))
+        slices = st.builds(slice, bounds, bounds, steps)
         return slices | st.integers(-n, n - 1) if n else slices
 
     chosen = st.tuples(*map(axis, shape))
@@ -60,7 +66,9 @@ def test_the_plan_covers_a_selection_exactly_once(case):
         assert (target == -1).all()
         target[...] = block[part.source]
         assert part.whole == (block[part.source].size == block.size)
-    assert np.array_equal(result.reshape(chosen.shape), values[selection])
+    found = np.full(chosen.shape, -1)
+    found[chosen.expand] = result
+    assert np.array_equal(found, values[selection])
     assert len({part.chunk for part in parts}) == len(parts) <= indexing.count_parts(chosen, grid)
 
 

@@ -232,11 +232,6 @@ def test_pull_that_returns_too_much_is_an_error():
         run(from_pull(lambda n: [1, 2, 3], Demand(4)).pipe(ops.settle()))
 
 
-def test_batch_of_zero_is_refused():
-    with pytest.raises(ConfigError, match="batch=0"):
-        from_iterable([], Demand(1), batch=0)
-
-
 # -- how chains end --------------------------------------------------------------------------------------
 
 
@@ -254,11 +249,6 @@ def test_an_error_of_the_source_is_on_error_after_what_came_before():
         run(from_iterable(items(), demand, batch=1).pipe(ops.settle(collect(seen))))
     assert seen == [0, 1, 2]
     assert demand.in_flight == 0
-
-
-def test_what_cannot_be_iterated_is_on_error():
-    with pytest.raises(TypeError, match="not iterable"):
-        run(from_iterable(3, Demand(1)).pipe(ops.settle()))
 
 
 def test_a_subscriber_that_raises_ends_everything():

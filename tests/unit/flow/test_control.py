@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import reactivex
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow import Control, Demand, Stop, from_iterable, from_pull, from_topic, ops, run
@@ -160,6 +161,32 @@ def test_a_barrier_passes_all_branches():
         assert supply.empty.wait(30)
         assert control.barrier(30)
         assert len(settled) == 20
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["one sink", "a sink each"])
+def test_a_barrier_waits_for_both_of_two_merged_sources(joined):
+    gate, begun, seen = threading.Event(), threading.Event(), []
+
+    def work(number):
+        begun.set()
+        gate.wait(30)
+        return number
+
+    sink = ops.settle(lambda messages: seen.extend(message.data for message in messages))
+    ways = [
+        from_pull(Supply().pull, Demand(9)),
+        from_pull(Supply([7]).pull, Demand(9)).pipe(ops.dispatch(work, workers=1)),
+    ]
+    chain = (
+        reactivex.merge(*ways).pipe(sink) if joined else reactivex.merge(*(way.pipe(sink) for way in ways))
+    )
+    control = Control()
+    with Background(chain, control=control):
+        assert begun.wait(30)
+        assert not control.barrier(0.3)
+        gate.set()
+        assert control.barrier(30)
+        assert seen == [7]
 
 
 def test_a_barrier_without_a_chain_waits_for_one():

@@ -87,7 +87,7 @@ def test_closed_lets_nothing_in_but_takes_credit_back():
         ({"max_demand": 5, "min_demand": 5}, "min_demand is 5, expected 0 to 4"),
         ({"max_demand": 5, "min_demand": -1}, "min_demand is -1"),
         ({"max_demand": 5, "max_bytes": 0}, "max_bytes is 0"),
-        ({"max_demand": 5, "max_bytes": "much"}, "'much' is not a number of bytes"),
+        ({"max_demand": 5, "max_bytes": "much"}, "max_bytes is 'much'"),
     ],
 )
 def test_bounds_that_do_not_fit_are_refused(arguments, message):

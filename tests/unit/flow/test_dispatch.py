@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from streamzarr.errors import ConfigError, StoreError, StreamzarrError
+from streamzarr.errors import StoreError, StreamzarrError
 from streamzarr.flow import Demand, Message, Stop, from_iterable, from_topic, ops, run
 from streamzarr.flow.dispatch import by_demand, by_key
 from streamzarr.flow.ops.schedule import Item, Schedule
@@ -157,11 +157,6 @@ def test_a_judge_that_raises_breaks_the_chain():
         run(chain)
     assert demand.in_flight == 0
     assert not alive("judge")
-
-
-def test_zero_workers_are_refused():
-    with pytest.raises(ConfigError, match="0 workers"):
-        ops.dispatch(print, workers=0)
 
 
 def test_no_more_than_demand_in_the_queue_however_slow_the_work():

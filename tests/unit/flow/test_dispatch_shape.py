@@ -155,14 +155,6 @@ def test_one_size_serves_two_dispatches():
     assert size._wakers == ()
 
 
-@pytest.mark.parametrize("size", [0, -1])
-def test_no_workers_are_refused(size):
-    with pytest.raises(ConfigError, match="expected at least 1"):
-        Workers(size)
-    with pytest.raises(ConfigError, match="expected at least 1"):
-        Workers(1).resize(size)
-
-
 # -- dispatchers -----------------------------------------------------------------------------------------
 
 

@@ -131,12 +131,6 @@ def test_a_consumer_joins_once(make):
         dispatcher.subscribe("a")
 
 
-@pytest.mark.parametrize("bounds", [{"n": 0}, {"credit": 0}])
-def test_by_key_refuses_bounds_below_one(bounds):
-    with pytest.raises(ConfigError, match="expected at least 1"):
-        by_key(str, **bounds)
-
-
 class LastInFirstOut(Dispatcher):
     """A user's own: the newest item first."""
 

@@ -1,10 +1,13 @@
 """Consecutive operators on data are one; what they do is what each would do alone."""
 
+import gc
+import weakref
+
 import reactivex.operators as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamzarr.flow import Demand, from_iterable, ops, run
+from streamzarr.flow import Demand, from_iterable, from_pull, ops, run
 from streamzarr.flow.ops import each
 
 
@@ -69,3 +72,16 @@ def test_a_run_can_be_observed_in_its_middle_as_well():
         run(middle.pipe(*operators, ops.settle(seen.extend)))
         ends[name] = [m.data for m in seen]
     assert ends == {"middle": [2, 3], "end": [20, 30]}
+
+
+def test_a_chain_that_its_own_source_knows_is_not_kept_alive():
+    def ended():
+        known = []
+        chain = from_pull(lambda count: None if known else [], Demand(1)).pipe(ops.map(str), ops.settle())
+        known.append(chain)
+        run(chain)
+        return weakref.ref(chain)
+
+    chain = ended()
+    gc.collect()
+    assert chain() is None

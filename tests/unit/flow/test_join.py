@@ -227,8 +227,6 @@ def test_a_failure_of_either_source_breaks_the_chain():
         ({"tolerance": -1}, "tolerance is -1"),
         ({"direction": "sideways", "tolerance": 1}, "direction is 'sideways'"),
         ({"direction": "forward"}, "without a tolerance would wait for ever"),
-        ({"late": ""}, "late='' is the main output"),
-        ({"max_rows": 0}, "max_rows is 0"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(options, message):
@@ -319,4 +317,4 @@ def test_what_the_windows_of_one_side_have_passed_is_not_kept_and_goes_behind_it
     )
     run(chain)
     assert seen == [(1, "final")] * 300
-    assert [len(joining._half) for joining in made] == [0]
+    assert [len(joining._markers) for joining in made] == [0]

@@ -136,8 +136,8 @@ def test_wait_needs_no_wake(broker, demand, clock):
 
 
 def test_bounds_are_checked(broker):
-    with pytest.raises(ConfigError, match="max_demand is 0"):
-        LagDemand(broker, "jobs", "workers", max_lag=0)
+    with pytest.raises(ConfigError, match="min_lag is 2, expected 0 to 1"):
+        LagDemand(broker, "jobs", "workers", max_lag=2, min_lag=2)
     with pytest.raises(ConfigError, match="0 < refresh < stale_after"):
         LagDemand(broker, "jobs", "workers", max_lag=1, refresh=2.0, stale_after=1.0)
 

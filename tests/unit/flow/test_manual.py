@@ -2,11 +2,9 @@
 
 import threading
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamzarr.errors import ConfigError
 from streamzarr.flow import ManualDemand, Stop, from_pull, ops, run
 
 
@@ -67,12 +65,6 @@ def test_a_closed_demand_lets_nothing_in():
     demand.close()
     assert demand.room().messages == 0
     assert demand.take([0]) == 0
-
-
-@pytest.mark.parametrize("count", [0, -1])
-def test_at_least_one_is_asked_for(count):
-    with pytest.raises(ConfigError, match="expected at least 1"):
-        ManualDemand(1).request(count)
 
 
 @given(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as zarr
-from streamzarr.errors import CodecError, ConfigError
+from streamzarr.errors import CodecError
 from streamzarr.flow import Demand, from_array, ops, run
 
 
@@ -112,8 +112,3 @@ def test_an_empty_array_has_no_messages():
         ).ok
         == 0
     )
-
-
-def test_concurrency_is_at_least_one(source):
-    with pytest.raises(ConfigError, match="concurrency: expected at least 1, got 0"):
-        from_array(source, Demand(1), concurrency=0)

@@ -1,11 +1,15 @@
 """Lines of files: bounded, in order, with positions that a restart can go on from."""
 
+import gzip
+import lzma
+
+import numcodecs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamzarr.errors import ConfigError, LimitExceededError
-from streamzarr.flow import Demand, Stop, from_lines, ops, run
+from streamzarr.flow import Demand, Stop, from_iterable, from_lines, ops, run
 from streamzarr.flow.sources.lines import LineReader
 
 
@@ -84,7 +88,6 @@ def test_a_file_that_is_not_there_is_an_error_behind_the_others(tmp_path):
     [
         (1, "position 1 is inside a line"),
         (9, "position 9 is outside of the file, which has 8 bytes"),
-        (-1, "position -1 is outside"),
     ],
 )
 def test_a_position_where_no_line_begins_is_refused(tmp_path, start, message):
@@ -145,3 +148,46 @@ def test_lines_can_be_joined(tmp_path):
     assert [(int(a), int(b)) for a, b in seen] == [(at, at - at % 2) for at in range(2, 300, 3)]
     assert (report.ok, report.held, report.left) == (250, 0, 0)
     assert demand.in_flight == 0
+
+
+@pytest.mark.parametrize("unfinished", [b"thr", b"thr\r", b"x" * 20])
+def test_the_last_line_of_a_growing_file_is_left_until_it_has_ended(tmp_path, unfinished):
+    path, seen = write(tmp_path / "log", b"one\ntwo\n" + unfinished), []
+
+    def read(start):
+        source = from_lines(path, Demand(9), start={path: start}, max_line=20, growing=True)
+        assert run(source.pipe(ops.settle(seen.extend))).delivered == len(seen)
+        return seen[-1].record.offset + 1
+
+    position = read(0)
+    assert [message.data for message in seen] == [b"one", b"two"]
+    with open(path, "ab") as file:
+        file.write(b"\nfour\nfi")
+    del seen[:]
+    assert read(position) == len(b"one\ntwo\n" + unfinished + b"\nfour\n")
+    assert [message.data for message in seen] == [unfinished.removesuffix(b"\r"), b"four"]
+
+
+def test_an_unfinished_line_that_is_too_long_already_is_an_error(tmp_path):
+    path = write(tmp_path / "log", b"x" * 30)
+    with pytest.raises(LimitExceededError, match="the line at byte 0 is longer than max_line"):
+        run(from_lines(path, Demand(9), max_line=20, growing=True).pipe(ops.settle()))
+
+
+@pytest.mark.parametrize(
+    ("compress", "name"),
+    [(gzip.compress, "gzip"), (lzma.compress, "xz"), (numcodecs.Zstd().encode, "zstandard")],
+)
+def test_a_compressed_file_is_refused_whatever_its_name(tmp_path, compress, name):
+    path = write(tmp_path / "lines.txt", compress(b"one\ntwo\n"))
+    with pytest.raises(
+        ConfigError, match=rf"lines.txt is compressed \({name}\), expected lines of text; what"
+    ):
+        run(from_lines(path, Demand(9)).pipe(ops.settle()))
+
+
+def test_what_a_decompressor_gives_can_be_read(tmp_path):
+    path, seen = write(tmp_path / "lines.gz", gzip.compress(b"one\ntwo\n")), []
+    with gzip.open(path) as lines:
+        run(from_iterable(lines, Demand(9)).pipe(ops.map(bytes.rstrip), ops.settle(collect(seen))))
+    assert seen == [b"one", b"two"]

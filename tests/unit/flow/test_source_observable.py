@@ -273,11 +273,5 @@ def test_a_chain_that_feeds_itself_does_not_wait_for_itself():
     thread.join()
 
 
-@pytest.mark.parametrize("make", [lambda: Blocking(0), lambda: Refusing(0), lambda: Spilling(0, "1kB")])
-def test_a_buffer_keeps_at_least_one_item(make):
-    with pytest.raises(ConfigError, match="expected a size of at least 1"):
-        make()
-
-
 def test_a_buffer_takes_the_runtime_it_is_given():
     assert Blocking(1, runtime=SYSTEM).buffered == 0

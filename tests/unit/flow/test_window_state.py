@@ -1,264 +1,19 @@
-"""Windows kept in a store: what is stored, who may store it, and chains that go on from it."""
+"""Chains whose windows are kept in a store, and go on from it."""
 
-import enum
 import json
+from collections import Counter
 
-import msgspec
-import numpy as np
 import pytest
 
-from streamzarr.errors import (
-    ConfigError,
-    FencedError,
-    KeyNotFoundError,
-    LimitExceededError,
-    MessageError,
-    PreconditionFailedError,
-    StoreError,
-    UnsupportedError,
-)
+from streamzarr.errors import ConfigError, KeyNotFoundError, LimitExceededError
 from streamzarr.flow import Demand, Stop, WindowState, from_iterable, from_topic, ops, run, windows
-from streamzarr.flow.acknowledge import Hold, Receipt
-from streamzarr.flow.delivery import Fate
 from streamzarr.flow.ops import keeping
-from streamzarr.flow.windows.outbox import Outbox
 from streamzarr.flow.windows.plain import Plain
-from streamzarr.flow.windows.snapshot import PaneState, Snapshot
+from streamzarr.flow.windows.snapshot import Snapshot
 from streamzarr.queue import open_broker
-from streamzarr.queue.base import NewRecord, TopicPartition
+from streamzarr.queue.base import NewRecord
 from streamzarr.queue.retry import RetryPolicy
-from streamzarr.stores import Capabilities, MemoryStore, open_store, register_store
-from streamzarr.testing.faults import Fault, FaultyStore
-
-TICKS = TopicPartition("ticks", 0)
-
-# -- plain data --------------------------------------------------------------------------------------------
-
-
-class Colour(enum.Enum):
-    RED = 1
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        True,
-        (1, (2.5, "x"), b"y"),
-        [1, [2]],
-        {"a": {1, 2}, "b": frozenset()},
-        {(1, 2): 3, None: 4, "x": 5},
-        2**80,
-        -(2**70),
-        2**64 - 1,
-        np.float64(1.5),
-        np.float32("nan"),
-        np.True_,
-        np.datetime64("2020-01-01", "ns"),
-        np.timedelta64(5, "s"),
-        np.arange(6, dtype=">i2").reshape(2, 3).T,
-        np.zeros((2, 0)),
-        np.array("text"),
-        np.array(5),
-        np.str_(""),
-        np.bytes_(b""),
-        np.array(["", ""]),
-        10**4400,
-        "half \ud800",
-        {"\ud800": 1},
-    ],
-    ids=lambda value: "long" if isinstance(value, int) else ascii(value),
-)
-def test_plain_data_come_back_as_they_were(value):
-    found = Plain().loads(Plain().dumps(value))
-    assert type(found) is type(value)
-    assert found == value if isinstance(value, int) else repr(found) == repr(value)
-
-
-def test_what_is_not_plain_needs_encode_and_decode():
-    for value in (Colour.RED, object(), np.array([object()]), np.zeros(1, "i4,f8")):
-        with pytest.raises(ConfigError, match="not plain data"):
-            Plain().dumps([value])
-    plain = Plain(encode=lambda colour: colour.value, decode=Colour)
-    assert plain.loads(plain.dumps({"c": (Colour.RED, 1)})) == {"c": (Colour.RED, 1)}
-    with pytest.raises(MessageError, match="decode="):
-        Plain().loads(plain.dumps(Colour.RED))
-
-
-def test_what_is_nested_too_deeply_is_refused_on_both_sides():
-    value = ()
-    for _ in range(60):
-        value = (value,)
-    with pytest.raises(ConfigError, match="deep"):
-        Plain().dumps(value)
-    data = Plain().dumps(())
-    for _ in range(200):
-        data = b"\xc9" + len(b"\x91" + data).to_bytes(4, "big") + b"\x01\x91" + data
-    with pytest.raises(MessageError):
-        Plain().loads(data)
-
-
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\xc7\x00\x63", b"\x93\x01", Plain().dumps((1, 2))[:-1]])
-def test_bytes_that_are_not_plain_data_are_an_error(data):
-    with pytest.raises(MessageError, match="cannot be read"):
-        Plain().loads(data)
-
-
-def test_arrays_of_objects_cannot_be_smuggled_in():
-    encode = msgspec.msgpack.encode
-    data = encode(msgspec.msgpack.Ext(3, encode(["|O", [1], bytes(8)])))
-    with pytest.raises(MessageError, match="dtype"):
-        Plain().loads(data)
-
-
-def test_a_snapshot_of_another_kind_is_an_error():
-    for data in (Plain().dumps([1]), Plain().dumps({"streamzarr.windows": 2}), b"{}"):
-        with pytest.raises(MessageError, match="here: "):
-            Snapshot.loads(data, Plain(), "here")
-    bad = Plain().dumps({"streamzarr.windows": 1, "position": "far"})
-    with pytest.raises(MessageError, match="position"):
-        Snapshot.loads(bad, Plain(), "here")
-
-
-def test_a_snapshot_comes_back_as_it_was():
-    pane = PaneState(("BTC", 1), (0, 60), {"high": 7.5}, 3, 1, 2, True, True, False, "late", ((0, 50),))
-    snapshot = Snapshot(3, b"id", 70, ((71, 73), (80, 81)), 99, 98, 5, (pane,))
-    assert Snapshot.loads(snapshot.dumps(Plain()), Plain(), "here") == snapshot
-
-
-# -- the store ---------------------------------------------------------------------------------------------
-
-
-class Fixed:
-    """A keeper of one snapshot."""
-
-    def __init__(self, **fields):
-        self.fields = fields
-        self.told = []
-
-    def snapshot(self, partition):
-        return Snapshot(**self.fields)
-
-    def stored(self, partition, snapshot):
-        self.told.append(snapshot.position)
-
-
-def owner(url, **fields):
-    state = WindowState(url)
-    state.attach(Fixed(**fields))
-    return state
-
-
-def test_who_starts_a_partition_goes_on_where_the_last_one_stopped(tmp_path):
-    first = owner(tmp_path, position=7)
-    assert first.start([TICKS]) == {}
-    first.commit({TICKS: 7})
-    first.ended([TICKS])
-    second = owner(tmp_path)
-    assert second.start([TICKS]) == {TICKS: 7}
-    assert second.stored(TICKS).position == 7
-    assert [*open_store(tmp_path).list()] == ["ticks/0"]
-
-
-def test_the_owner_before_is_fenced_and_changes_nothing(tmp_path):
-    first, second = owner(tmp_path, position=7), owner(tmp_path, position=9)
-    first.start([TICKS])
-    second.start([TICKS])
-    second.commit({TICKS: 9})
-    before = open_store(tmp_path).get("ticks/0")
-    for _ in range(2):
-        with pytest.raises(FencedError):
-            first.commit({TICKS: 7})
-    with pytest.raises(FencedError):
-        first.stored(TICKS)
-    assert open_store(tmp_path).get("ticks/0") == before
-    second.commit({TICKS: 9})
-
-
-def test_a_partition_that_was_given_up_is_not_stored():
-    state = owner("memory://given-up", position=7)
-    state.start([TICKS])
-    state.ended([TICKS])
-    with pytest.raises(FencedError, match="given up"):
-        state.commit({TICKS: 7})
-
-
-@pytest.fixture
-def store():
-    """A store that fails as planned, under the URL ``faulty://``."""
-    store = FaultyStore(MemoryStore())
-
-    def plan(fault):
-        store.plan, store._counts = (fault,), [0]
-
-    store.fail = plan
-    register_store("faulty", lambda url: store, replace=True)
-    return store
-
-
-def test_a_take_over_whose_response_was_lost_counts_once(store):
-    state = owner("faulty://x", position=7)
-    refused = Fault("put", "ticks/0", lost_response=True, error=lambda: PreconditionFailedError("retried"))
-    store.fail(refused)
-    state.start([TICKS])
-    state.commit({TICKS: 7})
-    assert state.stored(TICKS).epoch == 1
-
-
-def test_a_write_whose_response_was_lost_is_known_as_ones_own(store):
-    state = owner("faulty://x", position=7)
-    state.start([TICKS])
-    store.fail(Fault("put", "ticks/0", lost_response=True))
-    with pytest.raises(StoreError):
-        state.commit({TICKS: 7})
-    state.commit({TICKS: 7})
-    store.fail(Fault("put", lost_response=True, error=lambda: PreconditionFailedError("retried")))
-    state.commit({TICKS: 7})
-    assert state.stored(TICKS).position == 7
-
-
-def test_a_store_without_conditional_put_is_refused(store, monkeypatch):
-    lacking = Capabilities(conditional_put=False, atomic_put=True)
-    monkeypatch.setattr(FaultyStore, "capabilities", lacking)
-    with pytest.raises(UnsupportedError, match="no conditional put"):
-        owner("faulty://x").start([TICKS])
-
-
-def test_state_that_is_too_large_is_refused_before_it_is_stored():
-    pane = PaneState("k", (0, 1), bytes(20_000), 1, 1, 0, False, True, False, None, ())
-    state = WindowState("memory://large", max_bytes="10kB")
-    state.attach(Fixed(position=7, panes=(pane,)))
-    state.start([TICKS])
-    with pytest.raises(LimitExceededError, match="ticks/0"):
-        state.commit({TICKS: 7})
-
-
-def test_a_state_that_no_reduce_has_is_a_mistake():
-    state = WindowState("memory://alone")
-    state.start([TICKS])
-    with pytest.raises(ConfigError, match=r"no ops\.reduce"):
-        state.commit({TICKS: 1})
-
-
-# -- the outbox --------------------------------------------------------------------------------------------
-
-
-def test_what_is_handed_back_is_delivered_again_in_its_place():
-    outbox = Outbox((), 0)
-    for value in (1, 2, 3):
-        outbox.put(windows.Result("k", windows.Window(0, value), value, 1), None)
-    outbox.stored(2)
-    first, second = outbox.take(), outbox.take()
-    assert outbox.take() is None
-    first.receipt.release(Fate.HANDED_BACK)
-    second.receipt.release(Fate.FAILED)
-    outbox.look()
-    assert [outgoing.value for outgoing in outbox.contents] == [1, 3]
-    assert outbox.take().outgoing.value == 1
-    assert outbox.unsaved
-
-
-# -- chains ------------------------------------------------------------------------------------------------
+from streamzarr.stores import open_store
 
 
 @pytest.fixture
@@ -444,26 +199,6 @@ def test_merged_results_are_released_with_what_they_are_in(broker, tmp_path):
     assert values(seen) == [(0, [1]), (1, [2])]
 
 
-def test_a_receipt_is_released_by_the_last_that_keeps_it():
-    receipt, one, other = Receipt(), Hold(), Hold()
-    one.keep_as(receipt)  # a piece
-    other.absorb(receipt)  # the last piece
-    one.release(Fate.OK)
-    assert not receipt.released
-    third = Hold()
-    third.absorb(other)
-    third.release(Fate.OK)
-    assert receipt.released
-    assert receipt.fate is Fate.OK
-
-
-def test_a_receipt_of_what_is_handed_back_stays_stored():
-    receipt, hold = Receipt(), Hold()
-    hold.absorb(receipt)
-    hold.release(Fate.HANDED_BACK)
-    assert not receipt.released
-
-
 def test_more_results_than_can_be_stored_that_none_may_settle_are_an_error(broker, tmp_path, monkeypatch):
     monkeypatch.setattr(keeping, "MAX_OUTBOX", 3)
     day = ops.reduce(
@@ -554,3 +289,20 @@ def test_a_key_that_cannot_be_stored_fails_its_message_alone(broker, tmp_path):
     )
     assert values(seen) == [(0, [1])]
     assert [message.data for message in letters] == [[0, 2]]
+
+
+def test_accumulators_that_cannot_be_kept_end_the_chain_with_the_first_message(broker, tmp_path):
+    seen, state = [], WindowState(tmp_path / "state", every=60.0)
+    broker.create_topic("ticks", partitions=1)
+    send(broker, [(0, 1), (0, 2)])
+    source = from_topic(broker, "ticks", group="g", demand=Demand(9), committer=state, poll_timeout=0.01)
+
+    def fold(counts, tick):
+        seen.append(tick)
+        return Counter(counts, ticks=1)
+
+    counts = ops.reduce(fold, initial=None, window=windows.Fixed("1s"), time=lambda tick: 0.0, state=state)
+    with pytest.raises(ConfigError, match=r"the accumulator of key None.*Counter is not plain data"):
+        run(source.pipe(ops.map(json.loads), counts, ops.settle()))
+    assert seen == [[0, 1]]
+    assert snapshot(tmp_path).position is None

@@ -8,6 +8,8 @@ import threading
 import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamzarr.stores import s3_wire
 from streamzarr.stores.s3_wire import NotPlainError, Wire
@@ -119,7 +121,22 @@ def test_a_header_without_body():
         b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n01234",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        *[
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+            for body in (
+                b"",
+                b"3\r\nab",
+                b"3\r\nabc\r\n",
+                b"3\r\nabcd\r\n0\r\n\r\n",
+                b"-1\r\na\r\n0\r\n\r\n",
+                b"0x1\r\na\r\n0\r\n\r\n",
+                b"\r\na\r\n0\r\n\r\n",
+                b"1\r\na\r\n0\r\nTrailer: x\r\n\r\n",
+                b"fffffff\r\n",
+                b"1" * 5000 + b"\r\n",
+            )
+        ],
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
         b"HTTP/1.1 200 OK\r\n\r\nto the end",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
@@ -135,6 +152,55 @@ def test_what_is_not_plain_is_refused(answer):
     with Scripted([[answer]]) as server, pytest.raises(NotPlainError):
         server.wire().ask(ASK)
     assert server.accepted == 1  # the first answer of a connection is not asked for twice
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9000), max_size=4), st.integers(1, 5000))
+def test_a_body_in_chunks_however_it_is_cut_into_packets(chunks, size):
+    body = b"".join(b"%x;x=y\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" + body
+    pieces = [whole[start : start + size] for start in range(0, len(whole), size)][:200]
+    pieces.append(whole[sum(map(len, pieces)) :])
+    with Scripted([pieces, [PLAIN]]) as server:
+        wire = server.wire()
+        assert wire.ask(ASK).body == b"".join(chunks)
+        assert wire.ask(ASK).body == b"0123456789"  # nothing is left in the connection
+        wire.close()
+
+
+def test_no_content_has_no_length():
+    with Scripted([[b"HTTP/1.1 204 No Content\r\n\r\n"], [PLAIN]]) as server:
+        wire = server.wire()
+        assert (wire.ask(ASK).status, wire.ask(ASK).body) == (204, b"0123456789")
+        wire.close()
+
+
+def test_what_is_not_modified_has_no_body_whatever_length_is_told():
+    with Scripted([[b"HTTP/1.1 304 Not Modified\r\ncontent-length: 10\r\n\r\n"], [PLAIN]]) as server:
+        wire = server.wire()
+        assert (wire.ask(ASK).status, wire.ask(ASK).body) == (304, b"0123456789")
+        wire.close()
+
+
+@pytest.mark.parametrize("size", [0, 10, s3_wire.JOINED_BYTES, s3_wire.JOINED_BYTES + 1, 3 << 20])
+def test_a_body_is_sent_behind_its_header(size):
+    value = memoryview(os.urandom(size))
+    received = bytearray()
+
+    def take(listener):
+        client, _ = listener.accept()
+        with client:
+            while len(received) < len(ASK) + size:
+                received.extend(client.recv(1 << 16))
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=take, args=(listener,), daemon=True)
+        server.start()
+        wire = Wire("127.0.0.1", listener.getsockname()[1], None, connect_seconds=10, read_seconds=10)
+        assert wire.ask(ASK, body=value).status == 200
+        wire.close()
+        server.join(20)
+    assert received == ASK + bytes(value)
 
 
 def test_memory_is_taken_for_what_has_come_and_not_for_what_was_promised(monkeypatch):

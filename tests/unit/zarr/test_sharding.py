@@ -19,7 +19,6 @@ from streamzarr.errors import (
 from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
 from streamzarr.testing.faults import RecordingStore
-from streamzarr.zarr.chunks.ranges import Fetch, coalesce
 from streamzarr.zarr.codecs import (
     BytesCodec,
     Crc32cCodec,
@@ -254,15 +253,3 @@ def test_limits_hold_for_inner_chunks():
     assert sz.open_array(z.store, limits=Limits(max_chunk_bytes=1000)).chunks == (1000,)
     with pytest.raises(LimitExceededError):
         sz.open_array(z.store, limits=Limits(max_chunk_bytes=999))
-
-
-def test_the_plan_of_requests():
-    assert coalesce([], max_gap=1, max_size=1) == []
-    pieces = [(0, 10), (10, 20), (21, 30), (40, 50), (45, 48)]
-    assert coalesce(pieces, max_gap=1, max_size=100) == [Fetch(0, 30, (0, 1, 2)), Fetch(40, 50, (3, 4))]
-    assert coalesce(pieces, max_gap=0, max_size=15) == [
-        Fetch(0, 10, (0,)),
-        Fetch(10, 20, (1,)),
-        Fetch(21, 30, (2,)),
-        Fetch(40, 50, (3, 4)),
-    ]

@@ -1,0 +1,115 @@
+"""From what a user appends to one array of rows for each field. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from streamzarr.errors import ConfigError
+from streamzarr.stream.schema import is_sorted
+from streamzarr.zarr.casting import to_dtype
+from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.metadata import ArrayMetadataV3
+
+BatchLike: TypeAlias = Any
+"""Columns by name, a structured array, or what gives Arrow data: tables of pyarrow, polars and pandas."""
+Columns: TypeAlias = dict[str, NDArray]
+
+
+def as_columns(batch: BatchLike, fields: Mapping[str, ArrayMetadataV3], where: str) -> Columns:
+    """Return the rows of `batch` as one array for each of `fields`, all of one length.
+
+    >>> from streamzarr.stream.schema import Schema
+    >>> fields = Schema.of({"time": "i8", "price": "f4"}).arrays(100)
+    >>> as_columns({"time": [1, 2], "price": [0.5, 0.25]}, fields, "a.zarr")["price"]
+    array([0.5 , 0.25], dtype=float32)
+
+    Raises
+    ------
+    TypeError
+        It is no batch, or values are of a kind that a field cannot hold.
+    ValueError
+        Fields are missing or unknown, rows have another shape, or the columns differ in length.
+    """
+    given = _by_name(batch, where)
+    if given.keys() != fields.keys():
+        missing, unknown = fields.keys() - given.keys(), given.keys() - fields.keys()
+        raise ValueError(
+            f"{where}: batch lacks {sorted(missing)} and has unknown {sorted(map(str, unknown))}"
+        )
+    columns = {name: _rows(given[name], array, f"{where}: {name}") for name, array in fields.items()}
+    if len({len(each) for each in columns.values()}) > 1:
+        raise ValueError(
+            f"{where}: columns differ in length: { {name: len(c) for name, c in columns.items()} }"
+        )
+    return columns
+
+
+def check_sorted(
+    columns: Columns, fields: Mapping[str, ArrayMetadataV3], last: Mapping[str, Any], where: str
+) -> None:
+    """Raise ``ValueError`` unless each sorted field goes on without decreasing from its `last` value."""
+    for name, values in columns.items():
+        if is_sorted(fields[name]) and len(values):
+            joined = np.concatenate([[last[name]], values]) if name in last else values
+            in_order = joined[:-1] <= joined[1:]
+            if not in_order.all():
+                at = int(np.argmin(in_order))
+                raise ValueError(f"{where}: {name} is sorted, but {joined[at + 1]} comes after {joined[at]}")
+
+
+def _by_name(batch: BatchLike, where: str) -> Mapping[str, Any]:
+    if isinstance(batch, Mapping):
+        return batch
+    if isinstance(batch, np.ndarray) and batch.dtype.names is not None:
+        return {name: batch[name] for name in batch.dtype.names}
+    if hasattr(batch, "__arrow_c_stream__"):
+        return _from_arrow(batch, where)
+    raise TypeError(
+        f"{where}: cannot append {type(batch).__name__}, expected columns by name, a structured array or "
+        "an Arrow table or batch"
+    )
+
+
+def _rows(values: Any, array: ArrayMetadataV3, where: str) -> NDArray:
+    if isinstance(values, list | tuple) and not values:  # which numpy takes for floats
+        return np.empty((0, *array.shape[1:]), array.dtype)
+    rows = to_dtype(values, array.dtype, where)
+    if rows.shape[1:] != array.shape[1:] or not rows.ndim:
+        raise ValueError(
+            f"{where}: values have shape {rows.shape}, expected any number of rows of shape {array.shape[1:]}"
+        )
+    return rows
+
+
+def _from_arrow(batch: Any, where: str) -> dict[str, Any]:
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ConfigError(f"{where}: appending Arrow data needs the package 'pyarrow'") from error
+    table = pa.table(batch)
+    return {
+        name: _arrow_values(table.column(name).combine_chunks(), f"{where}: {name}")
+        for name in table.column_names
+    }
+
+
+def _arrow_values(column: Any, where: str) -> NDArray:
+    """Return a column as an array; lists of fixed size become further axes."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):  # as combine_chunks leaves what is too long for one array
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    shape = [len(column)]
+    while True:
+        if column.null_count:
+            raise ValueError(
+                f"{where}: {column.null_count} of {len(column)} values are null; fill them before"
+            )
+        if not pa.types.is_fixed_size_list(column.type):
+            values: NDArray = column.to_numpy(zero_copy_only=False)
+            return values.reshape(shape)
+        shape.append(column.type.list_size)
+        column = column.flatten()

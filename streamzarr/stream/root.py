@@ -1,0 +1,151 @@
+"""The root of a stream in its store, in the hands of its writer: replaced by compare-and-swap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from streamzarr.errors import FencedError, KeyNotFoundError, StoreError, UnsupportedError
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.runtime import Runtime
+from streamzarr.stores import Store, StoredObject, join_url
+from streamzarr.stream.document import RootDocument
+from streamzarr.stream.record import CommitRecord, Position
+from streamzarr.stream.standing import Standing, standing
+from streamzarr.zarr.metadata.v3 import ZARR_JSON
+from streamzarr.zarr.nodes.paths import key_below
+
+TRIES: Final = 5
+"""Puts of one commit, before what keeps it from being answered is reported."""
+
+
+class Root:
+    """The root as its writer knows it. Owned by one thread, but for :meth:`require_ours`.
+
+    Every method blocks on the store.
+
+    Parameters
+    ----------
+    document, etag
+        What is stored: it has our epoch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        document: RootDocument,
+        etag: str,
+        runtime: Runtime,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._store, self._path, self._limits = store, path, limits
+        self._key = key_below(path, ZARR_JSON)
+        self.url = join_url(store.url, path)
+        self._runtime = runtime
+        self._document, self._etag = document, etag
+        self._unanswered: set[str] = set()
+
+    @property
+    def document(self) -> RootDocument:
+        """What was last known to be committed."""
+        return self._document
+
+    @property
+    def record(self) -> CommitRecord:
+        """Its commit record."""
+        return self._document.record
+
+    def commit(self, rows: int, position: Position | None) -> None:
+        """Make `rows` rows visible, and `position` with them: the one step that counts.
+
+        Harmless when repeated after an error, also with more rows.
+
+        Raises
+        ------
+        streamzarr.errors.FencedError
+            Another writer has taken over; nothing has changed, or nothing but an earlier commit of ours.
+        streamzarr.errors.StoreError
+            The store failed, and it is not known whether the commit was carried out, or will be.
+        """
+        commit_id = self._runtime.random_bytes(16).hex()
+        self._unanswered.add(commit_id)
+        failure: StoreError | None = None
+        for _ in range(TRIES):
+            document = self._next(rows, position, commit_id)
+            try:
+                etag = self._store.put(self._key, document.encode(self.url), if_match=self._etag)
+            except UnsupportedError:
+                raise
+            except StoreError as error:
+                failure = error
+                self._look()
+                if self.record.commit_id == commit_id:
+                    break
+            else:
+                self._document, self._etag = document, etag
+                break
+        else:
+            raise StoreError(
+                f"{self.url}: the commit of {rows} rows got no answer, {TRIES} times: {failure}"
+            ) from failure
+        self._unanswered.clear()
+
+    def require_ours(self) -> None:
+        """Return if the root has our epoch still; raises as :meth:`commit`."""
+        try:
+            if self._store.head(self._key).etag == self._etag:
+                return
+        except KeyNotFoundError:
+            pass
+        found, _ = self._fetch()
+        self._judge(found)
+
+    def _next(self, rows: int, position: Position | None, commit_id: str) -> RootDocument:
+        before = self.record
+        return self._document.committed(
+            replace(
+                before,
+                seq=before.seq + 1,
+                rows=rows,
+                position=position,
+                commit_id=commit_id,
+                time_ns=self._runtime.wall_ns(),
+            )
+        )
+
+    def _look(self) -> None:
+        """Find out what became of a put that was refused or not answered."""
+        found, stored = self._fetch()
+        kind = self._judge(found)
+        assert stored is not None
+        if kind is Standing.SET_BACK:
+            self._etag = stored.etag  # our commit is put over it again
+        else:
+            assert found is not None
+            self._document, self._etag = found, stored.etag
+
+    def _judge(self, found: RootDocument | None) -> Standing:
+        kind = standing(found.record if found else None, self.record, self._unanswered)
+        if kind is Standing.FENCED:
+            now = f"epoch {found.record.epoch} by {found.record.writer}" if found else "gone"
+            raise FencedError(
+                f"{self.url}: another writer has taken over: the stream is {now}, "
+                f"ours is epoch {self.record.epoch} by {self.record.writer}"
+            )
+        return kind
+
+    def _fetch(self) -> tuple[RootDocument | None, StoredObject | None]:
+        return fetch_root(self._store, self._path, self._limits)
+
+
+def fetch_root(
+    store: Store, path: str, limits: Limits = DEFAULT_LIMITS
+) -> tuple[RootDocument | None, StoredObject | None]:
+    """Return the root of the stream at `path` and what it was read from; None where that is not there."""
+    key = key_below(path, ZARR_JSON)
+    try:
+        stored = store.fetch_limited(key, limits.max_metadata_bytes)
+    except KeyNotFoundError:
+        return None, None
+    return RootDocument.parse(stored.data, join_url(store.url, key), limits), stored

@@ -1,0 +1,364 @@
+"""The writer of a stream: rows in, commits out."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from streamzarr.errors import ConfigError, FencedError, LimitExceededError, StoreError, StreamzarrError
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.options import parse_bytes
+from streamzarr.runtime import SYSTEM, Runtime
+from streamzarr.stores import StoreLike, open_store
+from streamzarr.stream import failpoints
+from streamzarr.stream.acquire import Wanted, acquire
+from streamzarr.stream.batches import BatchLike, Columns, as_columns, check_sorted
+from streamzarr.stream.children import Children
+from streamzarr.stream.chunks import FencedChunks
+from streamzarr.stream.column import Column
+from streamzarr.stream.failpoints import Failpoint
+from streamzarr.stream.policy import CommitPolicy
+from streamzarr.stream.positions import NextOffset, Positions, is_known_within
+from streamzarr.stream.record import CommitRecord, Position, Source, check_source
+from streamzarr.stream.recover import recover
+from streamzarr.stream.schema import CHUNK_ROWS, Schema, SchemaLike, is_sorted
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.nodes.paths import key_below, normalize_path
+
+TailMode: TypeAlias = Literal["store", "memory"]
+
+
+class StreamWriter:
+    """Appends rows to a stream; a commit makes rows of all fields visible in one step, with their position.
+
+    Making one takes the stream over: whoever wrote it before is fenced, and rows that it has not committed
+    are gone. Rows are kept in memory until their chunk is full, or a commit puts it as it is. Nothing that is
+    appended can be seen before it is committed; what is committed stays, whatever happens to the process or
+    the machine.
+
+    Parameters
+    ----------
+    store, path
+        A URL, a local path or a store, and where in it the stream's group is. Made if it is not there.
+    schema
+        Fields by name, each a dtype or a :class:`Field`, or a structured dtype. None: the stream is there.
+    chunk_rows
+        Rows of a chunk, for fields that do not say otherwise. A commit rewrites the chunk that is not full,
+        so let it hold what comes in a few seconds.
+    source
+        What positions count in: a name, or facts by name such as a topic and its id. Only compared: rows from
+        another source are refused.
+    tail
+        ``"store"``: a commit makes all rows visible. ``"memory"``: only whole chunks, so no chunk is ever
+        rewritten; what is left comes with :meth:`close`. The lengths of all fields' chunks then should be
+        multiples of each other.
+    commit
+        When :meth:`append` commits by itself; without, only :meth:`commit` and :meth:`close` do.
+    attributes
+        Of the group, if it is made.
+    max_bytes
+        Bound on the rows in memory: one chunk of every field must fit, twice while rows are appended.
+
+    Raises
+    ------
+    streamzarr.errors.UnsupportedError
+        The store cannot hold streams: its conditional put is missing or does not hold.
+    streamzarr.errors.ConfigError
+        The arguments make no sense, or the stream has other fields or rows from another source.
+    streamzarr.errors.NodeExistsError, streamzarr.errors.NodeNotFoundError
+        Something else is at `path`; there is nothing, and no schema to make it.
+    streamzarr.errors.FencedError
+        Another writer took the stream over at the same time.
+
+    Notes
+    -----
+    Owned by one thread, in the process that made it. Everything may block for as long as the store takes.
+    As a context manager it closes itself; when the block raises, rows that are not committed are dropped,
+    since their source gives them again.
+
+    Examples
+    --------
+    >>> import streamzarr as sz
+    >>> fields = {"time": "M8[ns]", "price": "f8"}
+    >>> with sz.StreamWriter("memory://ticks", schema=fields, source="ticks/3") as w:
+    ...     w.append({"time": ["2026-01-05", "2026-01-06"], "price": [1.5, 1.25]}, next_offset=2)
+    ...     w.commit()
+    >>> sz.open_stream("memory://ticks")["price"][:]
+    array([1.5 , 1.25])
+    >>> sz.StreamWriter("memory://ticks").position  # where whoever goes on has to begin
+    2
+    """
+
+    def __init__(
+        self,
+        store: StoreLike,
+        path: str = "",
+        *,
+        schema: SchemaLike | None = None,
+        chunk_rows: int = CHUNK_ROWS,
+        source: Source | None = None,
+        tail: TailMode = "store",
+        commit: CommitPolicy | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        max_bytes: int | str = "1GB",
+        limits: Limits = DEFAULT_LIMITS,
+        runtime: Runtime = SYSTEM,
+    ) -> None:
+        if tail not in ("store", "memory"):
+            raise ConfigError(f"tail is {tail!r}, expected 'store' or 'memory'")
+        self._tail, self._policy, self._runtime = tail, commit or CommitPolicy(), runtime
+        self._max_bytes = parse_bytes(max_bytes)
+        self._store, self._path = open_store(store), normalize_path(path)
+        self._process = os.getpid()
+        self._ended: str | None = None
+        wanted = Wanted(
+            None if schema is None else Schema.of(schema), chunk_rows, _checked(source), attributes or {}
+        )
+        self._root = acquire(self._store, self._path, wanted, runtime, limits)
+        failpoints.reach(Failpoint.AFTER_ACQUIRE)
+        self._fields = self._root.document.fields
+        self._chunks = FencedChunks(self._store, self._root)
+        self._columns = {
+            name: Column(key_below(self._path, name), array, self._chunks, self._store.url, runtime)
+            for name, array in self._fields.items()
+        }
+        self._check_memory()
+        self._children = Children(self._store, self._path, limits)
+        recover(self._store, self._path, self._root, self._columns, self._children)
+        self._unit = math.lcm(*(column.chunk_rows for column in self._columns.values()))
+        self._threads = min(self._store.capabilities.in_flight, len(self._columns))
+        self._positions = Positions(self.record.position, self.record.rows)
+        self._sorted_ends = {
+            name: column.last for name, column in self._columns.items() if column.last is not None
+        }
+        self._nbytes = 0
+        self._since = runtime.now()
+
+    # What is there
+
+    @property
+    def url(self) -> str:
+        """The URL of the stream's group."""
+        return self._root.url
+
+    @property
+    def record(self) -> CommitRecord:
+        """What was last committed."""
+        return self._root.record
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, those that are not committed included."""
+        return next(iter(self._columns.values())).tail.rows
+
+    @property
+    def position(self) -> Position | None:
+        """Where the source is to be read next, behind all that was appended; None: from its beginning."""
+        return self._positions.last
+
+    # Writing
+
+    def append(self, batch: BatchLike, *, next_offset: NextOffset = None) -> None:
+        """Add rows; they are committed later, all or none of them.
+
+        Whatever it raises, nothing of the batch was taken; after a ``StoreError`` append it again. A commit
+        that the policy asks for and that fails is made by the next call, which raises if it fails then.
+
+        Parameters
+        ----------
+        batch
+            Columns by name, a structured array, or Arrow data: a table or batch of pyarrow, polars, pandas.
+        next_offset
+            Where the source goes on behind the batch: a number, numbers by name where the source has several
+            parts, or one number behind each row (with ``tail="memory"`` a batch is cut at chunk boundaries).
+            A batch without rows moves the position alone.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The batch does not fit the fields, or the position goes back.
+        streamzarr.errors.FencedError
+            Another writer has taken over.
+        streamzarr.errors.StoreError
+            The store failed.
+        """
+        self._check_usable()
+        columns = as_columns(batch, self._fields, self.url)
+        count = len(next(iter(columns.values())))
+        position = self._positions.read(next_offset, count, self.url)
+        if self._tail == "memory" and not is_known_within(position):
+            self._check_uncut(count)
+        check_sorted(columns, self._fields, self._sorted_ends, self.url)
+        if self._is_due():
+            self.commit()
+        if self._gathered == 0:
+            self._since = self._runtime.now()
+        with self._all_or_none():
+            self._take(columns)
+        self._positions.add(count, position)
+        if self._tail == "store":
+            self._positions.forget(self.rows)
+        if count:
+            self._sorted_ends = {name: columns[name][-1] for name in columns if is_sorted(self._fields[name])}
+        self._nbytes += sum(each.nbytes for each in columns.values())
+        self._commit_early()
+
+    def commit(self) -> None:
+        """Make what was appended visible, with its position; on return it survives a kill and a power cut.
+
+        Repeat it after a ``StoreError``: it may or may not have been carried out, and never is twice.
+
+        Raises
+        ------
+        streamzarr.errors.FencedError
+            Another writer has taken over; nothing that was not committed before becomes visible.
+        streamzarr.errors.StoreError
+            The store failed.
+        """
+        self._check_usable()
+        rows = self.rows
+        if self._tail == "memory":
+            rows = max(self.record.rows, rows - rows % self._unit)
+        self._publish(rows)
+
+    def commit_if_due(self) -> None:
+        """Commit if the policy asks for it; for loops that wait for rows. Raises as :meth:`commit`."""
+        self._check_usable()
+        if self._is_due():
+            self.commit()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """In how many seconds the policy's time is over, with what is there; None: it has none."""
+        return self._policy.seconds_left(rows=self._gathered, seconds=self._runtime.now() - self._since)
+
+    def close(self) -> None:
+        """Commit everything, also with ``tail="memory"``, and end.
+
+        Raises as :meth:`commit`; then call it again. The stream stays ours until another one takes it over.
+        """
+        if self._ended != _CLOSED:
+            self._check_usable()
+            self._publish(self.rows)
+            self._ended = _CLOSED
+
+    def drop(self) -> None:
+        """End without a commit: rows that are not committed are given up. Touches nothing but memory."""
+        self._ended = self._ended or _CLOSED
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.drop()
+
+    # Steps
+
+    def _publish(self, rows: int) -> None:
+        """Commit the first `rows` rows: chunks, then the root, then the children."""
+        with self._until_fenced():
+            position = self._positions.at(rows)
+            if rows > self.record.rows or position != self.record.position:
+                if rows == self.rows:
+                    self._put_tails()
+                failpoints.reach(Failpoint.BEFORE_ROOT)
+                self._root.commit(rows, position)
+                failpoints.reach(Failpoint.AFTER_ROOT)
+                self._positions.forget(rows)
+                self._nbytes, self._since = 0, self._runtime.now()
+                self._chunks.keep_only({key for each in self._columns.values() for key in each.tail_keys()})
+            self._children.follow(self._root.document)
+
+    def _take(self, columns: Columns) -> None:
+        parallel.for_each(lambda name: self._columns[name].take(columns[name]), columns, self._threads)
+        self._check_memory()
+
+    def _put_tails(self) -> None:
+        def put(column: Column) -> None:
+            column.put_tail()
+            failpoints.reach(Failpoint.AFTER_TAIL)
+
+        parallel.for_each(put, self._columns.values(), self._threads)
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        marks = {name: column.tail.mark() for name, column in self._columns.items()}
+        try:
+            with self._until_fenced():
+                yield
+        except BaseException:
+            for name, mark in marks.items():
+                self._columns[name].tail.undo(mark)
+            raise
+
+    @contextmanager
+    def _until_fenced(self) -> Iterator[None]:
+        try:
+            yield
+        except FencedError as error:
+            self._ended = str(error)
+            raise
+
+    # Conditions
+
+    @property
+    def _gathered(self) -> int:
+        return self.rows - self.record.rows
+
+    def _is_due(self) -> bool:
+        return self._policy.is_due(
+            rows=self._gathered, nbytes=self._nbytes, seconds=self._runtime.now() - self._since
+        )
+
+    def _commit_early(self) -> None:
+        if self._is_due():
+            try:
+                self.commit()
+            except StoreError:
+                return  # still due: the next call commits, and raises if that fails; this batch was taken
+
+    def _check_usable(self) -> None:
+        if self._ended == _CLOSED:
+            raise ConfigError(f"{self.url}: the writer is closed")
+        if self._ended is not None:
+            raise FencedError(self._ended)
+        if os.getpid() != self._process:
+            raise ConfigError(
+                f"{self.url}: the writer belongs to process {self._process}, which forked this one"
+            )
+
+    def _check_memory(self) -> None:
+        nbytes = sum(column.tail.nbytes for column in self._columns.values())
+        if nbytes > self._max_bytes:
+            raise LimitExceededError(
+                f"{self.url}: the chunks that are not full take {nbytes} bytes, at most {self._max_bytes} "
+                "allowed; see chunk_rows and max_bytes"
+            )
+
+    def _check_uncut(self, count: int) -> None:
+        rows = self.rows
+        if (rows + count - 1) // self._unit > rows // self._unit:
+            cut = (rows // self._unit + 1) * self._unit
+            raise ValueError(
+                f"{self.url}: with tail='memory' a commit is made at row {cut}, within this batch: "
+                f"pass one next_offset for each of its {count} rows"
+            )
+
+
+def _checked(source: Source | None) -> Source | None:
+    try:
+        return check_source(source, "source")
+    except StreamzarrError as error:
+        raise ConfigError(str(error)) from error
+
+
+_CLOSED = "closed"
