@@ -25,4 +25,5 @@ def recover(store: Store, path: str, root: Root, columns: Columns, children: Chi
     columns.recover(root.record)
     root.require_ours()
     children.follow(root.document)
-    store.collect_stale(path)
+    if store.capabilities.temp_files:
+        store.collect_stale(path)
