@@ -18,8 +18,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,8 +25,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import cliffs
 import numcodecs
 import numpy as np
+import processes
 import tensorstore
 import zarr
 import zarrs  # noqa: F401 - registers its pipeline
@@ -91,6 +91,7 @@ def describe(
 
 
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+ZSTD = [LITTLE, *CODECS["zstd"]]
 
 
 def make(path: Path, document: dict[str, Any]) -> str:
@@ -359,57 +360,6 @@ def appends(folder: Path, cell: Cell, options: argparse.Namespace) -> Times:
     return times
 
 
-# Processes --------------------------------------------------------------------------------------------------
-
-IMPORTS = {
-    "(nothing)": "pass",
-    "numpy": "import numpy",
-    "streamzarr": "import streamzarr",
-    "streamzarr.zarr": "import streamzarr.zarr",
-    "zarr": "import zarr",
-    "zarrs": "import zarr, zarrs",
-    "tensorstore": "import tensorstore",
-}
-READS = {
-    "ours": "import streamzarr as sz; a = sz.open_array({path!r})[...]",
-    "zarr": "import zarr; a = zarr.open_array({path!r}, mode='r')[...]",
-    "zarrs": "import zarr, zarrs; zarr.config.set({{'codec_pipeline.path': 'zarrs.ZarrsCodecPipeline'}}); "
-    "a = zarr.open_array({path!r}, mode='r')[...]",
-    "tensorstore": "import tensorstore as ts; a = ts.open({{'driver': 'zarr3', 'kvstore': "
-    "{{'driver': 'file', 'path': {path!r}}}}}).result().read().result()",
-}
-# Not ru_maxrss, which begins with that of the process that started this one.
-_PEAK = "\nprint(int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]) / 1024)"
-
-
-def imports(rounds: int) -> dict[str, float]:
-    """Milliseconds over bare Python, the least of several runs."""
-    best = dict.fromkeys(IMPORTS, float("inf"))
-    compiled = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}  # what is not kept would be compiled each time
-    for _ in range(rounds):
-        for name, code in IMPORTS.items():
-            run = [sys.executable, "-c", code]
-            best[name] = min(best[name], timed(lambda run=run: subprocess.run(run, env=compiled)))
-    return {name: (took - best["(nothing)"]) * 1e3 for name, took in best.items()}
-
-
-def peaks(folder: Path, values: np.ndarray) -> dict[str, float]:
-    """Peak memory of a process that reads the whole array, MiB."""
-    path = make(folder / "a", describe(values.shape, (256, 256), [LITTLE, *CODECS["zstd"]]))
-    open_zarrs(path)[...] = values
-    return {
-        peer: float(
-            subprocess.run(
-                [sys.executable, "-c", code.format(path=path) + _PEAK],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
-        for peer, code in READS.items()
-    }
-
-
 # Tables -----------------------------------------------------------------------------------------------------
 
 
@@ -457,7 +407,7 @@ PARTS: dict[str, Any] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}, process (default: all)")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}, process, cliffs (default: all)")
     parser.add_argument("--codecs", default="none,zstd,blosc,gzip")
     parser.add_argument("--kib", default="16,256,4096", help="chunk sizes in KiB")
     parser.add_argument("--peers", default=",".join(PEERS))
@@ -475,16 +425,22 @@ def main() -> None:
     options.peers = options.peers.split(",")
     options.reads, options.appends = (300, 50) if options.quick else (1000, 200)
     options.values = field(options.side)
-    parts = options.parts or [*PARTS, "process"]
+    parts = options.parts or [*PARTS, "process", "cliffs"]
     cells = list(itertools.product(options.codecs.split(","), map(int, options.kib.split(","))))
     everything: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="streamzarr-bench-") as name:
         for part in parts:
             if part == "process":
-                everything["imports"] = imports(options.rounds)
-                everything["peaks"] = peaks(Path(name), options.values)
+                path = make(Path(name) / "a", describe(options.values.shape, (256, 256), ZSTD))
+                open_zarrs(path)[...] = options.values
+                everything["imports"] = processes.imports(options.rounds)
+                everything["peaks"] = processes.peaks(path)
                 print("\n### Import, ms over bare Python\n\n", everything["imports"])
                 print("\n### Peak memory of a full read, MiB\n\n", everything["peaks"])
+                continue
+            if part == "cliffs":
+                cliffs.head()
+                everything["cliffs"] = cliffs.measure(options.rounds, options.quick)
                 continue
             title, measure, is_rate = PARTS[part]
             wanted = cells

@@ -1,7 +1,7 @@
 """Chunk jobs and live feeds through Kafka into Zarr, under backpressure, nothing lost.
 
-The top level is a thin, lazy namespace (PEP 562): ``import streamzarr as sz`` costs numpy and numcodecs, and
-each name loads its layer when it is first used.
+The top level is a thin, lazy namespace (PEP 562): ``import streamzarr as sz`` costs next to nothing, and each
+name loads its layer when it is first used.
 """
 
 from __future__ import annotations

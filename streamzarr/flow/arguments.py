@@ -11,7 +11,7 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from numbers import Real
 from reprlib import Repr
 from typing import Any, Final, TypeAlias, TypeVar
@@ -228,7 +228,8 @@ def functions(value: Any) -> str | None:
 
 def iterable(value: Any) -> str | None:
     """Check an iterable."""
-    return None if isinstance(value, Iterable) else "an iterable"
+    asynchronous = ", or from_async_iterable" if isinstance(value, AsyncIterable) else ""
+    return None if isinstance(value, Iterable) else f"an iterable{asynchronous}"
 
 
 def location(value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 MAX_READ_BYTES = 0x7FFF_F000
 """What Linux reads in one call at most."""
@@ -22,7 +23,18 @@ def read_on(fd: int, buffer: memoryview, count: int) -> int | None:
     return status.st_size
 
 
-def read_next(fd: int, buffer: memoryview) -> int:
+def read_pieces(fd: int, buffer: memoryview, use: Callable[[int], object]) -> int | None:
+    """Read a file through `buffer`, as ``Store.get_pieces`` does; ``None`` when this is no value."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+    size = 0
+    while count := _read_next(fd, buffer):
+        use(count)
+        size += count
+    return size
+
+
+def _read_next(fd: int, buffer: memoryview) -> int:
     """Read what comes next into `buffer`, and return how much that is: less than it holds only at the end."""
     done = 0
     while done < len(buffer):

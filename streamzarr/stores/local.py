@@ -27,11 +27,11 @@ from streamzarr.stores.base import (
     Store,
     StoredObject,
     as_bytes_view,
+    limited,
     resolve_range,
-    too_large,
 )
 from streamzarr.stores.directories import Directories, Kind
-from streamzarr.stores.files import MAX_READ_BYTES, read_next, read_on, read_span
+from streamzarr.stores.files import MAX_READ_BYTES, read_on, read_pieces, read_span
 from streamzarr.stores.key import below, check_key, check_prefix
 from streamzarr.stores.parallel import batches
 from streamzarr.stores.replace import (
@@ -136,9 +136,7 @@ class LocalStore(Store):
 
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
         [data], status = self._read(key, (RangeRequest(0, limit + 1),))
-        if len(data) > limit:
-            raise too_large(self.url, key, limit)
-        return StoredObject(data, etag_of(status))
+        return limited(StoredObject(data, etag_of(status)), limit, self.url, key)
 
     def _read(
         self, key: str, ranges: Sequence[ByteRange] | None
@@ -195,18 +193,12 @@ class LocalStore(Store):
         self, key: str, buffer: bytearray | memoryview, use: Callable[[int], object]
     ) -> int | None:
         check_key(key)
-        view, size = memoryview(buffer), 0
         try:
             fd = self._directories.open_value(key)
             if fd is None:
                 return None
             try:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    return None
-                while count := read_next(fd, view):
-                    use(count)
-                    size += count
-                return size
+                return read_pieces(fd, memoryview(buffer), use)
             finally:
                 os.close(fd)
         except OSError as error:

@@ -340,6 +340,10 @@ def _group(
 ) -> Group:
     if isinstance(found, ArrayMetadataV2 | ArrayMetadataV3):
         raise NodeNotFoundError(f"{_place(store, path)} is an array, expected a group")
+    if use_consolidated is not False and found.consolidated_error is not None:
+        raise MetadataError(
+            f"{found.consolidated_error}; open the group with use_consolidated=False, or consolidate it again"
+        )
     if use_consolidated and found.consolidated is None:
         raise MetadataError(f"{_place(store, path)} has no consolidated metadata")
     return Group(

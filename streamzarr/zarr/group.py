@@ -136,8 +136,7 @@ class Group(Node):
         place = key_below(self._path, relative)
         if not self._members.has(relative):
             raise NodeNotFoundError(f"no array or group at {join_url(self._store.url, place)}")
-        if (keeper := self._keeper_of_children()) is not None:
-            keeper.removed(place)
+        self._keeper_of_children().removed(place)
         self._store.delete_prefix(place)
         if self._cache is not None:
             self._cache.invalidate(join_url(self._store.url, place))
@@ -322,8 +321,7 @@ class Group(Node):
                 if each.data is not None and isinstance(node, Array):
                     write_all(node, each.data)
                 creation.finish(node.path)
-            if (keeper := self._keeper_of_children()) is not None:
-                keeper.made({node.path: node.metadata for node in found.values()})
+            self._keeper_of_children().made({node.path: node.metadata for node in found.values()})
         return found
 
     def require_groups(self, *names: str) -> tuple[Group, ...]:
@@ -423,10 +421,8 @@ class Group(Node):
 
     # Metadata
 
-    def _keeper_of_children(self) -> Keeper | None:
-        """Return what keeps consolidated metadata true, here and above; None where there are none."""
-        if self._keeper is None and self._metadata.consolidated is None:
-            return None
+    def _keeper_of_children(self) -> Keeper:
+        """Return what keeps consolidated metadata true, here and above, where there are any by then."""
         kind = type(self._metadata)
         return Keeper(self._store, self._path, kind, self._limits, self._keeper, self._tell)
 
@@ -435,8 +431,7 @@ class Group(Node):
 
     def _remember(self, path: str, metadata: NodeMetadata) -> None:
         """Keep consolidated metadata true when a child has been made."""
-        if (keeper := self._keeper_of_children()) is not None:
-            keeper.made({path: metadata})
+        self._keeper_of_children().made({path: metadata})
 
     def _change_attributes(self, change: Change) -> None:
         self._require_writable()

@@ -176,6 +176,7 @@ def metadata_as_values(tmp_path):
             assert again.serializer.name == "bytes"
         group = sz.create_group("memory://", zarr_format=zarr_format).metadata
         found = type(group).from_json(group.to_json(), "here").with_attributes({"a": 1})
+        assert group.with_consolidated({}).consolidated == {}
         assert found.documents()
     chunks = zarr.RectilinearChunks.of([[1, 2], 3])
     configuration = chunks.to_json()["configuration"]
@@ -270,6 +271,7 @@ def every_store(tmp_path):
         delete_many = stores.Store.delete_many
         delete_prefix = stores.Store.delete_prefix
         get_limited = stores.Store.get_limited
+        list_sizes = stores.Store.list_sizes
 
     for store in (local, MemoryStore(), Plain(), builder):
         writes(store)
@@ -319,6 +321,7 @@ def reads(store):
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
     assert sorted(store.list()) == ["k/a", "k/b"]
+    assert sorted(store.list_sizes()) == [("k/a", 3), ("k/b", 2)]
     assert not list(store.list_strange())
     assert store.list_dir().prefixes == ("k/",) or list(store.list_dir().prefixes) == ["k/"]
 

@@ -93,6 +93,13 @@ class ChunkIO:
         regular = isinstance(metadata.chunk_grid, RegularChunks)
         self._chains: dict[tuple[int, ...], CodecChain] | None = None if regular else {}
         self._in_flight = store.capabilities.in_flight
+        self.takes_turns = (
+            cache is None
+            and self._in_flight == 1
+            and self._chain.is_light
+            and (self._chain.spec.nbytes or 0) < parallel.LIGHT_CHUNK_BYTES
+        )
+        """Whether threads that read take turns (``turns``): it is for the GIL that they would wait."""
         # Decided once, since it would cost small reads more than it tells.
         self._excerpts = cache is None and (self._chain.spec.nbytes or 0) >= MIN_CHUNK_BYTES
 

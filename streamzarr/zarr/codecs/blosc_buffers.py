@@ -12,17 +12,14 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
+from functools import cache
 
-import numcodecs
-import numcodecs.blosc
 import numpy as np
 
 from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import FAILURES, Bound
-
-# The global threads of C-Blosc do not survive a fork and fight with ours; zarr-python turns them off, too.
-numcodecs.blosc.use_threads = False
+from streamzarr.zarr.codecs.library import numcodecs
 
 LIGHT = frozenset(["lz4", "blosclz"])
 """Compressors that decode at nearly the speed of a copy."""
@@ -44,7 +41,7 @@ def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> 
         return b""
     target = memoryview(bytearray(stated)) if out is None or len(out) != stated else out
     try:
-        _decompress(data, target)
+        _decompressor()(data, target)
     except FAILURES as error:
         raise CodecError(f"blosc: {error}; got {len(data)} compressed bytes") from error
     return target
@@ -52,12 +49,12 @@ def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> 
 
 def _by_numcodecs(data: BytesLike, target: memoryview) -> None:
     # As arrays: numcodecs would turn any other buffer into one, more slowly.
-    numcodecs.blosc.decompress(np.frombuffer(data, np.uint8), np.frombuffer(target, np.uint8))
+    numcodecs().blosc.decompress(np.frombuffer(data, np.uint8), np.frombuffer(target, np.uint8))
 
 
 def _directly() -> Callable[[BytesLike, memoryview], None]:
     """Return the same on ``blosc_decompress_ctx``, which never writes more than it is told to."""
-    call = ctypes.CDLL(numcodecs.blosc.__file__).blosc_decompress_ctx
+    call = ctypes.CDLL(numcodecs().blosc.__file__).blosc_decompress_ctx
     call.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     call.restype = ctypes.c_int
     address, view = ctypes.addressof, ctypes.c_char.from_buffer
@@ -74,7 +71,9 @@ def _directly() -> Callable[[BytesLike, memoryview], None]:
     return decompress
 
 
-try:
-    _decompress = _directly()
-except (OSError, AttributeError):
-    _decompress = _by_numcodecs
+@cache
+def _decompressor() -> Callable[[BytesLike, memoryview], None]:
+    try:
+        return _directly()
+    except (OSError, AttributeError):
+        return _by_numcodecs

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import numcodecs
 import numpy as np
 
 from streamzarr.errors import CodecError
@@ -23,6 +22,7 @@ from streamzarr.zarr.codecs import streamed
 from streamzarr.zarr.codecs.base import FAILURES, Bound, as_buffer, checked
 from streamzarr.zarr.codecs.blosc_buffers import decompress as blosc
 from streamzarr.zarr.codecs.deflated import gzip, zlib_
+from streamzarr.zarr.codecs.library import numcodecs
 from streamzarr.zarr.codecs.zstd_frames import decompress as zstd
 
 __all__ = [
@@ -74,7 +74,7 @@ def lz4(data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLi
     stated = int.from_bytes(data[:4], "little")
     if not bound.admits(stated):
         raise CodecError(f"lz4: decodes to {stated} bytes, expected {bound}")
-    return decode_unbounded(numcodecs.LZ4(), "lz4", data, bound) if stated else b""
+    return decode_unbounded(numcodecs().LZ4(), "lz4", data, bound) if stated else b""
 
 
 def decode_unbounded(codec: Any, name: str, data: BytesLike, bound: Bound) -> BytesLike:

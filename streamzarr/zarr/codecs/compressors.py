@@ -14,13 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-import numcodecs
-
 from streamzarr.errors import CodecError
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs import blosc_buffers, bounded, deflated, zstd_frames
 from streamzarr.zarr.codecs.base import Bound, BytesBytes, ChunkSpec, worst_compression
+from streamzarr.zarr.codecs.library import numcodecs
 
 
 def _integer(configuration: dict[str, Any], key: str, low: int, high: int, default: int | None = None) -> int:
@@ -162,7 +161,7 @@ class BloscCodec(BytesBytes):
     def encode(self, data: BytesLike) -> BytesLike:
         # Blosc's own function: the codec class would look at the buffer once more.
         try:
-            encoded: bytes = numcodecs.blosc.compress(
+            encoded: bytes = numcodecs().blosc.compress(
                 data,
                 self.cname.encode(),
                 self.clevel,

@@ -32,6 +32,7 @@ from streamzarr.zarr.codecs.base import (
     worst_compression,
 )
 from streamzarr.zarr.codecs.compressors import GzipCodec, without_threads
+from streamzarr.zarr.codecs.library import numcodecs
 from streamzarr.zarr.codecs.pcodec import decode_pcodec
 from streamzarr.zarr.codecs.zfp import decode_headed
 
@@ -99,9 +100,7 @@ class _Numcodec(Codec):
     def __post_init__(self) -> None:
         missing = _TAKEN_FROM_DTYPE.get(self.identity)
         if missing is None or missing in self.config:
-            from numcodecs.registry import get_codec
-
-            object.__setattr__(self, "_codec", get_codec({"id": self.identity} | self.config))
+            object.__setattr__(self, "_codec", numcodecs().get_codec({"id": self.identity} | self.config))
 
     @classmethod
     def from_configuration(cls, configuration: dict[str, Any]) -> Self:
@@ -229,9 +228,7 @@ def registered_compressor(identity: str, found: Any = None) -> type[Codec] | Non
     is numcodecs' own: those not listed here code objects rather than numbers, ``pickle`` among them.
     """
     if found is None:
-        from numcodecs.registry import codec_registry
-
-        found = codec_registry.get(identity)
+        found = numcodecs().registry.codec_registry.get(identity)
     if found is None or found.__module__.partition(".")[0] == "numcodecs":
         return None
     for method in ("encode", "decode", "get_config"):

@@ -28,6 +28,7 @@ from streamzarr.zarr.codecs.base import (
 )
 from streamzarr.zarr.codecs.compressors import without_threads
 from streamzarr.zarr.codecs.foreign import SERIALIZERS, compressor, decompressor
+from streamzarr.zarr.codecs.library import numcodecs
 from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
 from streamzarr.zarr.codecs.snappy import Snappy
 from streamzarr.zarr.codecs.transpose import TransposeCodec
@@ -52,9 +53,7 @@ def numcodecs_codec(config: dict[str, Any], where: str) -> Any:
     try:
         if config["id"] == Snappy.codec_id:  # which numcodecs lacks
             return Snappy.from_config({key: value for key, value in config.items() if key != "id"})
-        from numcodecs.registry import get_codec
-
-        return get_codec(without_threads(config) if config["id"] == "blosc" else dict(config))
+        return numcodecs().get_codec(without_threads(config) if config["id"] == "blosc" else dict(config))
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise MetadataError(f"{where}: codec {config!r}: {error}") from error
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import numcodecs
-
 from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import FAILURES, Bound, checked
+from streamzarr.zarr.codecs.library import numcodecs
 
 MAX_KEPT_BYTES = 128 * 1024
 """Up to this size (one block) a kept context saves time. Above, numcodecs decompresses as fast straight into
@@ -55,7 +54,7 @@ def _own() -> _Contexts:
 def compress(data: BytesLike, level: int, checksum: bool) -> bytes:
     """Return `data` as one frame that states its size."""
     if len(data) > MAX_KEPT_BYTES:
-        large: bytes = numcodecs.zstd.compress(data, level, checksum)
+        large: bytes = numcodecs().zstd.compress(data, level, checksum)
         return large
     compressed: bytes = _own().compressor(level, checksum).compress(data)
     return compressed
@@ -74,10 +73,10 @@ def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> 
     target = memoryview(bytearray(bound.size)) if out is None else out
     try:
         if bound.size:
-            numcodecs.zstd.decompress(data, target)
+            numcodecs().zstd.decompress(data, target)
         if first is None or first == bound.size:
             return target
-        whole: BytesLike = numcodecs.zstd.decompress(data)
+        whole: BytesLike = numcodecs().zstd.decompress(data)
     except FAILURES as error:
         raise CodecError(f"zstd: {error}; expected {bound}, got {len(data)} compressed bytes") from error
     return checked("zstd", whole, bound)
@@ -100,7 +99,7 @@ def _decompress_unknown(data: BytesLike, bound: Bound) -> BytesLike:
     if ceiling > bound.size + (32 << 20):
         raise CodecError(f"zstd: frames may decode to {ceiling} bytes, expected {bound}")
     try:
-        whole: BytesLike = numcodecs.zstd.decompress(data)
+        whole: BytesLike = numcodecs().zstd.decompress(data)
     except FAILURES as error:
         raise CodecError(f"zstd: {error}; got {len(data)} compressed bytes") from error
     return checked("zstd", whole, bound)

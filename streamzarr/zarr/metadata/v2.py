@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from streamzarr.errors import MetadataError
+from streamzarr.errors import LimitExceededError, MetadataError, StreamzarrError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.zarr.codecs.base import ChunkSpec
 from streamzarr.zarr.codecs.chain import CodecChain, codec_chain
@@ -182,6 +182,8 @@ class GroupMetadataV2:
     attributes: dict[str, Any] = field(default_factory=dict)
     consolidated: dict[str, Any] | None = None
     """The documents in ``.zmetadata`` by key relative to this group; None when there is none (trap T21)."""
+    consolidated_error: str | None = None
+    """Why the group's ``.zmetadata`` cannot be read."""
 
     def with_attributes(self, attributes: dict[str, Any]) -> Self:
         """Return this metadata with other attributes, in ``.zmetadata`` as well where they are there."""
@@ -189,6 +191,10 @@ class GroupMetadataV2:
         if consolidated is not None and ZATTRS in consolidated:
             consolidated = consolidated | {ZATTRS: attributes}
         return replace(self, attributes=attributes, consolidated=consolidated)
+
+    def with_consolidated(self, documents: dict[str, Any]) -> Self:
+        """Return this metadata with other consolidated metadata."""
+        return replace(self, consolidated=documents, consolidated_error=None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``.zgroup`` document to write."""
@@ -207,11 +213,20 @@ class GroupMetadataV2:
         document: dict[str, Any],
         where: str,
         attributes: dict[str, Any] | None = None,
-        consolidated: dict[str, Any] | None = None,
+        consolidated: dict[str, Any] | StreamzarrError | None = None,
     ) -> Self:
-        """Read a ``.zgroup`` document, and the attributes and ``.zmetadata`` that belong to it."""
+        """Read a ``.zgroup`` document, and the attributes and ``.zmetadata`` that belong to it.
+
+        In place of ``.zmetadata`` may be the error that came of reading it.
+        """
         check_format(document, where)
-        return cls(check_attributes(attributes, where), _consolidated(consolidated, where))
+        read = check_attributes(attributes, where)
+        try:
+            if isinstance(consolidated, StreamzarrError):
+                raise consolidated
+            return cls(read, _consolidated(consolidated, where))
+        except (MetadataError, LimitExceededError) as error:
+            return cls(read, None, str(error))
 
 
 def check_format(document: dict[str, Any], where: str) -> None:

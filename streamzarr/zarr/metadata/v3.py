@@ -32,6 +32,7 @@ from streamzarr.zarr.metadata.checks import (
 
 ZARR_JSON = "zarr.json"
 
+_CONSOLIDATED = "consolidated_metadata"
 _NODE_KEYS = frozenset(["attributes", "zarr_format", "node_type"])
 _GROUP_KEYS = _NODE_KEYS | {"consolidated_metadata"}
 _ARRAY_KEYS = _NODE_KEYS | {"shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"}
@@ -227,10 +228,17 @@ class GroupMetadataV3:
     consolidated: dict[str, JSON] | None = None
     """Documents of all nodes below, by path relative to this group; None when there are none inline."""
     extra: dict[str, Any] = field(default_factory=dict)
+    consolidated_error: str | None = None
+    """Why the group's consolidated metadata cannot be read; they are kept in `extra` then."""
 
     def with_attributes(self, attributes: dict[str, Any]) -> Self:
         """Return this metadata with other attributes."""
         return replace(self, attributes=attributes)
+
+    def with_consolidated(self, documents: dict[str, JSON]) -> Self:
+        """Return this metadata with other consolidated metadata."""
+        extra = {key: value for key, value in self.extra.items() if key != _CONSOLIDATED}
+        return replace(self, consolidated=documents, extra=extra, consolidated_error=None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document to write."""
@@ -251,11 +259,11 @@ class GroupMetadataV3:
     def from_json(cls, document: dict[str, Any], where: str, limits: Limits = DEFAULT_LIMITS) -> Self:
         """Read a document; see :meth:`ArrayMetadataV3.from_json`."""
         extra = _extra_keys(document, _GROUP_KEYS, where)
-        return cls(
-            check_attributes(document.get("attributes"), where),
-            _consolidated(document.get("consolidated_metadata"), where),
-            extra,
-        )
+        attributes, value = check_attributes(document.get("attributes"), where), document.get(_CONSOLIDATED)
+        try:
+            return cls(attributes, _consolidated(value, where), extra)
+        except MetadataError as error:
+            return cls(attributes, None, extra | {_CONSOLIDATED: value}, str(error))
 
 
 def parse_v3(

@@ -16,11 +16,13 @@ from streamzarr.errors import (
     ContainsArrayError,
     ContainsGroupError,
     KeyNotFoundError,
+    LimitExceededError,
     MetadataError,
     NodeExistsError,
     NodeNotFoundError,
     PreconditionFailedError,
     StoreError,
+    StreamzarrError,
 )
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoredObject, join_url
@@ -39,6 +41,9 @@ from streamzarr.zarr.settings import ZarrFormat
 
 M = TypeVar("M", bound=NodeMetadata)
 T = TypeVar("T")
+
+UNREADABLE = (MetadataError, LimitExceededError)
+"""What is raised of a document that is there, and not valid, not supported, or too large."""
 
 _ATTEMPTS = 1000
 """How often a change is tried again when another writer was faster; each time one of them has advanced."""
@@ -96,7 +101,11 @@ def _read_v2(store: Store, path: str, limits: Limits) -> NodeMetadata | None:
         return ArrayMetadataV2.from_json(array, where, limits, document(ZATTRS))
     if (group := document(ZGROUP)) is not None:
         where = join_url(store.url, key_below(path, ZGROUP))
-        return GroupMetadataV2.from_json(group, where, document(ZATTRS), document(ZMETADATA))
+        attributes = document(ZATTRS)
+        try:
+            return GroupMetadataV2.from_json(group, where, attributes, document(ZMETADATA))
+        except UNREADABLE as error:
+            return GroupMetadataV2.from_json(group, where, attributes, error)
     return None
 
 
@@ -373,6 +382,7 @@ def see_node(store: Store, path: str, kind: type[M], limits: Limits = DEFAULT_LI
     stored: dict[str, StoredObject | None] = {}
     names = {3: [ZARR_JSON], 2: [ZARRAY, ZGROUP, ZATTRS, ZMETADATA]}[kind.zarr_format]
     documents: dict[str, dict[str, Any]] = {}
+    gathered: StreamzarrError | None = None
     for name in names:
         key = key_below(path, name)
         try:
@@ -382,7 +392,12 @@ def see_node(store: Store, path: str, kind: type[M], limits: Limits = DEFAULT_LI
             continue
         found = stored[key]
         assert found is not None
-        documents[name] = parse_document(found.data, join_url(store.url, key), limits)
+        try:
+            documents[name] = parse_document(found.data, join_url(store.url, key), limits)
+        except UNREADABLE as error:
+            if name != ZMETADATA:
+                raise
+            gathered = error
     where = join_url(store.url, path)
     metadata: NodeMetadata | None = None
     if ZARR_JSON in documents:
@@ -391,7 +406,7 @@ def see_node(store: Store, path: str, kind: type[M], limits: Limits = DEFAULT_LI
         metadata = ArrayMetadataV2.from_json(documents[ZARRAY], where, limits, documents.get(ZATTRS))
     elif ZGROUP in documents:
         metadata = GroupMetadataV2.from_json(
-            documents[ZGROUP], where, documents.get(ZATTRS), documents.get(ZMETADATA)
+            documents[ZGROUP], where, documents.get(ZATTRS), gathered or documents.get(ZMETADATA)
         )
     if metadata is None:
         raise NodeNotFoundError(f"nothing is at {where} any more")

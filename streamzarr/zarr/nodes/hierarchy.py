@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from streamzarr.errors import StreamzarrError, UnsupportedError
@@ -24,7 +23,7 @@ from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.create_many import NodeSpec
 from streamzarr.zarr.nodes.creation import Creation
-from streamzarr.zarr.nodes.documents import change_node, get_optional
+from streamzarr.zarr.nodes.documents import UNREADABLE, change_node, get_optional
 from streamzarr.zarr.nodes.keeper import bare
 from streamzarr.zarr.nodes.members import Unreadable
 from streamzarr.zarr.nodes.overwrite import marked, refuse_itself
@@ -57,7 +56,7 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
         A group below is a stream: its shapes change with every commit and would be frozen here.
     """
     root = open_group(store, path=path, mode="r+", zarr_format=zarr_format, use_consolidated=False)
-    gathered: GroupMetadata = replace(root.metadata, consolidated={})
+    gathered: GroupMetadata = root.metadata.with_consolidated({})
     if root.zarr_format == 2:
         gathered = consolidation.with_root(gathered)
     nodes: dict[str, NodeMetadata] = {}
@@ -72,9 +71,9 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
             )
         nodes[name] = bare(node.metadata)
     gathered = consolidation.with_documents(consolidation.with_nodes(gathered, nodes), unreadable)
-    documents = gathered.consolidated
+    documents = gathered.consolidated or {}
     changed = change_node(
-        root.store, root.path, type(root.metadata), lambda now: replace(now, consolidated=documents)
+        root.store, root.path, type(root.metadata), lambda now: now.with_consolidated(documents)
     )
     return Group(root.store, root.path, changed.after)
 
@@ -148,8 +147,8 @@ def _copy_below(node: Array | Group, store: Store, path: str, *, overwrite: bool
     if isinstance(node, Group):
         store.delete_many(key_below(path, name) for name in VISIBLE)
     for key in documents:
-        content = parse_document(node.store.get(key), join_url(node.store.url, key))
-        if chunk_names(key, content) is not None and isinstance(node, Group):
+        content = _content(node.store, key) if isinstance(node, Group) else None
+        if content is not None and chunk_names(key, content) is not None:
             store.put(place_of(key), json.dumps(without_elements(key, content)).encode())
 
     parallel.for_each(
@@ -162,6 +161,14 @@ def _copy_below(node: Array | Group, store: Store, path: str, *, overwrite: bool
     ):  # from the deepest to the shallowest
         data = node.store.get(key)
         store.put(place_of(key), marked(data) if overwrite and parent_of(key) == node.path else data)
+
+
+def _content(store: Store, key: str) -> dict[str, Any] | None:
+    """Return the document under `key`; None where it cannot be read, and so shows nothing."""
+    try:
+        return parse_document(store.get(key), join_url(store.url, key))
+    except UNREADABLE:
+        return None
 
 
 def _is_document(key: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from streamzarr.errors import NodeNotFoundError, StreamzarrError
@@ -12,8 +13,9 @@ from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.zarr.metadata import ArrayMetadataV2, ArrayMetadataV3, GroupMetadata, NodeMetadata
 from streamzarr.zarr.metadata import consolidated as consolidation
-from streamzarr.zarr.nodes.documents import change_node
-from streamzarr.zarr.nodes.paths import ancestors
+from streamzarr.zarr.metadata.v2 import ZMETADATA
+from streamzarr.zarr.nodes.documents import UNREADABLE, change_node, see_node
+from streamzarr.zarr.nodes.paths import ancestors, key_below
 
 Edit: TypeAlias = Callable[[GroupMetadata], GroupMetadata]
 _EditAt: TypeAlias = Callable[[str, GroupMetadata], GroupMetadata]
@@ -91,21 +93,19 @@ class Keeper:
         while keeper is not None:
             top, keeper = keeper, keeper._above
             if top._tell is not None:
-                place = top._path
-                top._tell(lambda group, place=place: _edited(edit, place, group))  # type: ignore[misc]
+                top._tell(partial(_edited, edit, top._path))
         places = {each for path in paths for each in ancestors(path)}
         inside = [place for place in places if place == top._path or _is_inside(place, top._path)]
         for place in sorted(inside, key=len, reverse=True):
+            if self._kind.zarr_format == 2 and not self._store.exists(key_below(place, ZMETADATA)):
+                continue  # one request instead of four
             try:
-                change_node(
-                    self._store,
-                    place,
-                    self._kind,
-                    lambda group, place=place: _edited(edit, place, group),  # type: ignore[misc]
-                    self._limits,
-                )
-            except NodeNotFoundError:  # a group in between that nobody has made
-                continue
+                seen = see_node(self._store, place, self._kind, self._limits)
+            except (NodeNotFoundError, *UNREADABLE):
+                continue  # nobody has made this group in between, or it cannot be read
+            if seen.metadata.consolidated is not None:
+                change = partial(_edited, edit, place)
+                change_node(self._store, place, self._kind, change, self._limits, seen)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._store, self._path, self._kind, self._limits, self._above)

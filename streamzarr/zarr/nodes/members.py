@@ -12,6 +12,7 @@ from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.metadata import ArrayMetadataV2, ArrayMetadataV3, GroupMetadata, NodeMetadata
 from streamzarr.zarr.metadata.consolidated import ConsolidatedNodes
+from streamzarr.zarr.nodes.documents import UNREADABLE
 from streamzarr.zarr.nodes.paths import VISIBLE_OF, key_below, name_of
 from streamzarr.zarr.nodes.revalidate import find_node
 from streamzarr.zarr.settings import ZarrFormat
@@ -112,5 +113,5 @@ def _read(members: Members, path: str) -> NodeMetadata | Unreadable | None:
         return members.find(path)
     except NodeNotFoundError:
         return None
-    except (MetadataError, LimitExceededError) as error:
+    except UNREADABLE as error:
         return error

@@ -235,6 +235,7 @@ FITS_NOT = {
         ("trigger", ["often"], "windows.Every, After or When, or several"),
         ("lateness", "late", SPAN),
         ("late", "", f"{TEXT}, or None"),
+        ("max_ahead", "soon", f"{SPAN}, or None"),
         ("bound", 1000, "a windows.Bound, e.g. windows.Bound(keys=1000), or None"),
         ("state", "s3://bucket", 'a WindowState, e.g. WindowState("s3://bucket/state"), or None'),
         ("size_of", 8, "a function"),
@@ -273,7 +274,13 @@ FITS_NOT = {
     ],
     "ops.Again": [("after", -5, SECONDS), ("after", float("nan"), SECONDS), ("after", True, SECONDS)],
     "ops.Failed": [("error", "bad", "an exception")],
-    "from_iterable": [("items", 5, "an iterable"), ("batch", 0, INTEGER.format(1)), *SIZED, *SOURCE],
+    "from_iterable": [
+        ("items", 5, "an iterable"),
+        ("items", numbers(), "an iterable, or from_async_iterable"),
+        ("batch", 0, INTEGER.format(1)),
+        *SIZED,
+        *SOURCE,
+    ],
     "from_pull": [("pull", [], "a function"), ("idle", 0, SOME_SECONDS), *SIZED, *SOURCE],
     "from_async_iterable": [
         ("items", numbers, "an async iterable, e.g. an async generator"),

@@ -162,8 +162,37 @@ def test_consolidated_metadata_that_is_none(document):
     sz.create_group(store)
     whole = json.loads(store.get("zarr.json")) | {"consolidated_metadata": document}
     store.put("zarr.json", json.dumps(whole).encode())
-    with pytest.raises(MetadataError, match="consolidated_metadata"):
+    check_broken(store)
+    assert json.loads(store.get("zarr.json"))["consolidated_metadata"]["metadata"].keys() == {"x"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"{", b"[]", b'{"zarr_consolidated_format": 2, "metadata": {}}', b'{"zarr_consolidated_format": 1}'],
+    ids=str,
+)
+def test_consolidated_metadata_of_v2_that_are_none(document):
+    store = MemoryStore()
+    sz.create_group(store, zarr_format=2)
+    store.put(".zmetadata", document)
+    check_broken(store)
+
+
+def check_broken(store):
+    """A group whose consolidated metadata cannot be read says so, opens without, and can be mended."""
+    for use_consolidated in (None, True):
+        with pytest.raises(MetadataError, match=r"(consolidated_metadata|zmetadata).*use_consolidated=False"):
+            sz.open_group(store, use_consolidated=use_consolidated)
+    with pytest.raises(MetadataError, match="use_consolidated=False"):
+        sz.open(store)
+    plain = sz.open_group(store, mode="r+", use_consolidated=False)
+    plain.create_array("x", data=np.arange(3)).append([3])
+    plain.attrs["k"] = 1
+    assert plain["x"].shape == (4,)
+    with pytest.raises(MetadataError):
         sz.open_group(store)
+    assert sz.consolidate_metadata(store)["x"].shape == (4,)
+    assert sz.open_group(store, use_consolidated=True).attrs["k"] == 1
 
 
 def test_modes(tmp_path):

@@ -168,14 +168,40 @@ def test_threads_that_change_arrays_of_one_group(zarr_format):
     assert true(found)
 
 
-def test_without_consolidated_metadata_nothing_more_is_asked_of_the_store(zarr_format):
+def test_without_consolidated_metadata_groups_are_read_and_nothing_more(zarr_format):
     store = RecordingStore(MemoryStore())
     root = sz.create_group(store, zarr_format=zarr_format)
     x = root.create_array("a/x", data=np.arange(4), chunks=2)
     store.clear()
     x.attrs["k"] = 1
-    keys = {call.key for call in store.calls}
-    assert all(key.startswith("a/x/") for key in keys)
+    above = [call for call in store.calls if not call.key.startswith("a/x/")]
+    assert [call.operation for call in above] == [{2: "head", 3: "fetch"}[zarr_format]] * 2
+    assert store.count("put") == 1
+
+
+def test_handles_that_were_opened_before_the_group_was_consolidated(zarr_format):
+    root = sz.create_group(MemoryStore(), zarr_format=zarr_format)
+    x = root.create_array("a/x", data=np.arange(4), chunks=2)
+    a = root["a"]
+    sz.consolidate_metadata(root.store)
+    x.append([1])
+    root["a/x"].attrs["k"] = 1
+    a.attrs["k"] = 2
+    a.create_array("y", data=np.arange(3))
+    root.create_group("b")
+    assert true(sz.open_group(root.store))
+    del root["a/x"]
+    assert true(sz.open_group(root.store))
+    assert sorted(sz.open_group(root.store)["a"]) == ["y"]
+
+
+def test_a_group_in_between_that_cannot_be_read_is_left_alone(zarr_format):
+    root = sz.create_group(MemoryStore(), zarr_format=zarr_format)
+    root.create_array("a/x", data=np.arange(4), chunks=2)
+    root = sz.consolidate_metadata(root.store)
+    root.store.put({2: "a/.zgroup", 3: "a/zarr.json"}[zarr_format], b"{}")
+    root["a/x"].append([1])
+    assert sz.open_group(root.store)["a/x"].shape == (5,)
 
 
 @pytest.mark.parametrize("clear", [False, True])

@@ -203,3 +203,11 @@ def test_converting_says_what_is_lost(group):
     plain = sz.open_group(group.store, use_consolidated=False)
     converted = sz.convert(plain, "memory://", zarr_format=other, lossy=True)
     assert [path for path, _ in converted.members(None)] == ["g", "g/x", "good"]
+
+
+def test_it_is_copied_as_it_is(group):
+    copied = sz.copy(group, MemoryStore())
+    assert sorted(copied) == sorted(group)
+    assert copied["g/x"][:].tolist() == [0, 1, 2]
+    for key in group.store.list("bad"):
+        assert copied.store.get(key) == group.store.get(key)
