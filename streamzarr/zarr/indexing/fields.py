@@ -58,7 +58,7 @@ def split_fields(selection: Any, dtype: np.dtype[Any]) -> tuple[list[str], Any]:
 def as_element(found: NDArray, selection: Any) -> Any:
     """Return what brackets give: variable-length bytes as ``bytes``, and the element of ``array[()]``.
 
-    All else, texts included, stays an array, as in zarr-python; so does what an ellipsis asks for, as in numpy.
+    All else stays an array, texts as well, as in zarr-python; so does what an ellipsis asks for, as in numpy.
 
     >>> as_element(np.array(b"abc", object), 3), as_element(np.array(7), ()), as_element(np.array(7), ...)
     (b'abc', np.int64(7), array(7))
