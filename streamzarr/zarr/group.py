@@ -22,7 +22,7 @@ from streamzarr.zarr.array import Array
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.create import make_array, write_all
-from streamzarr.zarr.info import GroupInfo
+from streamzarr.zarr.info import Below, GroupInfo
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
@@ -200,11 +200,12 @@ class Group(Node):
     @property
     def info(self) -> GroupInfo:
         """A description to print."""
-        return GroupInfo.of(self)
+        return GroupInfo.of(self, self._metadata)
 
     def info_complete(self) -> GroupInfo:
         """Return a description with what is below counted; lists the store."""
-        return GroupInfo.of(self, count=True)
+        below = [isinstance(node, Array) for _, node in self.members(max_depth=None)]
+        return GroupInfo.of(self, self._metadata, Below(sum(below), len(below) - sum(below)))
 
     def tree(self, level: int | None = None) -> Tree:
         """Return the hierarchy below, to print; `level` limits its depth."""

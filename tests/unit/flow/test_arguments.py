@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -486,3 +487,9 @@ def test_what_is_shown_is_short_and_holds_no_password():
     assert shown("kafka://me:hunter2@b1:9092") == "'kafka://***@b1:9092'"
     assert len(shown("x" * 10_000)) < 200
     assert len(shown(list(range(10_000)))) < 200
+
+
+def test_who_stops_a_chain_may_wait_for_ever():
+    stop = Stop()
+    stop.drain(math.inf)
+    assert (stop.requested, stop.remaining()) == (True, math.inf)
