@@ -12,6 +12,7 @@ position of the source that they came from. The order of its puts is the whole p
 ``view``        the arrays by which a commit's rows are read, and the caches of their chunks
 ``follow``      rows in order, as they are committed
 ``search``      rows by value in sorted fields; ``labels``: what a value means
+``bounds``      values of sorted fields at chunk boundaries, in the commit record
 ``merge``       several streams in the order of one field; ``partitions``: those below a group
 ``schema``      :class:`Field`: what a row is made of
 ``policy``      :class:`CommitPolicy`: when a writer commits by itself

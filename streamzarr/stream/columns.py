@@ -9,6 +9,7 @@ from streamzarr.runtime import Runtime
 from streamzarr.stores import Store
 from streamzarr.stream import failpoints
 from streamzarr.stream.batches import Rows, check_sorted
+from streamzarr.stream.bounds import Bounds
 from streamzarr.stream.chunks import FencedChunks
 from streamzarr.stream.column import Column
 from streamzarr.stream.failpoints import Failpoint
@@ -37,6 +38,7 @@ class Columns:
         self._threads = min(store.capabilities.in_flight, len(self._columns))
         self._last: Rows = {}
         """The last value of each sorted field, as an array of one row."""
+        self._bounds: dict[str, Bounds] = {}
         self.unit = math.lcm(*(column.chunk_rows for column in self._columns.values()))
         """Rows after which the chunks of all fields end together."""
 
@@ -58,6 +60,11 @@ class Columns:
             self._columns[name].recover(record.rows, since=since)
 
         self._each(begin)
+        self._bounds = {
+            name: record.bounds.get(name, Bounds(column.chunk_rows))
+            for name, column in self._columns.items()
+            if is_sorted(self.fields[name]) and (name in record.bounds or not record.rows)
+        }
         self._last = {name: column.last for name, column in self._columns.items() if column.last is not None}
 
     def check_order(self, rows: Rows) -> None:
@@ -88,7 +95,13 @@ class Columns:
                 self._columns[name].tail.undo(mark)
             raise
         ends = {name: each[-1:].copy() for name, each in rows.items() if is_sorted(self.fields[name])}
+        start = self.rows - len(next(iter(rows.values())))
+        self._bounds = {name: each.extended(rows[name], start) for name, each in self._bounds.items()}
         self._last |= {name: end for name, end in ends.items() if len(end)}
+
+    def bounds(self, rows: int) -> dict[str, Bounds]:
+        """Return the bounds of sorted fields in the first `rows` rows."""
+        return {name: each.upto(rows) for name, each in self._bounds.items()}
 
     def put_tails(self) -> None:
         """Put the chunks that are not full; raises as :meth:`take`."""

@@ -258,7 +258,7 @@ class StreamWriter:
                 if rows == self.rows:
                     self._columns.put_tails()
                 failpoints.reach(Failpoint.BEFORE_ROOT)
-                self._root.commit(rows, position)
+                self._root.commit(rows, position, self._columns.bounds(rows))
                 failpoints.reach(Failpoint.AFTER_ROOT)
                 self._positions.forget(rows)
                 self._nbytes, self._since = 0, self._runtime.now()
