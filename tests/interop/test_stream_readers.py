@@ -58,9 +58,9 @@ def growing(path):
     """Yield a function that lets the stream at `path` grow on, while its caller goes on as well."""
     command = [sys.executable, "-m", "tests.support.growing_stream", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "ready\n"
 
         def grow():
+            assert process.stdout.readline() == "ready\n"  # no further behind than one turn
             process.stdin.write("\n")
             process.stdin.flush()
 

@@ -1,7 +1,8 @@
 """A program that lets a stream grow: ``python -m tests.support.growing_stream FOLDER``.
 
-For each line that it reads it takes STEPS steps: most commit a few rows; some leave full chunks and a tail of
-poison behind, uncommitted, as a killed writer does, and then another writer takes over.
+It says "ready", and again after each line that it has read and acted upon. That is STEPS steps: most commit a
+few rows; some leave full chunks and a tail of poison behind, uncommitted, as a killed writer does, and then
+another writer takes over.
 """
 
 import sys
@@ -32,11 +33,15 @@ def part(start: int, stop: int) -> dict[str, np.ndarray]:
     return {name: values[start:] for name, values in expected(stop).items()}
 
 
+def tell() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     store = LocalStore(sys.argv[1], fsync=False)
     writer = sz.StreamWriter(store, schema=SCHEMA, chunk_rows=100)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    tell()
     for turn, _ in enumerate(sys.stdin):
         for step in range(turn * STEPS, (turn + 1) * STEPS):
             rows = writer.rows
@@ -47,6 +52,7 @@ def main() -> None:
                 poison = {name: np.full_like(each, POISON) for name, each in part(rows, rows + 230).items()}
                 writer.append(poison | {"row_number": np.arange(rows, rows + 230) + 10**9})
                 writer = sz.StreamWriter(store)
+        tell()
 
 
 if __name__ == "__main__":
