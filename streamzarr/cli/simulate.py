@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
 
 from streamzarr.cli.options import examples, json_option
 from streamzarr.cli.output import print_json
+from streamzarr.hints import hint
 
 if TYPE_CHECKING:
     from streamzarr.testing.simulation.catalog import Named
     from streamzarr.testing.simulation.examine import Finding
 
+DEFAULT_SECONDS = 60
 EXIT_FOUND = 1
 """Some seed has found a broken promise."""
 
@@ -40,6 +43,14 @@ EXIT_FOUND = 1
 )
 @click.option("--chain", metavar="MODULE:FUNCTION", help="Your function that makes a chain of a Bench.")
 @click.option("--transform", metavar="MODULE:FUNCTION", help="Your function of a record's value.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1, 86_400),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Real time after which a run that is not over has failed.",
+)
 @click.option("--processes", type=click.IntRange(min=1), help="How many at a time; one a core by default.")
 @click.option("--keep-going", is_flag=True, help="Do not end at the first seed that finds something.")
 @json_option
@@ -49,6 +60,7 @@ def simulate(
     scenarios: tuple[str, ...],
     chain: str | None,
     transform: str | None,
+    timeout: int,
     processes: int | None,
     keep_going: bool,
     as_json: bool,
@@ -60,11 +72,13 @@ def simulate(
     told step by step. Exit code 1 when a promise was broken.
     """
     from streamzarr.testing.simulation.many import examine_many
+    from streamzarr.testing.simulation.rehearsal import rehearse
 
     named = _named(scenarios, chain, transform)
-    for each in named:
-        each.find()  # what cannot be found is said once, here
-    findings = examine_many(named, range(first, first + seeds), processes or os.cpu_count() or 1)
+    with redirect_stdout(sys.stderr):  # what a user's module prints
+        for each in named:
+            rehearse(each.find(), timeout)  # what cannot be played is said once, here
+    findings = examine_many(named, range(first, first + seeds), processes or os.cpu_count() or 1, timeout)
     if as_json:
         found, count = _gather(findings, keep_going)
     else:
@@ -73,7 +87,7 @@ def simulate(
     if as_json:
         print_json({"seeds": count, "failures": found})
     else:
-        _tell(found, count)
+        _tell(found, count, named, timeout)
     if found:
         raise click.exceptions.Exit(EXIT_FOUND)
 
@@ -102,12 +116,15 @@ def _gather(findings: Iterable[Finding], keep_going: bool) -> tuple[list[Finding
     return found, count
 
 
-def _tell(found: list[Finding], count: int) -> None:
+def _tell(found: list[Finding], count: int, named: list[Named], timeout: int) -> None:
     for finding in found:
         click.echo(f"\nseed {finding.seed} of {finding.outcome.scenario}: {finding.outcome.failure}")
         if not finding.replayed:
             click.echo("the same plan did not give the same run again: something is not simulated")
         click.echo(f"the shortest run that fails alike:\n\n{finding.shortest}\n")
-        name = finding.outcome.scenario
-        click.echo(f"again: streamzarr simulate --first {finding.seed} --seeds 1 with {name} alone")
+        it = named[finding.seed % len(named)]
+        words = ["simulate", f"--{it.sort}", it.name, "--first", str(finding.seed), "--seeds", "1"]
+        if timeout != DEFAULT_SECONDS:
+            words += ["--timeout", str(timeout)]
+        click.echo(f"again: {hint(*words)[1:-1]}")
     click.echo(f"{count} seeds, {len(found)} found something")

@@ -11,7 +11,7 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from numbers import Real
 from reprlib import Repr
 from typing import Any, Final, TypeAlias, TypeVar
@@ -181,6 +181,11 @@ def seconds(*, above: float | None = None) -> Check:
     return number(0 if above is None else None, above=above, of="a number of seconds")
 
 
+def patience(value: Any) -> str | None:
+    """Check how many seconds somebody waits at most: ``math.inf`` is for ever."""
+    return None if value == math.inf else seconds()(value)
+
+
 def nbytes(value: Any) -> str | None:
     """Check a number of bytes above 0, which may be text such as ``"64MB"``."""
     try:
@@ -228,7 +233,8 @@ def functions(value: Any) -> str | None:
 
 def iterable(value: Any) -> str | None:
     """Check an iterable."""
-    return None if isinstance(value, Iterable) else "an iterable"
+    asynchronous = ", or from_async_iterable" if isinstance(value, AsyncIterable) else ""
+    return None if isinstance(value, Iterable) else f"an iterable{asynchronous}"
 
 
 def location(value: Any) -> str | None:

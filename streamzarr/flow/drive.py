@@ -65,6 +65,7 @@ class PulledIntake:
     """
 
     working = 0
+    settled = False
 
     def __init__(
         self,
@@ -229,8 +230,9 @@ def turns(graph: Graph) -> Iterator[None]:
                 intake.open()
             yield from _pump(graph)
             yield from _finish(graph)
-            for intake in graph.intakes:
-                intake.conclude()
+            if not graph.cancelled:  # else what was emitted lately may have come to nobody
+                for intake in graph.intakes:
+                    intake.conclude()
         except BaseException as error:  # noqa: BLE001 - handed on below, after everything is released
             failure = error
         failure = graph.close(failure)  # first: nothing may be settled any more while sources store positions

@@ -11,6 +11,7 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 ``get_pieces``     whole value, piece by piece through a buffer of the caller's
 ``get_ranges``     many ranges of one value, in one call
 ``fetch``          value and etag read together, for compare-and-swap loops
+``fetch_changed``  value and etag if the etag is another than the one known, for readers that poll
 ``head``           size and etag without the value
 ``put``            write one value, atomically; optionally only if the old one is as expected
 ``put_many``       write several values, each atomically, for less than their puts would cost
@@ -116,6 +117,8 @@ class Capabilities:
     """``list`` and ``list_dir`` work."""
     writable: bool = True
     """``put`` and ``delete`` work."""
+    temp_files: bool = False
+    """A ``put`` that is killed may leave a file behind, which ``collect_stale`` removes."""
     in_flight: int = 1
     """How many reads should be under way at a time. More than one where a request waits rather than works."""
 
@@ -166,6 +169,13 @@ class DirListing:
 def too_large(url: str, key: str, limit: int) -> LimitExceededError:
     """Return the error of :meth:`Store.get_limited`."""
     return LimitExceededError(f"{url}: the value of {key!r} has over {limit} bytes, which is the limit")
+
+
+def limited(found: StoredObject, limit: int, url: str, key: str) -> StoredObject:
+    """Return what was `found` if it is no larger than :meth:`Store.fetch_limited` allows."""
+    if len(found.data) > limit:
+        raise too_large(url, key, limit)
+    return found
 
 
 class Store(ABC):
@@ -268,6 +278,15 @@ class Store(ABC):
         if self.head(key).size > limit:
             raise too_large(self.url, key, limit)
         return self.fetch(key)
+
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        """Return value and etag of `key`, or None if it still has this `etag`; raises as `get_limited`.
+
+        Stores override it where one request does: an object store sends no value that is known.
+        """
+        if self.head(key).etag == etag:
+            return None
+        return self.fetch_limited(key, limit)
 
     @abstractmethod
     def head(self, key: str) -> ObjectInfo:

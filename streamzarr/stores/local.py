@@ -27,8 +27,8 @@ from streamzarr.stores.base import (
     Store,
     StoredObject,
     as_bytes_view,
+    limited,
     resolve_range,
-    too_large,
 )
 from streamzarr.stores.directories import Directories, Kind
 from streamzarr.stores.files import MAX_READ_BYTES, read_on, read_pieces, read_span
@@ -58,7 +58,7 @@ SMALL_DIRECTORY = 256 << 10
 """Size of a directory file, bytes (some 5,000 names), up to which its first use clears stale temp files."""
 
 _SPILL = bytearray(1)  # shared and never looked at
-_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True)
+_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True, temp_files=True)
 
 
 class LocalStore(Store):
@@ -136,9 +136,7 @@ class LocalStore(Store):
 
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
         [data], status = self._read(key, (RangeRequest(0, limit + 1),))
-        if len(data) > limit:
-            raise too_large(self.url, key, limit)
-        return StoredObject(data, etag_of(status))
+        return limited(StoredObject(data, etag_of(status)), limit, self.url, key)
 
     def _read(
         self, key: str, ranges: Sequence[ByteRange] | None

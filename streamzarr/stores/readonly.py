@@ -68,6 +68,9 @@ class ReadOnlyStore(Store):
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
         return self._inner.fetch_limited(key, limit)
 
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        return self._inner.fetch_changed(key, etag, limit)
+
     def head(self, key: str) -> ObjectInfo:
         return self._inner.head(key)
 

@@ -26,8 +26,8 @@ from streamzarr.stores.base import (
     Store,
     StoredObject,
     as_bytes_view,
+    limited,
     resolve_range,
-    too_large,
 )
 from streamzarr.stores.key import below, check_key, check_prefix, is_key
 from streamzarr.stores.parallel import batches, in_parallel
@@ -41,7 +41,7 @@ from streamzarr.stores.s3_client import (
     status_of,
     store_error,
 )
-from streamzarr.stores.s3_direct import NO_VALUE, DirectAnswer
+from streamzarr.stores.s3_direct import NO_VALUE, NOT_MODIFIED, DirectAnswer
 from streamzarr.stores.s3_listing import pages
 from streamzarr.stores.s3_retry import MAX_TRIES, until_judged
 from streamzarr.stores.s3_upload import TOKEN, upload
@@ -65,7 +65,6 @@ PARALLEL_REQUESTS = 8
 """Requests under way at once within one ``put_many``, ``get_ranges`` or multipart put."""
 DELETE_BATCH = 1000
 """Keys in one ``DeleteObjects`` request; the protocol's maximum."""
-
 LIST_PAGE = 1000
 """Keys in one answer to a listing; the protocol's maximum."""
 
@@ -155,10 +154,14 @@ class S3Store(Store):
         return self._get(key, None)
 
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
-        found = self._get(key, RangeRequest(0, limit + 1))
-        if len(found.data) > limit:
-            raise too_large(self.url, key, limit)
-        return found
+        return limited(self._get(key, RangeRequest(0, limit + 1)), limit, self.url, key)
+
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        unless = {"If-None-Match": self._etag_header(etag)}
+        try:
+            return limited(self._get(key, RangeRequest(0, limit + 1), unless), limit, self.url, key)
+        except PreconditionFailedError:
+            return None
 
     def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> builtins.list[bytes]:
         """Return several ranges of one value: near ones in one request, all of the same version."""
@@ -170,7 +173,7 @@ class S3Store(Store):
         for _ in range(MAX_TRIES):
             try:
                 first = self._get(key, spans[0].read)
-                read = partial(self._get, key, if_match=first.etag)
+                read = partial(self._get, key, conditions={"If-Match": self._etag_header(first.etag)})
                 rest = in_parallel(read, [span.read for span in spans[1:]], PARALLEL_REQUESTS)
             except PreconditionFailedError:  # replaced meanwhile
                 continue
@@ -202,9 +205,11 @@ class S3Store(Store):
             raise self._missing(key)
         return ObjectInfo(int(answer["ContentLength"]), _bare(answer["ETag"]))
 
-    def _get(self, key: str, byte_range: ByteRange | None, if_match: str | None = None) -> StoredObject:
+    def _get(
+        self, key: str, byte_range: ByteRange | None, conditions: Mapping[str, str] | None = None
+    ) -> StoredObject:
         check_key(key)
-        headers = {} if if_match is None else {"If-Match": self._etag_header(if_match)}
+        headers = dict(conditions or {})
         if byte_range is not None:
             start, stop = resolve_range(byte_range, 1 << 62)
             if start == stop:
@@ -214,6 +219,8 @@ class S3Store(Store):
         answer = client.direct.get(self._bucket, self._below + key, headers) if client.direct else None
         if answer is None:
             answer = self._get_through_boto(client, key, headers)
+        if answer is NOT_MODIFIED:
+            raise PreconditionFailedError(f"{self.url}: key {key!r} was not replaced")
         data = answer.data
         if data is None:
             raise self._missing(key)
@@ -238,6 +245,8 @@ class S3Store(Store):
                     return NO_VALUE
                 if status_of(error) == 416:  # starts past the end
                     return DirectAnswer(b"", 0, self.head(key).etag, True)
+                if status_of(error) == 304:
+                    return NOT_MODIFIED
                 if status_of(error) == 412:
                     raise PreconditionFailedError(f"{self.url}: key {key!r} was replaced") from error
                 raise store_error(self.url, "read", key, error) from error

@@ -48,6 +48,8 @@ class DirectAnswer:
 
 
 NO_VALUE = DirectAnswer(None, 0, "", False)
+NOT_MODIFIED = DirectAnswer(None, 0, "", False)
+"""The value is the one that the request says is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class DirectClient:
             return None
         if answer.status in (200, 206):
             return DirectAnswer(answer.body, answer.size, answer.field("etag"), answer.status == 206)
+        if answer.status == 304:
+            return NOT_MODIFIED
         if answer.status == 404 and b"<Code>NoSuchKey</Code>" in answer.body:
             return NO_VALUE
         return None

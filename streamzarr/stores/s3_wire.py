@@ -175,7 +175,7 @@ class _Connection:
         status = int(head[9:12])
         reusable = _field(head, lower, b"connection") != "close"
         length = _field(head, lower, b"content-length")
-        if bodiless or (status == 204 and not length):
+        if bodiless or status == 304 or (status == 204 and not length):
             size = 0
         elif b"\r\ntransfer-encoding:" in lower:
             if length or _field(head, lower, b"transfer-encoding").lower() != "chunked":

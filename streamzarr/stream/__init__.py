@@ -7,6 +7,12 @@ position of the source that they came from. The order of its puts is the whole p
 ==============  =============================================================================
 ``writer``      :class:`StreamWriter`: rows in, commits out
 ``snapshot``    :func:`open_stream`: the rows of one commit
+``rows``        some of its rows, with all fields; ``export``: as data of other libraries
+``field_rows``  one field of them, read when it is indexed
+``view``        the arrays by which a commit's rows are read, and the caches of their chunks
+``follow``      rows in order, as they are committed
+``search``      rows by value in sorted fields; ``labels``: what a value means
+``merge``       several streams in the order of one field; ``partitions``: those below a group
 ``schema``      :class:`Field`: what a row is made of
 ``policy``      :class:`CommitPolicy`: when a writer commits by itself
 ``record``      what a commit says: rows, position, epoch
@@ -14,7 +20,7 @@ position of the source that they came from. The order of its puts is the whole p
 ``standing``    is the root that a writer finds still its own? the decision
 ``root``        the root in the store, replaced by compare-and-swap
 ``acquire``     becoming the writer; ``recover``: going on where the last one was stopped
-``tail``        the rows since the last chunk boundary; ``column``: with their chunks
+``tail``        the rows since the last chunk boundary; ``column``: with their chunks; ``columns``: all
 ``chunks``      puts that a fenced writer cannot carry out
 ``children``    the documents of the fields, which follow the root
 ``batches``     what can be appended; ``positions``: which position belongs to which row
@@ -24,10 +30,29 @@ position of the source that they came from. The order of its puts is the whole p
 This layer knows no broker and no pipeline: a position is a number, whatever it counts.
 """
 
+from streamzarr.stream.field_rows import FieldRows
+from streamzarr.stream.follow import Follow
+from streamzarr.stream.merge import Merged, MergedRows, merge
+from streamzarr.stream.partitions import open_streams
 from streamzarr.stream.policy import CommitPolicy
 from streamzarr.stream.record import CommitRecord
+from streamzarr.stream.rows import Rows
 from streamzarr.stream.schema import Field
 from streamzarr.stream.snapshot import Snapshot, open_stream
 from streamzarr.stream.writer import StreamWriter
 
-__all__ = ["CommitPolicy", "CommitRecord", "Field", "Snapshot", "StreamWriter", "open_stream"]
+__all__ = [
+    "CommitPolicy",
+    "CommitRecord",
+    "Field",
+    "FieldRows",
+    "Follow",
+    "Merged",
+    "MergedRows",
+    "Rows",
+    "Snapshot",
+    "StreamWriter",
+    "merge",
+    "open_stream",
+    "open_streams",
+]

@@ -14,6 +14,7 @@ from streamzarr.stores import Store, join_url
 from streamzarr.stream import failpoints
 from streamzarr.stream.document import RootDocument
 from streamzarr.stream.failpoints import Failpoint
+from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.metadata.document import dump_document, parse_document
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.paths import key_below
@@ -38,11 +39,14 @@ class Children:
         streamzarr.errors.StoreError
             The store failed. The commit stands; call it again.
         """
-        for name in root.fields:
-            self._follow(name, root)
-            failpoints.reach(Failpoint.BETWEEN_CHILDREN)
+        threads = min(self._store.capabilities.in_flight, len(root.fields))
+        parallel.for_each(lambda name: self._follow(name, root), root.fields, threads)
 
     def _follow(self, name: str, root: RootDocument) -> None:
+        self._put(name, root)
+        failpoints.reach(Failpoint.BETWEEN_CHILDREN)
+
+    def _put(self, name: str, root: RootDocument) -> None:
         key = key_below(key_below(self._path, name), ZARR_JSON)
         wanted = root.child(name)
         for _ in range(TRIES):

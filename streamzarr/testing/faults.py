@@ -77,6 +77,9 @@ class WrappedStore(Store):
     def fetch_limited(self, key: str, limit: int) -> StoredObject:
         return self.around(Call("fetch", key), lambda: self.inner.fetch_limited(key, limit))
 
+    def fetch_changed(self, key: str, etag: str, limit: int) -> StoredObject | None:
+        return self.around(Call("fetch_changed", key), lambda: self.inner.fetch_changed(key, etag, limit))
+
     def head(self, key: str) -> ObjectInfo:
         return self.around(Call("head", key), lambda: self.inner.head(key))
 

@@ -152,6 +152,17 @@ class StoreReadSuite:
         with pytest.raises(KeyNotFoundError):
             store.fetch_limited("missing", 10)
 
+    def test_fetch_changed_gives_only_what_is_not_known(self, stored: Stored) -> None:
+        store = stored({"v": b"0123456789"})
+        known = store.fetch("v")
+        assert store.fetch_changed("v", known.etag, 10) is None
+        assert store.fetch_changed("v", known.etag, 0) is None
+        assert store.fetch_changed("v", "0" * 32, 10) == known
+        with pytest.raises(LimitExceededError, match="'v'"):
+            store.fetch_changed("v", "0" * 32, 9)
+        with pytest.raises(KeyNotFoundError):
+            store.fetch_changed("missing", known.etag, 10)
+
     @pytest.mark.parametrize("room", [1, 3, 5, 10, 11])
     def test_get_pieces_goes_through_the_buffer(self, stored: Stored, room: int) -> None:
         store = stored({"v": b"0123456789", "empty": b""})

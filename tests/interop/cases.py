@@ -273,6 +273,18 @@ def v3_filter(config: dict[str, Any]) -> dict[str, Any]:
     return {"name": f"numcodecs.{config['id']}", "configuration": rest}
 
 
+PCODEC = {"level": 8, "mode_spec": "auto", "delta_spec": "auto", "paging_spec": "equal_pages_up_to"}
+PCODEC |= {"delta_encoding_order": None, "equal_pages_up_to": 262144}
+ZFPY = {
+    "precision": {"mode": 3, "precision": 40},
+    "accuracy": {"mode": 4, "tolerance": 0.01},
+    "rate": {"mode": 2, "rate": 9.5},
+}
+NUMERIC: dict[str, tuple[Any, dict[str, Any], bool]] = {
+    **{f"{d} pcodec": (d, {"id": "pcodec"} | PCODEC, False) for d in ("<i2", "<i4", "<u8", "<f4", "<f8")},
+    **{f"{d} zfpy {mode}": (d, {"id": "zfpy"} | ZFPY[mode], True) for d in ("<f4", "<f8") for mode in ZFPY},
+    "<i4 zfpy": ("<i4", {"id": "zfpy"} | ZFPY["precision"], True),
+}
 LOSSY = {"quantize", "fixedscaleoffset", "astype", "bitround", "two"}
 CASES = [
     # data types
@@ -307,6 +319,17 @@ CASES = [
         )
         for name, (d, f) in V2_FILTERS.items()
         for order in "CF"
+    ),
+    *(
+        Case(f"{name}{axes}", dtype=d, serializer=v3_filter(c), lossy=lossy, **form)
+        for name, (d, c, lossy) in NUMERIC.items()
+        for axes, form in (("", {}), (" of one dimension", {"shape": (11,), "chunks": (4,)}))
+    ),
+    *(
+        Case(f"{name} as {place}, order {order}", 2, d, order=order, lossy=lossy, **{place: (c,)})
+        for name, (d, c, lossy) in NUMERIC.items()
+        for place in ("filters", "compressors")
+        for order in ("C" if c["id"] == "zfpy" else "CF")  # of which numcodecs' zfpy has C only
     ),
     Case("transpose", filters=(TRANSPOSE,), compressors=(ZSTD,)),
     Case(

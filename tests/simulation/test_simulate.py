@@ -1,11 +1,12 @@
-"""What a user of the test kit does: a chain or a transform of one's own, a failing seed, the command."""
+"""What a user of the test kit does: a chain or a transform of one's own, a failing seed."""
 
 from __future__ import annotations
 
-import json
-import subprocess
+import math
+import os
+import re
 import sys
-from pathlib import Path
+import threading
 
 import pytest
 import reactivex.operators as rx
@@ -14,27 +15,8 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow import ops
 from streamzarr.testing import simulate
 from streamzarr.testing.simulation import Bench
+from streamzarr.testing.simulation.bench import Chain
 from tests.simulation.planted import commit_before_write
-
-MODULE = """
-from streamzarr.flow import ops
-
-def double(value):
-    return int(value) * 2
-
-def choosy(value):
-    if value.endswith(b"7"):
-        raise ValueError("not this one")
-    return value
-
-def good(bench):
-    return bench.source(max_demand=8).pipe(ops.map(int), ops.batch(4, timeout=0.5), ops.settle(bench.sink))
-
-def forgetful(bench):
-    def sink(messages):
-        bench.sink([message for message in messages if message.data % 10 != 3])
-    return bench.source(max_demand=8).pipe(ops.map(int), ops.settle(sink))
-"""
 
 
 def test_a_good_chain_keeps_every_promise() -> None:
@@ -114,40 +96,46 @@ def test_code_that_reaches_for_the_machine_is_found() -> None:
     assert not finding.ok
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (folder / "mymodule.py").write_text(MODULE)
-    return subprocess.run(
-        [sys.executable, "-m", "streamzarr.cli.main", "simulate", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
+def test_a_run_that_does_not_end_is_a_finding_that_says_who_has_the_processor() -> None:
+    def chain(bench: Bench) -> object:
+        return bench.source(max_demand=8).pipe(ops.map(lambda _: forever.wait()), ops.settle(bench.sink))
+
+    forever = threading.Event()  # not one of the runtime
+    finding = simulate(1, chain=chain, timeout=1.0)
+    assert finding.outcome.failure is not None
+    assert finding.outcome.failure.startswith("OvertimeError: not over within 1 s of real time: worker-")
+    assert "has the processor (" in finding.outcome.failure
+    assert "world/main waits for" in finding.outcome.failure
+    assert finding.shortest is finding.outcome, "it was not played over and over"
+
+
+def test_a_process_that_ends_under_a_run_is_a_finding() -> None:
+    def chain(bench: Bench) -> object:
+        return bench.source().pipe(ops.map(lambda _: os._exit(3)), ops.settle(bench.sink))
+
+    finding = simulate(1, chain=chain, shorten=False)
+    assert finding.outcome.failure == (
+        "SimulationError: the process that plays it has ended with exit code 3"
     )
 
 
-def test_the_command_runs_a_users_transform(tmp_path: Path) -> None:
-    done = command(tmp_path, "--transform", "mymodule:choosy", "--seeds", "6")
-    assert (done.returncode, done.stdout) == (0, "6 seeds, 0 found something\n"), done.stderr
+@pytest.mark.parametrize(
+    ("chain", "what"),
+    [
+        (lambda bench: None, "it returned None, expected a chain"),
+        (lambda bench: bench.source, "it returned a method, expected a chain"),
+        (lambda bench: bench.nothing(), "AttributeError: 'Bench' object has no attribute 'nothing'"),
+        (lambda bench: bench.source(max_demand=0), "ConfigError: max_demand is 0"),
+        (lambda bench: sys.exit(3), "SystemExit: 3"),
+        (lambda bench: os._exit(3), "exit code 3"),
+    ],
+)
+def test_a_chain_that_cannot_be_built_is_no_finding(chain: Chain, what: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(what)):
+        simulate(1, chain=chain)
 
 
-def test_the_command_tells_how_a_users_chain_fails(tmp_path: Path) -> None:
-    done = command(tmp_path, "--chain", "mymodule:forgetful", "--seeds", "3")
-    assert done.returncode == 1
-    assert "P1" in done.stdout
-    assert "the shortest run that fails alike" in done.stdout
-    assert "worker-1/main" in done.stdout
-
-
-def test_the_command_prints_json(tmp_path: Path) -> None:
-    done = command(tmp_path, "--chain", "mymodule:good", "--seeds", "3", "--json")
-    assert json.loads(done.stdout) == {"seeds": 3, "failures": []}
-    done = command(tmp_path, "--chain", "mymodule:forgetful", "--seeds", "2", "--json")
-    [failure] = json.loads(done.stdout)["failures"]
-    assert failure["shortest"]["failure"].startswith("BrokenPromiseError: P1")
-
-
-def test_the_command_says_what_cannot_be_found(tmp_path: Path) -> None:
-    done = command(tmp_path, "--chain", "mymodule:nothing")
-    assert done.returncode == 2
-    assert "mymodule:nothing" in done.stderr
+@pytest.mark.parametrize("timeout", [0, -1.0, math.nan, math.inf])
+def test_a_timeout_is_a_number_of_seconds(timeout: float) -> None:
+    with pytest.raises(ConfigError, match=r"timeout is .*, expected seconds above 0"):
+        simulate(1, timeout=timeout)

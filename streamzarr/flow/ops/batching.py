@@ -81,7 +81,7 @@ def batch(
     >>> run(chain).ok, batches
     (5, [[3, 4], [9], [1, 2]])
     """
-    limits = Limits.parse(size, bytes, until, timeout, by)
+    limits = Limits.parse("ops.batch", size, bytes, until, timeout, by)
     return staged(lambda chain, observer: _Batching(chain, observer, Groups(limits, stage)))
 
 
@@ -125,7 +125,7 @@ def combine(
     >>> run(chain).ok, seen
     (5, ['ab', 'cd', 'e'])
     """
-    limits = Limits.parse(size, bytes, until, timeout, by)
+    limits = Limits.parse("ops.combine", size, bytes, until, timeout, by)
     return staged(lambda chain, observer: _Combining(chain, observer, Groups(limits, stage), fn, stage))
 
 

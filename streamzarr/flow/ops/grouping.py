@@ -18,25 +18,13 @@ Until = Callable[[list[Any]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a group is complete.
-
-    Raises
-    ------
-    streamzarr.errors.ConfigError
-        A bound is below 1, or there is none.
-    """
+    """When a group is complete."""
 
     size: int | None
     nbytes: int | None
     until: Until | None
     timeout: float | None
     by_key: bool
-
-    def __post_init__(self) -> None:
-        if self.size is None and self.nbytes is None and self.until is None:
-            raise ConfigError("a group without size, bytes or until would never be complete; expected one")
-        if (self.size is not None and self.size < 1) or (self.nbytes is not None and self.nbytes < 1):
-            raise ConfigError(f"groups of size={self.size}, bytes={self.nbytes}: expected at least 1")
 
     @property
     def by_number(self) -> bool:
@@ -46,13 +34,22 @@ class Limits:
     @classmethod
     def parse(
         cls,
+        where: str,
         size: int | None,
         nbytes: int | str | None,
         until: Until | None,
         timeout: Duration | None,
         by: Literal["key"] | None,
     ) -> Limits:
-        """Return the limits that an operator was given."""
+        """Return the limits that the operator `where` was given.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            There are none.
+        """
+        if size is None and nbytes is None and until is None:
+            raise ConfigError(f"{where}: size, bytes or until is missing, or nothing would ever be complete")
         return cls(
             size,
             None if nbytes is None else parse_bytes(nbytes),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import logging
 from collections.abc import Collection
 from typing import Final
@@ -15,12 +14,13 @@ from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Message
 from streamzarr.flow.ops.each import failed
+from streamzarr.flow.ops.kept import Kept
 from streamzarr.flow.ops.reducing import Reducing
 from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage, Upstream
 from streamzarr.flow.windows.bound import OVERHEAD
 from streamzarr.flow.windows.moments import FIRST
-from streamzarr.flow.windows.outbox import Outbox, Sent
+from streamzarr.flow.windows.outbox import Sent
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.snapshot import Snapshot, runs
 from streamzarr.flow.windows.state import WindowState
@@ -32,34 +32,6 @@ _log = logging.getLogger(__name__)
 
 MAX_OUTBOX: Final = 10_000
 """Results of all partitions that are stored and not settled, at most; others wait in their windows."""
-
-
-class _Kept:
-    """What is kept of one partition beside its panes."""
-
-    def __init__(self, claim: Claim, snapshot: Snapshot) -> None:
-        self.claim = claim
-        self.before = snapshot.taken  # runs of offsets that are in the accumulators since before the restart
-        self.taken: dict[int, int] = {}  # offsets folded since, by sequence number
-        self.passed: set[int] = set()  # sequence numbers of records of which something was not folded
-        self.outbox = Outbox(snapshot.outbox, snapshot.numbered)
-        self.position = snapshot.position
-        self.save_at = 0.0
-
-    def has(self, offset: int) -> bool:
-        """Tell whether the record at `offset` was folded before the restart."""
-        at = bisect.bisect_right(self.before, offset, key=lambda run: run[1])
-        return at < len(self.before) and self.before[at][0] <= offset
-
-    def advance(self, position: int | None) -> int | None:
-        """Go on to `position`, never back, and drop what is below: it will not be read again."""
-        if position is None or (self.position is not None and position <= self.position):
-            return self.position
-        self.position = position
-        ahead = [run for run in self.before if run[1] > position]
-        self.before = tuple((max(first, position), stop) for first, stop in ahead)
-        self.taken = {seq: offset for seq, offset in self.taken.items() if offset >= position}
-        return position
 
 
 class Keeping(Reducing):
@@ -83,7 +55,7 @@ class Keeping(Reducing):
     ) -> None:
         super().__init__(chain, observer, reduction, timing, marks, late, name)
         self._state = state
-        self._kept: dict[TopicPartition, _Kept] = {}
+        self._kept: dict[TopicPartition, Kept] = {}
         self._snapshots: dict[Claim, Snapshot] = {}  # of claims that begin
         self._closed = self._checked = False
         state.attach(self)
@@ -104,7 +76,7 @@ class Keeping(Reducing):
         """Go on where the partition's owner before has stopped."""
         assert claim.partition is not None
         self._snapshots[claim] = snapshot = self._state.stored(claim.partition)
-        self._kept[claim.partition] = _Kept(claim, snapshot)
+        self._kept[claim.partition] = Kept(claim, snapshot)
         if snapshot.newest == FIRST:  # nobody has heard of it before
             self._unheard.add(claim)
         elif snapshot.since is not None:

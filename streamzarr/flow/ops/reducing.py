@@ -287,7 +287,7 @@ class Reducing(Stage):
 
     def _charge(self) -> None:
         """Charge what the accumulators have grown by since the last time."""
-        growth = self._panes.growth
+        growth = self._panes.shelf.growth
         if growth:
             for claim, nbytes in growth.items():
                 assert isinstance(claim, Claim)

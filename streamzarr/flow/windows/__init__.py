@@ -9,7 +9,8 @@ Used through ``ops.reduce``; all that is here is values and pure state machines.
 ``triggers``     early results: :class:`Every`, :class:`After`, :class:`When`
 ``bound``        how large the state may be
 ``reduction``    what ``ops.reduce`` was asked for
-``panes``        the accumulators, and when they give results (``pane``, ``agenda``: parts)
+``panes``        the accumulators, and when they give results
+                 (of ``pane``, ``shelf``, ``agenda``, ``timers``)
 ``result``       what a window gives
 ===============  ==========================================================================
 """

@@ -8,7 +8,6 @@ that a partition that is taken away takes only its own part along.
 from __future__ import annotations
 
 import copy
-import itertools
 from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -16,14 +15,15 @@ from typing import Any, Final, NamedTuple
 from streamzarr.errors import LateError, LimitExceededError, is_interrupt
 from streamzarr.flow.acknowledge import Hold
 from streamzarr.flow.delivery import Fate
-from streamzarr.flow.windows.agenda import Agenda
 from streamzarr.flow.windows.bound import OVERHEAD
 from streamzarr.flow.windows.kinds import Count, Session, Window
 from streamzarr.flow.windows.moments import FIRST, LAST
-from streamzarr.flow.windows.pane import Pane, Part
+from streamzarr.flow.windows.pane import Pane
 from streamzarr.flow.windows.reduction import Reduction
 from streamzarr.flow.windows.result import Firing, Result
+from streamzarr.flow.windows.shelf import Shelf
 from streamzarr.flow.windows.snapshot import PaneState
+from streamzarr.flow.windows.timers import Timers
 
 _RANK: Final = {"early": 0, "late": 1, "final": 2}
 
@@ -64,21 +64,15 @@ class Panes:
         """The watermark (of ``Periodic`` windows: the wall clock) as it is now."""
         self.max_bytes = reduction.bound.max_bytes
         """Bytes that the accumulators may take, at most; the owner may lower it."""
-        self.accumulators = 0
-        self.nbytes = 0
-        self.growth: dict[Hashable, int] = {}
-        """Bytes by which the accumulators of each claim have grown since the owner last emptied this."""
-        self._panes: dict[Hashable, dict[Hashable, dict[Window, Pane]]] = {}  # by owner, key, window
-        self._numbers = itertools.count()
-        self._agenda = Agenda()
+        self.shelf = Shelf(reduction.size_of)
+        """The panes, and what their accumulators take."""
         self._ready: deque[Pane] = deque()
-        self._leaving = self._leaving_bytes = 0  # of accumulators whose last result waits to be taken
-        self._timers: deque[tuple[float, Pane]] = deque()  # all have one delay: the first runs out first
+        self._timers = None if reduction.delay is None else Timers(reduction.delay)
         self.since: dict[Hashable, int] = {}
         """Of claims that did not begin at the beginning: windows that start no later may lack messages."""
         self._floors: dict[Hashable, int] = {None: FIRST}  # the farthest watermark that each owner has seen
         self._cut: dict[tuple[Hashable, Window], int] = {}  # results of panes that were forgotten early
-        self._delay, self._resets = reduction.delay, reduction.resets
+        self._resets = reduction.resets
 
     # -- messages ----------------------------------------------------------------------------------------
 
@@ -114,9 +108,9 @@ class Panes:
         pane = self._join(panes) if panes else self._create(owner, key, window)
         if pane.window != window and not isinstance(reduction.window, Count):
             self._move(pane, window)
-        part = pane.parts.get(claim) or self._new_part(pane, claim)
+        part = pane.parts.get(claim) or self.shelf.new_part(pane, claim)
         part.value, part.count, pane.fresh = value, part.count + 1, fresh
-        self._grow(claim, part, part.nbytes or part.base if size is None else part.base + size)
+        self.shelf.grow(claim, part, part.nbytes or part.base if size is None else part.base + size)
         hold = pane.hold
         self._after_fold(pane, fires, now)
         if pane.firing == "early":
@@ -134,7 +128,7 @@ class Panes:
 
     def _meant(self, owner: Hashable, key: Hashable, window: Window) -> list[Pane]:
         """Return the panes that a message belongs to: several only if it connects sessions."""
-        of_key = self._panes.get(owner, {}).get(key)
+        of_key = self.shelf.of_key(owner, key)
         if not of_key:
             return []
         kind = self.reduction.window
@@ -177,17 +171,10 @@ class Panes:
     # -- panes -------------------------------------------------------------------------------------------
 
     def _create(self, owner: Hashable, key: Hashable, window: Window) -> Pane:
-        pane = Pane(owner, key, window, next(self._numbers))
+        pane = self.shelf.create(owner, key, window)
         pane.shown = self._cut.get((owner, window), 0)
         pane.partial = pane.shown > 0
-        self._panes.setdefault(owner, {}).setdefault(key, {})[window] = pane
-        self._agenda.add(pane, new=True)
         return pane
-
-    def _new_part(self, pane: Pane, claim: Hashable) -> Part:
-        part = pane.parts[claim] = Part(self.reduction.size_of(pane.key) + OVERHEAD)
-        self.accumulators += 1
-        return part
 
     def _join(self, panes: list[Pane]) -> Pane:
         """Make one session of several; the value of the whole comes from the caller."""
@@ -200,75 +187,37 @@ class Panes:
             kept.hold.absorb(other.hold)
             for claim, part in other.parts.items():
                 kept.parts[claim].count += part.count
-            self._drop(other)
+            self.shelf.drop(other)
         return kept
 
     def _move(self, pane: Pane, window: Window) -> None:
         """Give a session, which has grown, its new window."""
-        of_key = self._panes[pane.owner][pane.key]
-        del of_key[pane.window]
-        of_key[window] = pane
-        pane.window = window
+        self.shelf.move(pane, window)
         pane.final &= window.stop <= self.mark_of(pane.owner)
         pane.due = _later(window.stop, self.reduction.lateness) if pane.final else window.stop
-        self._agenda.add(pane)
-
-    def _forget(self, pane: Pane) -> None:
-        """Take a pane out of those that messages are folded into."""
-        if not pane.open:
-            return
-        pane.open, pane.timer = False, None
-        self._leaving += len(pane.parts)
-        self._leaving_bytes += pane.nbytes
-        of_owner = self._panes[pane.owner]
-        of_key = of_owner[pane.key]
-        del of_key[pane.window]
-        if not of_key:
-            del of_owner[pane.key]
-        self._agenda.remove()
-
-    def _drop(self, pane: Pane) -> None:
-        """Forget a pane and what it holds."""
-        self._forget(pane)
-        for claim in list(pane.parts):
-            self._drop_part(pane, claim)
-
-    def _drop_part(self, pane: Pane, claim: Hashable) -> None:
-        part = pane.parts.pop(claim)
-        if not pane.open:
-            self._leaving -= 1
-            self._leaving_bytes -= part.nbytes
-        self._grow(claim, part, 0)
-        self.accumulators -= 1
-
-    def _grow(self, claim: Hashable, part: Part, nbytes: int) -> None:
-        more = nbytes - part.nbytes
-        if more:
-            part.nbytes = nbytes
-            self.nbytes += more
-            self.growth[claim] = self.growth.get(claim, 0) + more
+        self.shelf.agenda.add(pane)
 
     # -- the bound ---------------------------------------------------------------------------------------
 
     def _check_bound(self, key: Hashable, window: Window, new: bool, value: Any) -> None:
-        bound = self.reduction.bound
+        bound, shelf = self.reduction.bound, self.shelf
         if bound.then == "early":
             return  # room is made afterwards
         size_of = self.reduction.size_of
         more = size_of(value) + size_of(key) + OVERHEAD if new else 0
-        if self.accumulators + new > bound.keys or self.nbytes + more > self.max_bytes:
+        if shelf.accumulators + new > bound.keys or shelf.nbytes + more > self.max_bytes:
             raise LimitExceededError(
-                f"key {key!r}, window {window.start} to {window.stop}: there are {self.accumulators} "
-                f"accumulators of {self.nbytes} bytes, expected at most {bound.keys} of {self.max_bytes}"
+                f"key {key!r}, window {window.start} to {window.stop}: there are {shelf.accumulators} "
+                f"accumulators of {shelf.nbytes} bytes, expected at most {bound.keys} of {self.max_bytes}"
             )
 
     def _make_room(self) -> None:
         """Let the oldest panes give what they have, and forget them."""
-        bound = self.reduction.bound
+        bound, shelf = self.reduction.bound, self.shelf
         while (
-            self.accumulators - self._leaving > bound.keys
-            or self.nbytes - self._leaving_bytes > self.max_bytes
-        ) and (pane := self._agenda.oldest()) is not None:
+            shelf.accumulators - shelf.leaving > bound.keys
+            or shelf.nbytes - shelf.leaving_bytes > self.max_bytes
+        ) and (pane := shelf.agenda.oldest()) is not None:
             if not isinstance(self.reduction.window, Session | Count):
                 cut = (pane.owner, pane.window)
                 self._cut[cut] = max(self._cut.get(cut, 0), pane.shown + 1)
@@ -284,16 +233,12 @@ class Panes:
         elif pane.final or pane.window.stop <= self.mark_of(pane.owner):
             if not pane.final:
                 pane.final, pane.due = True, _later(pane.window.stop, self.reduction.lateness)
-                self._agenda.add(pane)
+                self.shelf.agenda.add(pane)
             self._fire(pane, "late")
         elif fires:
             self._fire(pane, "early")
-        elif self._delay is not None and pane.timer is None:
-            pane.timer = now + self._delay
-            self._timers.append((pane.timer, pane))
-            if len(self._timers) > 2 * self.accumulators + 64:  # one that runs for long hides those behind it
-                running = (entry for entry in self._timers if entry[1].timer == entry[0])
-                self._timers = deque(dict.fromkeys(running))
+        elif self._timers is not None:
+            self._timers.start(pane, now, self.shelf.accumulators)
         if self.reduction.bound.then == "early":
             self._make_room()
 
@@ -305,7 +250,7 @@ class Panes:
         if mark < self.mark:
             self._floors = {owner: max(floor, self.mark) for owner, floor in self._floors.items()}
         self.mark = mark
-        for pane in self._agenda.until(mark):
+        for pane in self.shelf.agenda.until(mark):
             until = _later(pane.window.stop, self.reduction.lateness)
             if pane.final:
                 self._retire(pane)
@@ -313,7 +258,7 @@ class Panes:
                 self._fire(pane, "final", last=True)
             else:
                 pane.final, pane.due = True, until
-                self._agenda.add(pane)
+                self.shelf.agenda.add(pane)
                 self._fire(pane, "final")
         if self._cut:
             lateness = self.reduction.lateness
@@ -322,41 +267,32 @@ class Panes:
     def _retire(self, pane: Pane) -> None:
         """Forget a pane whose time for late messages is over, behind the result that it may have to give."""
         if pane.firing is not None:
-            self._forget(pane)
+            self.shelf.close(pane)
         else:
-            self._drop(pane)
+            self.shelf.drop(pane)
             pane.hold.release(Fate.OK)  # it counts no records: they went with the last result
 
     def tick(self, now: float) -> None:
         """Fire the timers that have run out."""
-        while (due := self.due()) is not None and due <= now:
-            _, pane = self._timers.popleft()
-            pane.timer = None
-            self._fire(pane, "early")
+        if self._timers is not None:
+            for pane in self._timers.run_out(now):
+                self._fire(pane, "early")
 
     def due(self) -> float | None:
         """Return when the next timer runs out, on the clock that `now` is of."""
-        timers = self._timers
-        while timers and timers[0][1].timer != timers[0][0]:
-            timers.popleft()
-        return timers[0][0] if timers else None
+        return None if self._timers is None else self._timers.due()
 
     def next_due(self) -> int | None:
         """Return the watermark at which something happens next."""
-        return self._agenda.next_due()
+        return self.shelf.agenda.next_due()
 
     def finish(self) -> None:
         """Close everything: no message will come any more."""
-        for pane in sorted(self._all(), key=lambda pane: (pane.window.stop, pane.number)):
+        for pane in sorted(self.shelf.all(), key=lambda pane: (pane.window.stop, pane.number)):
             if pane.final:
                 self._retire(pane)
             else:
                 self._fire(pane, "final", last=True)
-
-    def _all(self) -> Iterator[Pane]:
-        for of_owner in self._panes.values():
-            for of_key in of_owner.values():
-                yield from of_key.values()
 
     # -- results -----------------------------------------------------------------------------------------
 
@@ -368,7 +304,7 @@ class Panes:
         elif _RANK[firing] > _RANK[pane.firing]:
             pane.firing, pane.error = firing, None
         if last:
-            self._forget(pane)
+            self.shelf.close(pane)
 
     @property
     def ready(self) -> int:
@@ -405,7 +341,7 @@ class Panes:
         hold = None
         if not pane.open:
             hold = pane.hold
-            self._drop(pane)
+            self.shelf.drop(pane)
         elif reset:
             hold = pane.hand_over(keep=False)
             self._reset(pane)
@@ -437,31 +373,31 @@ class Panes:
         """Begin anew, in the same window."""
         for claim, part in pane.parts.items():
             part.value, part.count = self.reduction.begin(), 0
-            self._grow(claim, part, part.base + self.reduction.size_of(part.value))
+            self.shelf.grow(claim, part, part.base + self.reduction.size_of(part.value))
 
     # -- claims ------------------------------------------------------------------------------------------
 
     def abandon(self, claims: Collection[Hashable]) -> list[Hold]:
         """Forget what was folded of `claims`; return the holds that it was under."""
-        panes = {id(pane): pane for pane in (*self._all(), *self._ready)}
+        panes = {id(pane): pane for pane in (*self.shelf.all(), *self._ready)}
         holds = []
         for pane in panes.values():
             gone = [claim for claim in pane.parts if claim in claims]
             for claim in gone:
-                self._drop_part(pane, claim)
+                self.shelf.drop_part(pane, claim)
             if gone:
                 holds.append(pane.hold)
             if not pane.parts:
-                self._forget(pane)
+                self.shelf.close(pane)
         for claim in claims:
             self._floors.pop(claim, None)
             self.since.pop(claim, None)
-            self._panes.pop(claim, None)
+            self.shelf.forget(claim)
         return holds
 
     def dump(self, claim: Hashable) -> tuple[PaneState, ...]:
         """Return the panes of `claim` alone, to be stored; nothing changes."""
-        open_ones = [pane for of_key in self._panes.get(claim, {}).values() for pane in of_key.values()]
+        open_ones = self.shelf.of_owner(claim)
         closed = [pane for pane in self._ready if not pane.open and pane.owner == claim and pane.parts]
         return tuple(PaneState.of(pane, pane.parts[claim]) for pane in (*closed, *open_ones))
 
@@ -470,19 +406,18 @@ class Panes:
         self._floors[claim] = mark
         for state in states:
             pane = self._create(claim, state.key, Window(*state.window))
-            part = self._new_part(pane, claim)
+            part = self.shelf.new_part(pane, claim)
             part.value, part.count = state.value, state.count
-            self._grow(claim, part, part.base + self.reduction.size_of(state.value))
+            self.shelf.grow(claim, part, part.base + self.reduction.size_of(state.value))
             pane.fresh, pane.shown, pane.partial = state.fresh, state.shown, state.partial
             pane.told = tuple(Window(*window) for window in state.told)
             if state.final:
                 pane.final, pane.due = True, _later(pane.window.stop, self.reduction.lateness)
-                self._agenda.add(pane)
+                self.shelf.agenda.add(pane)
             if state.firing is not None:
                 self._fire(pane, state.firing, last=not state.open)
-            elif self._delay is not None and state.fresh:
-                pane.timer = now + self._delay
-                self._timers.append((pane.timer, pane))
+            elif self._timers is not None and state.fresh:
+                self._timers.start(pane, now, self.shelf.accumulators)
 
 
 def _later(moment: int, lateness: int) -> int:

@@ -33,10 +33,12 @@ class Reduction:
         if isinstance(self.initial, list | dict | set | bytearray):
             kind = type(self.initial).__name__
             raise ConfigError(
-                f"initial={self.initial!r} would be shared by all keys, expected initial={kind}"
+                f"ops.reduce: initial={self.initial!r} would be shared by all keys, expected initial={kind}"
             )
         if isinstance(self.window, Session) and self.merge is None:
-            raise ConfigError("Session windows need merge=, since a message may join two sessions of its key")
+            raise ConfigError(
+                "ops.reduce: Session windows need merge=, since a message may join two sessions of its key"
+            )
 
     @property
     def joined(self) -> bool:

@@ -11,13 +11,18 @@ from dataclasses import dataclass
 
 import msgspec
 
+from streamzarr.testing.simulation.errors import OvertimeError, SimulationError
 from streamzarr.testing.simulation.plan import Plan
 from streamzarr.testing.simulation.play import Outcome, plan_of, play
 from streamzarr.testing.simulation.scenario import Scenario
 from streamzarr.testing.simulation.shrink import shrink
 
-REAL_SECONDS = 60.0
-"""A run that takes longer than this has met a wait that is not simulated."""
+RUN_SECONDS = 60.0
+"""Of real time, that a run may take."""
+SHORTEN_SECONDS = 20.0
+"""Of real time, for which a shorter run is looked for."""
+_GRACE_SECONDS = 5.0
+"""After which a run is killed that does not end by itself when it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +42,26 @@ class Finding:
         return self.outcome.ok
 
 
-def examine(scenario: Scenario, seed: int, *, shorten: bool = True) -> Finding:
-    """Play the run of a seed in a child process; play a failing one again, and make it shorter."""
-    outcome = isolated(scenario, plan_of(scenario, seed))
+def examine(scenario: Scenario, seed: int, *, shorten: bool = True, timeout: float = RUN_SECONDS) -> Finding:
+    """Play the run of a seed in a child process; play a failing one again, and make it shorter.
+
+    One that has not ended within `timeout` seconds has failed; it is not played again.
+    """
+    outcome = isolated(scenario, plan_of(scenario, seed), timeout)
     if outcome.ok:
         return Finding(seed, outcome)
-    again = isolated(scenario, outcome.plan)
     kind = _kind(outcome)
     best = outcome
+    if kind.startswith(OvertimeError.__name__):
+        return Finding(seed, outcome, best)
+    again = isolated(scenario, outcome.plan, timeout)
+    deadline = time.monotonic() + min(timeout, SHORTEN_SECONDS)
 
     def fails(plan: Plan) -> bool:
         nonlocal best
-        found = isolated(scenario, plan)
+        if (left := deadline - time.monotonic()) <= 0:
+            return False
+        found = isolated(scenario, plan, left)
         if _kind(found) != kind:
             return False
         best = found
@@ -59,14 +72,18 @@ def examine(scenario: Scenario, seed: int, *, shorten: bool = True) -> Finding:
     return Finding(seed, outcome, best, again.digest == outcome.digest)
 
 
-def isolated(scenario: Scenario, plan: Plan) -> Outcome:
+def isolated(scenario: Scenario, plan: Plan, timeout: float = RUN_SECONDS) -> Outcome:
     """Play in a forked child: threads and memory of killed processes end with it."""
     try:
-        data = _in_child(lambda: msgspec.json.encode(play(scenario, plan)))
+        data, code = _in_child(lambda: msgspec.json.encode(play(scenario, plan, timeout)), timeout)
     except TimeoutError:
-        hung = f"SimulationError: it did not end within {REAL_SECONDS:g} s: some wait is not simulated"
-        return Outcome(scenario.name, plan, hung, "", 0, 0.0, "")
-    return msgspec.json.decode(data, type=Outcome)
+        name = OvertimeError.__name__
+        why = f"not over within {timeout:g} s of real time, and had to be killed"
+    else:
+        if data:
+            return msgspec.json.decode(data, type=Outcome)
+        name, why = SimulationError.__name__, f"the process that plays it has ended with exit code {code}"
+    return Outcome(scenario.name, plan, f"{name}: {why}", "", 0, 0.0, "")
 
 
 def _kind(outcome: Outcome) -> str:
@@ -74,7 +91,8 @@ def _kind(outcome: Outcome) -> str:
     return " ".join((outcome.failure or "").split(" ")[:2])
 
 
-def _in_child(work: Callable[[], bytes]) -> bytes:
+def _in_child(work: Callable[[], bytes], timeout: float) -> tuple[bytes, int]:
+    """Return what `work` gave, and the exit code; raises `TimeoutError` when it had to be killed."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -88,17 +106,17 @@ def _in_child(work: Callable[[], bytes]) -> bytes:
             os._exit(code)  # nothing is cleaned up: threads of killed processes are still there
     os.close(writing)
     try:
-        return _read_all(reading)
+        found = _read_all(reading, time.monotonic() + timeout + _GRACE_SECONDS)
     except TimeoutError:
         os.kill(pid, signal.SIGKILL)
         raise
     finally:
         os.close(reading)
-        os.waitpid(pid, 0)
+        status = os.waitpid(pid, 0)[1]
+    return found, os.waitstatus_to_exitcode(status)
 
 
-def _read_all(descriptor: int) -> bytes:
-    deadline = time.monotonic() + REAL_SECONDS
+def _read_all(descriptor: int, deadline: float) -> bytes:
     found = bytearray()
     while True:
         if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:

@@ -13,7 +13,7 @@ import msgspec
 
 from streamzarr.errors import WorkerError
 from streamzarr.testing.simulation.catalog import Named
-from streamzarr.testing.simulation.examine import Finding, examine
+from streamzarr.testing.simulation.examine import RUN_SECONDS, Finding, examine
 
 _CHUNK = 1 << 16
 
@@ -26,9 +26,13 @@ class Order:
     first: int
     stop: int
     step: int
+    timeout: float
+    """Seconds of real time that a run may take."""
 
 
-def examine_many(scenarios: Sequence[Named], seeds: range, processes: int) -> Iterator[Finding]:
+def examine_many(
+    scenarios: Sequence[Named], seeds: range, processes: int, timeout: float = RUN_SECONDS
+) -> Iterator[Finding]:
     """Yield what each seed shows, as it is found; seed after seed goes to the scenarios in turn.
 
     Each process is a new interpreter whose hashes of text are not random, so that what a seed gives does not
@@ -46,7 +50,7 @@ def examine_many(scenarios: Sequence[Named], seeds: range, processes: int) -> It
     with selectors.DefaultSelector() as selector:
         try:
             for index in range(min(processes, len(seeds))):
-                order = Order(tuple(scenarios), seeds.start + index, seeds.stop, processes)
+                order = Order(tuple(scenarios), seeds.start + index, seeds.stop, processes, timeout)
                 child = subprocess.Popen(  # noqa: S603 - ourselves
                     [*command, msgspec.json.encode(order).decode()], stdout=subprocess.PIPE, env=environment
                 )
@@ -73,11 +77,13 @@ def examine_many(scenarios: Sequence[Named], seeds: range, processes: int) -> It
 
 def _main(order: Order) -> None:
     _stay_on_one_core(order.first % order.step)
+    findings = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a user's code prints is not among them
     scenarios = [named.find() for named in order.scenarios]
     for seed in range(order.first, order.stop, order.step):
-        finding = examine(scenarios[seed % len(scenarios)], seed)
-        sys.stdout.buffer.write(msgspec.json.encode(finding) + b"\n")
-        sys.stdout.buffer.flush()
+        finding = examine(scenarios[seed % len(scenarios)], seed, timeout=order.timeout)
+        findings.write(msgspec.json.encode(finding) + b"\n")
+        findings.flush()
 
 
 def _stay_on_one_core(index: int) -> None:

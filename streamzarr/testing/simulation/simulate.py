@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from streamzarr.errors import ConfigError
 from streamzarr.testing.simulation.bench import Chain, Fate
 from streamzarr.testing.simulation.catalog import Named, transform_scenario
 from streamzarr.testing.simulation.chain import ChainScenario
-from streamzarr.testing.simulation.examine import Finding, examine
+from streamzarr.testing.simulation.examine import RUN_SECONDS, Finding, examine
+from streamzarr.testing.simulation.rehearsal import rehearse
 from streamzarr.testing.simulation.scenario import Scenario
+
+MOST_SECONDS: Final = 86_400
 
 
 def simulate(
@@ -21,6 +24,7 @@ def simulate(
     transform: Callable[[Any], Any] | None = None,
     fate: Callable[[bytes], Fate] | None = None,
     shorten: bool = True,
+    timeout: float = RUN_SECONDS,
 ) -> Finding:
     """Play one scenario on a simulated machine, with the faults that `seed` stands for.
 
@@ -42,6 +46,8 @@ def simulate(
         For `chain`: what shall become of a record of this value, ``"written"``, ``"dead"`` or ``"skipped"``.
     shorten
         Look for the shortest run that fails alike, if this one fails.
+    timeout
+        Seconds of real time after which a run that is not over has failed.
 
     Returns
     -------
@@ -51,7 +57,7 @@ def simulate(
     Raises
     ------
     streamzarr.errors.ConfigError
-        More than one of `scenario`, `chain` and `transform`.
+        More than one of `scenario`, `chain` and `transform`; `chain` raises, or returns something else.
 
     Examples
     --------
@@ -65,10 +71,13 @@ def simulate(
         raise ConfigError("simulate: expected one of scenario, chain and transform")
     if fate is not None and chain is None:
         raise ConfigError("simulate: fate says what becomes of the records of a chain; there is none")
+    if not 0 < timeout <= MOST_SECONDS:
+        raise ConfigError(f"simulate: timeout is {timeout}, expected seconds above 0, at most {MOST_SECONDS}")
     if chain is not None:
         scenario = ChainScenario(chain) if fate is None else ChainScenario(chain, fate=fate)
     elif transform is not None:
         scenario = transform_scenario(transform)
     elif isinstance(scenario, str):
         scenario = Named("scenario", scenario).find()
-    return examine(scenario, seed, shorten=shorten)
+    rehearse(scenario, timeout)
+    return examine(scenario, seed, shorten=shorten, timeout=timeout)

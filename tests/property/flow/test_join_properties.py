@@ -66,8 +66,8 @@ def test_a_chain_joins_as_pandas_does(data):
             assert left[2] not in found
             found[left[2]] = NONE if right is None else right[2]
 
-    left = from_pull(Paced(lefts, data.draw(portions)), demands[0], idle=0.0)
-    right = from_pull(Paced(rights, data.draw(portions)), demands[1], idle=0.0, size_of=lambda row: 7)
+    left = from_pull(Paced(lefts, data.draw(portions)), demands[0], idle=1e-6)
+    right = from_pull(Paced(rights, data.draw(portions)), demands[1], idle=1e-6, size_of=lambda row: 7)
     chain = left.pipe(
         ops.batch(size),
         ops.join_asof(

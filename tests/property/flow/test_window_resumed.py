@@ -28,7 +28,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(st.sampled_from(KINDS), STEPS, st.booleans())
 def test_a_result_that_is_not_marked_is_whole_and_of_each_window_one_is(kind, steps, hard):

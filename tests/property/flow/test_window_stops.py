@@ -27,7 +27,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(st.sampled_from(KINDS), STEPS, st.booleans())
 def test_no_result_comes_twice_to_a_sink_that_knows_nothing(kind, steps, hard):

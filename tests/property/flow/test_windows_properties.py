@@ -119,12 +119,12 @@ class WindowsMachine(RuleBasedStateMachine):
     @invariant()
     def counts_are_exact(self):
         if hasattr(self, "panes"):
-            panes = {id(pane): pane for pane in (*self.panes._all(), *self.panes._ready)}
+            panes = {id(pane): pane for pane in (*self.panes.shelf.all(), *self.panes._ready)}
             parts = [part for pane in panes.values() for part in pane.parts.values()]
-            assert self.panes.accumulators == len(parts)
-            assert self.panes.nbytes == sum(part.nbytes for part in parts)
+            assert self.panes.shelf.accumulators == len(parts)
+            assert self.panes.shelf.nbytes == sum(part.nbytes for part in parts)
             closed = [pane for pane in panes.values() if not pane.open]
-            assert self.panes._leaving == sum(len(pane.parts) for pane in closed)
+            assert self.panes.shelf.leaving == sum(len(pane.parts) for pane in closed)
 
     def teardown(self):
         if not hasattr(self, "panes"):
@@ -136,8 +136,8 @@ class WindowsMachine(RuleBasedStateMachine):
             name = (self.owner(claim), key, window)
             if name not in self.torn:
                 assert self.last[name] == self.expected(*name)
-        assert (self.panes.accumulators, self.panes.nbytes) == (0, 0)
-        assert sum(self.panes.growth.values()) == 0 or self.torn
+        assert (self.panes.shelf.accumulators, self.panes.shelf.nbytes) == (0, 0)
+        assert sum(self.panes.shelf.growth.values()) == 0 or self.torn
 
 
 class SessionsMachine(RuleBasedStateMachine):
@@ -188,7 +188,7 @@ class SessionsMachine(RuleBasedStateMachine):
         assert all(result.firing == "final" and not result.replaces for result in results)
         found = [(result.key, *result.window, sorted(result.value)) for result in results]
         assert sorted(found) == sorted(self.expected)
-        assert self.panes.accumulators == 0
+        assert self.panes.shelf.accumulators == 0
 
 
 class WatermarksMachine(RuleBasedStateMachine):

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -235,6 +236,7 @@ FITS_NOT = {
         ("trigger", ["often"], "windows.Every, After or When, or several"),
         ("lateness", "late", SPAN),
         ("late", "", f"{TEXT}, or None"),
+        ("max_ahead", "soon", f"{SPAN}, or None"),
         ("bound", 1000, "a windows.Bound, e.g. windows.Bound(keys=1000), or None"),
         ("state", "s3://bucket", 'a WindowState, e.g. WindowState("s3://bucket/state"), or None'),
         ("size_of", 8, "a function"),
@@ -273,7 +275,13 @@ FITS_NOT = {
     ],
     "ops.Again": [("after", -5, SECONDS), ("after", float("nan"), SECONDS), ("after", True, SECONDS)],
     "ops.Failed": [("error", "bad", "an exception")],
-    "from_iterable": [("items", 5, "an iterable"), ("batch", 0, INTEGER.format(1)), *SIZED, *SOURCE],
+    "from_iterable": [
+        ("items", 5, "an iterable"),
+        ("items", numbers(), "an iterable, or from_async_iterable"),
+        ("batch", 0, INTEGER.format(1)),
+        *SIZED,
+        *SOURCE,
+    ],
     "from_pull": [("pull", [], "a function"), ("idle", 0, SOME_SECONDS), *SIZED, *SOURCE],
     "from_async_iterable": [
         ("items", numbers, "an async iterable, e.g. an async generator"),
@@ -479,3 +487,9 @@ def test_what_is_shown_is_short_and_holds_no_password():
     assert shown("kafka://me:hunter2@b1:9092") == "'kafka://***@b1:9092'"
     assert len(shown("x" * 10_000)) < 200
     assert len(shown(list(range(10_000)))) < 200
+
+
+def test_who_stops_a_chain_may_wait_for_ever():
+    stop = Stop()
+    stop.drain(math.inf)
+    assert (stop.requested, stop.remaining()) == (True, math.inf)

@@ -4,7 +4,7 @@ import pytest
 
 from streamzarr import flow
 from streamzarr.errors import ConfigError
-from streamzarr.flow import Demand, Rate, Stop, from_async_iterable, from_iterable, ops, run
+from streamzarr.flow import Demand, Rate, Stop, from_async_iterable, from_iterable, ops, run, windows
 from streamzarr.testing.broker_fake import FakeBroker
 
 
@@ -17,7 +17,13 @@ async def numbers():
     [
         (Rate, "Rate: neither messages nor bytes is given, expected one"),
         (lambda: Demand(5, min_demand=5), "Demand: min_demand is 5, expected 0 to 4"),
-        (lambda: ops.batch(), "without size, bytes or until would never be complete"),
+        (ops.batch, "ops.batch: size, bytes or until is missing, or nothing would ever be complete"),
+        (lambda: ops.combine(len, timeout=1), "ops.combine: size, bytes or until is missing"),
+        (
+            lambda: ops.reduce(max, initial=0, window=windows.Session(1)),
+            "ops.reduce: Session windows need merge=",
+        ),
+        (lambda: ops.reduce(max, initial=[]), r"ops.reduce: initial=\[\] would be shared by all keys"),
         (lambda: flow.Spill(encode=len), "Spill: one of encode and decode is missing"),
         (lambda: ops.dispatch(len, workers=1, processes=1), r"ops.dispatch\(workers=, processes=\)"),
         (

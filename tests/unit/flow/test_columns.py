@@ -5,7 +5,8 @@ import math
 import pytest
 import reactivex.operators as rx
 
-from streamzarr.flow import Demand, Spill, Stop, from_topic_columns, ops, run
+from streamzarr.errors import ConfigError
+from streamzarr.flow import Demand, Spill, Stop, WindowState, from_topic_columns, ops, run, windows
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Message
 from streamzarr.queue import open_broker
@@ -208,3 +209,17 @@ def test_halves_of_a_run_share_the_bytes_that_it_was_charged_with(charged, value
     assert set(sizes) == {charged}
     assert all(letter.nbytes >= 0 for letter in letters)
     assert demand.in_flight_bytes == 0
+
+
+def test_windows_with_state_refuse_what_is_made_of_columns(tmp_path):
+    broker = FakeBroker()
+    broker.create_topic("t")
+    broker.append("t", 0, b"1", b"2")
+    state = WindowState(tmp_path)
+    chain = from_topic_columns(broker, "t", group="g", demand=Demand(10), committer=state).pipe(
+        ops.split(lambda columns: list(map(int, columns.values))),
+        ops.reduce(lambda total, n: total + n, initial=0, window=windows.Count(2), state=state),
+        ops.settle(),
+    )
+    with pytest.raises(ConfigError, match="expected records, or pieces of one: those of from_topic, not of"):
+        run(chain)

@@ -34,11 +34,11 @@ def test_at_the_bound_of_bytes_growth_fails():
     panes = Panes(
         Reduction(lambda seen, value: [*seen, value], list, Fixed("1s"), bound=Bound(nbytes="10kB"))
     )
-    while panes.nbytes <= 10_000:
+    while panes.shelf.nbytes <= 10_000:
         fold(panes, 0, 1.5)
     with pytest.raises(LimitExceededError):
         fold(panes, 0, 1.5)
-    assert 10_000 < panes.nbytes < 11_000
+    assert 10_000 < panes.shelf.nbytes < 11_000
 
 
 def test_at_the_bound_the_oldest_windows_are_given_early_and_marked():
@@ -59,13 +59,13 @@ def test_at_the_bound_nothing_is_lost_and_the_state_stays_small(kind):
     for number in range(2000):
         fold(panes, number * 10**7, 1, key=number % 37)
         seen += [each.result for each in panes.take_all()]
-        assert panes.accumulators <= 10
-        assert len(panes._agenda._entries) < 200
+        assert panes.shelf.accumulators <= 10
+        assert len(panes.shelf.agenda._entries) < 200
     panes.finish()
     seen += [each.result for each in panes.take_all()]
     expected = sum(len(kind.windows(number * 10**7)) for number in range(2000))
     assert sum(result.value for result in seen) == expected
-    assert (panes.accumulators, panes.nbytes) == (0, 0)
+    assert (panes.shelf.accumulators, panes.shelf.nbytes) == (0, 0)
 
 
 def test_sizes_are_estimated_in_constant_time():

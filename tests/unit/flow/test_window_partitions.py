@@ -37,7 +37,7 @@ def test_what_is_abandoned_is_in_no_result_and_takes_no_room(merge):
     holds = panes.abandon(["p1"])
     assert given(panes) == [(0, 1, 1, "final")]
     assert len(holds) == 3
-    assert (panes.accumulators, panes.nbytes) == (0, 0)
+    assert (panes.shelf.accumulators, panes.shelf.nbytes) == (0, 0)
 
 
 def test_the_watermark_is_the_least_of_the_partitions():

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import reactivex.operators as rx
 
 from streamzarr.flow import Demand, Rate, Stop, WindowState, from_topic, ops, run, windows
 from streamzarr.flow.windows.plain import Plain
@@ -26,7 +27,7 @@ class World:
     def send(self, *values):
         self.broker.append("ticks", 0, *(json.dumps(value).encode() for value in values))
 
-    def work(self, sink, *before, look=lambda: None, stop=None):
+    def work(self, sink, *before, behind=(), look=lambda: None, stop=None):
         """Run a worker to its end; records are lists of ticks: when, and what."""
         state = WindowState(self.url, every=0.1, runtime=self.clock)
         source = from_topic(
@@ -50,6 +51,7 @@ class World:
                 state=state,
             ),
             ops.settle(sink),
+            *behind,
         )
         return run(chain, stop=stop or Stop(self.clock), runtime=self.clock)
 
@@ -134,6 +136,31 @@ def test_a_result_on_its_way_is_settled_before_its_partition_is_given_up(world):
     world.work(sink, look=look, stop=stop)
     assert found == [["a"], ["a"]]  # put off once
     assert world.snapshot().outbox == ()
+    world.send([(2.0, "c")])
+    assert world.results(1) == [["b"]]
+
+
+def test_what_is_settled_does_not_come_again_when_the_sink_breaks_later(world):
+    found = []
+
+    def sink(messages):
+        if found:
+            raise ValueError("broken")
+        found.extend(message.data.value for message in messages)
+        world.send([(2.0, "c")])
+
+    world.send([(0.0, "a")], [(1.0, "b")])
+    with pytest.raises(ValueError, match="broken"):
+        world.work(sink)
+    assert found == [["a"]]
+    assert world.results(1) == [["b"]]
+
+
+def test_what_is_settled_does_not_come_again_when_nobody_watches_any_more(world):
+    found = []
+    world.send([(0.0, "a")], [(1.0, "b")])
+    world.work(found.extend, behind=[rx.take(1)])
+    assert [message.data.value for message in found] == [["a"]]
     world.send([(2.0, "c")])
     assert world.results(1) == [["b"]]
 

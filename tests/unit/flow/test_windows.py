@@ -28,7 +28,7 @@ def test_a_fixed_window_gives_its_result_when_the_watermark_has_passed_it():
     assert given(panes) == []
     panes.advance(SECOND)
     assert given(panes) == [(0, 1, 3, "final")]
-    assert panes.accumulators == 1
+    assert panes.shelf.accumulators == 1
 
 
 def test_results_come_in_the_order_of_their_ends():
@@ -37,7 +37,7 @@ def test_results_come_in_the_order_of_their_ends():
         fold(panes, at * SECOND, at)
     panes.advance(10 * SECOND)
     assert given(panes) == [(0, 2, 1, "final"), (1, 3, 3, "final"), (2, 4, 5, "final"), (3, 5, 3, "final")]
-    assert (panes.accumulators, panes.nbytes) == (0, 0)
+    assert (panes.shelf.accumulators, panes.shelf.nbytes) == (0, 0)
 
 
 def test_a_message_behind_the_watermark_is_late_and_changes_nothing():
@@ -45,7 +45,7 @@ def test_a_message_behind_the_watermark_is_late_and_changes_nothing():
     panes.advance(SECOND)
     with pytest.raises(LateError, match="window 0 to 1000000000"):
         fold(panes, 5, 1)
-    assert (panes.accumulators, given(panes)) == (0, [])
+    assert (panes.shelf.accumulators, given(panes)) == (0, [])
 
 
 def test_late_messages_within_the_allowance_update_their_window_and_are_marked():
@@ -63,7 +63,7 @@ def test_late_messages_within_the_allowance_update_their_window_and_are_marked()
     panes.advance(3 * SECOND)
     with pytest.raises(LateError):
         fold(panes, 5, 1)
-    assert (panes.accumulators, panes.nbytes, given(panes)) == (0, 0, [])
+    assert (panes.shelf.accumulators, panes.shelf.nbytes, given(panes)) == (0, 0, [])
 
 
 def test_sessions_end_after_a_silence():
@@ -78,7 +78,7 @@ def test_a_message_that_connects_two_sessions_makes_one_of_them():
     panes = total(Session("2s"), merge=lambda one, other: one + other)
     for at in (1, 4, 2.5):
         fold(panes, int(at * SECOND), at)
-    assert panes.accumulators == 1
+    assert panes.shelf.accumulators == 1
     panes.advance(20 * SECOND)
     assert given(panes) == [(1, 6, 7.5, "final")]
 

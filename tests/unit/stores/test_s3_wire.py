@@ -174,6 +174,13 @@ def test_no_content_has_no_length():
         wire.close()
 
 
+def test_what_is_not_modified_has_no_body_whatever_length_is_told():
+    with Scripted([[b"HTTP/1.1 304 Not Modified\r\ncontent-length: 10\r\n\r\n"], [PLAIN]]) as server:
+        wire = server.wire()
+        assert (wire.ask(ASK).status, wire.ask(ASK).body) == (304, b"0123456789")
+        wire.close()
+
+
 @pytest.mark.parametrize("size", [0, 10, s3_wire.JOINED_BYTES, s3_wire.JOINED_BYTES + 1, 3 << 20])
 def test_a_body_is_sent_behind_its_header(size):
     value = memoryview(os.urandom(size))

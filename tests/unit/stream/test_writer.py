@@ -1,6 +1,7 @@
 """What is appended becomes visible when it is committed, in all fields at once, and never otherwise."""
 
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -289,3 +290,20 @@ def test_the_parent_of_a_stream_is_not_consolidated(store):
     sz.StreamWriter(store, "feeds/a", schema={"x": "i4"}).close()
     with pytest.raises(UnsupportedError, match="is a stream"):
         sz.consolidate_metadata(store)
+
+
+def test_memory_does_not_grow_with_the_batches(tmp_path):
+    """Chunks are put as they become full, and those that are not full are all that is kept."""
+    chunk = 8 * 65_536
+    store = LocalStore(tmp_path, fsync=False)
+    with sz.StreamWriter(store, schema={"x": Field("f8", compressors=None)}) as writer:
+        batch = {"x": np.arange(65_000.0)}
+        writer.append(batch)
+        tracemalloc.start()
+        for _ in range(20):
+            writer.append(batch)
+            writer.commit()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        writer.append({"x": np.zeros(10 * 65_536)})
+    assert peak < 3 * chunk

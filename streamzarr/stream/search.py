@@ -1,0 +1,68 @@
+"""Searching the values of a sorted field: the chunk first, then within it.
+
+Of a thousand chunks ten are read, and the cache keeps them for the next search.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Any
+
+import numpy as np
+
+from streamzarr.stream.field_rows import FieldRows
+from streamzarr.stream.labels import as_label
+from streamzarr.stream.schema import is_sorted
+
+
+def rows_at(values: FieldRows, wanted: Any) -> tuple[int, int]:
+    """Return where the rows begin and end whose values are those that `wanted` means, counted from 0.
+
+    Parameters
+    ----------
+    wanted
+        A value or a slice of two, either of which may be None; see :mod:`streamzarr.stream.labels`.
+
+    Raises
+    ------
+    ValueError
+        The field is not sorted, or the slice has a step.
+    KeyError
+        No row has this value; slices may be empty.
+    TypeError
+        It cannot be compared.
+    """
+    field = values.view.document.fields[values.name]
+    if not is_sorted(field):
+        raise ValueError(f"{values.url}: the field is not sorted; only Field(…, sorted=True) is searched")
+    if isinstance(wanted, slice):
+        if wanted.step is not None:
+            raise ValueError(f"{values.url}: a slice of values has no step, got {wanted.step!r}")
+        begin = 0 if wanted.start is None else first_from(values, wanted.start)
+        end = len(values) if wanted.stop is None else _behind(values, wanted.stop)
+        return begin, max(begin, end)
+    begin, end = first_from(values, wanted), _behind(values, wanted)
+    if begin == end:
+        raise KeyError(f"{values.url}: no row has {wanted!r}")
+    return begin, end
+
+
+def first_from(values: FieldRows, wanted: Any) -> int:
+    """Return the first row whose value is at least `wanted`, counted from 0; all are before it if none is."""
+    return _search(values, as_label(wanted, values.dtype, values.url).first, "left")
+
+
+def _behind(values: FieldRows, wanted: Any) -> int:
+    label = as_label(wanted, values.dtype, values.url)
+    return _search(values, label.last, "left" if label.is_open else "right")
+
+
+def _search(values: FieldRows, value: Any, side: str) -> int:
+    if not len(values):
+        return 0
+    starts = values.chunk_starts
+    bisect = bisect_left if side == "left" else bisect_right
+    chunk = bisect(starts, value, key=lambda start: values[start][()])
+    start = starts[chunk - 1] if chunk else 0
+    stop = starts[chunk] if chunk < len(starts) else len(values)
+    return start + int(np.searchsorted(values[start:stop], value, side=side))  # type: ignore[call-overload]

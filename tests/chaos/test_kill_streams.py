@@ -1,0 +1,178 @@
+"""Writers of a stream are killed and stopped while others read: rows are there once each, and none too early.
+
+``STREAMZARR_STREAM_ROUNDS`` sets how many lives; ``STREAMZARR_TEST_S3_SERVERS`` names further servers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+
+import pytest
+
+import streamzarr as sz
+from streamzarr.stores import LocalStore, open_store, probe_conditional_put
+from streamzarr.stores.replace import TEMP_PREFIX
+from streamzarr.stream.failpoints import Failpoint
+from tests.integration.stores.conftest import SERVERS, new_bucket, s3_keys, server  # noqa: F401
+from tests.support import stream_lives
+from tests.support.stream_lives import FENCED, MID_RENAME, POINTS, wrong_in
+
+ROUNDS = int(os.environ.get("STREAMZARR_STREAM_ROUNDS", "12"))
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300 + 10 * ROUNDS)]
+
+# moto's server does not exclude others between check and write.
+PLACES = ["local", *(name for name in SERVERS if name != "moto")]
+PATIENCE = 60.0
+STUCK_SECONDS = 2.0
+"""A writer that was stopped in the middle of a put holds a directory's lock: so long it is waited for."""
+
+
+@pytest.fixture(params=PLACES)
+def url(request, tmp_path):
+    if request.param == "local":
+        yield LocalStore(tmp_path / "stream").url
+        return
+    request.getfixturevalue("s3_keys")
+    with server(request.param) as endpoint:
+        found = f"s3://{new_bucket(endpoint)}/stream?endpoint_url={endpoint}"
+        probe_conditional_put(open_store(found))
+        yield found
+
+
+class Cast:
+    """The processes of one test."""
+
+    def __init__(self, url, stack):
+        self.url, self._stack = url, stack
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([stream_lives.__name__])
+
+    def start(self, target, *args):
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=target, args=(self.url, *args, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self._stack.callback(process.kill)
+        return process, ours
+
+    def writer(self, seed, until=None, point="", nth=0):
+        ours, theirs = self._context.Pipe()
+        args = (self.url, seed, until, theirs, point, nth)
+        process = self._context.Process(target=stream_lives.write, args=args, daemon=True)
+        process.start()
+        theirs.close()
+        self._stack.callback(process.kill)
+        return process, ours
+
+
+@contextlib.contextmanager
+def cast(url):
+    """Give processes, with two that read all the while: they must have seen rows, and nothing else."""
+    with contextlib.ExitStack() as stack:
+        actors = Cast(url, stack)
+        readers = [actors.start(stream_lives.read) for _ in range(2)]
+        yield actors
+        for process, connection in readers:
+            connection.send("finish")
+            assert connection.poll(PATIENCE)
+            count, wrong = connection.recv()
+            assert wrong == []
+            assert count > 2
+            process.join(PATIENCE)
+            assert process.exitcode == 0
+
+
+def hear(connection, messages):
+    """Return the last of up to so many messages, fewer where the process ends."""
+    last = 0
+    with contextlib.suppress(EOFError):
+        for _ in range(messages):
+            assert connection.poll(PATIENCE), "the writer says nothing"
+            last = connection.recv()
+    return last
+
+
+def hear_all(connection):
+    return hear(connection, 1 << 30)
+
+
+def check(url, promised):
+    """The stream has at least the rows that were promised, all of them right, and no field is ahead."""
+    snapshot = sz.open_stream(url)
+    assert snapshot.rows >= promised, "a commit that had returned was lost"
+    assert (snapshot.position or 0) == snapshot.rows
+    assert wrong_in(snapshot, snapshot.rows) == []
+    for name in snapshot:
+        assert len(sz.open_array(url, path=name)) <= snapshot.rows
+    return snapshot.rows
+
+
+def go_on(process):
+    with contextlib.suppress(ProcessLookupError):  # it was let go before, and has ended
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def temp_files(url):
+    root = open_store(url).root if url.startswith("file:") else "/nowhere"
+    return [name for _, _, names in os.walk(root) for name in names if name.startswith(TEMP_PREFIX)]
+
+
+def finish(actors, rows):
+    """Let a last writer fill the stream up, and compare it with the source."""
+    process, connection = actors.writer(0, rows + 100)
+    hear_all(connection)
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    assert check(actors.url, rows + 100) == rows + 100
+    assert temp_files(actors.url) == []
+
+
+def test_kill_9_at_any_moment(url):
+    chance, rows, killed = random.Random(1), 0, 0
+    points = [point for point in POINTS if point is not MID_RENAME or url.startswith("file:")]
+    with cast(url) as actors:
+        for number in range(ROUNDS):
+            point = str(points[number // 2 % len(points)]) if number % 2 else ""
+            nth = 1 if point == str(Failpoint.AFTER_ACQUIRE) else chance.randint(1, 8)
+            process, connection = actors.writer(number, point=point, nth=nth)
+            begun = hear(connection, 1)
+            if begun:
+                own = f"-{process.pid:x}-"  # of what it is putting now
+                left = [name for name in temp_files(url) if own not in name]
+                assert left == [], "recovery leaves temp files"
+            promised = hear_all(connection) if point else hear(connection, chance.randint(0, 9))
+            process.kill()
+            process.join(PATIENCE)
+            killed += process.exitcode == -signal.SIGKILL
+            promised = max(promised, hear_all(connection))
+            if number or promised:
+                rows = check(url, max(rows, promised))
+        finish(actors, rows)
+    assert killed == ROUNDS
+
+
+def test_a_stopped_writer_is_taken_over_and_fenced_when_it_goes_on(url):
+    chance, rows, fenced = random.Random(2), 0, 0
+    with cast(url) as actors:
+        for number in range(ROUNDS // 3 + 1):
+            old, old_told = actors.writer(2 * number)
+            hear(old_told, 1 + chance.randint(1, 9))
+            os.kill(old.pid, signal.SIGSTOP)
+            new, new_told = actors.writer(2 * number + 1)
+            if not new_told.poll(STUCK_SECONDS):
+                go_on(old)
+            promised = hear(new_told, 1 + chance.randint(1, 5))
+            go_on(old)
+            promised = max(promised, hear(new_told, 2))
+            old.join(PATIENCE)
+            assert old.exitcode == FENCED
+            fenced += 1
+            new.kill()
+            new.join(PATIENCE)
+            rows = check(url, max(rows, promised, hear_all(new_told)))
+        finish(actors, rows)
+    assert fenced == ROUNDS // 3 + 1

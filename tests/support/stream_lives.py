@@ -1,0 +1,114 @@
+"""Processes that write and read one stream, for tests that kill and stop them.
+
+A module of its own: a fork server loads it once. Row n of every field is a function of n alone, so whoever
+looks knows what it has to be.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from streamzarr.errors import FencedError, StoreError
+from streamzarr.stores import replace
+from streamzarr.stream import Field, StreamWriter, acquire, failpoints, open_stream
+from streamzarr.stream.failpoints import Failpoint
+
+SCHEMA = {
+    "offset": Field("i8", chunk_rows=16, sorted=True),
+    "value": Field("f8", chunk_rows=24),
+    "frame": Field("u1", shape=(2, 3), chunk_rows=10, chunks=(2, 2), compressors=None),
+}
+FENCED = 3
+"""Exit code of a writer that was fenced."""
+MID_RENAME = "between a temp file and its name"
+POINTS = [*Failpoint, MID_RENAME]
+
+
+def rows(start: int, stop: int) -> dict[str, np.ndarray]:
+    """Return rows `start` to `stop` of every field."""
+    offset = np.arange(start, stop)
+    frame = (offset[:, None, None] + np.arange(6).reshape(2, 3)).astype("u1")
+    return {"offset": offset, "value": offset / 3, "frame": frame}
+
+
+def wrong_in(fields, length: int) -> list[str]:
+    """Return the names of those `fields` that are not the first `length` rows."""
+    return [name for name, values in rows(0, length).items() if not np.array_equal(fields[name][:], values)]
+
+
+def write(url: str, seed: int, until: int | None, told: Connection, point: str = "", nth: int = 0) -> None:
+    """Append and commit until there are so many rows; tell the rows of each commit that has returned.
+
+    With `point`, the process kills itself as it gets there for the `nth` time.
+    """
+    _arm(point, nth)
+    acquire._probed.add(url)
+    chance = random.Random(seed)
+    try:
+        writer = StreamWriter(url, schema=SCHEMA, source="rows")
+        told.send(writer.rows)
+        while until is None or writer.rows < until:
+            start = writer.rows
+            assert (writer.position or 0) == start, f"{writer.position} goes with {start} rows"
+            stop = start + chance.randint(1, 30)
+            stop = stop if until is None else min(stop, until)
+            writer.append(rows(start, stop), next_offset=stop)
+            if chance.random() < 0.7:
+                writer.commit()
+                told.send(writer.rows)
+        writer.close()
+        told.send(writer.rows)
+    except FencedError:
+        os._exit(FENCED)
+
+
+def _arm(point: str, nth: int) -> None:
+    left = nth
+
+    def reach(reached: object) -> None:
+        nonlocal left
+        if str(reached) == point:
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    failpoints.hook = reach
+    rename = replace.TempFile.rename
+
+    def hurt(temp: replace.TempFile, name: str) -> None:
+        reach(MID_RENAME)
+        rename(temp, name)
+
+    replace.TempFile.rename = hurt  # type: ignore[method-assign]
+
+
+def read(url: str, finish: Connection) -> None:
+    """Read with zarr-python and with ours until told to finish; tell how often, and what was wrong."""
+    import zarr
+
+    from streamzarr.interop import ZarrStore
+
+    count, seen, wrong = 0, 0, list[str]()
+    while not finish.poll():
+        try:
+            child = zarr.open_array(ZarrStore(url, read_only=True), path="offset", mode="r").shape[0]
+            group = zarr.open_group(ZarrStore(url, read_only=True), mode="r")
+            lengths = {name: group[name].shape[0] for name in SCHEMA}
+            length = lengths["offset"]
+            found = wrong_in(group, length)
+            snapshot = open_stream(url)
+            found += wrong_in(snapshot, snapshot.rows)
+        except (FileNotFoundError, StoreError) as error:
+            if seen:
+                wrong.append(repr(error))
+            continue
+        wrong += [f"{name} is not what was written" for name in found]
+        if {*lengths.values()} != {length} or not seen <= length <= snapshot.rows or child > length:
+            wrong.append(f"{seen} rows, then {lengths}, by itself {child}, and {snapshot.rows}")
+        count, seen = count + 1, length
+    finish.send((count, wrong[:10]))

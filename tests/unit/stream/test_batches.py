@@ -1,0 +1,81 @@
+"""What can be appended, and what is said of what cannot."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from streamzarr.stream import Field
+from streamzarr.stream.batches import as_columns
+from streamzarr.stream.schema import Schema
+
+FIELDS = Schema.of(
+    {"time": "M8[us]", "name": "string", "size": "i4", "ok": "?", "pair": Field("f4", shape=(2,))}
+).arrays(10)
+COLUMNS = {
+    "time": np.array(["2026-01-05", "2026-01-06"], "M8[us]"),
+    "name": ["a", "bb"],
+    "size": [1, 2],
+    "ok": [True, False],
+    "pair": [[1, 2], [3, 4]],
+}
+TABLE = pa.table(
+    {
+        "time": pa.array(COLUMNS["time"]),
+        "name": ["a", "bb"],
+        "size": pa.array([1, 2], pa.int16()),
+        "ok": [True, False],
+        "pair": pa.array([[1, 2], [3, 4]], pa.list_(pa.float32(), 2)),
+    }
+)
+STRUCTURED = np.array(
+    [(*row[:4], row[4]) for row in zip(*COLUMNS.values(), strict=True)],
+    [("time", "M8[us]"), ("name", "U2"), ("size", "i4"), ("ok", "?"), ("pair", "f4", (2,))],
+)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        COLUMNS,
+        STRUCTURED,
+        TABLE,
+        pa.concat_tables([TABLE.slice(1), TABLE, TABLE.slice(0, 1)]).slice(1, 2),
+        TABLE.to_batches()[0],
+    ],
+    ids=["columns", "structured", "table", "chunked-table", "batch"],
+)
+def test_every_kind_of_batch_gives_the_same_rows(batch):
+    columns = as_columns(batch, FIELDS, "a.zarr")
+    assert {name: column.dtype for name, column in columns.items()} == {
+        name: array.dtype for name, array in FIELDS.items()
+    }
+    np.testing.assert_array_equal(columns["time"], COLUMNS["time"])
+    for name in ("name", "size", "ok", "pair"):
+        assert columns[name].tolist() == COLUMNS[name]
+
+
+def test_a_data_frame_gives_arrow_data():
+    fields = Schema.of({"x": "f8", "name": "string"}).arrays(10)
+    columns = as_columns(pd.DataFrame({"x": [0.5, 1.5], "name": ["a", "b"]}), fields, "a.zarr")
+    assert (columns["x"].tolist(), columns["name"].tolist()) == ([0.5, 1.5], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("batch", "error", "message"),
+    [
+        ([1, 2], TypeError, "cannot append list, expected columns by name"),
+        (np.zeros(3), TypeError, "cannot append ndarray"),
+        ({"x": [1]}, ValueError, r"batch lacks \['y'\] and has unknown \[\]"),
+        ({"x": [1], "y": [[1, 2]], "z": [1]}, ValueError, r"lacks \[\] and has unknown \['z'\]"),
+        ({"x": [1, 2], "y": [[1, 2]]}, ValueError, "differ in length: {'x': 2, 'y': 1}"),
+        ({"x": [1], "y": [[1, 2, 3]]}, ValueError, r"y: values have shape \(1, 3\), .* rows of shape \(2,\)"),
+        ({"x": 1, "y": [[1, 2]]}, ValueError, r"x: values have shape \(\), .* rows of shape \(\)"),
+        ({"x": [0.5], "y": [[1, 2]]}, TypeError, r"x: .* by same_kind"),
+        (pa.table({"x": [1, None], "y": [[1, 2], [3, 4]]}), ValueError, "x: 1 of 2 values are null"),
+    ],
+)
+def test_what_does_not_fit_is_named(batch, error, message):
+    fields = Schema.of({"x": "i4", "y": Field("i4", shape=(2,))}).arrays(10)
+    with pytest.raises(error, match=message):
+        as_columns(batch, fields, "a.zarr")

@@ -1,0 +1,220 @@
+"""Puts and reads that fail, get no answer, or come late: no row is lost, and none is there twice."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import streamzarr as sz
+from streamzarr.errors import FencedError, StoreError
+from streamzarr.stores import LocalStore, MemoryStore
+from streamzarr.stream import Field, acquire, failpoints
+from streamzarr.stream.failpoints import Failpoint
+from streamzarr.testing import Fault, FaultyStore, RecordingStore
+
+SCHEMA = {"x": Field("i8", chunk_rows=3), "y": Field("i4", chunk_rows=2)}
+ROWS = 11
+
+
+def batch(start, stop):
+    values = np.arange(start, stop)
+    return {"x": values, "y": -values}
+
+
+def write(store, tries=2):
+    """Append and commit, each tried again when it fails; at last begin anew."""
+
+    def again(action):
+        for left in range(tries, -1, -1):
+            try:
+                return action()
+            except StoreError:
+                if not left:
+                    raise
+        raise AssertionError
+
+    writer = again(lambda: sz.StreamWriter(store, schema=SCHEMA))
+    for count in itertools.cycle((1, 4, 2)):
+        start = writer.rows
+        assert (writer.position or 0) == start
+        if start == ROWS:
+            break
+        stop = min(start + count, ROWS)
+        again(lambda start=start, stop=stop: writer.append(batch(start, stop), next_offset=stop))
+        again(writer.commit)
+    again(writer.close)
+
+
+def check(store):
+    snapshot = sz.open_stream(store)
+    assert (snapshot.rows, snapshot.position) == (ROWS, ROWS)
+    for name, values in batch(0, ROWS).items():
+        np.testing.assert_array_equal(snapshot[name][:], values)
+        child = sz.open_array(store, path=name)
+        assert child.shape == (ROWS,)
+
+
+@pytest.fixture(autouse=True)
+def no_probe(monkeypatch):
+    """A plan of faults counts the calls of the stream alone."""
+    monkeypatch.setattr(acquire, "probe_conditional_put", lambda store: None)
+
+
+@pytest.fixture
+def clean():
+    return MemoryStore()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("lost", [False, True], ids=["failed", "answer-lost"])
+def test_each_put_may_go_wrong(lost, times):
+    for nth in itertools.count(1):
+        store = MemoryStore()
+        faulty = FaultyStore(store, [Fault(operation="put", nth=nth, times=times, lost_response=lost)])
+        write(faulty)
+        check(store)
+        if not faulty.struck:
+            break
+    assert nth > 25
+
+
+def test_each_read_may_go_wrong(clean):
+    sz.StreamWriter(clean, schema=SCHEMA).close()
+    for nth in range(1, 8):
+        faulty = FaultyStore(clean, [Fault(operation="fetch", nth=nth), Fault(operation="head", nth=nth)])
+        write(faulty)
+        check(clean)
+
+
+def test_a_batch_that_could_not_be_put_was_not_taken(clean):
+    writer = sz.StreamWriter(FaultyStore(clean, [Fault(key="y/c/1", times=3)]), schema=SCHEMA)
+    writer.append(batch(0, 3))
+    for _ in range(3):
+        with pytest.raises(StoreError, match="y/c/1"):
+            writer.append(batch(3, 9))
+        assert writer.rows == 3
+    writer.commit()
+    assert sz.open_stream(clean)["x"][:].tolist() == [0, 1, 2]
+
+
+def test_a_commit_of_the_policy_that_fails_is_made_by_the_next_call(clean):
+    faulty = FaultyStore(clean, [Fault(key="zarr.json", operation="put", nth=2, times=6)])
+    writer = sz.StreamWriter(faulty, schema=SCHEMA, commit=sz.stream.CommitPolicy(rows=2))
+    writer.append(batch(0, 2))
+    assert sz.open_stream(clean).rows == 0
+    writer.append(batch(2, 3))
+    assert sz.open_stream(clean).rows == 2
+    writer.close()
+    assert sz.open_stream(clean)["x"][:].tolist() == [0, 1, 2]
+
+
+class Stopped(BaseException):
+    """The process ended here."""
+
+
+@pytest.mark.parametrize("point", Failpoint, ids=lambda point: point.name)
+@pytest.mark.parametrize("kind", ["memory", "local"])
+def test_a_writer_that_ends_at_a_failpoint_is_gone_on_with(monkeypatch, tmp_path, kind, point):
+    for nth in itertools.count(1):
+        store = MemoryStore() if kind == "memory" else LocalStore(tmp_path / str(nth), fsync=False)
+        left = [nth]
+
+        def stop(reached, left=left):
+            if reached is point:
+                left[0] -= 1
+                if not left[0]:
+                    raise Stopped
+
+        monkeypatch.setattr(failpoints, "hook", stop)
+        try:
+            write(store)
+        except Stopped:
+            write(store)
+        check(store)
+        if left[0] > 0:
+            break
+    assert nth > (1 if point is Failpoint.AFTER_ACQUIRE else 4)
+    if kind == "local":
+        assert store.collect_stale() == 0
+
+
+def test_recovery_changes_nothing_the_second_time(clean):
+    write(clean)
+    recorder = RecordingStore(clean)
+    sz.StreamWriter(recorder)
+    assert [call.key for call in recorder.calls if call.operation == "put"] == ["zarr.json"]
+    assert sz.open_stream(clean).record.seq == sz.open_stream(clean).refresh().record.seq
+
+
+def test_nothing_is_listed_to_write_or_to_read(clean):
+    recorder = RecordingStore(clean)
+    write(recorder)
+    check(recorder)
+    snapshot = sz.open_stream(recorder)
+    assert snapshot.refresh() is snapshot
+    assert {call.operation for call in recorder.calls} <= {
+        *("get", "get_into", "fetch", "head", "put", "collect_stale")
+    }
+
+
+def test_attributes_of_others_are_kept(clean):
+    writer = sz.StreamWriter(clean, schema=SCHEMA, attributes={"unit": "V"})
+    writer.append(batch(0, 1))
+    sz.open_group(clean, mode="r+").attrs["note"] = "by hand"
+    writer.commit()
+    writer.append(batch(1, 2))
+    writer.commit()
+    attributes = sz.open_group(clean).attrs
+    assert (attributes["unit"], attributes["note"]) == ("V", "by hand")
+    assert sz.open_stream(clean).rows == 2
+
+
+def test_a_root_that_was_set_back_is_put_forward_again(clean):
+    writer = sz.StreamWriter(clean, schema=SCHEMA)
+    old = clean.get("zarr.json")
+    writer.append(batch(0, 2))
+    writer.commit()
+    clean.put("zarr.json", old)
+    writer.append(batch(2, 3))
+    writer.commit()
+    assert sz.open_stream(clean)["x"][:].tolist() == [0, 1, 2]
+
+
+def test_a_stream_that_was_removed_is_not_made_again(clean):
+    writer = sz.StreamWriter(clean, "gone", schema=SCHEMA)
+    clean.delete_prefix("gone")
+    writer.append(batch(0, 1))
+    with pytest.raises(FencedError, match="gone"):
+        writer.commit()
+
+
+def test_a_put_that_comes_late_changes_nothing(clean):
+    """A put of a writer that was fenced meanwhile arrives when its successor has committed."""
+    held = []
+
+    class Slow(RecordingStore):
+        def put(self, key, data, **condition):
+            if key == "x/c/0" and not held:
+                held.append((key, bytes(data), condition))
+                raise StoreError("timed out")
+            return super().put(key, data, **condition)
+
+    sz.StreamWriter(clean, schema=SCHEMA).close()
+    slow = sz.StreamWriter(Slow(clean))
+    slow.append({"x": [100], "y": [100]})
+    with pytest.raises(StoreError):
+        slow.commit()
+    write(clean)
+    for key, data, condition in held:
+        with pytest.raises(StoreError):
+            clean.put(key, data, **condition)
+    with pytest.raises(FencedError):
+        slow.commit()
+    check(clean)
+
+
+def test_a_committed_chunk_that_is_gone_is_an_error(clean):
+    write(clean)
+    clean.delete("x/c/3")
+    with pytest.raises(StoreError, match="x/c/3"):
+        sz.StreamWriter(clean)
