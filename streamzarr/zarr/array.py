@@ -22,7 +22,7 @@ from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.chunks.chunkio import ALWAYS, ChunkIO, Condition, Missing
 from streamzarr.zarr.chunks.shardio import chunk_io
 from streamzarr.zarr.chunks.shrink import concerned
-from streamzarr.zarr.chunks.turns import in_turn
+from streamzarr.zarr.chunks.turns import turns
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.exchange import Exchange
 from streamzarr.zarr.grids.grid import Axis, Grid
@@ -171,7 +171,7 @@ class Array(Selections, Chunkwise, Exchange):
             The store failed.
         """
         if self._io.takes_turns:
-            return in_turn(lambda: self._read(indexing.parse(selection, self.shape), missing, out))
+            return turns.read(lambda: self._read(indexing.parse(selection, self.shape), missing, out))
         return self._read(indexing.parse(selection, self.shape), missing, out)
 
     def _get(self, chosen: Selection | Points, out: NDArray | None = None, fields: Fields = None) -> NDArray:
