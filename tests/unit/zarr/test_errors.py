@@ -17,6 +17,7 @@ from streamzarr.testing.faults import Fault, FaultyStore
 OTHER_LAYERS = {
     *(
         "AccessDeniedError",
+        "AheadError",
         "BufferFullError",
         "CastingError",
         "DamagedError",
