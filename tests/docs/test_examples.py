@@ -1,11 +1,15 @@
 """The programs in ``examples/`` run, in a folder of their own, and say what they should."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import streamzarr as sz
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -17,10 +21,16 @@ SAYS = {
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
     "embeddings.py": "the neighbours are numpy's",
+    "instrument.py": "60 frames, each as the camera saw it",
     "rechunk_maps.py": "both say the same",
+    "sensor_log.py": "rows more, ",
     "tick_cube.py": "each is numpy's",
 }
-ARGUMENTS = {"rechunk_maps.py": ["--rows", "60"]}
+ARGUMENTS = {
+    "instrument.py": ["--rate", "200"],
+    "rechunk_maps.py": ["--rows", "60"],
+    "sensor_log.py": ["--every", "0.1", "--seconds", "0.5"],
+}
 """Smaller than what people run."""
 
 
@@ -55,3 +65,45 @@ def test_the_rechunked_maps_become_a_picture(tmp_path):
     done = run(ROOT / "examples" / "rechunk_maps.py", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rechunk_maps.png").read_bytes().startswith(b"\x89PNG")
+
+
+@contextlib.contextmanager
+def started(example, folder, *arguments):
+    command = [sys.executable, str(ROOT / "examples" / example), *arguments]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupt(process):
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    return out
+
+
+def test_ctrl_c_ends_the_instrument_and_what_was_recorded_is_there(tmp_path):
+    arguments = ("--frames", "3000", "--store", "camera.zarr", "--picture", "live.png")
+    with started("instrument.py", tmp_path, *arguments) as process:
+        assert "live.png" in process.stdout.readline()
+        assert "what was recorded is committed" in interrupt(process)
+    assert (tmp_path / "live.png").read_bytes().startswith(b"\x89PNG")
+    assert sz.open_stream(tmp_path / "camera.zarr").rows > 0
+
+
+def test_ctrl_c_ends_the_logger(tmp_path):
+    with started("sensor_log.py", tmp_path, "--every", "0.1") as process:
+        assert "0 rows so far" in process.stdout.readline()
+        assert "rows more" in interrupt(process)
+
+
+@pytest.mark.parametrize("name", ["instrument.py", "sensor_log.py"])
+def test_an_example_explains_itself(name, tmp_path):
+    with started(name, tmp_path, "--help") as process:
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith(f"usage: {name}")
