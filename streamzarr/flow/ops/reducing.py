@@ -118,7 +118,8 @@ class Reducing(Stage):
                     self._hold = hold
                 self._folded.append(piece)
         self._collect()
-        if not self._timing.timeless and self._marks.observe(claim, at, self._listened):
+        moved = self._marks.observe(claim, at, self._listened)  # also kept where no window closes by it
+        if moved and not self._timing.timeless:
             self._advance()
 
     def _refused(self, message: Message, error: BaseException) -> Message:
