@@ -84,6 +84,11 @@ class Keeping(Reducing):
             self._panes.since[claim] = snapshot.since
         self._marks.open(claim, self._listened, snapshot.newest)
 
+    def _began(self, claim: Claim) -> int | None:
+        assert claim.partition is not None
+        begun = self._kept[claim.partition].begun
+        return claim.start if begun is None else begun
+
     def _open(self, claim: Claim) -> None:
         snapshot = self._snapshots.pop(claim)
         cuts = [(Window(*window), shown) for window, shown in snapshot.cuts]
@@ -247,6 +252,7 @@ class Keeping(Reducing):
             panes=self._panes.dump(claim),
             outbox=kept.outbox.contents,
             since=self._panes.since.get(claim),
+            begun=self._began(claim),
             cuts=tuple(((window.start, window.stop), shown) for window, shown in self._panes.cuts(claim)),
         )
 

@@ -118,8 +118,7 @@ class Reducing(Stage):
                     self._hold = hold
                 self._folded.append(piece)
         self._collect()
-        moved = self._marks.observe(claim, at, self._listened)  # also kept where no window closes by it
-        if moved and not self._timing.timeless:
+        if not self._timing.timeless and self._marks.observe(claim, at, self._listened):
             self._advance()
 
     def _refused(self, message: Message, error: BaseException) -> Message:
@@ -134,8 +133,12 @@ class Reducing(Stage):
         What was there before it, in offsets, is older, or no more than `disorder` and `lateness` newer.
         """
         self._unheard.discard(claim)
-        if claim.start and not isinstance(self._reduction.window, Count | Periodic):
+        if self._began(claim) and not isinstance(self._reduction.window, Count | Periodic):
             self._panes.since[claim] = at + self._reach
+
+    def _began(self, claim: Claim) -> int | None:
+        """Return the offset at which reading began; ``None``: not known."""
+        return claim.start
 
     def _place(self, claim: Claim, number: int) -> int:
         """Return how many pieces of the record came before: windows that begin at them need other names."""
