@@ -12,6 +12,7 @@ from streamzarr.cli.dlq import dlq
 from streamzarr.cli.failures import RootCommand
 from streamzarr.cli.job import job
 from streamzarr.cli.simulate import simulate
+from streamzarr.cli.stream import stream
 from streamzarr.cli.worker import worker
 
 
@@ -29,7 +30,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (demo, info, tree, job, worker, dlq, broker, simulate):
+for command in (demo, info, tree, job, worker, dlq, broker, stream, simulate):
     cli.add_command(command)
 
 

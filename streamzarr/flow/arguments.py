@@ -188,6 +188,11 @@ def seconds(*, above: float | None = None) -> Check:
     return number(0 if above is None else None, above=above, of="a number of seconds")
 
 
+def patience(value: Any) -> str | None:
+    """Check how many seconds somebody waits at most: ``math.inf`` is for ever."""
+    return None if value == math.inf else seconds()(value)
+
+
 def nbytes(value: Any) -> str | None:
     """Check a number of bytes above 0, which may be text such as ``"64MB"``."""
     try:

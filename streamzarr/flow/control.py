@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.arguments import checked, flag, runtime, seconds
+from streamzarr.flow.arguments import checked, flag, patience, runtime
 from streamzarr.flow.drive import is_driving
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Barrier, Flush
@@ -69,7 +69,7 @@ class Control:
             if self._graph is not None:
                 self._graph.send(Flush())
 
-    @checked("Control.barrier", timeout=seconds())
+    @checked("Control.barrier", timeout=patience)
     def barrier(self, timeout: float) -> bool:
         """Block until all that was delivered before this call is settled; tell whether it is.
 

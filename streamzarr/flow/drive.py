@@ -65,6 +65,7 @@ class PulledIntake:
     """
 
     working = 0
+    settled = False
 
     def __init__(
         self,

@@ -12,7 +12,6 @@ from reactivex.abc import ObserverBase
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import staged
 from streamzarr.flow.message import Batch, Marker, Message
-from streamzarr.flow.settling import is_settled
 from streamzarr.flow.stage import Belongs, Stage
 
 FULL = 1000
@@ -50,7 +49,11 @@ class Reading(Stage):
         self._in_hand: Message | None = None
         self._left = False
         self._refuses: Belongs = lambda message: False
-        self._settled: bool | None = None  # not known before all stages are connected
+
+    @property
+    def _settled(self) -> bool:
+        """True when all that comes is settled already."""
+        return all(upstream.settled for upstream in self.above)
 
     # -- on the reader's thread --------------------------------------------------------------------------
 
@@ -82,8 +85,6 @@ class Reading(Stage):
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Hold `messages` for the reader."""
-        if self._settled is None:
-            self._settled = all(map(is_settled, self.above))
         if not self._settled:
             refused = [message for message in messages if self._refuses(message)]
             self.chain.hand_back(refused)
@@ -99,14 +100,14 @@ class Reading(Stage):
             with self._lock:
                 self._results.extend(items)
                 self.waiting += len(items)
-                self.full = bool(self._settled) and len(self._results) >= FULL
+                self.full = self._settled and len(self._results) >= FULL
             self._notify()
 
     def turn(self) -> None:
         """Settle what the reader is done with."""
         with self._lock:
             done, self._done = self._done, deque()
-            self.full = bool(self._settled) and len(self._results) >= FULL
+            self.full = self._settled and len(self._results) >= FULL
         self.waiting -= len(done)
         for item in done:
             if not isinstance(item, Message):

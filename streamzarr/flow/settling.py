@@ -8,13 +8,6 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow.stage import Stage, Upstream
 
 
-def is_settled(upstream: Upstream) -> bool:
-    """Tell whether everything that comes from `upstream` is settled."""
-    if not isinstance(upstream, Stage):
-        return False
-    return upstream.settles or (bool(upstream.above) and all(map(is_settled, upstream.above)))
-
-
 def ends(sources: Sequence[Upstream], stages: Sequence[Stage]) -> list[Upstream]:
     """Return what feeds no stage: where messages come out."""
     feeding = {id(upstream) for stage in stages for upstream in stage.above}
@@ -25,12 +18,16 @@ def ends(sources: Sequence[Upstream], stages: Sequence[Stage]) -> list[Upstream]
 def check_settling(sources: Sequence[Upstream], stages: Sequence[Stage]) -> None:
     """Raise unless every message of `sources` meets a stage that settles it, and no second one.
 
+    Tells each of `stages`, which go from upstream to downstream, whether what it passes on is settled.
+
     Raises
     ------
     streamzarr.errors.ConfigError
         Credit and offsets of some would never return, or a message would be settled twice.
     """
-    if not all(map(is_settled, ends(sources, stages))):
+    for stage in stages:
+        stage.settled = stage.settles or (bool(stage.above) and all(each.settled for each in stage.above))
+    if not all(each.settled for each in ends(sources, stages)):
         place = "an end of the chain" if any(stage.settles for stage in stages) else "the chain"
         raise ConfigError(
             f"nothing settles what comes out of {place}: is ops.settle() missing? It was expected at the "
@@ -38,7 +35,7 @@ def check_settling(sources: Sequence[Upstream], stages: Sequence[Stage]) -> None
             "says that it settles by settles = True)"
         )
     for stage in stages:
-        settled = [is_settled(upstream) for upstream in stage.above]
+        settled = [upstream.settled for upstream in stage.above]
         if stage.settles and any(settled) and not (stage.reads and all(settled)):
             raise ConfigError(
                 "messages would be settled a second time: what comes out of an ops.settle() goes into "

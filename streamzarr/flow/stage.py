@@ -26,6 +26,10 @@ class Upstream(Protocol):
     def ended(self) -> bool:
         """True when nothing will ever come from it again."""
 
+    @property
+    def settled(self) -> bool:
+        """True when everything that comes from it is settled."""
+
 
 class Stage(ABC):
     """An operator that holds messages for a while, in one running chain.
@@ -49,6 +53,8 @@ class Stage(ABC):
     """True when it settles what is read, unless all that comes is settled already."""
     loose = False
     """True when some of what it passes on goes to no stage, though other does."""
+    settled = False
+    """Set by the graph: all that it passes on is settled, here or before."""
     ended = False
     """Set by the graph: all that feeds it has ended, and it holds nothing."""
     finished = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamzarr.flow.arguments import checked, runtime, seconds
+from streamzarr.flow.arguments import checked, patience, runtime
 from streamzarr.flow.watched import Watched
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -34,7 +34,7 @@ class Stop(Watched):
         self._now = runtime.now
         self._deadline: float | None = None
 
-    @checked("Stop.drain", timeout=seconds())
+    @checked("Stop.drain", timeout=patience)
     def drain(self, timeout: float) -> None:
         """Take nothing new, hand back what has not begun, finish the rest within `timeout` seconds."""
         deadline = self._now() + timeout

@@ -117,6 +117,8 @@ class Capabilities:
     """``list`` and ``list_dir`` work."""
     writable: bool = True
     """``put`` and ``delete`` work."""
+    temp_files: bool = False
+    """A ``put`` that is killed may leave a file behind, which ``collect_stale`` removes."""
     in_flight: int = 1
     """How many reads should be under way at a time. More than one where a request waits rather than works."""
 

@@ -58,7 +58,7 @@ SMALL_DIRECTORY = 256 << 10
 """Size of a directory file, bytes (some 5,000 names), up to which its first use clears stale temp files."""
 
 _SPILL = bytearray(1)  # shared and never looked at
-_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True)
+_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True, temp_files=True)
 
 
 class LocalStore(Store):

@@ -12,6 +12,7 @@ position of the source that they came from. The order of its puts is the whole p
 ``view``        the arrays by which a commit's rows are read, and the caches of their chunks
 ``follow``      rows in order, as they are committed
 ``search``      rows by value in sorted fields; ``labels``: what a value means
+``bounds``      values of sorted fields at chunk boundaries, in the commit record
 ``merge``       several streams in the order of one field; ``partitions``: those below a group
 ``schema``      :class:`Field`: what a row is made of
 ``policy``      :class:`CommitPolicy`: when a writer commits by itself
@@ -20,7 +21,7 @@ position of the source that they came from. The order of its puts is the whole p
 ``standing``    is the root that a writer finds still its own? the decision
 ``root``        the root in the store, replaced by compare-and-swap
 ``acquire``     becoming the writer; ``recover``: going on where the last one was stopped
-``tail``        the rows since the last chunk boundary; ``column``: with their chunks
+``tail``        the rows since the last chunk boundary; ``column``: with their chunks; ``columns``: all
 ``chunks``      puts that a fenced writer cannot carry out
 ``children``    the documents of the fields, which follow the root
 ``batches``     what can be appended; ``positions``: which position belongs to which row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final
 from streamzarr.errors import (
     ConfigError,
     ContainsGroupError,
+    LimitExceededError,
     NodeExistsError,
     NodeNotFoundError,
     PreconditionFailedError,
@@ -23,7 +25,7 @@ from streamzarr.stores import Store, StoredObject, join_url, probe_conditional_p
 from streamzarr.stream.document import RootDocument
 from streamzarr.stream.record import CommitRecord, Source
 from streamzarr.stream.root import Root, fetch_root
-from streamzarr.stream.schema import CHUNK_ROWS, Schema
+from streamzarr.stream.schema import CHUNK_ROWS, Schema, chunk_rows_of
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.documents import check_absent, lacks_group, make_group
 from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below
@@ -45,6 +47,8 @@ class Wanted:
     source: Source | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Of the group, if it is made."""
+    max_bytes: int = 10**9
+    """Bound on one chunk of every field together."""
 
 
 def require_conditional_put(store: Store) -> None:
@@ -101,6 +105,7 @@ def acquire(
                 return Root(store, path, found, stored.etag, runtime, limits)
             _check(found, wanted, where)
             document = found
+        check_memory(_chunk_bytes(document), wanted.max_bytes, where)
         record = replace(
             document.record,
             epoch=document.record.epoch + 1,
@@ -155,6 +160,22 @@ def _check(found: RootDocument, wanted: Wanted, where: str) -> None:
     stored, given = found.record.source, wanted.source
     if stored is not None and given is not None and stored != given:
         raise ConfigError(f"{where}: source is {given!r}, but the rows that are there come from {stored!r}")
+
+
+def check_memory(nbytes: int, most: int, where: str) -> None:
+    """Raise :class:`~streamzarr.errors.LimitExceededError` if the chunks that are not full take too much."""
+    if nbytes > most:
+        raise LimitExceededError(
+            f"{where}: the chunks that are not full take {nbytes} bytes, at most {most} allowed; "
+            "see chunk_rows and max_bytes"
+        )
+
+
+def _chunk_bytes(document: RootDocument) -> int:
+    return sum(
+        chunk_rows_of(array) * math.prod(array.shape[1:]) * array.dtype.itemsize
+        for array in document.fields.values()
+    )
 
 
 def _writer(runtime: Runtime) -> str:

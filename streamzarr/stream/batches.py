@@ -15,10 +15,11 @@ from streamzarr.zarr.metadata import ArrayMetadataV3
 
 BatchLike: TypeAlias = Any
 """Columns by name, a structured array, or what gives Arrow data: tables of pyarrow, polars and pandas."""
-Columns: TypeAlias = dict[str, NDArray]
+Rows: TypeAlias = dict[str, NDArray]
+"""Rows of every field, by its name."""
 
 
-def as_columns(batch: BatchLike, fields: Mapping[str, ArrayMetadataV3], where: str) -> Columns:
+def as_columns(batch: BatchLike, fields: Mapping[str, ArrayMetadataV3], where: str) -> Rows:
     """Return the rows of `batch` as one array for each of `fields`, all of one length.
 
     >>> from streamzarr.stream.schema import Schema
@@ -47,13 +48,11 @@ def as_columns(batch: BatchLike, fields: Mapping[str, ArrayMetadataV3], where: s
     return columns
 
 
-def check_sorted(
-    columns: Columns, fields: Mapping[str, ArrayMetadataV3], last: Mapping[str, Any], where: str
-) -> None:
-    """Raise ``ValueError`` unless each sorted field goes on without decreasing from its `last` value."""
-    for name, values in columns.items():
-        if is_sorted(fields[name]) and len(values):
-            joined = np.concatenate([[last[name]], values]) if name in last else values
+def check_sorted(rows: Rows, fields: Mapping[str, ArrayMetadataV3], last: Rows, where: str) -> None:
+    """Raise ``ValueError`` unless each sorted field goes on without decreasing from its `last` row."""
+    for name, values in rows.items():
+        if is_sorted(fields[name]):
+            joined = np.concatenate([last[name], values]) if name in last else values
             in_order = joined[:-1] <= joined[1:]
             if not in_order.all():
                 at = int(np.argmin(in_order))

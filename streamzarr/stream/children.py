@@ -10,7 +10,7 @@ from typing import Any
 
 from streamzarr.errors import KeyNotFoundError, MetadataError, PreconditionFailedError, StoreError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
-from streamzarr.stores import Store, join_url
+from streamzarr.stores import Store
 from streamzarr.stream import failpoints
 from streamzarr.stream.document import RootDocument
 from streamzarr.stream.failpoints import Failpoint
@@ -56,7 +56,7 @@ class Children:
             if known is not None and known[1]["shape"][0] >= root.record.rows:
                 return
             document = wanted if known is None else known[1] | {"shape": wanted["shape"]}
-            data = dump_document(document, join_url(self._store.url, key), indent=None)
+            data = dump_document(document, f"{self._store.url}: {key}", indent=None)
             try:
                 etag = self._store.put(key, data, if_match=known and known[0], if_none_match=known is None)
             except PreconditionFailedError:
@@ -74,7 +74,7 @@ class Children:
             stored = self._store.fetch_limited(key, self._limits.max_metadata_bytes)
         except KeyNotFoundError:
             return None
-        where = join_url(self._store.url, key)
+        where = f"{self._store.url}: {key}"
         document = parse_document(stored.data, where, self._limits)
         shape = document.get("shape")
         if not isinstance(shape, list) or not shape or not isinstance(shape[0], int):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -41,8 +40,8 @@ class Column:
         self._shape = array.chunk_grid.chunk_shape
         self._chain = array.chain()
         self.tail = Tail((self.chunk_rows, *array.shape[1:]), array.dtype, array.fill_value)
-        self.last: Any = None
-        """Of a sorted field the last value that was committed when we began; None: there was none."""
+        self.last: NDArray | None = None
+        """Of a sorted field the last row that was committed when we began; None: there was none."""
         self._stored: Block | None = None
         """The block that the tail's chunk holds in the store."""
 
@@ -80,7 +79,7 @@ class Column:
         self.tail.start(number, kept)
         if rows and is_sorted(self._array):
             last = kept if filled else self._read(number - 1, self.chunk_rows, required=since < rows)
-            self.last = last[-1]
+            self.last = last[-1:].copy()
 
     def _read(self, number: int, count: int, *, required: bool) -> NDArray:
         """Return the first `count` rows of a stretch; chunks that are not `required` may be missing."""

@@ -21,7 +21,7 @@ class Failpoint(Enum):
 
 
 hook: Callable[[Failpoint], None] | None = None
-"""Called at each failpoint, on the writer's thread; None: nothing is."""
+"""Called at each failpoint, on the thread that is there; None: nothing is."""
 
 
 def reach(point: Failpoint) -> None:

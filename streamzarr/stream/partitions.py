@@ -17,13 +17,15 @@ def open_streams(
 ) -> dict[str, Snapshot]:
     """Return the streams directly below the group at `path`, by name; they share one cache.
 
-    This lists the group's members, which opening and following one stream never does. Groups and arrays
-    among them that are no streams are left out.
+    This lists the group's members, which opening and following one stream never does. Groups among them that
+    are no streams are left out.
 
     Raises
     ------
     streamzarr.errors.NodeNotFoundError
         There is no stream.
+    streamzarr.errors.MetadataError
+        An array lies among them, or what is stored is damaged.
 
     Examples
     --------

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from streamzarr.errors import LimitExceededError, MetadataError
+from streamzarr.stream.bounds import Bounds
 from streamzarr.zarr.nodes.hierarchy import STREAM_ATTRIBUTE
 
 VERSION: Final = 1
@@ -27,7 +28,7 @@ Source: TypeAlias = str | Mapping[str, str | int]
 
 _NUMBERS: Final = ("epoch", "seq", "first_row", "rows", "time_ns")
 _TEXTS: Final = ("writer", "commit_id")
-_KEYS: Final = frozenset(("version", *_NUMBERS, *_TEXTS, "source", "position", "since"))
+_KEYS: Final = frozenset(("version", *_NUMBERS, *_TEXTS, "source", "position", "since", "bounds"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class CommitRecord:
     position: Position | None = None
     since: Mapping[str, int] = field(default_factory=dict)
     """First row of each field that was added later; before it, the fill value stands."""
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    """Some values of each sorted field that was there from the beginning."""
 
     def __post_init__(self) -> None:
         if isinstance(self.position, Mapping):
@@ -71,7 +74,12 @@ class CommitRecord:
         document |= {
             name: getattr(self, name) for name in ("source", "position") if getattr(self, name) is not None
         }
-        return document | ({"since": dict(self.since)} if self.since else {})
+        bounds = {name: each.to_json() for name, each in self.bounds.items()}
+        return (
+            document
+            | ({"since": dict(self.since)} if self.since else {})
+            | ({"bounds": bounds} if bounds else {})
+        )
 
     @classmethod
     def from_json(cls, document: Any, where: str) -> CommitRecord:
@@ -100,6 +108,10 @@ class CommitRecord:
             source=check_source(document.get("source"), f"{where}: source"),
             position=check_position(document.get("position"), f"{where}: position"),
             since=_numbers(document.get("since", {}), f"{where}: since"),
+            bounds={
+                name: Bounds.from_json(each, f"{where}: bounds of {name!r}")
+                for name, each in _named(document.get("bounds", {}), f"{where}: bounds").items()
+            },
         )
         if record.first_row > record.rows:
             raise MetadataError(

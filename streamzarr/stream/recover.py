@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from streamzarr.stores import Store
 from streamzarr.stream.children import Children
-from streamzarr.stream.column import Column
+from streamzarr.stream.columns import Columns
 from streamzarr.stream.root import Root
-from streamzarr.zarr.chunks import parallel
 
 
-def recover(store: Store, path: str, root: Root, columns: Mapping[str, Column], children: Children) -> None:
+def recover(store: Store, path: str, root: Root, columns: Columns, children: Children) -> None:
     """Load what is committed of the chunks that are not full, and mend what the writer before left behind.
 
     The tails are read *first*, with their etags, and *then* the root is looked at again. Were it the other
@@ -25,12 +22,8 @@ def recover(store: Store, path: str, root: Root, columns: Mapping[str, Column], 
     streamzarr.errors.KeyNotFoundError, streamzarr.errors.CodecError
         A chunk with committed rows is missing or damaged.
     """
-    record = root.record
-
-    def load(name: str) -> None:
-        columns[name].recover(record.rows, since=max(record.first_row, record.since.get(name, 0)))
-
-    parallel.for_each(load, columns, min(store.capabilities.in_flight, len(columns)))
+    columns.recover(root.record)
     root.require_ours()
     children.follow(root.document)
-    store.collect_stale(path)
+    if store.capabilities.temp_files:
+        store.collect_stale(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -9,6 +10,7 @@ from streamzarr.errors import FencedError, KeyNotFoundError, StoreError, Unsuppo
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.runtime import Runtime
 from streamzarr.stores import Store, StoredObject, join_url
+from streamzarr.stream.bounds import Bounds
 from streamzarr.stream.document import RootDocument
 from streamzarr.stream.record import CommitRecord, Position
 from streamzarr.stream.standing import Standing, standing
@@ -56,8 +58,10 @@ class Root:
         """Its commit record."""
         return self._document.record
 
-    def commit(self, rows: int, position: Position | None) -> None:
-        """Make `rows` rows visible, and `position` with them: the one step that counts.
+    def commit(
+        self, rows: int, position: Position | None, bounds: Mapping[str, Bounds] | None = None
+    ) -> None:
+        """Make `rows` rows visible, and `position` and `bounds` with them: the one step that counts.
 
         Harmless when repeated after an error, also with more rows.
 
@@ -72,7 +76,7 @@ class Root:
         self._unanswered.add(commit_id)
         failure: StoreError | None = None
         for _ in range(TRIES):
-            document = self._next(rows, position, commit_id)
+            document = self._next(rows, position, bounds, commit_id)
             try:
                 etag = self._store.put(self._key, document.encode(self.url), if_match=self._etag)
             except UnsupportedError:
@@ -101,7 +105,9 @@ class Root:
         found, _ = self._fetch()
         self._judge(found)
 
-    def _next(self, rows: int, position: Position | None, commit_id: str) -> RootDocument:
+    def _next(
+        self, rows: int, position: Position | None, bounds: Mapping[str, Bounds] | None, commit_id: str
+    ) -> RootDocument:
         before = self.record
         return self._document.committed(
             replace(
@@ -109,6 +115,7 @@ class Root:
                 seq=before.seq + 1,
                 rows=rows,
                 position=position,
+                bounds=before.bounds if bounds is None else bounds,
                 commit_id=commit_id,
                 time_ns=self._runtime.wall_ns(),
             )

@@ -1,6 +1,7 @@
 """Searching the values of a sorted field: the chunk first, then within it.
 
-Of a thousand chunks ten are read, and the cache keeps them for the next search.
+The commit record says between which chunks, as far as its bounds go (``bounds``). Of the chunks in between
+one for each halving is read, and the cache keeps them for the next search.
 """
 
 from __future__ import annotations
@@ -62,7 +63,18 @@ def _search(values: FieldRows, value: Any, side: str) -> int:
         return 0
     starts = values.chunk_starts
     bisect = bisect_left if side == "left" else bisect_right
-    chunk = bisect(starts, value, key=lambda start: values[start][()])
+    low, high = _chunks_around(values, value, side)
+    chunk = bisect(starts, value, low, high, key=lambda start: values[start][()])
     start = starts[chunk - 1] if chunk else 0
     stop = starts[chunk] if chunk < len(starts) else len(values)
     return start + int(np.searchsorted(values[start:stop], value, side=side))  # type: ignore[call-overload]
+
+
+def _chunks_around(values: FieldRows, value: Any, side: str) -> tuple[int, int]:
+    """Return between which of the chunks the search is to be made, by what the commit record says."""
+    starts, bounds = values.chunk_starts, values.view.document.record.bounds.get(values.name)
+    if bounds is None:
+        return 0, len(starts)
+    before, behind = bounds.around(value, side, values.dtype, values.url)
+    low = bisect_right(starts, before - values.start)
+    return low, len(starts) if behind is None else max(low, bisect_left(starts, behind - values.start))

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from streamzarr.errors import ConfigError, FencedError, LimitExceededError, StoreError, StreamzarrError
+from streamzarr.errors import ConfigError, FencedError, StoreError, StreamzarrError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.stores import StoreLike, open_store
 from streamzarr.stream import failpoints
-from streamzarr.stream.acquire import Wanted, acquire
-from streamzarr.stream.batches import BatchLike, Columns, as_columns, check_sorted
+from streamzarr.stream.acquire import Wanted, acquire, check_memory
+from streamzarr.stream.batches import BatchLike, as_columns
 from streamzarr.stream.children import Children
-from streamzarr.stream.chunks import FencedChunks
-from streamzarr.stream.column import Column
+from streamzarr.stream.columns import Columns
 from streamzarr.stream.failpoints import Failpoint
 from streamzarr.stream.policy import CommitPolicy
 from streamzarr.stream.positions import NextOffset, Positions, is_known_within
 from streamzarr.stream.record import CommitRecord, Position, Source, check_source
 from streamzarr.stream.recover import recover
-from streamzarr.stream.schema import CHUNK_ROWS, Schema, SchemaLike, is_sorted
-from streamzarr.zarr.chunks import parallel
-from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.stream.schema import CHUNK_ROWS, Schema, SchemaLike
+from streamzarr.zarr.nodes.paths import normalize_path
 
 TailMode: TypeAlias = Literal["store", "memory"]
 
@@ -116,25 +113,18 @@ class StreamWriter:
         self._process = os.getpid()
         self._ended: str | None = None
         wanted = Wanted(
-            None if schema is None else Schema.of(schema), chunk_rows, _checked(source), attributes or {}
+            None if schema is None else Schema.of(schema),
+            chunk_rows,
+            _checked(source),
+            attributes or {},
+            self._max_bytes,
         )
         self._root = acquire(self._store, self._path, wanted, runtime, limits)
         failpoints.reach(Failpoint.AFTER_ACQUIRE)
-        self._fields = self._root.document.fields
-        self._chunks = FencedChunks(self._store, self._root)
-        self._columns = {
-            name: Column(key_below(self._path, name), array, self._chunks, self._store.url, runtime)
-            for name, array in self._fields.items()
-        }
-        self._check_memory()
+        self._columns = Columns(self._store, self._path, self._root, runtime)
         self._children = Children(self._store, self._path, limits)
         recover(self._store, self._path, self._root, self._columns, self._children)
-        self._unit = math.lcm(*(column.chunk_rows for column in self._columns.values()))
-        self._threads = min(self._store.capabilities.in_flight, len(self._columns))
         self._positions = Positions(self.record.position, self.record.rows)
-        self._sorted_ends = {
-            name: column.last for name, column in self._columns.items() if column.last is not None
-        }
         self._nbytes = 0
         self._since = runtime.now()
 
@@ -153,7 +143,7 @@ class StreamWriter:
     @property
     def rows(self) -> int:
         """Number of rows, those that are not committed included."""
-        return next(iter(self._columns.values())).tail.rows
+        return self._columns.rows
 
     @property
     def position(self) -> Position | None:
@@ -187,24 +177,21 @@ class StreamWriter:
             The store failed.
         """
         self._check_usable()
-        columns = as_columns(batch, self._fields, self.url)
-        count = len(next(iter(columns.values())))
+        rows = as_columns(batch, self._columns.fields, self.url)
+        count = len(next(iter(rows.values())))
         position = self._positions.read(next_offset, count, self.url)
         if self._tail == "memory" and not is_known_within(position):
             self._check_uncut(count)
-        check_sorted(columns, self._fields, self._sorted_ends, self.url)
-        if self._is_due():
-            self.commit()
+        self._columns.check_order(rows)
+        self.commit_if_due()
         if self._gathered == 0:
             self._since = self._runtime.now()
-        with self._all_or_none():
-            self._take(columns)
+        with self._until_fenced():
+            self._columns.take(rows, self._check_memory)
         self._positions.add(count, position)
         if self._tail == "store":
             self._positions.forget(self.rows)
-        if count:
-            self._sorted_ends = {name: columns[name][-1] for name in columns if is_sorted(self._fields[name])}
-        self._nbytes += sum(each.nbytes for each in columns.values())
+        self._nbytes += sum(each.nbytes for each in rows.values())
         self._commit_early()
 
     def commit(self) -> None:
@@ -222,7 +209,7 @@ class StreamWriter:
         self._check_usable()
         rows = self.rows
         if self._tail == "memory":
-            rows = max(self.record.rows, rows - rows % self._unit)
+            rows = max(self.record.rows, rows - rows % self._columns.unit)
         self._publish(rows)
 
     def commit_if_due(self) -> None:
@@ -269,36 +256,14 @@ class StreamWriter:
             position = self._positions.at(rows)
             if rows > self.record.rows or position != self.record.position:
                 if rows == self.rows:
-                    self._put_tails()
+                    self._columns.put_tails()
                 failpoints.reach(Failpoint.BEFORE_ROOT)
-                self._root.commit(rows, position)
+                self._root.commit(rows, position, self._columns.bounds(rows))
                 failpoints.reach(Failpoint.AFTER_ROOT)
                 self._positions.forget(rows)
                 self._nbytes, self._since = 0, self._runtime.now()
-                self._chunks.keep_only({key for each in self._columns.values() for key in each.tail_keys()})
+                self._columns.settle()
             self._children.follow(self._root.document)
-
-    def _take(self, columns: Columns) -> None:
-        parallel.for_each(lambda name: self._columns[name].take(columns[name]), columns, self._threads)
-        self._check_memory()
-
-    def _put_tails(self) -> None:
-        def put(column: Column) -> None:
-            column.put_tail()
-            failpoints.reach(Failpoint.AFTER_TAIL)
-
-        parallel.for_each(put, self._columns.values(), self._threads)
-
-    @contextmanager
-    def _all_or_none(self) -> Iterator[None]:
-        marks = {name: column.tail.mark() for name, column in self._columns.items()}
-        try:
-            with self._until_fenced():
-                yield
-        except BaseException:
-            for name, mark in marks.items():
-                self._columns[name].tail.undo(mark)
-            raise
 
     @contextmanager
     def _until_fenced(self) -> Iterator[None]:
@@ -337,17 +302,12 @@ class StreamWriter:
             )
 
     def _check_memory(self) -> None:
-        nbytes = sum(column.tail.nbytes for column in self._columns.values())
-        if nbytes > self._max_bytes:
-            raise LimitExceededError(
-                f"{self.url}: the chunks that are not full take {nbytes} bytes, at most {self._max_bytes} "
-                "allowed; see chunk_rows and max_bytes"
-            )
+        check_memory(self._columns.nbytes, self._max_bytes, self.url)
 
     def _check_uncut(self, count: int) -> None:
-        rows = self.rows
-        if (rows + count - 1) // self._unit > rows // self._unit:
-            cut = (rows // self._unit + 1) * self._unit
+        rows, unit = self.rows, self._columns.unit
+        if (rows + count - 1) // unit > rows // unit:
+            cut = (rows // unit + 1) * unit
             raise ValueError(
                 f"{self.url}: with tail='memory' a commit is made at row {cut}, within this batch: "
                 f"pass one next_offset for each of its {count} rows"

@@ -22,14 +22,13 @@ from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.chunks.chunkio import ALWAYS, ChunkIO, Condition, Missing
 from streamzarr.zarr.chunks.shardio import chunk_io
 from streamzarr.zarr.chunks.shrink import concerned
-from streamzarr.zarr.chunks.turns import in_turn
+from streamzarr.zarr.chunks.turns import turns
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.exchange import Exchange
 from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing import Points, Selection
 from streamzarr.zarr.indexing.fields import Fields, as_element, field_names, split_fields, take_fields
-from streamzarr.zarr.info import ArrayInfo
+from streamzarr.zarr.info import ArrayInfo, Stored
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes.attributes import Attributes, Change
 from streamzarr.zarr.nodes.documents import Seen, change_node, read_node, see_node
@@ -40,7 +39,7 @@ from streamzarr.zarr.settings import ZarrFormat
 from streamzarr.zarr.streaming.chunkwise import Chunkwise
 
 
-class Array(ArrayDescription, Selections, Chunkwise, Exchange):
+class Array(Selections, Chunkwise, Exchange):
     """A Zarr array. Made by :func:`streamzarr.zarr.open_array` and :func:`streamzarr.zarr.create_array`.
 
     Reads may run on any number of threads at once. So may writes to it, except that changes of shape and
@@ -128,7 +127,7 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
 
     def info_complete(self) -> ArrayInfo:
         """Return a description with what is stored counted; lists the store."""
-        return ArrayInfo.of(self, count=True)
+        return ArrayInfo.of(self, Stored(self.nbytes_stored(), self.nchunks_initialized))
 
     # Reading
 
@@ -172,7 +171,7 @@ class Array(ArrayDescription, Selections, Chunkwise, Exchange):
             The store failed.
         """
         if self._io.takes_turns:
-            return in_turn(lambda: self._read(indexing.parse(selection, self.shape), missing, out))
+            return turns.read(lambda: self._read(indexing.parse(selection, self.shape), missing, out))
         return self._read(indexing.parse(selection, self.shape), missing, out)
 
     def _get(self, chosen: Selection | Points, out: NDArray | None = None, fields: Fields = None) -> NDArray:

@@ -5,17 +5,15 @@ Both read the whole array into memory first; what they give belongs to the calle
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
 from streamzarr.zarr.codecs.base import NDArray
-
-if TYPE_CHECKING:
-    from streamzarr.zarr.array import Array
+from streamzarr.zarr.elements import Elements
 
 
-class Exchange:
+class Exchange(Elements):
     """A base of :class:`~streamzarr.zarr.array.Array`.
 
     Examples
@@ -28,15 +26,14 @@ class Exchange:
     """
 
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray:
-        array = cast("Array", self)
         if copy is False:
-            raise ValueError(f"{array.url}: reading an array always copies; copy=False cannot be had")
-        data = array.read()
+            raise ValueError(f"{self.url}: reading an array always copies; copy=False cannot be had")
+        data = self.read()
         return data if dtype is None else data.astype(dtype, copy=False)
 
     def tobytes(self) -> bytes:
         """Return all values as bytes in C order, as numpy's ``tobytes``."""
-        return cast("Array", self).read().tobytes()
+        return self.read().tobytes()
 
     def __dlpack__(
         self,
@@ -53,10 +50,9 @@ class Exchange:
         BufferError
             DLPack has no such dtype (strings, times), or ``copy=False``, which reading cannot do.
         """
-        array = cast("Array", self)
         if copy is False:
-            raise BufferError(f"{array.url}: reading an array always copies; copy=False cannot be had")
-        data: Any = array.read()
+            raise BufferError(f"{self.url}: reading an array always copies; copy=False cannot be had")
+        data: Any = self.read()
         return data.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
 
     def __dlpack_device__(self) -> tuple[int, int]:

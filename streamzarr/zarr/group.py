@@ -22,7 +22,7 @@ from streamzarr.zarr.array import Array
 from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.configure import ArrayConfig
 from streamzarr.zarr.create import make_array, write_all
-from streamzarr.zarr.info import GroupInfo
+from streamzarr.zarr.info import Below, GroupInfo
 from streamzarr.zarr.metadata import (
     ArrayMetadataV2,
     ArrayMetadataV3,
@@ -79,6 +79,7 @@ class Group(Node):
         self._cache = cache
         self._use_consolidated = use_consolidated
         self._keeper = keeper
+        self._own_keeper: Keeper | None = None
         self._found: tuple[GroupMetadata, Members] | None = None
 
     @property
@@ -200,11 +201,12 @@ class Group(Node):
     @property
     def info(self) -> GroupInfo:
         """A description to print."""
-        return GroupInfo.of(self)
+        return GroupInfo.of(self, self._metadata)
 
     def info_complete(self) -> GroupInfo:
         """Return a description with what is below counted; lists the store."""
-        return GroupInfo.of(self, count=True)
+        below = [isinstance(node, Array) for _, node in self.members(max_depth=None)]
+        return GroupInfo.of(self, self._metadata, Below(sum(below), len(below) - sum(below)))
 
     def tree(self, level: int | None = None) -> Tree:
         """Return the hierarchy below, to print; `level` limits its depth."""
@@ -423,8 +425,10 @@ class Group(Node):
 
     def _keeper_of_children(self) -> Keeper:
         """Return what keeps consolidated metadata true, here and above, where there are any by then."""
-        kind = type(self._metadata)
-        return Keeper(self._store, self._path, kind, self._limits, self._keeper, self._tell)
+        if self._own_keeper is None:
+            kind = type(self._metadata)
+            self._own_keeper = Keeper(self._store, self._path, kind, self._limits, self._keeper, self._tell)
+        return self._own_keeper
 
     def _tell(self, edit: Edit) -> None:
         self._metadata = edit(self._metadata)
@@ -448,6 +452,9 @@ class Group(Node):
         # What is consolidated above goes for all below, whatever this group's own document says.
         self._metadata = replace(changed.after, consolidated=self._metadata.consolidated)
         self._keeper.changed(self._path, changed.after)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_own_keeper": None}  # which tells this very handle
 
     def __repr__(self) -> str:
         return f"<Group {self._url}>"

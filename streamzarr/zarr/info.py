@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+from streamzarr.zarr.description import ArrayDescription
 from streamzarr.zarr.grids.grid import RegularChunks
 from streamzarr.zarr.grids.rectilinear import RectilinearChunks
+from streamzarr.zarr.metadata import GroupMetadata
+from streamzarr.zarr.nodes.node import Node
 
-if TYPE_CHECKING:
-    from streamzarr.zarr.array import Array
-    from streamzarr.zarr.group import Group
+
+class Stored(NamedTuple):
+    """What a store holds of an array."""
+
+    nbytes: int
+    nchunks: int
+
+    def of(self, array: ArrayDescription) -> tuple[int, float, str]:
+        """Return the bytes, how many there are in memory for each, and the chunks out of all."""
+        return self.nbytes, round(array.nbytes / max(self.nbytes, 1), 1), f"{self.nchunks}/{array.nchunks}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +47,8 @@ class ArrayInfo:
     """How many of its chunks are stored, and of how many."""
 
     @classmethod
-    def of(cls, array: Array, *, count: bool = False) -> ArrayInfo:
-        """Describe `array`; reads nothing, unless `count` asks for what is stored."""
+    def of(cls, array: ArrayDescription, stored: Stored | None = None) -> ArrayInfo:
+        """Describe `array`, and what is `stored` of it where that was counted."""
         grid, inner = array.metadata.chunk_grid, array.metadata.inner_chunks
         unit = grid.chunk_shape if isinstance(grid, RegularChunks) else grid
         return cls(
@@ -55,7 +65,7 @@ class ArrayInfo:
             array.filters,
             array.compressors,
             array.nbytes,
-            *(_stored(array) if count else ()),
+            *(() if stored is None else stored.of(array)),
         )
 
     def __str__(self) -> str:
@@ -63,9 +73,11 @@ class ArrayInfo:
         return _table(self, optional)
 
 
-def _stored(array: Array) -> tuple[int, float, str]:
-    nbytes = array.nbytes_stored()
-    return nbytes, round(array.nbytes / max(nbytes, 1), 1), f"{array.nchunks_initialized}/{array.nchunks}"
+class Below(NamedTuple):
+    """How many nodes are below a group."""
+
+    arrays: int
+    groups: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +95,16 @@ class GroupInfo:
     no_groups: int | None = None
 
     @classmethod
-    def of(cls, group: Group, *, count: bool = False) -> GroupInfo:
-        """Describe `group`; reads nothing, unless `count` asks for what is below."""
-        arrays = groups = 0
-        if count:
-            for _, node in group.members(max_depth=None):
-                groups += isinstance(node, type(group))
-                arrays += not isinstance(node, type(group))
+    def of(cls, group: Node, metadata: GroupMetadata, members: Below | None = None) -> GroupInfo:
+        """Describe `group`, and what is below it where that was counted."""
         return cls(
             group.name,
             "Group",
-            group.zarr_format,
+            metadata.zarr_format,
             group.read_only,
             type(group.store).__name__,
-            group.metadata.consolidated is not None,
-            *((arrays + groups, arrays, groups) if count else ()),
+            metadata.consolidated is not None,
+            *(() if members is None else (sum(members), *members)),
         )
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """A worker with windows is killed again and again: each (key, window) has one value at its sink.
 
-Without a store windows may come again with a part of their messages; those are marked.
+Where it is stopped in order, it has it once. Without a store windows may come again with a part of their
+messages; those are marked.
 """
 
 import json
@@ -21,21 +22,22 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 KILLS = {"fixed": 50, "sliding": 15, "session": 15, "count": 15}
 KILLS_UNKEPT = 8
+STOPS = 12
 TICKS = 80  # for each life of a worker
 PARTITIONS = 2
 SECOND = 10**9
 
 
 class Life:
-    """Ends the process, as kill -9 does, when it has passed so many points where that may hurt."""
+    """Ends, as by kill -9, when it has passed so many points where that may hurt."""
 
-    def __init__(self, points=0):
-        self.left = points
+    def __init__(self, points=0, end=lambda: os.kill(os.getpid(), signal.SIGKILL)):
+        self.left, self.end = points, end
 
     def point(self):
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.end()
 
 
 class MortalState(WindowState):
@@ -185,22 +187,29 @@ def undisturbed(kind, sent):
     return expected
 
 
-def killed_often(folder, kind, kills, **options):
-    """Have worker after worker killed; return what the windows of all that was sent hold."""
+def stopped(folder, kind, chance):
+    """Run a worker that is told to stop at some point of its work."""
+    stop = Stop()
+    turns = Life(chance.randrange(1, 25), end=lambda: stop.drain(30.0))
+    work(folder, kind, stop, on_turn=turns.point)
+
+
+def ended_often(folder, kind, times, end=killed, **options):
+    """Have worker after worker end; return what the windows of all that was sent hold."""
     chance = random.Random(kind)
     sent = [[] for _ in range(PARTITIONS)]
-    data = [ticks(np.random.default_rng(seed), TICKS * kills // PARTITIONS) for seed in range(PARTITIONS)]
+    data = [ticks(np.random.default_rng(seed), TICKS * times // PARTITIONS) for seed in range(PARTITIONS)]
     with open_broker(f"sqlite:///{folder}/queue.db") as broker:
         broker.create_topic("ticks", partitions=PARTITIONS)
-    for _ in range(kills):
+    for _ in range(times):
         more = [(partition, data[partition][: TICKS // PARTITIONS]) for partition in range(PARTITIONS)]
         for partition, portion in more:
             del data[partition][: len(portion)]
             sent[partition] += portion
         send(folder, more)
-        killed(folder, kind, chance, **options)
-    end = 10**6 * SECOND
-    send(folder, [(p, [(end, 1.0, f"S{n}") for n in range(3)]) for p in range(PARTITIONS)])
+        end(folder, kind, chance, **options)
+    last = 10**6 * SECOND
+    send(folder, [(p, [(last, 1.0, f"S{n}") for n in range(3)]) for p in range(PARTITIONS)])
     return {
         (f"{name[0]}{partition}", *name[1:]): value
         for partition, of_partition in enumerate(sent)
@@ -210,7 +219,7 @@ def killed_often(folder, kind, kills, **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_window_has_one_value_however_often_its_worker_is_killed(tmp_path, kind):
-    expected = killed_often(tmp_path, kind, KILLS[kind])
+    expected = ended_often(tmp_path, kind, KILLS[kind])
     finals = finish(tmp_path, kind, len(expected))
     if kind == "count":  # named by the offset of their first message: number them
         finals = {
@@ -221,9 +230,18 @@ def test_each_window_has_one_value_however_often_its_worker_is_killed(tmp_path, 
     assert {name: finals.get(name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("kind", ["fixed", "sliding", "session"])
+@pytest.mark.parametrize("kind", ["fixed", "session"])
+def test_no_result_comes_twice_from_workers_that_stop_in_order(tmp_path, kind):
+    expected = ended_often(tmp_path, kind, STOPS, end=stopped)
+    found = finish(tmp_path, kind, len(expected))
+    names = [name for name, _ in Sink(f"{tmp_path}/sink.db").rows()]
+    assert len(names) == len(set(names))
+    assert {name: found.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("kind", ["sliding", "session"])
 def test_without_a_store_what_is_not_marked_is_whole_and_each_window_comes_whole(tmp_path, kind):
-    expected = killed_often(tmp_path, kind, KILLS_UNKEPT, kept=False)
+    expected = ended_often(tmp_path, kind, KILLS_UNKEPT, kept=False)
     sink, stop, whole = Sink(f"{tmp_path}/sink.db"), Stop(), {}
 
     def look():

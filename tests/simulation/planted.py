@@ -13,6 +13,7 @@ from streamzarr.flow.demand.credits import Demand
 from streamzarr.flow.ops.schedule import Schedule
 from streamzarr.flow.ops.settle import _Sinking
 from streamzarr.flow.sources.membership import Membership
+from streamzarr.flow.windows.panes import Panes
 from streamzarr.jobs.bookkeeper import Bookkeeper
 from streamzarr.jobs.ledger import Ledger
 from streamzarr.jobs.opened import OpenStage
@@ -225,6 +226,11 @@ def suspicion_forgotten() -> AbstractContextManager[object]:
     return patch.object(CrashTable, "look_up", lambda self, token: None)
 
 
+def part_given_again() -> AbstractContextManager[object]:
+    """What an early result has given comes again with the next one."""
+    return patch.object(Panes, "_reset", lambda self, pane: None)
+
+
 BUGS: dict[str, tuple[str, Planted]] = {
     "commit before write": ("chain", commit_before_write),
     "revoked without draining": ("chain", revoked_without_draining),
@@ -237,6 +243,7 @@ BUGS: dict[str, tuple[str, Planted]] = {
     "watermark off by one": ("chain", watermark_off_by_one),
     "retry dropped": ("chain", retry_dropped),
     "commit taken for granted": ("chain", commit_taken_for_granted),
+    "part given again": ("window-parts", part_given_again),
     "result applied twice": ("jobs", result_applied_twice),
     "result lost": ("jobs", result_lost),
     "letter forgotten": ("jobs", letter_forgotten),

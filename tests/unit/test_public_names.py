@@ -318,6 +318,7 @@ def reads(store):
     assert pieces == [2, 1]
     assert store.get_limited("k/a", 3) == b"123"
     assert store.fetch_limited("k/a", 3).data == b"123"
+    assert store.fetch_changed("k/a", store.head("k/a").etag, 3) is None
     assert store.head("k/a").size == 3
     assert store.exists("k/b")
     assert sorted(store.list()) == ["k/a", "k/b"]

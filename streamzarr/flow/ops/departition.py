@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from reactivex.abc import ObserverBase
@@ -14,7 +14,7 @@ from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Marker, Message, Passed, leaves
 from streamzarr.flow.ops.each import failed
-from streamzarr.flow.stage import Stage
+from streamzarr.flow.stage import Stage, Upstream
 from streamzarr.flow.windows.bound import OVERHEAD, estimate
 from streamzarr.flow.windows.kinds import Window
 from streamzarr.flow.windows.moments import FIRST, LAST
@@ -60,7 +60,8 @@ def departition(
     Notes
     -----
     Only what this chain reads is merged: with several workers in a group each merges its own partitions.
-    Behind branches the results of all of them are merged; an open window of one holds back the others.
+    Behind branches, or merged sources, the results of all of them are merged; an open window of one holds
+    back the others.
     Source: Flow's ``departition/5``.
 
     Examples
@@ -116,7 +117,8 @@ class _Departition(Stage):
         self._fold, self._initial, self._result = fold, initial, result
         self._size_of, self._name = size_of, name
         self._windows: dict[Window, _Merged] = {}
-        self._mark = FIRST
+        self._mark = FIRST  # up to which all windows have been given
+        self._farthest = FIRST  # that any of what is above has passed
 
     def receive(self, messages: Sequence[Message]) -> None:
         passed = []
@@ -158,8 +160,18 @@ class _Departition(Stage):
 
     def mark(self, marker: Marker) -> None:
         if isinstance(marker, Passed):
-            self._give(marker.mark)
-        self.emit_marker(marker)
+            self._farthest = max(self._farthest, marker.mark)
+            self.turn()
+        else:
+            self.emit_marker(marker)
+
+    def turn(self) -> None:
+        """Give the windows that all have passed: Rx may have merged several ways into this one."""
+        if self._farthest > self._mark:
+            passed = min([self._farthest, *(at - 1 for upstream in self.above for at in _closing(upstream))])
+            if passed > self._mark:
+                self._give(passed)
+                self.emit_marker(Passed(passed))
 
     def closes(self) -> int | None:
         return min((window.stop for window in self._windows), default=None)
@@ -205,3 +217,15 @@ class _Departition(Stage):
     def close(self, timeout: float) -> None:
         for merged in self._windows.values():
             self._charge(merged, 0)
+
+
+def _closing(upstream: Upstream) -> Iterator[int]:
+    """Yield the watermarks at which windows close next whose results come from `upstream`."""
+    if not isinstance(upstream, Stage):
+        return
+    if upstream.windowed:
+        if (at := upstream.closes()) is not None:
+            yield at
+        return
+    for above in upstream.above:
+        yield from _closing(above)

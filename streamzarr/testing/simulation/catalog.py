@@ -20,6 +20,8 @@ BUILT_IN = {
     "graph": "streamzarr.testing.simulation.chains:GRAPH",
     "windows": "streamzarr.testing.simulation.chains:WINDOWS",
     "kept-windows": "streamzarr.testing.simulation.chains:KEPT_WINDOWS",
+    "sessions": "streamzarr.testing.simulation.chains:SESSIONS",
+    "window-parts": "streamzarr.testing.simulation.chains:PARTS",
     "jobs": "streamzarr.testing.simulation.jobs:JOBS",
     "stream": "streamzarr.testing.simulation.streams:STREAM",
 }

@@ -10,9 +10,9 @@ from reactivex import Observable
 from streamzarr.errors import StoreError
 from streamzarr.flow import Batch, Message, WindowState, ops
 from streamzarr.flow.ops import DONE, Again, Failed, Report
-from streamzarr.flow.windows import Fixed
+from streamzarr.flow.windows import After, Every, Fixed, Session
 from streamzarr.queue.retry import RetryPolicy
-from streamzarr.testing.simulation.bench import Bench, Fate
+from streamzarr.testing.simulation.bench import Bench, Chain, Fate
 from streamzarr.testing.simulation.chain import HAZARDS, ChainScenario
 from streamzarr.testing.simulation.faults import Hazard
 
@@ -111,8 +111,8 @@ def _window_fate(value: bytes) -> Fate:
     return "skipped" if int(value) == _LAST else "written"
 
 
-def _windows(bench: Bench, state: WindowState | None = None) -> Observable[Batch]:
-    """Collect what is in windows of ten numbers, each partition for itself."""
+def _windows(bench: Bench, state: WindowState | None = None, **options: Any) -> Observable[Batch]:
+    """Collect what is in windows of ten numbers, or in others, each partition for itself."""
 
     def place(message: Message) -> Message:
         record = message.record
@@ -125,41 +125,65 @@ def _windows(bench: Bench, state: WindowState | None = None) -> Observable[Batch
         bench.write(
             ((result.window.start, result.value), [(item[0], item[1]) for item in result.value])
             for result in results
+            if result.window.start < _LAST * 10**9
+            # Others come again with the window's final result.
+            and (result.partial or result.firing != "early")
         )
 
+    settings = {"window": Fixed("10s"), **options}
     return bench.source(max_demand=16, committer=state).pipe(
         ops.map_messages(place),
         ops.reduce(
             lambda held, item: [*held, list(item)],
             initial=list,
-            window=Fixed("10s"),
             time=lambda item: float(item[2]),
             idle=None,
             state=state,
+            **settings,
         ),
         ops.settle(store, dead_letters=bench.letters),
     )
 
 
-def _kept_windows(bench: Bench) -> Observable[Batch]:
-    return _windows(bench, WindowState("sim://windows", every=0.5, runtime=bench.runtime))
+def _kept(bench: Bench, **options: Any) -> Observable[Batch]:
+    return _windows(bench, WindowState("sim://windows", every=0.5, runtime=bench.runtime), **options)
+
+
+def _sessions(bench: Bench) -> Observable[Batch]:
+    early = (Every(3), After("2s"))
+    return _kept(bench, window=Session("4s"), merge=lambda one, other: one + other, trigger=early)
+
+
+def _parts(bench: Bench) -> Observable[Batch]:
+    early = (Every(3, reset=True), After("2s", reset=True))
+    return _kept(bench, trigger=early)
+
+
+def _kept_scenario(chain: Chain, name: str) -> ChainScenario:
+    return ChainScenario(
+        chain,
+        name=name,
+        fate=_window_fate,
+        epilogue=b"%d" % _LAST,
+        own_committer=True,
+        hazards=(
+            *HAZARDS,
+            *(Hazard("write", kind, within=40, weight=2.0) for kind in ("refuse", "lose")),
+            Hazard("write", "late", within=40, seconds=(1.0, 15.0), weight=2.0),
+            Hazard("read", "refuse", within=40),
+            Hazard("write", "full", within=40, seconds=(1.0, 10.0)),
+        ),
+    )
 
 
 WINDOWS = ChainScenario(_windows, name="windows", fate=_window_fate, epilogue=b"%d" % _LAST)
 """Windows whose messages are read again after a restart."""
 
-KEPT_WINDOWS = ChainScenario(
-    _kept_windows,
-    name="kept-windows",
-    fate=_window_fate,
-    epilogue=b"%d" % _LAST,
-    own_committer=True,
-    hazards=(
-        *HAZARDS,
-        *(Hazard("write", kind, within=40, weight=2.0) for kind in ("refuse", "lose")),
-        Hazard("write", "late", within=40, seconds=(1.0, 15.0), weight=2.0),
-        Hazard("read", "refuse", within=40),
-        Hazard("write", "full", within=40, seconds=(1.0, 10.0)),
-    ),
-)
+KEPT_WINDOWS = _kept_scenario(_kept, "kept-windows")
 """Windows that are kept in a store, together with the positions."""
+
+SESSIONS = _kept_scenario(_sessions, "sessions")
+"""Sessions that grow together, kept, with early results that hold all there is so far."""
+
+PARTS = _kept_scenario(_parts, "window-parts")
+"""Windows that are given in parts: each message is in one of the early results, or in the final one."""

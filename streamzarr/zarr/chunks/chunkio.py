@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -408,4 +408,5 @@ class ChunkIO:
 def view_of(array: NDArray, index: Index) -> NDArray:
     """Return ``array[index]`` as a view, for arrays without dimensions, too."""
     selector: Any = (*index, ...)
-    return cast(NDArray, array[selector])
+    view: NDArray = array[selector]
+    return view

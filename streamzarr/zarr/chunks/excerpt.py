@@ -12,6 +12,7 @@ import numpy as np
 
 from streamzarr.errors import CodecError, KeyNotFoundError
 from streamzarr.stores import RangeRequest, Store
+from streamzarr.zarr.chunks.scratch import MAX_KEPT_BYTES
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.codecs.chain import CodecChain
 from streamzarr.zarr.codecs.raw import BytesCodec
@@ -20,9 +21,11 @@ from streamzarr.zarr.indexing import Index, Part
 
 MIN_CHUNK_BYTES = 128 << 10
 """Smaller chunks are read whole: that costs little more than a request."""
-MAX_GAP = 16 << 10
+MAX_GAP = 32 << 10
 """Bytes read for nothing rather than asked around: what one more range of a file costs. Stores to which
 requests cost more join them further."""
+MAX_LARGE_GAP = 4 << 10
+"""The same in chunks for which memory is taken anew, which costs more than to read into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ def excerpt(chain: CodecChain, source: Sequence[slice]) -> Excerpt | None:
     if nbytes < MIN_CHUNK_BYTES or (form := _stored_form(chain)) is None:
         return None
     order, dtype = form
+    max_gap = MAX_GAP if nbytes <= MAX_KEPT_BYTES else MAX_LARGE_GAP
     if any([each.step < 1 for each in source]):  # noqa: C419
         return None
     counts = [-(-(source[axis].stop - source[axis].start) // source[axis].step) for axis in order]
@@ -123,7 +127,7 @@ def excerpt(chain: CodecChain, source: Sequence[slice]) -> Excerpt | None:
         strides.insert(0, stride)
         start += unit * chosen.start
         unit *= chain.spec.shape[order[at]]
-        if joined == at + 1 and (counts[at] == 1 or stride - length <= MAX_GAP):
+        if joined == at + 1 and (counts[at] == 1 or stride - length <= max_gap):
             joined = at
             length += (counts[at] - 1) * stride
     outer = counts[:joined]

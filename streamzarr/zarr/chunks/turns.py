@@ -30,6 +30,10 @@ class Turns:
     """Carries out reads one after the other while they are brief. Thread-safe."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Let all be free, in a forked child, too: the thread that had the turn does not exist there."""
         self._lock = threading.Lock()
         self._slow = 0
         self._aside = 0  # an update that is lost costs nothing but a try
@@ -39,7 +43,7 @@ class Turns:
         if self._aside > 0:
             self._aside -= 1
             return action()
-        mine = self._lock.acquire(timeout=PATIENCE)
+        mine = self._lock.acquire(False) or self._lock.acquire(timeout=PATIENCE)
         began = time.perf_counter()
         try:
             return action()
@@ -51,19 +55,8 @@ class Turns:
                 self._lock.release()
 
 
-_turns = Turns()
-
-
-def in_turn(action: Callable[[], T]) -> T:
-    """Carry out a read of this process; see the module's docstring."""
-    return _turns.read(action)
-
-
-def _renew() -> None:
-    """Give a forked child a free turn: the thread that had it does not exist there."""
-    global _turns
-    _turns = Turns()
-
+turns = Turns()
+"""Those of this process: there is one GIL."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(after_in_child=turns.renew)

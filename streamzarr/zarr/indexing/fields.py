@@ -56,9 +56,9 @@ def split_fields(selection: Any, dtype: np.dtype[Any]) -> tuple[list[str], Any]:
 
 
 def as_element(found: NDArray, selection: Any) -> Any:
-    """Return what brackets give: an element of variable length as itself, and the one of ``array[()]``.
+    """Return what brackets give: variable-length bytes as ``bytes``, and the element of ``array[()]``.
 
-    All else stays an array, as in zarr-python; so does what an ellipsis asks for, as in numpy.
+    All else stays an array, texts as well, as in zarr-python; so does what an ellipsis asks for, as in numpy.
 
     >>> as_element(np.array(b"abc", object), 3), as_element(np.array(7), ()), as_element(np.array(7), ...)
     (b'abc', np.int64(7), array(7))
@@ -66,7 +66,7 @@ def as_element(found: NDArray, selection: Any) -> Any:
     if found.ndim:
         return found
     items = selection if isinstance(selection, tuple) else (selection,)
-    is_element = not items or (found.dtype.kind in "OT" and not any(each is Ellipsis for each in items))
+    is_element = not items or (found.dtype.kind == "O" and not any(each is Ellipsis for each in items))
     return found[()] if is_element else found
 
 

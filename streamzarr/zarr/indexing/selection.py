@@ -67,12 +67,12 @@ class Selection:
     @property
     def full_shape(self) -> tuple[int, ...]:
         """Shape of what is selected, with every axis of the array."""
-        return tuple(axis.count for axis in self.axes)
+        return tuple([axis.count for axis in self.axes])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the result."""
-        return tuple(axis.count for axis in self.axes if not axis.dropped)
+        return tuple([axis.count for axis in self.axes if not axis.dropped])
 
     @property
     def is_flipped(self) -> bool:

@@ -6,6 +6,7 @@ processes that change different attributes of one array lose nothing.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -32,7 +33,7 @@ from streamzarr.zarr.metadata import (
     NodeMetadata,
     new_group,
 )
-from streamzarr.zarr.metadata.document import dump_document, parse_document, same_document
+from streamzarr.zarr.metadata.document import INDENTED_BYTES, dump_document, parse_document, same_document
 from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
 from streamzarr.zarr.nodes.overwrite import clear, find_old, mark_of, marked, remove_documents
@@ -44,6 +45,9 @@ T = TypeVar("T")
 
 UNREADABLE = (MetadataError, LimitExceededError)
 """What is raised of a document that is there, and not valid, not supported, or too large."""
+
+_LAST_KEY = re.compile(rb'[,{]\s*"node_type":\s*"(array|group)"\s*\}\s*\Z')
+"""The end of a document whose last key says what it makes. No text holds quotes like that."""
 
 _ATTEMPTS = 1000
 """How often a change is tried again when another writer was faster; each time one of them has advanced."""
@@ -308,6 +312,8 @@ def _kind(store: Store, key: str) -> str | None:
     data = get_optional(store, key, DEFAULT_LIMITS.max_metadata_bytes)
     if data is None:
         return None
+    if len(data) > INDENTED_BYTES and (last := _LAST_KEY.search(data[-200:])):
+        return last[1].decode()  # which need not be parsed, large as it is
     is_array = parse_document(data, join_url(store.url, key)).get("node_type") == "array"
     return "array" if is_array else "group"
 
@@ -325,6 +331,8 @@ class Changed(NamedTuple, Generic[M]):
 
     before: M
     after: M
+    now: Seen[M]
+    """What another change can begin with, if nobody else is faster."""
 
 
 def change_node(
@@ -343,7 +351,8 @@ def change_node(
     Parameters
     ----------
     seen
-        What :func:`see_node` returned, so that it need not be read again.
+        What :func:`see_node` returned, so that it need not be read again; or the last change, if the store
+        has conditional put.
 
     Raises
     ------
@@ -355,7 +364,7 @@ def change_node(
     conditional = store.capabilities.conditional_put
     for _ in range(_ATTEMPTS):
         before, stored = (found := seen or see_node(store, path, kind, limits)).metadata, found.stored
-        seen = None
+        seen, now = None, dict(stored)
         after = change(before)
         old = before.documents()
         try:
@@ -368,10 +377,11 @@ def change_node(
                 if conditional:
                     condition = {"if_match": old_data.etag} if old_data else {"if_none_match": True}
                 data = dump_document(document, join_url(store.url, key), limits)
-                store.put(key, data + mark_of(old_data.data) if old_data else data, **condition)
+                data += mark_of(old_data.data) if old_data else b""
+                now[key] = StoredObject(data, store.put(key, data, **condition))
         except PreconditionFailedError:
             continue
-        return Changed(before, after)
+        return Changed(before, after, Seen(after, now))
     raise StoreError(
         f"{join_url(store.url, path)}: metadata changed {_ATTEMPTS} times while it was being changed"
     )

@@ -14,7 +14,7 @@ from streamzarr.stores import Store
 from streamzarr.zarr.metadata import ArrayMetadataV2, ArrayMetadataV3, GroupMetadata, NodeMetadata
 from streamzarr.zarr.metadata import consolidated as consolidation
 from streamzarr.zarr.metadata.v2 import ZMETADATA
-from streamzarr.zarr.nodes.documents import UNREADABLE, change_node, see_node
+from streamzarr.zarr.nodes.documents import UNREADABLE, Seen, change_node, see_node
 from streamzarr.zarr.nodes.paths import ancestors, key_below
 
 Edit: TypeAlias = Callable[[GroupMetadata], GroupMetadata]
@@ -50,6 +50,8 @@ class Keeper:
         self._limits = limits
         self._above = above
         self._tell = tell
+        self._latest: dict[str, Seen[GroupMetadata]] = {}
+        """How we have left each group; the next change needs not read it, if nobody else has changed it."""
 
     def made(self, nodes: Mapping[str, NodeMetadata]) -> None:
         """Note new nodes by their paths in the store, each in place of all that was at or below its path.
@@ -97,15 +99,24 @@ class Keeper:
         places = {each for path in paths for each in ancestors(path)}
         inside = [place for place in places if place == top._path or _is_inside(place, top._path)]
         for place in sorted(inside, key=len, reverse=True):
+            self._change(place, partial(_edited, edit, place))
+
+    def _change(self, place: str, change: Edit) -> None:
+        seen = latest = self._latest.pop(place, None)
+        if seen is None:
             if self._kind.zarr_format == 2 and not self._store.exists(key_below(place, ZMETADATA)):
-                continue  # one request instead of four
+                return  # one request instead of four
             try:
                 seen = see_node(self._store, place, self._kind, self._limits)
             except (NodeNotFoundError, *UNREADABLE):
-                continue  # nobody has made this group in between, or it cannot be read
-            if seen.metadata.consolidated is not None:
-                change = partial(_edited, edit, place)
-                change_node(self._store, place, self._kind, change, self._limits, seen)
+                return  # nobody has made this group in between, or it cannot be read
+            if seen.metadata.consolidated is None:
+                return
+        now = change_node(self._store, place, self._kind, change, self._limits, seen).now
+        if latest is not None and now.stored == latest.stored:
+            self._change(place, change)  # nothing was written, so nothing has told whether it is still so
+        elif self._store.capabilities.conditional_put:
+            self._latest[place] = now
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._store, self._path, self._kind, self._limits, self._above)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
+from streamzarr.zarr.elements import Elements
 from streamzarr.zarr.streaming.map_chunks import ChunkFunction, ChunkMap, ExecutorLike
 from streamzarr.zarr.streaming.progress import Progress
 from streamzarr.zarr.streaming.stream import ChunkFilter, ChunkStream, MissingInStream, parse_region
 
-if TYPE_CHECKING:
-    from streamzarr.zarr.array import Array
 
-
-class Chunkwise:
+class Chunkwise(Elements):
     """A base of :class:`~streamzarr.zarr.array.Array`."""
 
     def stream_chunks(
@@ -53,10 +51,9 @@ class Chunkwise:
         (1,) (slice(2, 4, None),) [7 7]
         (2,) (slice(4, 5, None),) [7]
         """
-        array = cast("Array", self)
-        box = parse_region(region, array.shape)
-        ahead = array.store.capabilities.in_flight if concurrency is None else concurrency
-        return ChunkStream(array, box, ahead, ordered, missing, progress, where)
+        box = parse_region(region, self.shape)
+        ahead = self.store.capabilities.in_flight if concurrency is None else concurrency
+        return ChunkStream(self, box, ahead, ordered, missing, progress, where)
 
     def map_chunks(
         self,
@@ -101,6 +98,5 @@ class Chunkwise:
         >>> z.map_chunks(lambda block: block / 2).into(halves)[:]
         array([0. , 0.5, 1. , 1.5, 2. , 2.5])
         """
-        array = cast("Array", self)
-        box = parse_region(region, array.shape)
-        return ChunkMap(array, fn, box, executor, concurrency, ordered, missing, progress, where)
+        box = parse_region(region, self.shape)
+        return ChunkMap(self, fn, box, executor, concurrency, ordered, missing, progress, where)

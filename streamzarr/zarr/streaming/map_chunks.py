@@ -13,11 +13,12 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from streamzarr.errors import ConfigError
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.elements import Elements
 from streamzarr.zarr.grids.grid import Axis, Grid
 from streamzarr.zarr.indexing import Range, Selection
 from streamzarr.zarr.indexing.selection import AxisSelection
@@ -32,9 +33,7 @@ from streamzarr.zarr.streaming.stream import (
     read_place,
 )
 
-if TYPE_CHECKING:
-    from streamzarr.zarr.array import Array
-
+Target = TypeVar("Target", bound=Elements)
 ChunkFunction: TypeAlias = Callable[[NDArray], Any]
 ExecutorLike: TypeAlias = Literal["threads", "processes"] | Executor
 _Task: TypeAlias = Callable[[Place], Any]
@@ -59,7 +58,7 @@ class ChunkMap:
     Memory: at most twice `concurrency` chunks and results at a time, in all processes together.
     """
 
-    array: Array
+    array: Elements
     fn: ChunkFunction
     region: Selection
     executor: ExecutorLike
@@ -91,7 +90,7 @@ class ChunkMap:
     def __aiter__(self) -> AsyncGenerator[ChunkResult]:
         return for_async(iter(self))
 
-    def into(self, target: Array) -> Array:
+    def into(self, target: Target) -> Target:
         """Write every result to `target` and return it. Results stay in the process that computed them.
 
         A target of the source's shape gets ``target[s] = fn(source[s])`` for the chunks (or shards) ``s`` of
@@ -115,7 +114,7 @@ class ChunkMap:
             pass
         return target
 
-    def _units_of(self, target: Array) -> Grid:
+    def _units_of(self, target: Elements) -> Grid:
         """Return what to cut into tasks, and how, so that each writes one whole unit of `target`."""
         source, kind = self.array, "shard" if target.metadata.inner_chunks else "chunk"
         unit = target.metadata.chunk_grid
@@ -166,7 +165,7 @@ def _is_aligned(chosen: AxisSelection, axis: Axis) -> bool:
 class _Compute:
     """Returns the result for one chunk. Picklable where array and function are."""
 
-    array: Array
+    array: Elements
     fn: ChunkFunction
     missing: MissingInStream
 
@@ -179,10 +178,10 @@ class _Compute:
 class _Write:
     """Writes the result for one unit to the target, and returns nothing."""
 
-    array: Array
+    array: Elements
     fn: ChunkFunction
     missing: MissingInStream
-    target: Array
+    target: Elements
 
     def __call__(self, place: Place) -> None:
         data = read_place(self.array, place, self.missing)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from streamzarr.errors import ConfigError, KeyNotFoundError
 from streamzarr.zarr.chunks.chunkio import Missing
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.elements import Elements
 from streamzarr.zarr.grids.grid import Grid
 from streamzarr.zarr.indexing import Selection, count_parts, parse_basic, plan
 from streamzarr.zarr.streaming.inflight import for_async, in_flight
 from streamzarr.zarr.streaming.progress import Progress, as_progress
-
-if TYPE_CHECKING:
-    from streamzarr.zarr.array import Array
 
 ChunkFilter: TypeAlias = Callable[[tuple[int, ...]], bool]
 Place: TypeAlias = tuple[tuple[int, ...], tuple[slice, ...]]
@@ -64,7 +62,7 @@ def count_places(region: Selection, grid: Grid, where: ChunkFilter | None = None
     return count_parts(region, grid) if where is None else sum(1 for _ in places(region, grid, where))
 
 
-def read_place(array: Array, place: Place, missing: MissingInStream) -> NDArray | None:
+def read_place(array: Elements, place: Place, missing: MissingInStream) -> NDArray | None:
     """Return what lies at `place`; None where that is not stored and missing chunks are skipped."""
     otherwise: Missing = "fill" if missing == "fill" else "error"
     try:
@@ -84,7 +82,7 @@ class ChunkStream:
     Memory: `concurrency` chunks in flight or waiting, and the one that the consumer holds.
     """
 
-    array: Array
+    array: Elements
     region: Selection
     concurrency: int
     ordered: bool

@@ -161,8 +161,7 @@ def put_without_a_condition(chunks, key, data):
 
 def recover_without_looking_again(store, path, root, columns, children):
     """Shortcut 2: the epoch was just raised, so what is read now is ours."""
-    for each in columns.values():
-        each.recover(root.record.rows, since=0)
+    columns.recover(root.record)
     children.follow(root.document)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -488,26 +489,7 @@ def test_what_is_shown_is_short_and_holds_no_password():
     assert len(shown(list(range(10_000)))) < 200
 
 
-@pytest.mark.parametrize("operator", [ops.route, ops.broadcast])
-def test_operators_of_a_branch_that_can_be_taken_only_once_are_refused(operator):
-    once = iter([ops.map(str)])
-    with pytest.raises(ConfigError, match=BRANCHES):
-        operator(*([lambda message: "a"] if operator is ops.route else []), {"a": once})
-
-
-@pytest.mark.parametrize("size", [np.array(1.5), np.arange(3), np.float64(2)])
-def test_arrays_are_no_sizes(size):
-    with pytest.raises(ConfigError, match="expected an integer of at least 1"):
-        ops.batch(size)
-
-
-def test_a_number_that_no_float_can_hold_is_too_large():
-    with pytest.raises(ConfigError, match="expected a number of seconds, at least 0"):
-        ops.Again(10**400)
-    with pytest.raises(ConfigError, match="expected seconds, at least 0"):
-        ops.batch(5, timeout=10**400)
-
-
-@pytest.mark.parametrize("seconds", [np.int64(3), np.float32(3), np.uint8(3)])
-def test_durations_may_be_numbers_of_numpy(seconds):
-    assert windows.Fixed(seconds).windows(0) == windows.Fixed(3).windows(0)
+def test_who_stops_a_chain_may_wait_for_ever():
+    stop = Stop()
+    stop.drain(math.inf)
+    assert (stop.requested, stop.remaining()) == (True, math.inf)

@@ -1,10 +1,12 @@
 """Results that are merged, batched and folded again."""
 
 import pytest
+import reactivex
 
 from streamzarr.errors import TransformError
-from streamzarr.flow import Demand, ops, windows
+from streamzarr.flow import Demand, from_iterable, from_pull, ops, run, windows
 from streamzarr.flow.windows.moments import SECOND
+from streamzarr.testing.clock import FakeClock
 from tests.support.reducing import keyed, results, total
 
 
@@ -88,3 +90,21 @@ def test_a_merged_value_whose_size_raises_fails_its_message_and_is_not_kept(seco
     assert (report.delivered, report.ok, report.failed, report.held) == (3, 2, 1, 0)
     assert [str(m.failure.error) for m in seen if m.failure] == ["no size"]
     assert sorted(value for m in seen if not m.failure for value in m.data.value) == [2, 4]
+
+
+def test_what_two_merged_sources_have_in_a_window_is_one_result():
+    pulls = iter([[(0.5, 8)], *[[]] * 20, [(2.0, 16)], None])
+    ways = [
+        from_iterable([(0.0, 1), (1.0, 2), (2.0, 4)], Demand(9), batch=1),
+        from_pull(lambda count: next(pulls), Demand(9), idle=0.01),
+    ]
+    seen = []
+    chain = reactivex.merge(*(way.pipe(total(windows.Fixed("1s"))) for way in ways)).pipe(
+        ops.departition(lambda merged, result: merged + result.value, initial=0), ops.settle(seen.extend)
+    )
+    assert run(chain, runtime=FakeClock()).ok == 5
+    assert [(message.data.value, message.data.firing) for message in seen] == [
+        (9, "final"),
+        (2, "final"),
+        (20, "final"),
+    ]

@@ -66,6 +66,8 @@ class Joined:
 
 def test_a_left_waits_until_the_right_has_passed_it():
     with Joined(Given(("a", 5, "L")), Given(("a", 3, "R"))) as joined:
+        while joined.left.rows or joined.right.rows:
+            joined.control.barrier(0.01)
         assert not joined.control.barrier(0.05)
         assert joined.found == []
         joined.right.rows = [("a", 5, "S")]  # another one of time 5 may still come

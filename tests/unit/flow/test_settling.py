@@ -192,3 +192,10 @@ def test_windows_of_merged_sources_stay_open_until_the_last_has_ended():
 def test_a_source_that_comes_later_is_refused():
     with pytest.raises(ConfigError, match=r"connected when its chain was running.*by reactivex\.merge"):
         run(reactivex.concat(*NUMBERS).pipe(ops.settle()))
+
+
+def test_many_branches_one_after_the_other_are_looked_at_once_each():
+    chain = NUMBERS[0]
+    for _ in range(40):  # 3 to the power of 40 ways
+        chain = chain.pipe(ops.route(lambda message: "a", {name: [ops.map(int)] for name in "abc"}))
+    assert run(chain.pipe(ops.settle())).ok == 10

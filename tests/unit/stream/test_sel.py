@@ -147,6 +147,35 @@ def test_few_chunks_are_read_and_once():
     assert len(read) == len(set(read)) <= 22
 
 
+def test_the_record_says_between_which_chunks_and_does_not_grow():
+    store = MemoryStore()
+    sizes = []
+    writer = sz.StreamWriter(store, schema={"x": Field("i8", sorted=True, chunk_rows=1)})
+    for start in range(0, 1200, 100):
+        writer.append({"x": 10**9 + np.arange(start, start + 100)})
+        writer.commit()
+        sizes.append(len(store.get("zarr.json")))
+    writer = sz.StreamWriter(store)
+    writer.append({"x": [10**9 + 1200]})
+    writer.commit()
+    assert max(sizes) - sizes[0] < 400
+    bounds = sz.open_stream(store).record.bounds["x"]
+    assert (bounds.every, len(bounds.values)) == (32, 38)
+    noting = RecordingStore(store)
+    assert sz.open_stream(noting).sel(x=slice(10**9 + 700, None)).start == 700
+    assert sum("/c/" in call.key for call in noting.calls) <= 6
+
+
+def test_bounds_are_those_of_committed_rows_only():
+    store = MemoryStore()
+    writer = sz.StreamWriter(store, schema={"x": Field("f8", sorted=True, chunk_rows=4)}, tail="memory")
+    writer.append({"x": [-np.inf, 0.5, 1, 2, 3, np.inf]})
+    writer.commit()
+    assert sz.open_stream(store).record.bounds["x"].values == ("-inf",)
+    writer.close()
+    assert sz.open_stream(store).record.bounds["x"].values == ("-inf", float(3).hex())
+
+
 def test_what_was_given_up_is_not_looked_at():
     snapshot = stream(range(20))
     give_up(snapshot.view.store._inner, 10)

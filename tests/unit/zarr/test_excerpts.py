@@ -199,8 +199,17 @@ def test_any_selection_is_what_it_is_of_the_whole(question, dtype, gap):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(excerpts, "MIN_CHUNK_BYTES", 1)
         patch.setattr(excerpts, "MAX_GAP", gap)
+        patch.setattr(excerpts, "MAX_LARGE_GAP", gap)
         grid = sz.create_array("memory://", shape=shape, chunks=shape, dtype="u1").grid
         for part in plan(selection, grid):
             out = np.zeros(shape_of(selection), native.dtype)
             if excerpts.read_excerpt(store, "c", chain, part, out):
                 np.testing.assert_array_equal(out[part.target], native[part.source])
+
+
+@pytest.mark.parametrize(("rows", "ranges"), [(4096, True), (64, False)])
+def test_a_column_is_worth_a_range_a_row_only_in_a_chunk_that_needs_new_memory(rows, ranges):
+    spec = ChunkSpec((rows, 2048), np.dtype("f4"), np.float32(0))
+    found = excerpts.excerpt(codec_chain([BytesCodec()], spec), (slice(0, rows, 1), slice(7, 8, 1)))
+    assert (found is not None) is ranges
+    assert found is None or len(found.offsets) == rows

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import streamzarr.zarr as sz
 from streamzarr.errors import LimitExceededError
 from streamzarr.limits import Limits
+from streamzarr.stores import MemoryStore
+from streamzarr.testing.faults import RecordingStore
 from streamzarr.zarr.grids.rectilinear import RectilinearChunks, RunAxis
 from streamzarr.zarr.metadata.document import dump_document, parse_document, same_document
 
@@ -50,6 +52,43 @@ def test_a_child_of_a_large_consolidated_group(tmp_path):
     again = sz.open_group(root.store)
     assert len(list(again.members(max_depth=None))) == 302
     assert (again["a7"].shape, again["a8"].shape, again["between/new"].shape) == ((5,), (4,), (4,))
+
+
+def test_a_large_group_is_read_once_for_many_children_until_another_changes_it():
+    store = RecordingStore(MemoryStore())
+    sz.create_group(store)
+    root = sz.consolidate_metadata(store)
+    root.create_array("first", shape=4, dtype="i4")
+    store.clear()
+    for n in range(5):
+        root.create_array(f"a{n}", shape=4, dtype="i4")
+    assert (store.count("fetch", "zarr.json"), store.count("put", "zarr.json")) == (0, 5)
+    sz.open_group(store, mode="r+").create_array("other", shape=4, dtype="i4")
+    sz.open_group(store, mode="r+").attrs["by"] = "another"
+    root.create_array("last", shape=4, dtype="i4")
+    again = sz.open_group(store)
+    assert sorted(again) == ["a0", "a1", "a2", "a3", "a4", "first", "last", "other"]
+    assert again.attrs["by"] == "another"
+
+
+@pytest.mark.parametrize("text", ['x", "node_type": "array"}', 'x,"node_type":"array"} '])
+def test_what_a_large_document_is_stands_at_its_end_or_is_parsed(text):
+    for document in (
+        {
+            "node_type": "group",
+            "zarr_format": 3,
+            "attributes": {"a": text, "filler": "x" * 70_000, "z": text},
+        },
+        {"zarr_format": 3, "attributes": {"filler": "x" * 70_000, "z": text}, "node_type": "group"},
+        {
+            "zarr_format": 3,
+            "node_type": "group",
+            "attributes": {"filler": "x" * 70_000, "node_type": "array"},
+        },
+    ):
+        store = MemoryStore()
+        store.put("zarr.json", json.dumps(document).encode())
+        assert sz.create_array(store, path="below", shape=4, dtype="i4").path == "below"
 
 
 pairs = st.lists(st.integers(1, 4) | st.tuples(st.integers(1, 4), st.integers(1, 3)), min_size=1, max_size=8)

@@ -1,0 +1,134 @@
+"""``streamzarr stream``: what is there, and what comes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import streamzarr as sz
+from streamzarr.cli.main import cli
+from streamzarr.stream import Field
+
+SCHEMA = {
+    "time": Field("M8[s]", sorted=True, chunk_rows=4),
+    "price": "f4",
+    "name": "string",
+    "frame": Field("u1", shape=(2,)),
+    "mark": Field(np.dtype([("a", "i2"), ("b", "?")])),
+    "z": "c8",
+    "raw": "bytes",
+}
+
+
+def batch(start, stop):
+    count = stop - start
+    return {
+        "time": np.datetime64("2026-01-05", "s") + np.arange(start, stop),
+        "price": np.where(np.arange(start, stop) % 2, np.nan, 0.5).astype("f4"),
+        "name": ["\x1b[2J"] * count,
+        "frame": np.full((count, 2), 7, "u1"),
+        "mark": np.array([(1, True)] * count, [("a", "i2"), ("b", "?")]),
+        "z": np.full(count, 1j, "c8"),
+        "raw": [b"a\xff"] * count,
+    }
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["stream", *map(str, arguments)])
+
+
+@pytest.fixture
+def url(tmp_path):
+    url = tmp_path / "lab.zarr"
+    with sz.StreamWriter(url, schema=SCHEMA, source={"topic": "ticks"}) as writer:
+        writer.append(batch(0, 12), next_offset={"ticks/0": 30})
+    return url
+
+
+def test_info_says_what_is_there(url):
+    facts = json.loads(run("info", "--json", url).stdout)
+    assert (facts["rows"], facts["first_row"], facts["seq"], facts["epoch"]) == (12, 0, 1, 1)
+    assert (facts["position"], facts["source"]) == ({"ticks/0": 30}, {"topic": "ticks"})
+    assert facts["fields"]["time"] == {
+        "dtype": "datetime64[s]",
+        "shape": [],
+        "chunk_rows": 4,
+        "sorted": True,
+        "since": 0,
+    }
+    shown = run("info", url).stdout
+    assert "ticks/0: 30" in shown
+    assert "time  datetime64[s], 4 rows in a chunk, sorted" in shown
+    assert "frame  (2,) uint8" in shown
+
+
+def test_tail_prints_the_last_rows(url):
+    lines = run("tail", "-n", 2, url).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["10", "11"]
+    assert "time=2026-01-05T00:00:11  price=nan" in lines[1]
+    assert "frame=(2,) uint8" in lines[1]
+    assert "\x1b" not in lines[1]
+    assert len(run("tail", url).stdout.splitlines()) == 10
+    assert run("tail", "-n", 0, url).stdout == ""
+    assert len(run("tail", "-n", 99, url).stdout.splitlines()) == 12
+
+
+def test_tail_prints_json_a_line(url):
+    lines = [json.loads(line) for line in run("tail", "--json", "-n", 2, url).stdout.splitlines()]
+    assert lines[1] == {
+        "row": 11,
+        "time": "2026-01-05T00:00:11",
+        "price": "NaN",
+        "name": "\x1b[2J",
+        "frame": [7, 7],
+        "mark": {"a": 1, "b": True},
+        "z": "1j",
+        "raw": "a\\xff",
+    }
+    some = run("tail", "--json", "-n", 1, "--field", "time", "--field", "price", url).stdout
+    assert [*json.loads(some)] == ["row", "time", "price"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["info", "missing.zarr"], "no stream at"),
+        (["tail", "missing.zarr"], "no stream at"),
+        (["tail", "--field", "x"], "no field 'x'"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_one_sentence(url, arguments, says):
+    result = run(*arguments, *([url] if len(arguments) == 3 else []))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("streamzarr: ")
+    assert result.stderr.count("\n") == 1
+    assert says in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT to send")
+def test_tail_follows_until_it_is_interrupted(url):
+    command = [
+        sys.executable,
+        "-m",
+        "streamzarr",
+        "stream",
+        "tail",
+        "-n",
+        "1",
+        "--follow",
+        "--json",
+        str(url),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert json.loads(process.stdout.readline())["row"] == 11
+        with sz.StreamWriter(url) as writer:
+            writer.append(batch(12, 14), next_offset={"ticks/0": 32})
+        assert [json.loads(process.stdout.readline())["row"] for _ in range(2)] == [12, 13]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
