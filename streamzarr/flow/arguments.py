@@ -11,7 +11,7 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from numbers import Real
 from reprlib import Repr
 from typing import Any, Final, TypeAlias, TypeVar
@@ -159,14 +159,21 @@ def integer(minimum: int) -> Check:
 
 
 def _is_integer(value: Any) -> bool:
-    return hasattr(type(value), "__index__") and not isinstance(value, bool)
+    try:
+        operator.index(value)  # an array of numpy has the method, and may be no integer
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
 
 
 def number(minimum: float | None = None, *, above: float | None = None, of: str = "a number") -> Check:
     """Return the check of a finite number of at least `minimum`, or more than `above`; a bool is none."""
 
     def check(value: Any) -> str | None:
-        real = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        try:
+            real = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        except OverflowError:
+            real = math.inf
         fits = (
             math.isfinite(real) and (minimum is None or real >= minimum) and (above is None or real > above)
         )
@@ -226,8 +233,8 @@ def _call_of(value: Any) -> Any:
 
 
 def functions(value: Any) -> str | None:
-    """Check a list of functions, such as operators."""
-    fits = isinstance(value, Iterable) and not isinstance(value, str) and not any(map(function, value))
+    """Check a list of functions, such as operators: they are taken more than once, here the first time."""
+    fits = isinstance(value, Sequence) and not isinstance(value, str) and not any(map(function, value))
     return None if fits else "a list of functions"
 
 

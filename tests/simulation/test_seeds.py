@@ -10,7 +10,11 @@ import os
 import pytest
 
 from streamzarr.testing.simulation.catalog import BUILT_IN, Named
+from streamzarr.testing.simulation.examine import isolated
+from streamzarr.testing.simulation.faults import Fault
+from streamzarr.testing.simulation.jobs import JOBS
 from streamzarr.testing.simulation.many import examine_many
+from streamzarr.testing.simulation.plan import Plan
 
 SEEDS = int(os.environ.get("STREAMZARR_SIMULATION_SEEDS", "2000"))
 SCENARIOS = [Named("scenario", name) for name in BUILT_IN]
@@ -34,3 +38,10 @@ def test_a_seed_gives_the_same_run_in_every_process(name: str) -> None:
     once = runs(1)
     assert once == runs(3)
     assert len({digest for digest, _ in once.values()}) == 12
+
+
+def test_workers_that_somebody_terminates_are_replaced() -> None:
+    faults = (Fault("worker-0", 9, "term"), Fault("worker-1", 14, "term"))
+    outcome = isolated(JOBS, Plan(seed=5726, size=1, faults=faults, restless=0.0))
+    assert outcome.ok, outcome
+    assert outcome.story.count("(2)                  starts") == 2

@@ -19,6 +19,7 @@ from streamzarr.flow.ops.reducing import Reducing
 from streamzarr.flow.ops.timing import Timing
 from streamzarr.flow.stage import Stage, Upstream
 from streamzarr.flow.windows.bound import OVERHEAD
+from streamzarr.flow.windows.kinds import Window
 from streamzarr.flow.windows.moments import FIRST
 from streamzarr.flow.windows.outbox import Sent
 from streamzarr.flow.windows.reduction import Reduction
@@ -83,9 +84,15 @@ class Keeping(Reducing):
             self._panes.since[claim] = snapshot.since
         self._marks.open(claim, self._listened, snapshot.newest)
 
+    def _began(self, claim: Claim) -> int | None:
+        assert claim.partition is not None
+        begun = self._kept[claim.partition].begun
+        return claim.start if begun is None else begun
+
     def _open(self, claim: Claim) -> None:
         snapshot = self._snapshots.pop(claim)
-        self._panes.restore(claim, snapshot.panes, snapshot.mark, self.chain.runtime.now())
+        cuts = [(Window(*window), shown) for window, shown in snapshot.cuts]
+        self._panes.restore(claim, snapshot.panes, snapshot.mark, self.chain.runtime.now(), cuts)
 
     def _new_claims(self) -> list[Claim]:
         return [
@@ -245,6 +252,8 @@ class Keeping(Reducing):
             panes=self._panes.dump(claim),
             outbox=kept.outbox.contents,
             since=self._panes.since.get(claim),
+            begun=self._began(claim),
+            cuts=tuple(((window.start, window.stop), shown) for window, shown in self._panes.cuts(claim)),
         )
 
     def has_settled(self, partition: TopicPartition) -> bool:

@@ -19,6 +19,7 @@ class Kept:
         self.passed: set[int] = set()  # sequence numbers of records of which something was not folded
         self.outbox = Outbox(snapshot.outbox, snapshot.numbered)
         self.position = snapshot.position
+        self.begun = snapshot.begun
         self.save_at = 0.0
 
     def has(self, offset: int) -> bool:

@@ -133,8 +133,12 @@ class Reducing(Stage):
         What was there before it, in offsets, is older, or no more than `disorder` and `lateness` newer.
         """
         self._unheard.discard(claim)
-        if claim.start and not isinstance(self._reduction.window, Count | Periodic):
+        if self._began(claim) and not isinstance(self._reduction.window, Count | Periodic):
             self._panes.since[claim] = at + self._reach
+
+    def _began(self, claim: Claim) -> int | None:
+        """Return the offset at which reading began; ``None``: not known."""
+        return claim.start
 
     def _place(self, claim: Claim, number: int) -> int:
         """Return how many pieces of the record came before: windows that begin at them need other names."""

@@ -375,7 +375,7 @@ def _once_failed(messages: Sequence[Message]) -> tuple[Sequence[Message], list[M
 
 def _settled_with(hidden: list[Message], again: list[Message], done: list[Message]) -> list[Message]:
     """Put hidden pieces to `done`, but for those whose shown piece is not buried yet: return them."""
-    open_ones = {_record(message) for message in again}
+    open_ones = {_record(message) for message in again if message.failure is not None}
     done += [message for message in hidden if _record(message) not in open_ones]
     return [message for message in hidden if _record(message) in open_ones]
 

@@ -174,6 +174,10 @@ class _Pulled(ItemSource):
         items = self._pull(room.messages)
         if items is None:
             return None
+        if not hasattr(items, "__len__"):
+            raise ConfigError(
+                f"pull({room.messages}) returned {shown(items)}, expected a list, or None at the end"
+            )
         if len(items) > room.messages:
             raise ConfigError(
                 f"pull({room.messages}) returned {len(items)} items, expected no more than asked for"

@@ -48,8 +48,10 @@ def duration(value: Duration, what: str, least: int = 0) -> int:
         nanoseconds = int(match[1]) * unit if match[1].isdigit() else float(match[1]) * unit
     elif isinstance(value, timedelta):
         nanoseconds = value.total_seconds() * SECOND
-    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        nanoseconds = value * SECOND
+    elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+        nanoseconds = int(value) * SECOND
+    elif isinstance(value, float | np.floating) and math.isfinite(value):
+        nanoseconds = float(value) * SECOND
     if not least <= nanoseconds < FARTHEST:
         expected = f"{least / SECOND:g} seconds or more, or text such as '10s', '1min', '250ms'"
         raise ConfigError(f"{what} is {value!r}, expected {expected}")

@@ -401,9 +401,21 @@ class Panes:
         closed = [pane for pane in self._ready if not pane.open and pane.owner == claim and pane.parts]
         return tuple(PaneState.of(pane, pane.parts[claim]) for pane in (*closed, *open_ones))
 
-    def restore(self, claim: Hashable, states: Iterable[PaneState], mark: int, now: float) -> None:
+    def cuts(self, claim: Hashable) -> tuple[tuple[Window, int], ...]:
+        """Return the windows of `claim` that were forgotten early, each with its number of results."""
+        return tuple((window, shown) for (owner, window), shown in self._cut.items() if owner == claim)
+
+    def restore(
+        self,
+        claim: Hashable,
+        states: Iterable[PaneState],
+        mark: int,
+        now: float,
+        cuts: Iterable[tuple[Window, int]] = (),
+    ) -> None:
         """Go on with stored panes of `claim`, which has seen the watermark at `mark`."""
         self._floors[claim] = mark
+        self._cut |= {(claim, window): shown for window, shown in cuts}
         for state in states:
             pane = self._create(claim, state.key, Window(*state.window))
             part = self.shelf.new_part(pane, claim)

@@ -122,6 +122,10 @@ class Snapshot(Struct, frozen=True):
     outbox: tuple[Outgoing, ...] = ()
     since: int | None = None
     """Windows that begin no later may have messages from before all reading; ``None``: there are none."""
+    begun: int | None = None
+    """Offset at which the first of its owners began to read; ``None``: not known."""
+    cuts: tuple[tuple[tuple[int, int], int], ...] = ()
+    """Windows that were forgotten early, each with the number of results that it has given."""
 
     def dumps(self, plain: Plain) -> bytes:
         """Return it as bytes; raises as :meth:`check`.

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from streamzarr.runtime import Runtime
 from streamzarr.supervisor import Supervision, SupervisionOptions, WorkerSpec
 from streamzarr.supervisor.board import CrashTable, Slot
+from streamzarr.supervisor.protocol import EXIT_TERMINATED
 from streamzarr.testing.simulation.process import SimulatedProcess
 from streamzarr.testing.simulation.world import World
 
@@ -28,6 +29,7 @@ class SimulatedChild:
         self.error: str | None = None
         self.said_so = False
         self._host = host
+        self._terminated = False
         self._supervision = Supervision(
             name,
             index,
@@ -39,7 +41,7 @@ class SimulatedChild:
             runtime=world.runtime,
         )
         self.process: SimulatedProcess = world.start(name, self._main)
-        self.process.on_terminate = lambda: self.tell_stop(host.options.drain)
+        self.process.on_terminate = self._terminate
         self.process.on_end(lambda process: host.tell(self.pid))
 
     def _main(self) -> int:
@@ -51,7 +53,12 @@ class SimulatedChild:
             self.said_so = True
             return 1
         self.said_so = True
-        return 0
+        return EXIT_TERMINATED if self._terminated else 0
+
+    def _terminate(self) -> None:
+        """Drain, and tell by the exit code that it was not the supervisor who asked: it is to be replaced."""
+        self._terminated = True
+        self.tell_stop(self._host.options.drain)
 
     def _hear(self, message: dict[str, Any]) -> None:
         self.error = message.get("error", self.error)

@@ -1,7 +1,6 @@
 """``streamzarr stream``: what is there, and what comes."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -111,8 +110,15 @@ def test_mistakes_are_one_sentence(url, arguments, says):
     assert says in result.stderr
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no SIGINT to send")
-def test_tail_follows_until_it_is_interrupted(url):
+@pytest.fixture
+def interruptible():
+    """Children mind SIGINT, also where whoever started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_tail_follows_until_it_is_interrupted(url, interruptible):
     command = [
         sys.executable,
         "-m",

@@ -1,5 +1,6 @@
 """Arguments that do not go together, and sources that serve one run only."""
 
+import numpy as np
 import pytest
 
 from streamzarr import flow
@@ -81,3 +82,28 @@ def test_an_async_generator_serves_one_run():
 def test_durations_may_be_text():
     chain = from_iterable(range(3), Demand(10)).pipe(ops.batch(2, timeout="250ms"), ops.settle())
     assert run(chain).ok == 3
+
+
+@pytest.mark.parametrize("operator", [ops.route, ops.broadcast])
+def test_operators_of_a_branch_that_can_be_taken_only_once_are_refused(operator):
+    once = iter([ops.map(str)])
+    with pytest.raises(ConfigError, match="expected lists of operators by name"):
+        operator(*([lambda message: "a"] if operator is ops.route else []), {"a": once})
+
+
+@pytest.mark.parametrize("size", [np.array(1.5), np.arange(3), np.float64(2)])
+def test_arrays_are_no_sizes(size):
+    with pytest.raises(ConfigError, match="expected an integer of at least 1"):
+        ops.batch(size)
+
+
+def test_a_number_that_no_float_can_hold_is_too_large():
+    with pytest.raises(ConfigError, match="expected a number of seconds, at least 0"):
+        ops.Again(10**400)
+    with pytest.raises(ConfigError, match="expected seconds, at least 0"):
+        ops.batch(5, timeout=10**400)
+
+
+@pytest.mark.parametrize("seconds", [np.int64(3), np.float32(3), np.uint8(3)])
+def test_durations_may_be_numbers_of_numpy(seconds):
+    assert windows.Fixed(seconds).windows(0) == windows.Fixed(3).windows(0)

@@ -7,6 +7,7 @@ from streamzarr.flow import Demand, Stop, from_topic, ops, run, windows
 from streamzarr.flow.windows.moments import SECOND
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import NewRecord
+from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
 from tests.support.reducing import results, total, values
 
@@ -104,3 +105,26 @@ def test_event_time_may_be_ahead_of_the_time_of_its_record_by_as_much(tmp_path, 
         run(source.pipe(minutes, ops.settle(store, dead_letters=letters.extend)))
     refused = [type(letter.failure.error) for letter in letters]
     assert (seen[:1], refused) == (([2], [AheadError]) if sent == 61_000 else ([1], [LateError]))
+
+
+def test_a_record_without_a_timestamp_is_not_ahead_of_it():
+    broker, seen, letters, stop = FakeBroker(), [], [], Stop()
+    broker.create_topic("ticks")
+    with broker.producer() as producer:
+        producer.send("ticks", [NewRecord(value, timestamp=-1) for value in (b"1700000000", b"1700000099")])
+        producer.flush()
+
+    def store(messages):
+        seen.extend(message.data.count for message in messages)
+        stop.drain(5.0)
+
+    def bury(messages):
+        letters.extend(messages)
+        stop.drain(5.0)
+
+    source = from_topic(broker, "ticks", group="g", demand=Demand(9), poll_timeout=0.01)
+    minutes = ops.reduce(
+        lambda count, at: count + 1, initial=0, window=windows.Fixed("1min"), time=float, max_ahead="1min"
+    )
+    run(source.pipe(minutes, ops.settle(store, dead_letters=bury)), stop=stop)
+    assert (seen, letters) == ([1], [])

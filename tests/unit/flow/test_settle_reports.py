@@ -251,3 +251,15 @@ def test_a_barrier_passes_behind_what_came_before_it_though_later_messages_never
     [(when, before)] = at
     assert before == [n / 2 for n in range(11)]
     assert 5.0 <= when < 12.0
+
+
+def test_what_was_combined_may_be_wanted_again():
+    given = []
+
+    def sink(messages):
+        given.extend(m.data for m in messages)
+        return [Again() if given.count(m.data) == 1 else DONE for m in messages]
+
+    pairs = from_iterable(range(4), Demand(9)).pipe(ops.combine(sum, size=2), ops.settle(sink))
+    assert run(pairs).ok == 4
+    assert sorted(given) == [1, 1, 5, 5]

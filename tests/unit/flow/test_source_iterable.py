@@ -144,3 +144,9 @@ def test_a_size_that_is_no_number_of_bytes_is_told_with_its_function(source, siz
     with pytest.raises(ConfigError, match=rf"size_of=<function .*sized.*> returned {size} bytes, expected"):
         run(source(sized, demand).pipe(ops.settle()))
     assert (demand.in_flight, demand.in_flight_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("pulled", [iter([1]), 3])
+def test_what_is_pulled_has_to_be_a_list(pulled):
+    with pytest.raises(ConfigError, match=r"pull\(5\) returned .*, expected a list, or None"):
+        run(from_pull(lambda count: pulled, Demand(9, min_demand=4)).pipe(ops.settle()))

@@ -110,3 +110,52 @@ def test_windows_of_a_number_are_not_marked_they_are_cut_anew(broker):
     pairs = ops.reduce(lambda count, value: count + 1, initial=0, window=windows.Count(2))
     run(source.pipe(pairs, ops.settle(sink)), stop=stop)
     assert [(result.count, result.resumed) for result in seen] == [(2, False)]
+
+
+def test_with_a_state_the_window_of_all_time_is_marked_only_if_something_was_before_its_beginning(
+    broker, tmp_path
+):
+    def life(enough):
+        seen, stop = [], Stop()
+        state = WindowState(tmp_path / "state", every=0.01)
+
+        def sink(messages):
+            seen.extend(message.data for message in messages)
+            if len(seen) >= enough:
+                stop.drain(5.0)
+
+        source = from_topic(broker, "ticks", group="g", demand=Demand(9), committer=state, poll_timeout=0.01)
+        counted = ops.reduce(
+            lambda count, at: count + 1,
+            initial=0,
+            window=windows.Global(),
+            trigger=windows.Every(1),
+            state=state,
+        )
+        run(source.pipe(counted, ops.settle(sink)), stop=stop)
+        return [(result.value, result.resumed) for result in seen]
+
+    send(broker, 0.0, 1.0)
+    assert life(2) == [(1, False), (2, False)]
+    send(broker, 2.0)
+    assert life(1) == [(3, False)]
+
+
+def test_with_a_state_what_was_passed_over_before_the_first_window_is_not_missing(broker, tmp_path):
+    stop = Stop()
+    send(broker, 0.0)
+    source = from_topic(
+        broker,
+        "ticks",
+        group="g",
+        demand=Demand(9),
+        committer=(state := WindowState(tmp_path / "state", every=0.01)),
+        poll_timeout=0.01,
+    )
+    counted = ops.reduce(
+        lambda count, at: count + 1, initial=0, window=WINDOW["fixed"], time=float, state=state
+    )
+    passed_over = ops.filter(lambda value: stop.drain(5.0))
+    assert run(source.pipe(passed_over, counted, ops.settle()), stop=stop).skipped == 1
+    send(broker, 0.5, 2.0)
+    assert work(broker, 1, state=WindowState(tmp_path / "state", every=0.01)) == [(0, 1, False)]

@@ -306,3 +306,23 @@ def test_accumulators_that_cannot_be_kept_end_the_chain_with_the_first_message(b
         run(source.pipe(ops.map(json.loads), counts, ops.settle()))
     assert seen == [[0, 1]]
     assert snapshot(tmp_path).position is None
+
+
+def test_what_comes_after_a_restart_for_a_window_that_made_room_is_told_as_a_part_of_it(broker, tmp_path):
+    broker.create_topic("ticks")
+    options = {
+        "before": [ops.partition_by(lambda tick: tick[2])],
+        "window": windows.Fixed("1min"),
+        "bound": windows.Bound(keys=2, then="early"),
+    }
+
+    def told(messages):
+        results = [message.data for message in messages]
+        return [(each.key, each.pane, each.value, each.partial) for each in results]
+
+    send(broker, [(1.0, 0, "A"), (2.0, 1, "A"), (3.0, 2, "B"), (3.0, 3, "C")])
+    seen, _ = work(broker, tmp_path, lambda seen: len(seen) >= 1, **options)
+    assert told(seen) == [("A", 0, [0, 1], True)]
+    send(broker, [(4.0, 4, "A"), (200.0, 5, "A")])
+    seen, _ = work(broker, tmp_path, lambda seen: len(seen) >= 3, **options)
+    assert ("A", 1, [4], True) in told(seen)
