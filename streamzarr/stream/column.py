@@ -15,6 +15,7 @@ from streamzarr.stores.base import BytesLike
 from streamzarr.stream import failpoints
 from streamzarr.stream.chunks import FencedChunks
 from streamzarr.stream.failpoints import Failpoint
+from streamzarr.stream.mark import MARK_BYTES, marked
 from streamzarr.stream.schema import chunk_rows_of, is_sorted
 from streamzarr.stream.tail import STAMPED, Block, Tail, stamp
 from streamzarr.zarr.codecs.base import NDArray
@@ -39,6 +40,7 @@ class Column:
         self.chunk_rows = chunk_rows_of(array)
         self._shape = array.chunk_grid.chunk_shape
         self._chain = array.chain()
+        self._last_codec: str = array.to_json()["codecs"][-1]["name"]
         self.tail = Tail((self.chunk_rows, *array.shape[1:]), array.dtype, array.fill_value)
         self.last: NDArray | None = None
         """Of a sorted field the last row that was committed when we began; None: there was none."""
@@ -110,7 +112,7 @@ class Column:
         stamp(piece[block.filled :], self._runtime.random_bytes(STAMPED))
         with self._locating(index):
             data: BytesLike = self._chain.encode(piece)
-        return data
+        return marked(self._last_codec, data, self._runtime.random_bytes(MARK_BYTES))
 
     def _indices(self, number: int) -> Iterator[tuple[int, ...]]:
         """Yield the index of each chunk that holds rows of the `number`-th stretch of rows."""

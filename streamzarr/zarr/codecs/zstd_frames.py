@@ -124,6 +124,11 @@ def _header(data: BytesLike) -> tuple[int, int | None]:
     return position + width, size
 
 
+def header_length(data: BytesLike) -> int:
+    """Return how long the frame header is that begins `data`; raises ``CodecError`` if there is none."""
+    return _header(data)[0]
+
+
 def _frame_size(data: BytesLike) -> int | None:
     return _header(data)[1]
 
