@@ -20,6 +20,7 @@ from streamzarr.zarr.dtypes import DataType, data_type
 from streamzarr.zarr.fill_attribute import FILL_ATTRIBUTE, element_of, encoded_fill, fill_attribute
 from streamzarr.zarr.grids.grid import RegularChunks
 from streamzarr.zarr.metadata import ArrayMetadata, ArrayMetadataV2, ArrayMetadataV3
+from streamzarr.zarr.metadata.document import plain_attributes
 from streamzarr.zarr.nodes.documents import create_node
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,9 @@ def create_target(target: StoreLike, source: Array, options: TargetOptions, *, c
 
     For parameters and other errors see :func:`target_metadata`.
     """
-    store, metadata = open_store(target), target_metadata(source, options, copied=copied)
+    store = open_store(target)
+    plain_attributes(options.attributes, store.url)  # raises what only the array's place makes clear
+    metadata = target_metadata(source, options, copied=copied)
     create_node(store, "", metadata, overwrite=options.overwrite)
     return Array(store, "", metadata)
 

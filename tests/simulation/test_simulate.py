@@ -125,7 +125,7 @@ def test_a_process_that_ends_under_a_run_is_a_finding() -> None:
         (lambda bench: None, "it returned None, expected a chain"),
         (lambda bench: bench.source, "it returned a method, expected a chain"),
         (lambda bench: bench.nothing(), "AttributeError: 'Bench' object has no attribute 'nothing'"),
-        (lambda bench: bench.source(max_demand=0), "ConfigError: max_demand is 0"),
+        (lambda bench: bench.source(max_demand=0), "ConfigError: Demand: max_demand is 0"),
         (lambda bench: sys.exit(3), "SystemExit: 3"),
         (lambda bench: os._exit(3), "exit code 3"),
     ],
