@@ -14,9 +14,10 @@ import traceback
 import numpy as np
 import pytest
 
-from streamzarr.flow import Demand, Stop, WindowState, from_topic, ops, run, windows
+from streamzarr.flow import Demand, Stop, from_topic, ops, run, windows
 from streamzarr.queue import open_broker
 from streamzarr.queue.base import NewRecord
+from tests.support.mortal import MortalState
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
@@ -38,18 +39,6 @@ class Life:
         self.left -= 1
         if self.left == 0:
             self.end()
-
-
-class MortalState(WindowState):
-    def __init__(self, life, *args, **options):
-        super().__init__(*args, **options)
-        self.life = life
-
-    def _put(self, *args):
-        self.life.point()
-        etag = super()._put(*args)
-        self.life.point()
-        return etag
 
 
 class Sink:

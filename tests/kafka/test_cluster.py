@@ -33,18 +33,6 @@ def impatient(kafka_process):
         yield broker
 
 
-@pytest.fixture
-def topic(broker):
-    name = f"topic-{uuid.uuid4().hex[:12]}"
-    broker.create_topic(name, 2)
-    return name
-
-
-@pytest.fixture
-def group():
-    return f"group-{uuid.uuid4().hex[:12]}"
-
-
 @contextlib.contextmanager
 def frozen(process):
     process.freeze()

@@ -5,36 +5,17 @@ import multiprocessing
 import subprocess
 import sys
 import time
-import uuid
 
 import pytest
 
 from streamzarr.errors import QueueError
-from streamzarr.queue import NewRecord, open_broker
+from streamzarr.queue import NewRecord
 from streamzarr.queue.base import TopicPartition
 
 pytestmark = pytest.mark.kafka
 
 PATIENCE = 60.0
 FORKS = 40
-
-
-@pytest.fixture
-def broker(kafka_broker_url):
-    with open_broker(kafka_broker_url) as broker:
-        yield broker
-
-
-@pytest.fixture
-def topic(broker):
-    name = f"topic-{uuid.uuid4().hex[:12]}"
-    broker.create_topic(name, 2)
-    return name
-
-
-@pytest.fixture
-def group():
-    return f"group-{uuid.uuid4().hex[:12]}"
 
 
 def take(reader, count):

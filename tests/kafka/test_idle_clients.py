@@ -1,27 +1,11 @@
 """Clients of closed producers are used again."""
 
-import uuid
-
 import pytest
 
 from streamzarr.errors import QueueError
-from streamzarr.queue import open_broker
 from streamzarr.queue.base import NewRecord
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def broker(kafka_broker_url):
-    with open_broker(kafka_broker_url) as broker:
-        yield broker
-
-
-@pytest.fixture
-def topic(broker):
-    name = f"idle-{uuid.uuid4().hex[:8]}"
-    broker.create_topic(name)
-    return name
 
 
 def test_a_closed_producers_client_is_used_again(broker, topic):

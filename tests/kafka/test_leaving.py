@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-import uuid
 
 import pytest
 
@@ -22,13 +21,6 @@ def broker(kafka_broker_url, request):
     url = f"{kafka_broker_url}?group.protocol={request.param}&request_timeout={PATIENCE}"
     with open_broker(url) as broker:
         yield broker
-
-
-@pytest.fixture
-def topic(broker):
-    name = f"topic-{uuid.uuid4().hex[:12]}"
-    broker.create_topic(name, 2)
-    return name
 
 
 class Log:

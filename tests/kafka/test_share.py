@@ -14,21 +14,10 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def broker(kafka_broker_url):
-    with open_broker(kafka_broker_url) as broker:
-        yield broker
-
-
-@pytest.fixture
 def topic(broker):
     name = f"topic-{uuid.uuid4().hex[:12]}"
     broker.create_topic(name, 1)
     return name
-
-
-@pytest.fixture
-def group():
-    return f"share-{uuid.uuid4().hex[:12]}"
 
 
 def fill(broker, topic, *numbers):

@@ -8,26 +8,12 @@ import pytest
 
 from streamzarr.flow import Demand, LagDemand, Stop, from_topic, ops, run
 from streamzarr.flow.demand.lag import group_lag
-from streamzarr.queue import open_broker
 from streamzarr.queue.kafka.clients import Producer
 from streamzarr.queue.scan import scan
 
 pytestmark = pytest.mark.kafka
 
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def broker(kafka_broker_url):
-    with open_broker(kafka_broker_url) as broker:
-        yield broker
-
-
-@pytest.fixture
-def topic(broker):
-    name = f"topic-{uuid.uuid4().hex[:12]}"
-    broker.create_topic(name, 2)
-    return name
 
 
 @pytest.fixture

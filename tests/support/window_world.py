@@ -4,10 +4,11 @@ import json
 import uuid
 from contextlib import suppress
 
-from streamzarr.flow import Demand, Rate, Stop, WindowState, from_topic, ops, run
+from streamzarr.flow import Demand, Rate, Stop, from_topic, ops, run
 from streamzarr.queue.base import TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.testing.clock import FakeClock
+from tests.support.mortal import MortalState
 
 PARTITIONS = 2
 PIECES = "ab"
@@ -32,18 +33,6 @@ class Life:
     def check(self):
         if not self.alive:
             raise Killed
-
-
-class MortalState(WindowState):
-    def __init__(self, life, *args, **options):
-        super().__init__(*args, **options)
-        self.life = life
-
-    def _put(self, *args):
-        self.life.point()
-        etag = super()._put(*args)
-        self.life.point()
-        return etag
 
 
 class World:

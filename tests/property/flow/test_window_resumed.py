@@ -4,33 +4,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamzarr.flow import windows
-from tests.support.window_world import PARTITIONS, World
+from tests.support.schedules import CRASH, STOP, rebalance, schedules
+from tests.support.window_world import World
 
 KINDS = [
     {"window": windows.Fixed("4ns")},
     {"window": windows.Sliding("6ns", "3ns")},
     {"window": windows.Session("3ns"), "merge": lambda one, other: one + other},
 ]
-PARTITION = st.integers(0, PARTITIONS - 1)
-SEND = st.tuples(st.just("send"), PARTITION, st.integers(-3, 4))
-STEPS = st.lists(
-    st.one_of(
-        SEND,
-        SEND,
-        SEND,
-        st.tuples(st.just("stop"), st.just(0), st.just(0)),
-        st.tuples(st.sampled_from(["revoked", "lost", "assigned"]), PARTITION, st.just(0)),
-        st.tuples(st.just("crash"), st.just(0), st.integers(1, 12)),
-    ),
-    min_size=40,
-    max_size=100,
-)
 
 
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-@given(st.sampled_from(KINDS), STEPS, st.booleans())
+@given(
+    st.sampled_from(KINDS), schedules(STOP, rebalance("revoked", "lost", "assigned"), CRASH), st.booleans()
+)
 def test_a_result_that_is_not_marked_is_whole_and_of_each_window_one_is(kind, steps, hard):
     world = World(kind, list(steps), hard=hard, kept=False)
     while not world.work():

@@ -4,31 +4,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamzarr.flow import windows
-from tests.support.window_world import PARTITIONS, World
+from tests.support.schedules import CRASH, rebalance, schedules
+from tests.support.window_world import World
 
 KINDS = [
     {"window": windows.Fixed("4ns"), "trigger": windows.Every(2)},
     {"window": windows.Sliding("6ns", "3ns"), "trigger": windows.After("1s")},
     {"window": windows.Session("3ns"), "merge": lambda one, other: one + other},
 ]
-PARTITION = st.integers(0, PARTITIONS - 1)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("send"), PARTITION, st.integers(-3, 4)),
-        st.tuples(st.just("send"), PARTITION, st.integers(-3, 4)),
-        st.tuples(st.just("send"), PARTITION, st.integers(-3, 4)),
-        st.tuples(st.sampled_from(["revoked", "lost", "assigned"]), PARTITION, st.just(0)),
-        st.tuples(st.just("crash"), st.just(0), st.integers(1, 12)),
-    ),
-    min_size=40,
-    max_size=100,
-)
 
 
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-@given(st.sampled_from(KINDS), STEPS, st.booleans())
+@given(st.sampled_from(KINDS), schedules(rebalance("revoked", "lost", "assigned"), CRASH), st.booleans())
 def test_each_window_has_one_value_and_it_holds_each_message_once(kind, steps, hard):
     world = World(kind, list(steps), hard=hard)
     while not world.work():
