@@ -24,6 +24,8 @@ position of the source that they came from. The order of its puts is the whole p
 ``tail``        the rows since the last chunk boundary; ``column``: with their chunks; ``columns``: all
 ``chunks``      puts that a fenced writer cannot carry out
 ``children``    the documents of the fields, which follow the root
+``amend``       changes of a root by others than its writer
+``retention``   rows at the front are given up; ``stored``: which chunks are there
 ``batches``     what can be appended; ``positions``: which position belongs to which row
 ``failpoints``  where tests stop the process
 ==============  =============================================================================
@@ -37,6 +39,7 @@ from streamzarr.stream.merge import Merged, MergedRows, merge
 from streamzarr.stream.partitions import open_streams
 from streamzarr.stream.policy import CommitPolicy
 from streamzarr.stream.record import CommitRecord
+from streamzarr.stream.retention import Retained, retain
 from streamzarr.stream.rows import Rows
 from streamzarr.stream.schema import Field
 from streamzarr.stream.snapshot import Snapshot, open_stream
@@ -50,10 +53,12 @@ __all__ = [
     "Follow",
     "Merged",
     "MergedRows",
+    "Retained",
     "Rows",
     "Snapshot",
     "StreamWriter",
     "merge",
     "open_stream",
     "open_streams",
+    "retain",
 ]

@@ -1,0 +1,68 @@
+"""What a stream has in its store below its arrays, found by a listing: for maintenance alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from streamzarr.stores import Store
+from streamzarr.stream.document import RootDocument
+from streamzarr.stream.schema import chunk_rows_of
+from streamzarr.zarr.metadata import ArrayMetadataV3
+from streamzarr.zarr.metadata.v3 import ZARR_JSON
+from streamzarr.zarr.nodes.paths import key_below
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object below an array."""
+
+    array: str
+    """The path of the array below the stream's group: that of a field, or of its shards."""
+    key: str
+    nbytes: int
+    """Its size in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk(StoredObject):
+    """A chunk, or a shard, whether committed rows lie in it or not."""
+
+    rows: range
+    """The rows that it has room for."""
+    fits: bool
+    """Whether it is within the shape of a row."""
+
+
+def stored_objects(store: Store, path: str, document: RootDocument) -> Iterator[StoredObject]:
+    """Yield what lies below the arrays, but for their documents, in no stated order.
+
+    What comes or goes meanwhile may be there.
+    """
+    for name, array in document.arrays.items():
+        prefix = key_below(path, name)
+        for key, nbytes in store.list_sizes(prefix):
+            below = key[len(prefix) + 1 :]
+            if below != ZARR_JSON:
+                yield _stored(name, array, key, below, nbytes)
+
+
+def stored_chunks(store: Store, path: str, document: RootDocument) -> Iterator[StoredChunk]:
+    """Yield the chunks and shards of all fields, in no stated order."""
+    return (each for each in stored_objects(store, path, document) if isinstance(each, StoredChunk))
+
+
+def _stored(name: str, array: ArrayMetadataV3, key: str, below: str, nbytes: int) -> StoredObject:
+    try:
+        index = array.chunk_keys.decode(below)
+    except ValueError:
+        return StoredObject(name, key, nbytes)
+    if len(index) != len(array.shape):
+        return StoredObject(name, key, nbytes)
+    length = chunk_rows_of(array)
+    start = index[0] * length
+    fits = all(
+        at * chunk < size
+        for at, chunk, size in zip(index[1:], array.chunks[1:], array.shape[1:], strict=True)
+    )
+    return StoredChunk(name, key, nbytes, range(start, start + length), fits)
