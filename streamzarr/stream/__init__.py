@@ -26,6 +26,8 @@ position of the source that they came from. The order of its puts is the whole p
 ``children``    the documents of the fields, which follow the root
 ``amend``       changes of a root by others than its writer
 ``retention``   rows at the front are given up; ``stored``: which chunks are there
+``checking``    does everything hold that a stream promises? ``findings``: what can be wrong
+``repairing``   what can be mended without loss
 ``batches``     what can be appended; ``positions``: which position belongs to which row
 ``failpoints``  where tests stop the process
 ==============  =============================================================================
@@ -33,12 +35,15 @@ position of the source that they came from. The order of its puts is the whole p
 This layer knows no broker and no pipeline: a position is a number, whatever it counts.
 """
 
+from streamzarr.stream.checking import check
 from streamzarr.stream.field_rows import FieldRows
+from streamzarr.stream.findings import Checked, Finding, Kind
 from streamzarr.stream.follow import Follow
 from streamzarr.stream.merge import Merged, MergedRows, merge
 from streamzarr.stream.partitions import open_streams
 from streamzarr.stream.policy import CommitPolicy
 from streamzarr.stream.record import CommitRecord
+from streamzarr.stream.repairing import repair
 from streamzarr.stream.retention import Retained, retain
 from streamzarr.stream.rows import Rows
 from streamzarr.stream.schema import Field
@@ -46,19 +51,24 @@ from streamzarr.stream.snapshot import Snapshot, open_stream
 from streamzarr.stream.writer import StreamWriter
 
 __all__ = [
+    "Checked",
     "CommitPolicy",
     "CommitRecord",
     "Field",
     "FieldRows",
+    "Finding",
     "Follow",
+    "Kind",
     "Merged",
     "MergedRows",
     "Retained",
     "Rows",
     "Snapshot",
     "StreamWriter",
+    "check",
     "merge",
     "open_stream",
     "open_streams",
+    "repair",
     "retain",
 ]
