@@ -26,6 +26,7 @@ position of the source that they came from. The order of its puts is the whole p
 ``children``    the documents of the fields, which follow the root
 ``amend``       changes of a root by others than its writer
 ``retention``   rows at the front are given up; ``stored``: which chunks are there
+``compaction``  full chunks are gathered in shards
 ``checking``    does everything hold that a stream promises? ``findings``: what can be wrong
 ``repairing``   what can be mended without loss
 ``batches``     what can be appended; ``positions``: which position belongs to which row
@@ -36,6 +37,7 @@ This layer knows no broker and no pipeline: a position is a number, whatever it 
 """
 
 from streamzarr.stream.checking import check
+from streamzarr.stream.compaction import Compacted, compact
 from streamzarr.stream.field_rows import FieldRows
 from streamzarr.stream.findings import Checked, Finding, Kind
 from streamzarr.stream.follow import Follow
@@ -54,6 +56,7 @@ __all__ = [
     "Checked",
     "CommitPolicy",
     "CommitRecord",
+    "Compacted",
     "Field",
     "FieldRows",
     "Finding",
@@ -66,6 +69,7 @@ __all__ = [
     "Snapshot",
     "StreamWriter",
     "check",
+    "compact",
     "merge",
     "open_stream",
     "open_streams",
