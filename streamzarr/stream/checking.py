@@ -13,7 +13,7 @@ from streamzarr.stream.field_rows import FieldRows
 from streamzarr.stream.findings import Checked, Finding, Kind
 from streamzarr.stream.schema import is_sorted
 from streamzarr.stream.snapshot import Snapshot, snapshot_of
-from streamzarr.stream.stored import StoredChunk, stored_objects
+from streamzarr.stream.stored import StoredChunk, StoredObject, stored_objects
 from streamzarr.stream.view import open_view
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.metadata.document import parse_document
@@ -53,12 +53,15 @@ def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) 
     opened, path = open_store(store, mode="r"), normalize_path(path)
     before = snapshot_of(open_view(opened, path, limits))
     documents = {name: _document(opened, path, name, limits) for name in before.document.arrays}
-    objects = [*_objects(opened, path, before)]
+    objects = [each for each in stored_objects(opened, path, before.document) if not _is_live(each, before)]
+    others = [(each, Kind.STRANGE, "is no key") for each in opened.list_strange(path)]
+    others += [(each, Kind.STALE, "was left by a killed process") for each in opened.list_stale(path)]
     values = [found for name in before for found in _values(before, name)]
     now = before.refresh()
     findings = [
         *(each for name, document in documents.items() for each in _child(path, name, document, before, now)),
         *(each for stored in objects for each in _orphan(stored, now)),
+        *((Finding(kind, name, "", f"{name} {what}"), None) for name, kind, what in others),
         *values,
     ]
     kept = now.first_row
@@ -71,35 +74,40 @@ Found = tuple[Finding, int | None]
 """A finding, and behind which row it is none any more once the rows before that were given up."""
 
 
-def _objects(store: Store, path: str, snapshot: Snapshot) -> Iterator[StoredChunk | Finding]:
-    """Yield what is stored below the fields and holds no committed row, as far as this snapshot tells."""
-    first = snapshot.first_row
-    for each in stored_objects(store, path, snapshot.document):
-        if isinstance(each, StoredChunk):
-            since, rows = _extent(snapshot, each.array)
-            if not max(first, since) < each.rows.stop or each.rows.start >= rows or not each.fits:
-                yield each
-        else:
-            yield Finding(Kind.STRANGE, each.key, each.array, f"{each.key} is no chunk of {each.array!r}")
+def _is_live(stored: StoredObject, snapshot: Snapshot) -> bool:
+    """Tell whether an object holds committed rows, as far as this snapshot tells."""
+    if not isinstance(stored, StoredChunk):
+        return False
+    since, rows = _extent(snapshot, stored.array)
+    return max(snapshot.first_row, since) < stored.rows.stop and stored.rows.start < rows and stored.fits
 
 
-def _orphan(stored: StoredChunk | Finding, now: Snapshot) -> Iterator[Found]:
-    if isinstance(stored, Finding):
-        yield stored, None
+def _orphan(stored: StoredObject, now: Snapshot) -> Iterator[Found]:
+    array, key = stored.array, stored.key
+    if not isinstance(stored, StoredChunk):
+        if array or not _is_member(stored, now):
+            whose = f"no chunk of {array!r}" if array else "no part of the stream"
+            yield Finding(Kind.STRANGE, key, array, f"{key} is {whose}"), None
         return
-    rows, (since, committed) = stored.rows, _extent(now, stored.array)
-    place = f"{stored.key} has rows {rows.start} to {rows.stop}"
+    rows, (since, committed) = stored.rows, _extent(now, array)
+    place = f"{key} has rows {rows.start} to {rows.stop}"
     if not stored.fits:
-        kind, what = Kind.STRANGE, f"{stored.key} lies outside of {stored.array!r}"
+        kind, what = Kind.STRANGE, f"{key} lies outside of {array!r}"
     elif rows.stop <= now.first_row:
         kind, what = Kind.GIVEN_UP, f"{place}, the stream begins with row {now.first_row}"
     elif rows.stop <= since:
-        kind, what = Kind.EARLY, f"{place}, {stored.array!r} begins with row {since}"
+        kind, what = Kind.EARLY, f"{place}, {array!r} begins with row {since}"
     elif rows.start >= committed:
         kind, what = Kind.BEHIND, f"{place}, {committed} are committed; the next put replaces it"
     else:
         return  # its rows were committed meanwhile
-    yield Finding(kind, stored.key, stored.array, what), None
+    yield Finding(kind, key, array, what), None
+
+
+def _is_member(stored: StoredObject, now: Snapshot) -> bool:
+    """Tell whether an object lies below a node that has come meanwhile."""
+    below = stored.key[len(key_below(now.view.path, ZARR_JSON)) - len(ZARR_JSON) :]
+    return below.partition("/")[0] in now.document.members
 
 
 def _extent(snapshot: Snapshot, array: str) -> tuple[int, int]:

@@ -19,6 +19,7 @@ class Kind(Enum):
     GIVEN_UP = "chunk before the first row", True, "deletes it"
     BEHIND = "chunk behind the last row", True, None
     STRANGE = "strange object", True, None
+    STALE = "stale temp file", True, "removes it"
 
     def __init__(self, title: str, harmless: bool, repair: str | None) -> None:
         self.title, self.harmless, self.repair = title, harmless, repair
@@ -32,7 +33,7 @@ class Finding:
     key: str
     """The object in the store, or the array of the field."""
     array: str
-    """The path of the array below the stream's group: that of a field, or of its shards."""
+    """The path of the array below the stream's group: that of a field, or of its shards; "" if none."""
     what: str
     """The facts, in one sentence."""
 

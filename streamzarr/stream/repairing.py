@@ -62,7 +62,7 @@ def repair(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS)
         children.follow(root)
         for name, rows in root.record.sealed.items():
             children.follow_to(root, key_below(SHARDS, name), rows)
-    if opened.capabilities.temp_files:
+    if found[Kind.STALE]:
         opened.collect_stale(path)
     return checked
 

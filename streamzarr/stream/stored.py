@@ -1,4 +1,4 @@
-"""What a stream has in its store below its arrays, found by a listing: for maintenance alone."""
+"""What a stream has in its store, found by a listing: for maintenance alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamzarr.stores import Store
-from streamzarr.stream.document import RootDocument
+from streamzarr.stream.document import SHARDS, RootDocument
 from streamzarr.stream.schema import chunk_rows_of
 from streamzarr.zarr.metadata import ArrayMetadataV3
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
@@ -15,10 +15,10 @@ from streamzarr.zarr.nodes.paths import key_below
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object below an array."""
+    """An object below the stream's group that is no document of it."""
 
     array: str
-    """The path of the array below the stream's group: that of a field, or of its shards."""
+    """The path of its array below the stream's group: that of a field, or of its shards; "" if none."""
     key: str
     nbytes: int
     """Its size in the store."""
@@ -35,16 +35,19 @@ class StoredChunk(StoredObject):
 
 
 def stored_objects(store: Store, path: str, document: RootDocument) -> Iterator[StoredObject]:
-    """Yield what lies below the arrays, but for their documents, in no stated order.
+    """Yield what lies below the group, but for documents and other members' own, in no stated order.
 
     What comes or goes meanwhile may be there.
     """
-    for name, array in document.arrays.items():
-        prefix = key_below(path, name)
-        for key, nbytes in store.list_sizes(prefix):
-            below = key[len(prefix) + 1 :]
-            if below != ZARR_JSON:
-                yield _stored(name, array, key, below, nbytes)
+    arrays, start = document.arrays, len(key_below(path, ZARR_JSON)) - len(ZARR_JSON)
+    for key, nbytes in store.list_sizes(path):
+        parts = key[start:].split("/")
+        depth = 2 if parts[0] == SHARDS and document.shards else 1
+        name, below = "/".join(parts[:depth]), "/".join(parts[depth:])
+        if name in arrays and below != ZARR_JSON:
+            yield _stored(name, arrays[name], key, below, nbytes)
+        elif parts[0] not in document.members and parts != [ZARR_JSON]:
+            yield StoredObject("", key, nbytes)
 
 
 def stored_chunks(store: Store, path: str, document: RootDocument) -> Iterator[StoredChunk]:

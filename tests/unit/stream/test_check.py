@@ -11,7 +11,7 @@ import streamzarr as sz
 from streamzarr.errors import MetadataError, NodeNotFoundError, StoreError
 from streamzarr.stores import LocalStore, MemoryStore
 from streamzarr.stores.replace import TEMP_PREFIX
-from streamzarr.stream import Field, Kind, acquire, check, repair, retain
+from streamzarr.stream import Field, Kind, acquire, check, compact, repair, retain
 from streamzarr.stream.bounds import Bounds
 from streamzarr.testing import Fault, FaultyStore, RecordingStore
 from tests.support.streams import change_root
@@ -63,6 +63,11 @@ def set_bounds(store, bounds):
     change_root(store, lambda root: root.committed(replace(root.record, bounds={"x": bounds})))
 
 
+def replace_nodes(root, more):
+    nodes = {**root.group.consolidated, **more}
+    return replace(root, group=replace(root.group, consolidated=nodes))
+
+
 FAULTS = {
     Kind.MISSING: lambda store: store.delete("y/c/2/1"),
     Kind.DAMAGED: lambda store: store.put("y/c/2/1", b"no gzip"),
@@ -78,7 +83,7 @@ FAULTS = {
 
 
 def test_of_each_kind_there_is_a_fault():
-    assert FAULTS.keys() == {*Kind}
+    assert FAULTS.keys() == {*Kind} - {Kind.STALE}  # which memory does not have
 
 
 def test_nothing_is_found_in_what_a_writer_leaves(store):
@@ -92,7 +97,7 @@ def test_nothing_is_found_in_what_a_writer_leaves(store):
     assert check(store, "").url == writer.url
 
 
-@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.name)
 def test_a_fault_is_found_and_mended_if_that_loses_nothing(store, kind):
     writer = started(store)
     FAULTS[kind](store)
@@ -156,6 +161,31 @@ def test_a_chunk_outside_of_the_shape_of_a_row_is_strange(store):
     assert (found.kind, found.key) == (Kind.STRANGE, "y/c/2/7")
 
 
+def test_what_belongs_to_no_array_is_strange(tmp_path):
+    started(LocalStore(tmp_path, fsync=False))
+    compact(tmp_path, chunks=1)
+    (tmp_path / "shards" / "x" / "notes").touch()
+    (tmp_path / "old" / "c").mkdir(parents=True)
+    (tmp_path / "old" / "c" / "0").touch()
+    (tmp_path / "a\\b").touch()
+    found = check(tmp_path)
+    assert sorted((each.key, each.array) for each in found.findings) == [
+        ("a\\b", ""),
+        ("old/c/0", ""),
+        ("shards/x/notes", "shards/x"),
+    ]
+    assert {each.kind for each in found.findings} == {Kind.STRANGE}
+    assert repair(tmp_path).findings == check(tmp_path).findings
+
+
+def test_other_nodes_of_the_group_are_not_strange(store):
+    started(store)
+    note = sz.create_array(MemoryStore(), shape=(), dtype="i4").metadata.to_json()
+    change_root(store, lambda root: replace_nodes(root, {"notes/of/today": note}))
+    store.put("notes/of/today/c", b"1")
+    assert check(store).findings == ()
+
+
 def test_a_root_that_cannot_be_read_is_an_error_and_not_mended(store):
     with pytest.raises(NodeNotFoundError):
         check(store)
@@ -170,7 +200,10 @@ def test_what_killed_writers_left_behind_is_removed(tmp_path):
     started(LocalStore(tmp_path, fsync=False))
     left = tmp_path / "x" / "c" / f"{TEMP_PREFIX}1-2-3"
     left.write_bytes(b"half a chunk")
-    repair(tmp_path)
+    (found,) = check(tmp_path).findings
+    assert (found.kind, found.key) == (Kind.STALE, f"x/c/{left.name}")
+    assert left.exists()
+    assert repair(tmp_path).findings == (found,)
     assert not left.exists()
 
 
