@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from streamzarr.errors import CodecError, KeyNotFoundError, LimitExceededError, MetadataError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoreLike, open_store
@@ -53,7 +55,12 @@ def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) 
     opened, path = open_store(store, mode="r"), normalize_path(path)
     before = snapshot_of(open_view(opened, path, limits))
     documents = {name: _document(opened, path, name, limits) for name in before.document.arrays}
-    objects = [each for each in stored_objects(opened, path, before.document) if not _is_live(each, before)]
+    objects, copies = list[StoredObject](), list[Finding]()
+    for each in stored_objects(opened, path, before.document):
+        if not _is_live(each, before):
+            objects.append(each)
+        elif isinstance(each, StoredChunk) and each.rows.stop <= before.record.sealed.get(each.array, 0):
+            copies += _copy(each, before)
     others = [(each, Kind.STRANGE, "is no key") for each in opened.list_strange(path)]
     others += [(each, Kind.STALE, "was left by a killed process") for each in opened.list_stale(path)]
     values = [found for name in before for found in _values(before, name)]
@@ -62,6 +69,7 @@ def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) 
         *(each for name, document in documents.items() for each in _child(path, name, document, before, now)),
         *(each for stored in objects for each in _orphan(stored, now)),
         *((Finding(kind, name, "", f"{name} {what}"), None) for name, kind, what in others),
+        *((each, None) for each in copies),
         *values,
     ]
     kept = now.first_row
@@ -114,6 +122,31 @@ def _extent(snapshot: Snapshot, array: str) -> tuple[int, int]:
     """Return the first row that an array stores, and how many it has."""
     record, (group, _, name) = snapshot.record, array.rpartition("/")
     return (0, record.sealed[name]) if group else (record.since.get(name, 0), record.rows)
+
+
+def _copy(stored: StoredChunk, snapshot: Snapshot) -> Iterator[Finding]:
+    """Compare a chunk with the shard that has its rows, too: other libraries read the chunk."""
+    rows = snapshot.between(stored.rows.start, stored.rows.stop)
+    try:
+        shard = rows[stored.array].read((slice(None), *stored.inner))
+    except (KeyNotFoundError, CodecError, LimitExceededError):
+        return  # which is a finding already
+    what = f"{stored.key} has other rows {rows.start} to {rows.stop} than their shard"
+    try:
+        chunk = snapshot.view.array(stored.array).read(
+            (slice(rows.start, rows.stop), *stored.inner), missing="error"
+        )
+    except KeyNotFoundError:
+        return  # it is deleted right now
+    except (CodecError, LimitExceededError) as error:
+        yield Finding(Kind.COPY, stored.key, stored.array, f"{what}: {error}")
+    else:
+        if not _is_same(chunk, shard):
+            yield Finding(Kind.COPY, stored.key, stored.array, what)
+
+
+def _is_same(one: NDArray, other: NDArray) -> bool:
+    return bool(np.array_equal(one, other) or ((one == other) | ((one != one) & (other != other))).all())
 
 
 def _values(snapshot: Snapshot, name: str) -> Iterator[Found]:

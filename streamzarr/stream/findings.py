@@ -13,6 +13,7 @@ class Kind(Enum):
     DAMAGED = "damaged chunk", False, None
     DECREASES = "decreasing values", False, None
     EARLY = "chunk before its field", False, "deletes it: rows before the field was added are its fill value"
+    COPY = "chunk unlike its shard", False, "deletes it: its rows are in the shard"
     BOUNDS = "wrong bounds", False, "drops them: a search then reads some chunks more"
     CHILD = "wrong document", False, "writes it as the root has it"
     LAGS = "lagging document", True, "lets it follow the root, as the next commit does"

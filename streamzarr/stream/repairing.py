@@ -49,7 +49,7 @@ def repair(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS)
     checked = check(opened, path, limits=limits)
     require_conditional_put(opened)
     found = {kind: [each for each in checked.findings if each.kind is kind] for kind in Kind}
-    opened.delete_many(each.key for each in (*found[Kind.GIVEN_UP], *found[Kind.EARLY]))
+    opened.delete_many(each.key for each in (*found[Kind.GIVEN_UP], *found[Kind.EARLY], *found[Kind.COPY]))
     if found[Kind.BOUNDS]:
         _drop_bounds(opened, path, found[Kind.BOUNDS], limits)
     if found[Kind.CHILD] or found[Kind.LAGS]:

@@ -30,6 +30,8 @@ class StoredChunk(StoredObject):
 
     rows: range
     """The rows that it has room for."""
+    inner: tuple[slice, ...]
+    """Its part of a row."""
     fits: bool
     """Whether it is within the shape of a row."""
 
@@ -64,8 +66,7 @@ def _stored(name: str, array: ArrayMetadataV3, key: str, below: str, nbytes: int
         return StoredObject(name, key, nbytes)
     length = chunk_rows_of(array)
     start = index[0] * length
-    fits = all(
-        at * chunk < size
-        for at, chunk, size in zip(index[1:], array.chunks[1:], array.shape[1:], strict=True)
-    )
-    return StoredChunk(name, key, nbytes, range(start, start + length), fits)
+    along = list(zip(index[1:], array.chunks[1:], array.shape[1:], strict=True))
+    fits = all(at * chunk < size for at, chunk, size in along)
+    inner = tuple(slice(at * chunk, (at + 1) * chunk) for at, chunk, _ in along)
+    return StoredChunk(name, key, nbytes, range(start, start + length), inner, fits)

@@ -73,6 +73,7 @@ FAULTS = {
     Kind.DAMAGED: lambda store: store.put("y/c/2/1", b"no gzip"),
     Kind.DECREASES: lambda store: put_values(store, "x/c/5", [20, 22, 21, 23]),
     Kind.EARLY: lambda store: store.put("z/c/3", store.get("z/c/7")),
+    Kind.COPY: lambda store: (compact(store, chunks=1), put_values(store, "x/c/5", [20, 21, 22, 0])),
     Kind.BOUNDS: lambda store: set_bounds(store, Bounds(4, tuple(range(1, 48, 4)))),
     Kind.CHILD: lambda store: change_child(store, "y", shape=[48, 3]),
     Kind.LAGS: lambda store: change_child(store, "y", shape=[46, 3]),
@@ -159,6 +160,30 @@ def test_a_chunk_outside_of_the_shape_of_a_row_is_strange(store):
     store.put("y/c/2/7", b"?")
     (found,) = check(store).findings
     assert (found.kind, found.key) == (Kind.STRANGE, "y/c/2/7")
+
+
+def test_a_chunk_that_comes_late_where_one_was_deleted_is_found_and_read_by_nobody_of_ours(store):
+    """Put by a fenced writer where nothing was: its condition holds again once the chunk was deleted."""
+    writer = started(store)
+    data, values = store.get("x/c/5"), sz.open_stream(store)["x"][:]
+    compact(store, chunks=1, delete=True)
+    store.put("x/c/5", data, if_none_match=True)
+    assert check(store).findings == ()  # right, if nobody needs it
+    put_values(store, "x/c/5", [20, 21, 22, 0])
+    store.put("y/c/2/0", b"no gzip", if_none_match=True)
+    retain(store, rows=20)
+    store.put("x/c/2", data, if_none_match=True)
+    assert sz.open_stream(store)["x"][:].tolist() == values[10:].tolist()
+    assert {each.key: each.kind for each in check(store).findings} == {
+        "x/c/5": Kind.COPY,
+        "y/c/2/0": Kind.COPY,
+        "x/c/2": Kind.GIVEN_UP,
+    }
+    repair(store)
+    assert check(store).findings == ()
+    writer.append(batch(47, 50, z=range(3)))
+    writer.close()
+    assert sz.open_stream(store)["x"][:].tolist() == [*range(20, 50)]
 
 
 def test_what_belongs_to_no_array_is_strange(tmp_path):
