@@ -1,9 +1,9 @@
 """Streams against what else can append: rows and commits a second, cost over many commits, a reader's lag.
 
-Every peer appends the same three fields in chunks of 4,096 rows, batch by batch, each visible when its call has
-returned. Rounds are interleaved, because machines drift; nobody syncs but who says so, and files lie in memory
-where the machine has a place for that. The processor's time is given beside the rate, for machines that are
-busy. The S3 server runs on this machine and takes its share of the cores: ratios say more than rates. A peer
+Every peer appends the same three fields in chunks of 4,096 rows, batch by batch, each visible when its call
+has returned. Rounds are interleaved, because machines drift; nobody syncs but who says so, and files lie in
+memory where the machine has a place for that. The processor's time is given beside the rate, for machines
+that are busy. The S3 server runs here and takes its share of the cores: ratios say more than rates. A peer
 that is not installed is left out with a line
 (``pip install zarr zarrs tensorstore icechunk acquire-zarr obstore h5py pyarrow``).
 
@@ -113,32 +113,35 @@ def bucket_of(server: str) -> Iterator[Place]:
 
 
 def many_commits(most: int) -> None:
-    """What the n-th commit costs, in processor time, and how large the root is."""
+    """What a commit costs after `most`, and after a thousand: processor time, laps of both in turn."""
+    writers = {1000: begun(1000), most: begun(most)}
+    laps: dict[int, list[float]] = {goal: [] for goal in writers}
+    for _ in range(60):
+        for goal, (writer, _) in writers.items():
+            begin = time.process_time()
+            for _ in range(20):
+                commit_one(writer)
+            laps[goal].append((time.process_time() - begin) / 20)
+    for goal, (_, store) in writers.items():
+        cost, size = statistics.median(laps[goal]), len(store.get("zarr.json"))
+        ratio = cost / statistics.median(laps[1000])
+        print(f"  after {goal:>10,} commits: {cost * 1e6:6.1f} us each ({ratio:.3f}), root of {size:,} bytes")
+
+
+def begun(commits: int) -> tuple[sz.StreamWriter, sz.stores.Store]:
+    """Return a writer that has made so many commits, and its store, in memory."""
     store = sz.stores.MemoryStore()
     schema = {"time": sz.stream.Field("i8", sorted=True), "price": "f8"}
     writer = sz.StreamWriter(store, schema=schema, chunk_rows=64)
-    count, window, costs = 0, 500, dict[int, float]()
-    for goal in [10**power for power in range(3, len(str(most)))]:
-        while count < goal - window:
-            count = commit_one(writer, count)
-        laps = []
-        while count < goal + window:
-            begin = time.process_time()
-            for _ in range(50):
-                count = commit_one(writer, count)
-            laps.append((time.process_time() - begin) / 50)
-        costs[goal] = statistics.median(laps)
-        size = len(store.get("zarr.json"))
-        ratio = costs[goal] / costs[1000]
-        print(
-            f"  {goal:>10,} commits: {costs[goal] * 1e6:7.1f} us each ({ratio:.3f}), root of {size:,} bytes"
-        )
+    for _ in range(commits):
+        commit_one(writer)
+    return writer, store
 
 
-def commit_one(writer: sz.StreamWriter, count: int) -> int:
-    writer.append({"time": [count], "price": [0.5]}, next_offset=count + 1)
+def commit_one(writer: sz.StreamWriter) -> None:
+    row = writer.rows
+    writer.append({"time": [row], "price": [0.5]}, next_offset=row + 1)
     writer.commit()
-    return count + 1
 
 
 def write_steadily(url: str, commits: int) -> None:
