@@ -17,7 +17,13 @@ from streamzarr.queue.deadletter import DeadLetter, LetterId
 from streamzarr.queue.letters import DeadLetterQueue
 
 
-def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> int:
+def replay(
+    broker: Broker,
+    topics: JobTopics,
+    letters: Iterable[tuple[LetterId, DeadLetter]],
+    *,
+    rate: float | None = None,
+) -> int:
     """Send these letters to the workers again and return how many; whoever waits for their jobs waits on.
 
     Letters whose chunks were written meanwhile are closed, not sent. A letter about several chunks of which
@@ -30,6 +36,8 @@ def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, 
     letters
         As :func:`streamzarr.jobs.letters.open_letters` or :meth:`streamzarr.queue.DeadLetterQueue.ls` return
         them.
+    rate
+        Tasks a second at most.
 
     Raises
     ------
@@ -51,7 +59,7 @@ def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, 
     chosen = reconcile(broker, topics, chosen)
     known = _known_jobs(broker, topics, chosen)
     count = 0
-    with DeadLetterQueue(broker, topics.dead).replaying() as under_way:
+    with DeadLetterQueue(broker, topics.dead).replaying(rate=rate) as under_way:
         rest = iter(chosen)
         while batch := list(islice(rest, RESULTS_A_RECORD)):
             _reopen(broker, topics, batch)
