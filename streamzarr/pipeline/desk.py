@@ -12,12 +12,13 @@ A bunch is a flow message that was combined of others. Schedule, crew and bell a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.dispatch.keys import by_key
 from streamzarr.flow.dispatch.workers import Workers
@@ -29,7 +30,7 @@ from streamzarr.flow.ops.crew import Callee, Crew
 from streamzarr.flow.ops.schedule import Item, Schedule
 from streamzarr.flow.stage import Belongs, Stage
 from streamzarr.pipeline.bisect import Outcome
-from streamzarr.pipeline.detached import Detached, detach
+from streamzarr.pipeline.detached import Detached, detach, is_detached
 from streamzarr.pipeline.handlers import Ours
 from streamzarr.pipeline.message import Message, acknowledging
 
@@ -82,6 +83,7 @@ class _Desk(Stage):
         self._early: deque[Part] = deque()
         self._detached = bench.detached
         self._behind = Behind()
+        self._going: Belongs | None = None  # what is to leave, and shall not wait for another attempt
 
     # -- coming ------------------------------------------------------------------------------------------
 
@@ -105,17 +107,18 @@ class _Desk(Stage):
             return [each for each in messages if _is_ours(parts[each.place])]
 
         def ack(early: Message) -> None:
-            if early.place not in acked:
+            part = parts[early.place]
+            if early.place not in acked and not is_detached(part):
                 acked.add(early.place)
-                self._early.append(parts[early.place].replace(data=early))
+                self._early.append(part.replace(data=early))
                 self.chain.bell.ring()
 
         def now(message: Message) -> Part:
-            part = parts[message.place]
+            part = parts[message.place].replace(data=message, failure=message.failure)
             if message.acked or message.place in acked:
                 ack(message)  # if its handler ran elsewhere
                 return detach(part, message)
-            return part.replace(data=message, failure=message.failure)
+            return part
 
         acknowledging(ack)
         outcome = self._work(callee, [part.data for part in message.parts], message.data, ours)
@@ -142,6 +145,8 @@ class _Desk(Stage):
             self.emit(decided.after)
             self._leave(decided.lost)
             self.chain.settle(self._detached.leave(decided.lost))
+        if self._going is not None and self._crew.due() is not None:
+            self.chain.hand_back(self.withdraw(self._going))
         for marker in self._behind.passing():
             self.emit_marker(marker)
 
@@ -159,24 +164,38 @@ class _Desk(Stage):
     # -- stopping ----------------------------------------------------------------------------------------
 
     def withdraw(self, belongs: Belongs) -> list[Part]:
-        items = self._crew.withdraw(lambda _: True)  # all, so that what stays keeps its order
+        self._going = belongs
+        items = self._crew.withdraw(lambda bunch: any(map(belongs, bunch.parts)))
         gone = [part for item in items for part in item.message.parts if belongs(part)]
         kept = []
         for item in items:
-            item.message = item.message.replace(
-                parts=tuple(part for part in item.message.parts if not belongs(part))
-            )
-            if item.message.parts:
-                kept.append(Item(item.message))
-        if kept:
-            self._crew.add(kept)
+            parts = tuple(part for part in item.message.parts if not belongs(part))
+            if parts:
+                kept.append(item.message.replace(parts=parts))
+        self._put_back(kept)
         self._leave(gone)
         return self._detached.leave(gone)
+
+    def _put_back(self, bunches: list[Part]) -> None:
+        """Queue once more what is left of bunches, before those behind them in their lanes."""
+        lanes = {bunch.key for bunch in bunches} - {BESIDE}
+        behind = self._crew.withdraw(lambda bunch: bunch.key in lanes) if lanes else []
+        bunches = sorted([*bunches, *(item.message for item in behind)], key=_first_place)
+        if bunches:
+            self._crew.add(list(map(Item, bunches)))
+
+    def abandon(self, claims: Collection[Claim]) -> None:
+        self._going = None
 
     def close(self, timeout: float) -> None:
         self._crew.close(timeout)
         self._detached.close()
         self.working = 0
+
+
+def _first_place(bunch: Part) -> int:
+    place: int = bunch.parts[0].data.place
+    return place
 
 
 def _lane(item: Item) -> Hashable:

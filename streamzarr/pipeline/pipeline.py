@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.arguments import function, shown
+from streamzarr.flow.rate import Rate
 from streamzarr.flow.running import RunReport
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.message import Message
-from streamzarr.pipeline.options import Options
+from streamzarr.pipeline.options import Batcher, OnFailure, Options, Ordering, Processors
 from streamzarr.pipeline.running import RunningPipeline
-from streamzarr.queue.retry import is_transient
+from streamzarr.pipeline.sources import Source
+from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import SYSTEM, Runtime
 
 HANDLERS = ("prepare_messages", "handle_message", "handle_batch", "handle_failed", "retryable")
@@ -51,6 +53,20 @@ class Pipeline:
     [0, 1, 4, 9, 16] size
     5
     """
+
+    # -- options -----------------------------------------------------------------------------------------
+
+    source: ClassVar[Source | Sequence[Source]]
+    processors: ClassVar[Processors]
+    batchers: ClassVar[Mapping[str, Batcher]]
+    ordering: ClassVar[Ordering | None]
+    dead_letters: ClassVar[str | None]
+    on_failure: ClassVar[OnFailure | None]
+    retry: ClassVar[RetryPolicy]
+    rate: ClassVar[Rate | None]
+    max_in_flight: ClassVar[int | None]
+    max_bytes: ClassVar[int | str | None]
+    drain: ClassVar[float]
 
     # -- handlers ----------------------------------------------------------------------------------------
 
