@@ -14,6 +14,7 @@ from streamzarr.queue.base import (
     Reader,
     RebalanceListener,
     Record,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Record",
     "RetryPolicy",
     "ShareConsumer",
+    "TopicIdentity",
     "TopicInfo",
     "TopicPartition",
     "dead_letter_topic",
