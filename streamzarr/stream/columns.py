@@ -67,6 +67,11 @@ class Columns:
         }
         self._last = {name: column.last for name, column in self._columns.items() if column.last is not None}
 
+    @property
+    def last(self) -> Rows:
+        """The last value of each sorted field that has one, rows in memory included, as an array of one."""
+        return dict(self._last)
+
     def check_order(self, rows: Rows) -> None:
         """Raise ``ValueError`` unless each sorted field goes on without decreasing."""
         check_sorted(rows, self.fields, self._last, self.url)
