@@ -159,6 +159,11 @@ class StreamWriter:
         """Where the source is to be read next, behind all that was appended; None: from its beginning."""
         return self._positions.last
 
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last value of each sorted field, below which :meth:`append` takes nothing; absent: any."""
+        return {name: each[0] for name, each in self._columns.last.items()}
+
     # Writing
 
     def append(self, batch: BatchLike, *, next_offset: NextOffset = None) -> None:
