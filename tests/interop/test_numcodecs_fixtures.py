@@ -183,8 +183,12 @@ def test_published_files_decode(fixtures, codec):
             np.testing.assert_allclose(found, case.expected, rtol=0, atol=case.tolerance)
         elif codec == "vlen-array":
             assert [each.tolist() for each in found] == [each.tolist() for each in case.expected]
+        elif codec == "json2":  # NaN is itself as text, and dicts have no order
+            assert json.dumps(found.tolist(), sort_keys=True) == json.dumps(
+                case.expected.tolist(), sort_keys=True
+            )
         elif found.dtype.kind in "OT":
-            assert repr(found.tolist()) == repr(case.expected.tolist())  # NaN is itself here
+            assert found.tolist() == case.expected.tolist()
         else:
             assert found.tobytes() == case.expected.tobytes(), case.file
     assert refused == REFUSED.get(codec, []), "others than expected are refused"

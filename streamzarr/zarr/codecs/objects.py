@@ -29,7 +29,7 @@ def check_json(config: dict[str, Any]) -> None:
     separators = config.get("separators") or (",", ":")
     if not isinstance(encoding, str) or codecs.lookup(encoding).name not in _ENCODINGS:
         raise ValueError(f"encoding: expected one of {', '.join(_ENCODINGS)}, got {encoding!r}")
-    blanks = indent * " " if type(indent) is int and indent <= _MOST_BLANKS else indent or ""
+    blanks = indent * " " if isinstance(indent, int) and indent <= _MOST_BLANKS else indent or ""
     parts: list[Any] = [blanks, *separators] if len(separators) == 2 else [None]
     if not all(isinstance(part, str) and len(part) <= _MOST_BLANKS for part in parts):
         raise ValueError(f"expected short indent and separators, got {indent!r} and {separators!r}")
