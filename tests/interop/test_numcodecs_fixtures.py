@@ -154,6 +154,8 @@ def cases(fixtures: Path, codec: str) -> Iterator[Case]:
     assert configs, f"no fixtures of {codec}"
     for path in configs:
         config = json.loads(path.read_text())
+        if config["id"] == "json":  # before json2; numcodecs has it no more
+            continue
         for file in sorted(path.parent.glob("encoded.*.dat")):
             number = file.name.split(".")[1]
             # Strings are pickled objects there; the files are numcodecs' own.
