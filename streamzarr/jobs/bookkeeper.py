@@ -96,12 +96,14 @@ class Bookkeeper:
         send: Callable[[str, Sequence[NewRecord]], None],
         flush: Callable[[], None],
         limits: Limits = DEFAULT_LIMITS,
+        pause_seconds: float = 1.0,
     ) -> None:
         self._topics = topics
         self._worker = worker
         self._send = send
         self._flush = flush
         self._limits = limits
+        self._pause_seconds = pause_seconds
 
     def __call__(self, messages: Sequence[Message]) -> list[Report]:
         """Write results and dead letters; raises ``QueueError`` when the broker did not take them all."""
@@ -117,7 +119,7 @@ class Bookkeeper:
             if (
                 missing := next((each.error for each in found if is_environmental(each.error)), None)
             ) is not None:
-                reports[-1] = Pause(f"task {message.data.task.job}: {describe(missing)}")
+                reports[-1] = Pause(f"task {message.data.task.job}: {describe(missing)}", self._pause_seconds)
                 continue
             jobs[message.data.task.job].enter(message.data, message.failure, found)
             lost.append((message, found))

@@ -27,7 +27,7 @@ class Gate:
     def judge(
         self, done: Sequence[Message], failed: Sequence[Message]
     ) -> tuple[list[Message], list[Message]]:
-        """Return those of `failed` that may become letters, and those to hand back: their partition pauses."""
+        """Return those of `failed` that may become letters, and those to hand back."""
         if not failed:
             for claim, count in _counts(done):
                 self._breaker(claim).done(count)
