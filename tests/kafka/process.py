@@ -22,8 +22,7 @@ from typing import Self
 from confluent_kafka import KafkaException
 
 from streamzarr.queue.kafka.clients import AdminClient
-
-from .settings import SETTINGS, properties
+from streamzarr.testing.kafka.settings import SETTINGS, properties
 
 VERSION = "4.3.1"
 START_SECONDS = 60.0
