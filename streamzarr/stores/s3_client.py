@@ -131,7 +131,7 @@ _NO_KEY = frozenset({"NoSuchKey", "NotFound", "404", ""})
 def is_missing(error: Exception) -> bool:
     """Tell whether the error says that the key holds no value.
 
-    A missing bucket is another matter, and so is a user that is not known, which versitygw answers by 404 too.
+    A missing bucket is another matter. So is a user that is not known, which versitygw answers by 404 too.
     """
     return status_of(error) == 404 and code_of(error) in _NO_KEY
 
