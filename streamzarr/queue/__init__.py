@@ -15,6 +15,7 @@ from streamzarr.queue.base import (
     Reader,
     RebalanceListener,
     Record,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Record",
     "RetryPolicy",
     "ShareConsumer",
+    "TopicIdentity",
     "TopicInfo",
     "TopicPartition",
     "dead_letter_topic",

@@ -69,6 +69,16 @@ class TopicInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicIdentity:
+    """Which topic a name means: another one after it was made anew, or where the name leads elsewhere."""
+
+    cluster: str
+    """Id of the cluster, or of the embedded broker's file."""
+    topic: str
+    """Id of the topic in its cluster; never given twice."""
+
+
+@dataclass(frozen=True, slots=True)
 class GroupInfo:
     """A consumer group: its members and the position committed in each partition."""
 
@@ -245,6 +255,13 @@ class Broker(Closing):
     @abstractmethod
     def describe(self, topic: str) -> TopicInfo:
         """Return the partitions of `topic` and their offsets; raises ``TopicNotFoundError``."""
+
+    @abstractmethod
+    def identify(self, topic: str) -> TopicIdentity:
+        """Return which topic the name `topic` means; raises ``TopicNotFoundError``.
+
+        Offsets of one identity cannot be told from those of another, so whoever keeps positions keeps it.
+        """
 
     @abstractmethod
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:

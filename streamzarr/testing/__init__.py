@@ -4,7 +4,7 @@ The suites (``streamzarr.testing.stores``, ``streamzarr.testing.brokers``) and t
 (``streamzarr.testing.kafka``) need pytest, so they are imported from their modules.
 """
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from streamzarr.testing.faults import Call, Fault, FaultyStore, LatencyStore, RecordingStore, WrappedStore
@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from streamzarr.testing.broker_fake import FakeBroker as FakeBroker
     from streamzarr.testing.broker_fake import FakeConsumer as FakeConsumer
     from streamzarr.testing.clock import FakeClock as FakeClock
+    from streamzarr.testing.pipeline import Ack as Ack
+    from streamzarr.testing.pipeline import CallerAcknowledger as CallerAcknowledger
+    from streamzarr.testing.pipeline import DummySource as DummySource
+    from streamzarr.testing.pipeline import start as start
     from streamzarr.testing.simulation import simulate as simulate
 
 __all__ = [
+    "Ack",
     "Call",
+    "CallerAcknowledger",
+    "DummySource",
     "FakeBroker",
     "FakeClock",
     "FakeConsumer",
@@ -26,19 +33,23 @@ __all__ = [
     "RecordingStore",
     "WrappedStore",
     "simulate",
+    "start",
 ]
 
-_LAZY = {
-    "FakeBroker": "streamzarr.testing.broker_fake",
-    "FakeClock": "streamzarr.testing.clock",
-    "FakeConsumer": "streamzarr.testing.broker_fake",
-    "simulate": "streamzarr.testing.simulation",
+_HOMES = {
+    "Ack": "pipeline",
+    "CallerAcknowledger": "pipeline",
+    "DummySource": "pipeline",
+    "FakeBroker": "broker_fake",
+    "FakeClock": "clock",
+    "FakeConsumer": "broker_fake",
+    "simulate": "simulation",
+    "start": "pipeline",
 }
-"""What brings the queue, or the flow and with it RxPY: imported when it is asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for first."""
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    """Import what brings the flow, and with it RxPY, when it is asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

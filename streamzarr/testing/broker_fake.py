@@ -26,6 +26,7 @@ from streamzarr.queue.base import (
     Reader,
     RebalanceListener,
     Record,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
@@ -67,6 +68,7 @@ class FakeBroker(Broker):
         """The newest writer of each name."""
         self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
+        self._ids: dict[str, int] = {}  # of topics, by name: how many were made before
         self.damaged: dict[TopicPartition, set[int]] = {}
         """Offsets whose records cannot be read."""
         self._begin: dict[TopicPartition, int] = {}
@@ -167,6 +169,7 @@ class FakeBroker(Broker):
                 raise QueueError(f"fake: topic {name!r} exists")
             return
         self._log[name] = [[] for _ in range(partitions)]
+        self._ids[name] = self._ids.get(name, 0) + 1
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
@@ -176,6 +179,11 @@ class FakeBroker(Broker):
     def topics(self) -> list[str]:
         """Return the names of all topics."""
         return sorted(self._log)
+
+    def identify(self, topic: str) -> TopicIdentity:
+        """Return an identity that changes when the topic is made anew."""
+        self._partitions(topic)
+        return TopicIdentity("fake", f"{topic}.{self._ids[topic]}")
 
     def describe(self, topic: str) -> TopicInfo:
         """Return the offsets of a topic."""

@@ -18,6 +18,7 @@ from streamzarr.queue.base import (
     Producer,
     Reader,
     RebalanceListener,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
@@ -139,6 +140,13 @@ class EmbeddedBroker(Broker):
             begin={number: state.first for number, state in partitions.items()},
             end={number: state.next for number, state in partitions.items()},
         )
+
+    def identify(self, topic: str) -> TopicIdentity:  # noqa: D102
+        with self._database.write() as db:
+            file, number = log.file_id(db, self.runtime.random_bytes(16).hex()), log.topic_id(db, topic)
+        if number is None:
+            raise self._no_topic(topic)
+        return TopicIdentity(file, str(number))
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:  # noqa: D102
         partitions = self._partitions(topic)

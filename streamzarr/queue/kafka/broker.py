@@ -15,6 +15,7 @@ from streamzarr.queue.base import (
     Producer,
     Reader,
     RebalanceListener,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
@@ -102,6 +103,9 @@ class KafkaBroker(Broker):
         partitions = self._partitions(topic)
         begin, end = self._admin.begin(partitions), self._admin.end(partitions)
         return TopicInfo(topic, begin=_by_number(begin), end=_by_number(end))
+
+    def identify(self, topic: str) -> TopicIdentity:  # noqa: D102
+        return TopicIdentity(self._admin.cluster_id(), self._admin.topic_id(topic))
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:  # noqa: D102
         partitions = self._partitions(topic)

@@ -12,6 +12,7 @@ from streamzarr.queue.base import (
     Producer,
     Reader,
     RebalanceListener,
+    TopicIdentity,
     TopicInfo,
 )
 from streamzarr.testing.simulation.cluster import Cluster
@@ -60,6 +61,10 @@ class SimulatedBroker(Broker):
     def describe(self, topic: str) -> TopicInfo:
         """Return the offsets of a topic."""
         return self._cluster.call("describe", topic, lambda: self._cluster.topics.info(topic), loud=False)
+
+    def identify(self, topic: str) -> TopicIdentity:
+        """Return which topic a name means."""
+        return self._cluster.call("identify", topic, lambda: self._cluster.topics.identity(topic), loud=False)
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
         """Return the first offset by partition that is not older than `timestamp`."""
