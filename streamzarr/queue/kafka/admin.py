@@ -98,6 +98,13 @@ class KafkaAdmin:
         """Return the id of `topic`; raises `TopicNotFoundError`."""
         return str(self._described(topic).topic_id)
 
+    def describe_soon(self, topics: list[str]) -> Mapping[str, Future[Any]]:
+        """Return the descriptions to come of topics; nobody waits for them."""
+        answers: Mapping[str, Future[Any]] = self._client().describe_topics(
+            TopicCollection(topics), request_timeout=self.config.request_timeout
+        )
+        return answers
+
     def cluster_id(self) -> str:
         """Return the id of the cluster."""
         found = self._ask(

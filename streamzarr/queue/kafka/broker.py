@@ -166,11 +166,10 @@ class KafkaBroker(Broker):
                 f"consumer(session_timeout={session_timeout}, max_poll_interval={max_poll_interval}): "
                 "expected seconds above 0"
             )
-        for topic in topics:
-            self._admin.partitions(topic)
+        ids = {topic: self._admin.topic_id(topic) for topic in topics}
         protocol = self._group_protocol(group, session_timeout)
         settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval, prefetch_bytes)
-        return KafkaConsumer(self._admin, settings, topics, group, listener)
+        return KafkaConsumer(self._admin, settings, ids, group, listener)
 
     def _group_protocol(self, group: str, session_timeout: float) -> GroupProtocol:
         if self._config.group_protocol == "classic":

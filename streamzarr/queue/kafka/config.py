@@ -79,6 +79,8 @@ _COMMON: Final = {
     "reconnect.backoff.max.ms": 1000,
     "socket.connection.setup.timeout.ms": 10_000,
     "allow.auto.create.topics": False,
+    # librdkafka's default of five minutes is how long partitions that are added would lie idle.
+    "topic.metadata.refresh.interval.ms": 10_000,
 }
 
 _PRODUCER: Final = {
