@@ -259,6 +259,7 @@ class FakeBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> FakeConsumer:
         """Return a consumer that is assigned every partition at its first poll, unless told otherwise."""
         self._fault("consumer")

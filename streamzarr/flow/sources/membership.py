@@ -57,11 +57,22 @@ class Membership:
         self._concluded = False
 
     def join(
-        self, topics: Sequence[str], group: str, *, session_timeout: float, prefetch_bytes: int | None
+        self,
+        topics: Sequence[str],
+        group: str,
+        *,
+        session_timeout: float,
+        prefetch_bytes: int | None,
+        instance: str | None,
     ) -> Consumer:
         """Join the group; return the consumer, which this object listens to."""
         self.consumer = self._broker.consumer(
-            topics, group, listener=self, session_timeout=session_timeout, prefetch_bytes=prefetch_bytes
+            topics,
+            group,
+            listener=self,
+            session_timeout=session_timeout,
+            prefetch_bytes=prefetch_bytes,
+            instance=instance,
         )
         self._committer = self._chosen or GroupOffsets(self.consumer)
         joined = getattr(self._chosen, "joined", None)
