@@ -40,6 +40,7 @@ _TOPIC: Final[dict[str, Check]] = {
     "session_timeout": seconds(above=0),
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
+    "instance": optional(text),
     "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
     **SOURCE,
 }
@@ -60,6 +61,7 @@ def from_topic(
     on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
     committer: Committer | None = None,
+    instance: str | None = None,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
@@ -93,6 +95,9 @@ def from_topic(
         Told of each change, on the chain's thread, after the chain has dealt with it.
     committer
         Keeps the positions; the group's committed offsets when absent.
+    instance
+        A name of this member that outlives it: one that is restarted within `session_timeout` has its
+        partitions again, and the others notice nothing (:meth:`streamzarr.queue.Broker.consumer`).
     on_turn
         Called at every turn of the chain, at least five times a second unless something blocks: a heartbeat.
 
@@ -124,6 +129,7 @@ def from_topic(
             on_gap,
             on_rebalance,
             committer,
+            instance,
         ),
         demand,
         stop,
@@ -139,6 +145,7 @@ class TopicOptions(TypedDict, total=False):
     on_gap: OnGap
     on_rebalance: Rebalance | None
     committer: Committer | None
+    instance: str | None
 
 
 @checked("from_topic_columns", **_TOPIC)
