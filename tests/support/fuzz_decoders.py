@@ -2,19 +2,21 @@
 
     python tests/support/fuzz_decoders.py json -max_total_time=600 -rss_limit_mb=1024 -timeout=10
 
-needs atheris (``pip install atheris``), takes the options of libFuzzer, and checks what
-``decoded_soundly`` does. The
-input is cut at the bytes 0xFF 0xFE into the messages of a batch; ours are among them, so that it starts well.
+needs atheris (``pip install atheris``), takes the options of libFuzzer, and checks what ``decoded_soundly``
+does. The input is cut at the bytes 0xFF 0xFE into the messages of a batch; ours are among them, so that it
+starts well.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
-import importlib.util
+import importlib
 import io
 import json
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -127,8 +129,69 @@ def _with_arrow() -> None:
     DECODERS["arrow"] = made("arrow", columns)
 
 
-for package, add in (("cramjam", _with_cramjam), ("pyarrow", _with_arrow)):
-    if importlib.util.find_spec(package):
+def _with_avro() -> None:
+    import fastavro
+
+    level = {
+        "type": "record",
+        "name": "Level",
+        "fields": [{"name": "q", "type": {"type": "array", "items": "long"}}],
+    }
+    fields = [
+        {"name": "t", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {
+            "name": "p",
+            "type": [
+                "null",
+                "string",
+                {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+            ],
+        },
+        {"name": "n", "type": {"type": "enum", "name": "N", "symbols": ["1", "300"]}},
+        {"name": "d", "type": {"type": "map", "values": level}},
+        {"name": "z", "type": {"type": "fixed", "name": "Z", "size": 3}},
+    ]
+    schema = {"type": "record", "name": "R", "fields": fields}
+    records = [
+        {"t": 1577836800123456, "p": "1.25", "n": "1", "d": {"a": {"q": [1, 2]}}, "z": b"abc"},
+        {"t": 0, "p": Decimal("2.50"), "n": "1", "d": {}, "z": b"abc"},
+    ]
+    SEEDS["avro"] = []
+    for record in records:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, fastavro.parse_schema(schema), record)
+        SEEDS["avro"].append(out.getvalue())
+    DECODERS["avro"] = made("avro", specs(t="M8[ns]", p="f4", n="u1", z="S3"), schema=schema, framing="none")
+
+
+def _with_protobuf() -> None:
+    from google.protobuf import descriptor_pb2, timestamp_pb2
+
+    set_, file = descriptor_pb2.FileDescriptorSet(), descriptor_pb2.FileDescriptorProto()
+    timestamp_pb2.DESCRIPTOR.CopyToProto(set_.file.add())
+    descriptor_pb2.DESCRIPTOR.CopyToProto(
+        file
+    )  # a file with a bit of everything, and types that hold themselves
+    set_.file.append(file)
+    columns = specs(
+        p=("string", {"source": "name", "required": False}),
+        n=("i4", {"source": "field.0.number", "required": False}),
+        deep=("U9", {"source": "nested_type.0.nested_type.0.name", "required": False}),
+    )
+    name = "google.protobuf.DescriptorProto"
+    DECODERS["protobuf"] = made("protobuf", columns, descriptor=set_.SerializeToString(), message=name)
+    SEEDS["protobuf"] = [each.SerializeToString() for each in file.message_type[:4]]
+
+
+PACKAGES = {
+    "cramjam": _with_cramjam,
+    "pyarrow": _with_arrow,
+    "fastavro": _with_avro,
+    "google.protobuf": _with_protobuf,
+}
+for package, add in PACKAGES.items():
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(package)
         add()
 for absent in DECODERS.keys() - SEEDS.keys():
     del DECODERS[absent]

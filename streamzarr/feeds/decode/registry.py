@@ -90,7 +90,7 @@ class Registry:
             except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
                 if self._runtime.now() + pause > deadline:
                     raise QueueError(f"schema registry {self._base}{path}: {error}") from error
-            self._runtime.event().wait(pause)
+            self._runtime.bell().wait(pause)
             pause = min(5.0, 2 * pause)
 
     def _asked(self, path: str) -> Registered | None:
