@@ -20,12 +20,13 @@ with atheris.instrument_imports(include=["streamzarr.feeds"]):
     from tests.support.decoding import decoded_soundly
     from tests.support.fuzz_decoders import DECODERS, SEEDS
 
+    decoder = DECODERS[sys.argv[1]]()  # which imports its module
+
 MARK = b"\xff\xfe"
 
 
 def main() -> None:
     name, *options = sys.argv[1:]
-    decoder = DECODERS[name]()
     decoder(SEEDS[name])
 
     def one(data: bytes) -> None:
