@@ -14,6 +14,7 @@ from streamzarr.errors import (
     QueueError,
     TopicNotFoundError,
 )
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -24,6 +25,7 @@ from streamzarr.queue.base import (
     Reader,
     RebalanceListener,
     Record,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
@@ -59,8 +61,11 @@ class FakeBroker(Broker):
         self.commits: list[dict[TopicPartition, int]] = []
         """Every accepted commit, in order."""
         self.faults: dict[str, Callable[[], None]] = {}
+        self.writers: dict[str, AtomicWriter] = {}
+        """The newest writer of each name."""
         self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
+        self._ids: dict[str, int] = {}  # of topics, by name: how many were made before
         self.damaged: dict[TopicPartition, set[int]] = {}
         """Offsets whose records cannot be read."""
         self._begin: dict[TopicPartition, int] = {}
@@ -140,6 +145,7 @@ class FakeBroker(Broker):
                 raise QueueError(f"fake: topic {name!r} exists")
             return
         self._log[name] = [[] for _ in range(partitions)]
+        self._ids[name] = self._ids.get(name, 0) + 1
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
@@ -149,6 +155,11 @@ class FakeBroker(Broker):
     def topics(self) -> list[str]:
         """Return the names of all topics."""
         return sorted(self._log)
+
+    def identify(self, topic: str) -> TopicIdentity:
+        """Return an identity that changes when the topic is made anew."""
+        self._partitions(topic)
+        return TopicIdentity("fake", f"{topic}.{self._ids[topic]}")
 
     def describe(self, topic: str) -> TopicInfo:
         """Return the offsets of a topic."""
@@ -211,6 +222,10 @@ class FakeBroker(Broker):
         """Return a producer that stores at once."""
         return FakeProducer(self)
 
+    def atomic_writer(self, name: str) -> AtomicWriter:
+        """Return a writer that stores at once, until there is a newer one of `name`."""
+        return FakeAtomicWriter(self, name)
+
     def consumer(
         self,
         topics: Sequence[str],
@@ -258,6 +273,27 @@ class FakeProducer(Producer):
     def flush(self, timeout: float = 30.0) -> None:
         """Do nothing: all is stored."""
         self._broker._fault("flush")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FakeAtomicWriter(AtomicWriter):
+    """Stores all records of a call, or none."""
+
+    def __init__(self, broker: FakeBroker, name: str) -> None:
+        self._broker, self._name = broker, name
+        broker.writers[name] = self
+
+    def write(self, records: Sequence[tuple[str, NewRecord]]) -> None:
+        """Store `records`."""
+        self._broker._fault("write")
+        if self._broker.writers[self._name] is not self:
+            raise FencedError(f"fake: there is a newer writer {self._name!r}")
+        for topic, _ in records:
+            self._broker._partitions(topic)
+        for topic, record in records:
+            self._broker._append(topic, [record])
 
     def close(self) -> None:
         """Do nothing."""

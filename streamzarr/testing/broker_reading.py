@@ -8,7 +8,7 @@ import contextlib
 
 import pytest
 
-from streamzarr.errors import OffsetOutOfRangeError
+from streamzarr.errors import OffsetOutOfRangeError, TopicNotFoundError
 from streamzarr.queue.base import Broker, NewRecord, Reader, Record, TopicPartition
 from streamzarr.queue.retry import is_transient
 from streamzarr.queue.scan import scan
@@ -50,6 +50,17 @@ class ReadingCases(BrokerBench):
             while sum(sizes) < 100:
                 sizes.append(len(reader.poll(7, self.patience)))
             assert max(sizes) <= 7
+
+    def test_a_topic_made_anew_has_another_identity(self, broker: Broker, topic: str) -> None:
+        first = broker.identify(topic)
+        assert broker.identify(topic) == first
+        other = broker.identify(self.new_topic(broker, 1))
+        assert (other.cluster, other.topic != first.topic) == (first.cluster, True)
+        broker.delete_topic(topic)
+        with pytest.raises(TopicNotFoundError):
+            broker.identify(topic)
+        broker.create_topic(topic, 4)
+        assert broker.identify(topic).topic != first.topic
 
     def test_offsets_at_a_time(self, broker: Broker, topic: str) -> None:
         times = [1_767_225_600_000 + 1000 * n for n in range(5)]

@@ -14,6 +14,9 @@ class Committer(Protocol):
     All methods run on the chain's thread, inside a poll or a turn. They may block for as long as a request
     to what keeps the positions takes, well below the session timeout. What they raise is handled as the
     errors of a broker are: transient ones are tried again, others break the chain.
+
+    One that has ``every`` is asked to commit so often, in seconds; one that has ``joined(consumer)`` is told
+    of the consumer first of all.
     """
 
     def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:

@@ -62,6 +62,9 @@ class Membership:
             topics, group, listener=self, session_timeout=session_timeout, prefetch_bytes=prefetch_bytes
         )
         self._committer = self._chosen or GroupOffsets(self.consumer)
+        joined = getattr(self._chosen, "joined", None)
+        if joined is not None:
+            joined(self.consumer)
         return self.consumer
 
     def conclude(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypedDict, Unpack, get_args
 
 from reactivex import Observable
@@ -11,12 +11,14 @@ from streamzarr.flow.arguments import (
     Check,
     broker,
     checked,
+    either,
     function,
     having,
     one_of,
     optional,
     seconds,
     text,
+    texts,
 )
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.drive import observe
@@ -30,7 +32,7 @@ from streamzarr.queue.base import Broker, OnGap
 
 _TOPIC: Final[dict[str, Check]] = {
     "broker": broker,
-    "topic": text,
+    "topic": either(text, texts),
     "group": text,
     "commit_every": optional(seconds()),
     "drain_timeout": optional(seconds(above=0)),
@@ -46,7 +48,7 @@ _TOPIC: Final[dict[str, Check]] = {
 @checked("from_topic", **_TOPIC)
 def from_topic(
     broker: Broker,
-    topic: str,
+    topic: str | Sequence[str],
     *,
     group: str,
     demand: Credits,
@@ -61,6 +63,8 @@ def from_topic(
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
+
+    `topic` is a name, or several.
 
     Each record is delivered at least once to the group. Its offset is committed when it and all records
     before it in its partition are settled (design §8, ``OffsetWindow``).
@@ -111,7 +115,7 @@ def from_topic(
         by_record,
         broker,
         TopicSettings(
-            topic,
+            _topics(topic),
             group,
             commit_every,
             session_timeout / 2 if drain_timeout is None else drain_timeout,
@@ -140,7 +144,7 @@ class TopicOptions(TypedDict, total=False):
 @checked("from_topic_columns", **_TOPIC)
 def from_topic_columns(
     broker: Broker,
-    topic: str,
+    topic: str | Sequence[str],
     *,
     group: str,
     demand: Credits,
@@ -182,13 +186,17 @@ def from_topic_columns(
     3
     """
     settings = TopicSettings(
-        topic,
+        _topics(topic),
         group,
         drain_timeout=session_timeout / 2 if drain_timeout is None else drain_timeout,
         session_timeout=session_timeout,
         **options,
     )
     return _observe(by_run, broker, settings, demand, stop, on_turn)
+
+
+def _topics(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _observe(

@@ -39,7 +39,7 @@ Messages: TypeAlias = Callable[[Chain, Claim, Columns, int], Sequence[Message]]
 class TopicSettings:
     """What a topic source is told."""
 
-    topic: str
+    topics: tuple[str, ...]
     group: str
     commit_every: float | None = None
     drain_timeout: float = 5.0
@@ -48,6 +48,11 @@ class TopicSettings:
     on_gap: OnGap = "fail"
     on_rebalance: Rebalance | None = None
     committer: Committer | None = None
+
+    @property
+    def name(self) -> str:
+        """The topics, for people."""
+        return ", ".join(f"topic {topic!r}" for topic in self.topics)
 
     @property
     def seconds_to_commit(self) -> float:
@@ -90,7 +95,7 @@ class TopicSource:
     def open(self) -> None:
         """Join the group."""
         self._consumer = self._membership.join(
-            [self._options.topic],
+            self._options.topics,
             self._options.group,
             session_timeout=self._options.session_timeout,
             prefetch_bytes=self._demand.max_bytes,
@@ -122,7 +127,7 @@ class TopicSource:
             delay = OUTAGE_RETRY.delay(self._poll_failures, self._graph.chain.runtime.random())
             if delay is None or not is_transient(error):
                 raise
-            self._broker.contact.failed(f"reading topic {self._options.topic!r}: {error}")
+            self._broker.contact.failed(f"reading {self._options.name}: {error}")
             self._poll_at = self._graph.chain.runtime.now() + delay
             runs = []
         else:
@@ -190,7 +195,7 @@ class TopicSource:
             except (QueueError, StoreError, OSError) as error:
                 if not is_transient(error):
                     raise
-                self._broker.contact.failed(f"committing offsets of topic {self._options.topic!r}: {error}")
+                self._broker.contact.failed(f"committing offsets of {self._options.name}: {error}")
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 

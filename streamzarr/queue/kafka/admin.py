@@ -92,13 +92,27 @@ class KafkaAdmin:
         """Return the partitions of `topic`; raises `TopicNotFoundError`."""
         return self._partitions(topic, lambda partition: partition.id)
 
+    def topic_id(self, topic: str) -> str:
+        """Return the id of `topic`; raises `TopicNotFoundError`."""
+        return str(self._described(topic).topic_id)
+
+    def cluster_id(self) -> str:
+        """Return the id of the cluster."""
+        found = self._ask(
+            "describe the cluster",
+            lambda client, timeout: client.describe_cluster(request_timeout=timeout).result(),
+        )
+        return str(found.cluster_id)
+
     def _partitions(self, topic: str, field: Callable[[Any], T]) -> list[T]:
+        return [field(each) for each in sorted(self._described(topic).partitions, key=lambda each: each.id)]
+
+    def _described(self, topic: str) -> Any:
         def request(client: Any, timeout: float) -> Any:
             answers = client.describe_topics(TopicCollection([topic]), request_timeout=timeout)
             return answers[topic].result()
 
-        description = self._ask(f"describe topic {topic!r}", request, topic=topic)
-        return [field(each) for each in sorted(description.partitions, key=lambda each: each.id)]
+        return self._ask(f"describe topic {topic!r}", request, topic=topic)
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Create `name` and wait until it can be used; a topic that exists is a `KafkaException`."""

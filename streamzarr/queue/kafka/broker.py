@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException
 
 from streamzarr.errors import ConfigError, QueueError
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -14,10 +15,12 @@ from streamzarr.queue.base import (
     Producer,
     Reader,
     RebalanceListener,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.atomic import KafkaAtomicWriter
 from streamzarr.queue.kafka.config import GroupProtocol, KafkaConfig
 from streamzarr.queue.kafka.consumer import KafkaConsumer
 from streamzarr.queue.kafka.errors import code_of, translate
@@ -101,6 +104,9 @@ class KafkaBroker(Broker):
         begin, end = self._admin.begin(partitions), self._admin.end(partitions)
         return TopicInfo(topic, begin=_by_number(begin), end=_by_number(end))
 
+    def identify(self, topic: str) -> TopicIdentity:  # noqa: D102
+        return TopicIdentity(self._admin.cluster_id(), self._admin.topic_id(topic))
+
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:  # noqa: D102
         partitions = self._partitions(topic)
         end = self._admin.end(partitions)  # first: the end of now may be past a record found later
@@ -141,6 +147,9 @@ class KafkaBroker(Broker):
 
     def producer(self) -> Producer:  # noqa: D102
         return KafkaProducer(self._admin, self._idle)
+
+    def atomic_writer(self, name: str) -> AtomicWriter:  # noqa: D102
+        return KafkaAtomicWriter(self._admin, name)
 
     def consumer(  # noqa: D102
         self,

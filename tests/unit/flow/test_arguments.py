@@ -87,7 +87,8 @@ GROUPS = [
 ]
 TOPIC = [
     ("broker", "sqlite:///queue.db", BROKER),
-    ("topic", None, TEXT),
+    ("topic", None, f"{TEXT}, or one or more of them"),
+    ("topic", ["ticks", ""], f"{TEXT}, or one or more of them"),
     ("group", "", TEXT),
     ("commit_every", -1, f"{SECONDS}, or None"),
     ("drain_timeout", 0, f"{SOME_SECONDS}, or None"),

@@ -1,0 +1,20 @@
+"""Feeds: topics become arrays that grow, every record in them exactly once, readable at any moment.
+
+=============  ==================================================================================
+``config``     :class:`Feed`: what a feed is told, in TOML or Python; ``toml``: where a mistake is
+``columns``    :class:`ColumnSpec`: what a column is, and where in a record its values are
+``decode``     messages in, columns out
+``rows``       columns of a run of records, with what the records say of themselves
+``partition``  the rows of one partition on their way into its stream
+``committer``  the partitions that are ours: where they begin, what they take, their commits
+``places``     which stream is a partition's, and which topic its rows are from
+``letters``    bad records
+``worker``     :func:`run_feed`: all of it together, until told to stop
+=============  ==================================================================================
+"""
+
+from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.config import Feed
+from streamzarr.feeds.worker import run_feed
+
+__all__ = ["ColumnSpec", "Feed", "run_feed"]
