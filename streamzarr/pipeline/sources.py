@@ -139,4 +139,5 @@ def connect(source: Source, demand: Demand, brokers: Brokers) -> Observable[Batc
         drain_timeout=source.drain_timeout,
         commit_every=source.commit_every,
         on_gap=source.on_gap,
+        remember=True,
     )

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 
 from streamzarr.pipeline import TopicSource
 from streamzarr.queue import Broker
-from streamzarr.queue.base import NewRecord
-from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue
+from streamzarr.queue.ahead import decode
+from streamzarr.queue.base import NewRecord, TopicPartition
+from streamzarr.queue.deadletter import DeadLetter
+from streamzarr.queue.embedded.broker import EmbeddedBroker
+from streamzarr.queue.letters import DeadLetterQueue
 from streamzarr.runtime import SYSTEM, Deadline
 
 PATIENCE = 60.0
@@ -42,6 +45,19 @@ class Place:
     def committed(self, topic: str) -> dict[int, int]:
         """Return the positions of the group."""
         return self.broker.committed(self.group, topic)
+
+    def ahead(self, topic: str) -> int:
+        """Return how many records the group keeps as done beyond its position in the first partition."""
+        position = self.committed(topic).get(0)
+        return 0 if position is None else sum(map(len, decode(position, self._note(topic))))
+
+    def _note(self, topic: str) -> str:
+        if isinstance(self.broker, EmbeddedBroker):
+            query = "SELECT n.note FROM notes n JOIN groups g ON n.grp = g.id WHERE g.name = ?"
+            with self.broker._database.read() as db:
+                return next(iter(db.execute(query, (self.group,))), ("",))[0]
+        partition = TopicPartition(topic, 0)
+        return self.broker._admin.stored(self.group, [partition])[partition].note  # type: ignore[attr-defined]
 
     def letters(self, topic: str) -> list[DeadLetter]:
         """Return the open letters of a topic."""
