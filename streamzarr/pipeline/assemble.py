@@ -18,6 +18,7 @@ import reactivex
 from reactivex import Observable
 
 from streamzarr.flow.demand.credits import Demand
+from streamzarr.flow.dispatch.process import ChildProcess
 from streamzarr.flow.dispatch.workers import Workers
 from streamzarr.flow.graph import Operator
 from streamzarr.flow.message import Batch
@@ -31,14 +32,16 @@ from streamzarr.options import parse_bytes
 from streamzarr.pipeline.acknowledger import Acknowledger
 from streamzarr.pipeline.acks import Acks
 from streamzarr.pipeline.bisect import Outcome
+from streamzarr.pipeline.child import WORK
 from streamzarr.pipeline.desk import Bench, desk
 from streamzarr.pipeline.detached import Detached, is_detached
-from streamzarr.pipeline.handlers import Handlers, Ours
+from streamzarr.pipeline.handlers import Ours
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.pace import Pace
 from streamzarr.pipeline.sources import Brokers, connect, split
 from streamzarr.pipeline.stages import batching, bunching, enter, leaving
+from streamzarr.pipeline.works import Works
 from streamzarr.runtime import Runtime
 
 PROCESSORS: Final = "processors"
@@ -73,21 +76,28 @@ def controls(options: Options, runtime: Runtime) -> Controls:
 
 def assemble(
     options: Options,
-    handlers: Handlers,
+    works: Works,
     controls: Controls,
     acknowledger: Acknowledger,
     brokers: Brokers,
+    beat: Callable[[], None],
     runtime: Runtime,
 ) -> Observable[Batch]:
-    """Return the chain of a pipeline; subscribed to once."""
-    entering = enter(acknowledger, order_of(options), itertools.count())
+    """Return the chain of a pipeline; subscribed to once.
+
+    Parameters
+    ----------
+    beat
+        Called at every turn, at least five times a second unless something blocks.
+    """
+    entering = enter(acknowledger, order_of(options), itertools.count(), beat)
     observables = [entering(each) for each in _sources(options, brokers, runtime)]
     chain = observables[0] if len(observables) == 1 else reactivex.merge(*observables)
     detached = Detached()
     operators = [
         rate_limit(controls.rate),
-        *_processors(options, handlers, controls, detached, runtime),
-        _batchers(options, handlers, controls, detached),
+        *_processors(options, works, controls, detached, runtime),
+        _batchers(options, works, controls, detached),
         leaving(detached),
         settle(Acks(runtime)),
     ]
@@ -115,12 +125,13 @@ def order_of(options: Options) -> Callable[[Message], Hashable] | None:
 
 
 def _processors(
-    options: Options, handlers: Handlers, controls: Controls, detached: Detached, runtime: Runtime
+    options: Options, works: Works, controls: Controls, detached: Detached, runtime: Runtime
 ) -> list[Operator]:
     size = controls.sizes[PROCESSORS]
     lanes = None if options.order == "none" else max(LANES, 4 * options.processors.concurrency)
     pace = Pace(runtime)
-    most = options.processors.max_demand if handlers.prepares else None
+    hire = _process if options.processors.kind == "processes" else _thread
+    most = options.processors.max_demand if works.prepares else None
 
     def bunch_size(count: int) -> int:
         fair = -(-count // size.size)
@@ -128,18 +139,18 @@ def _processors(
 
     def work(callee: Callee, messages: Sequence[Message], _: Any, ours: Ours) -> Outcome:
         with pace.measured(len(messages)):
-            return handlers.process(messages, ours)
+            return works.process(callee, messages, ours)
 
     return [
         bunching(lanes, bunch_size),
-        desk(Bench(PROCESSORS, size, _thread, work, detached)),
+        desk(Bench(PROCESSORS, size, hire, work, detached)),
     ]
 
 
-def _batchers(options: Options, handlers: Handlers, controls: Controls, detached: Detached) -> Operator:
+def _batchers(options: Options, works: Works, controls: Controls, detached: Detached) -> Operator:
     branches: dict[str, list[Operator]] = {_DONE: []}
     for name in options.batchers:
-        branches[_BATCHER + name] = _batcher(name, options, handlers, controls, detached)
+        branches[_BATCHER + name] = _batcher(name, options, works, controls, detached)
 
     def branch(part: Part) -> str:
         message: Message = part.data
@@ -151,13 +162,13 @@ def _batchers(options: Options, handlers: Handlers, controls: Controls, detached
 
 
 def _batcher(
-    name: str, options: Options, handlers: Handlers, controls: Controls, detached: Detached
+    name: str, options: Options, works: Works, controls: Controls, detached: Detached
 ) -> list[Operator]:
     batcher = options.batchers[name]
     lanes = None if options.order == "none" else batcher.concurrency
 
     def work(callee: Callee, messages: Sequence[Message], info: Any, ours: Ours) -> Outcome:
-        return handlers.batch(name, messages, info, ours)
+        return works.batch(name, messages, info, ours)
 
     return [
         batching(batcher, lanes),
@@ -180,3 +191,7 @@ class _Thread:
 
 def _thread(name: str) -> Callee:
     return _Thread()
+
+
+def _process(name: str) -> Callee:
+    return ChildProcess(WORK, name)

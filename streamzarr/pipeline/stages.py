@@ -25,9 +25,17 @@ OrderOf = Callable[[Message], Hashable]
 """Returns what keeps a message behind others; ``None``: nothing does."""
 
 
-def enter(acknowledger: Acknowledger, order: OrderOf | None, places: itertools.count[int]) -> Operator:
-    """Make a pipeline's message of each of the flow's; what a source has made already is completed."""
-    return staged(lambda chain, observer: _Enter(chain, observer, acknowledger, order, places))
+def enter(
+    acknowledger: Acknowledger, order: OrderOf | None, places: itertools.count[int], beat: Callable[[], None]
+) -> Operator:
+    """Make a pipeline's message of each of the flow's; what a source has made already is completed.
+
+    Parameters
+    ----------
+    beat
+        Called at every turn of the chain.
+    """
+    return staged(lambda chain, observer: _Enter(chain, observer, acknowledger, order, places, beat))
 
 
 def bunching(lanes: int | None, size: Callable[[int], int]) -> Operator:
@@ -61,9 +69,13 @@ class _Enter(Stage):
         acknowledger: Acknowledger,
         order: OrderOf | None,
         places: itertools.count[int],
+        beat: Callable[[], None],
     ) -> None:
         super().__init__(chain, observer)
-        self._acknowledger, self._order, self._places = acknowledger, order, places
+        self._acknowledger, self._order, self._places, self._beat = acknowledger, order, places, beat
+
+    def turn(self) -> None:
+        self._beat()
 
     def receive(self, messages: Sequence[Part]) -> None:
         self.emit([self._entered(part) for part in messages])

@@ -14,7 +14,7 @@ from streamzarr.queue.embedded.broker import EmbeddedBroker
 from streamzarr.queue.letters import DeadLetterQueue
 from streamzarr.runtime import SYSTEM, Deadline
 
-PATIENCE = 60.0
+PATIENCE = 200.0
 """Seconds for what happens in a moment on a machine with nothing else to do."""
 
 
