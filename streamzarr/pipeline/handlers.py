@@ -16,6 +16,7 @@ from streamzarr.flow.arguments import shown
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.bisect import Again, Outcome, Verdict, bisect
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.retry import RetryPolicy
 from streamzarr.runtime import Runtime
 
@@ -47,6 +48,7 @@ class Handlers:
 
     def __init__(self, pipeline: Pipeline, context: Any, rules: Rules, runtime: Runtime) -> None:
         self._pipeline, self._context = pipeline, context
+        self._teller = Teller(type(pipeline).__name__, runtime)
         self._batchers, self._ordered, self._retry = rules.batchers, rules.ordered, rules.retry
         self._runtime = runtime
 
@@ -102,7 +104,8 @@ class Handlers:
 
     def _handle(self, message: Message) -> Message | Again:
         try:
-            result: object = self._pipeline.handle_message(message, self._context)
+            with self._teller.span("streamzarr.pipeline.processor.message", 1, messages=[message]):
+                result: object = self._pipeline.handle_message(message, self._context)
             if not isinstance(result, Message) or result.place != message.place:
                 raise HandlerError(f"handle_message returned {shown(result)}, expected the message")
             if result.failure is not None:
@@ -123,7 +126,9 @@ class Handlers:
         if len(messages) != info.size:  # a part of the batch
             nbytes = sum(message.nbytes for message in messages)
             info = BatchInfo(info.key, len(messages), nbytes, info.trigger)
-        returned = self._pipeline.handle_batch(name, messages, info, self._context)
+        about = {"batcher": name, "info": info, "messages": messages}
+        with self._teller.span("streamzarr.pipeline.batch_processor", len(messages), **about):
+            returned = self._pipeline.handle_batch(name, messages, info, self._context)
         return _checked("handle_batch", messages, returned)
 
     def tell_failed(self, outcome: Outcome) -> Outcome:
@@ -133,7 +138,8 @@ class Handlers:
             return outcome
         outcome.decided = [message for message in outcome.decided if message.failure is None]
         try:
-            returned = self._pipeline.handle_failed(failed, self._context)
+            with self._teller.span("streamzarr.pipeline.handle_failed", len(failed), messages=failed):
+                returned = self._pipeline.handle_failed(failed, self._context)
             outcome.decided += _kept(failed, returned)
         except BaseException as error:
             if is_interrupt(error):

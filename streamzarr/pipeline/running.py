@@ -21,6 +21,7 @@ from streamzarr.pipeline.handlers import Handlers, Rules
 from streamzarr.pipeline.letters import Letters
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.sources import Brokers, TopicSource, split
+from streamzarr.pipeline.telemetry import Teller
 from streamzarr.pipeline.works import Works
 from streamzarr.runtime import Runtime
 
@@ -49,6 +50,7 @@ class RunningPipeline:
         self.name = type(pipeline).__name__
         self._pipeline, self._options, self._runtime = pipeline, options, runtime
         self._guard = Guard(supervision)
+        self._teller = Teller(self.name, runtime)
         self._stop = Stop(runtime)
         self._control = Control(runtime=runtime)
         self._controls = controls(options, runtime)
@@ -82,8 +84,11 @@ class RunningPipeline:
                 context, made = self._pipeline.make_context(), True
             acknowledger: Acknowledger = RecordAcknowledger(options.failures, letters)
             works = self._works(context)
-            beat = self._guard.beat
-            chain = assemble(options, works, self._controls, acknowledger, brokers, beat, runtime)
+            chain = assemble(
+                *(options, works, self._controls, acknowledger, brokers, self._guard.beat, self._teller),
+                runtime=runtime,
+            )
+            self._teller.tell("streamzarr.pipeline.init", topology=self.topology())
             report = run(
                 chain,
                 stop=self._stop,
@@ -110,7 +115,9 @@ class RunningPipeline:
         if options.processors.kind == "processes" or self._guard.supervised:
             elsewhere = Elsewhere(import_path(owner), rules)
         handlers = Handlers(self._pipeline, context, rules, self._runtime)
-        return Works(handlers, elsewhere, self._guard, rules.ordered, self._runtime)
+        return Works(
+            *(handlers, elsewhere, self._guard, self._teller), ordered=rules.ordered, runtime=self._runtime
+        )
 
     def _letters(self, brokers: Brokers, topic: str) -> Letters:
         source = next((each for each in split(self._options.source) if isinstance(each, TopicSource)), None)
@@ -187,6 +194,28 @@ class RunningPipeline:
             self._ended.wait()
 
     # -- steering ----------------------------------------------------------------------------------------
+
+    def topology(self) -> dict[str, Any]:
+        """Return what it is made of, with figures, as JSON could hold it."""
+        controls, options = self._controls, self._options
+        state = "ended" if self.ended else "draining" if self._stop.requested else "running"
+        sources = [
+            {"topics": list(each.topics), "group": each.group} if isinstance(each, TopicSource) else {}
+            for each in split(options.source)
+        ]
+        return {
+            "name": self.name,
+            "state": "paused" if state == "running" and self.paused else state,
+            "ordering": options.order,
+            "sources": sources,
+            "in_flight": sum(demand.in_flight for demand in controls.demands),
+            "in_flight_bytes": sum(demand.in_flight_bytes for demand in controls.demands),
+            "max_in_flight": options.in_flight,
+            "stages": [
+                {"name": name, "concurrency": size.size, **controls.figures[name].shown(size.size)}
+                for name, size in controls.sizes.items()
+            ],
+        }
 
     def pause(self) -> None:
         """Let nothing more in; what is in flight goes on, and so does membership of a group."""

@@ -14,6 +14,7 @@ from streamzarr.pipeline.elsewhere import Elsewhere
 from streamzarr.pipeline.guard import Guard
 from streamzarr.pipeline.handlers import Handlers, Ours
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.telemetry import Teller
 from streamzarr.pipeline.trial import Trial
 from streamzarr.runtime import Runtime
 
@@ -30,9 +31,17 @@ class Works:
     """
 
     def __init__(
-        self, handlers: Handlers, elsewhere: Elsewhere | None, guard: Guard, ordered: bool, runtime: Runtime
+        self,
+        handlers: Handlers,
+        elsewhere: Elsewhere | None,
+        guard: Guard,
+        teller: Teller,
+        *,
+        ordered: bool,
+        runtime: Runtime,
     ) -> None:
         self._handlers, self._elsewhere, self._guard = handlers, elsewhere, guard
+        self._teller = teller
         self._ordered, self._runtime = ordered, runtime
         self._trying = runtime.lock()
         self._trial: Trial | None = None  # under the lock
@@ -55,7 +64,8 @@ class Works:
             assert elsewhere is not None
             return elsewhere.process(trial, some, ours)
 
-        return self._handlers.tell_failed(self._judged(messages, here, alone))
+        with self._teller.span("streamzarr.pipeline.processor", len(messages), messages=messages):
+            return self._handlers.tell_failed(self._judged(messages, here, alone))
 
     def batch(self, name: str, messages: Sequence[Message], info: BatchInfo | None, ours: Ours) -> Outcome:
         """Handle a batch, and look at messages that failed; without `info` all of them have, before."""
