@@ -11,6 +11,7 @@ from streamzarr.cli.demo import demo
 from streamzarr.cli.dlq import dlq
 from streamzarr.cli.failures import RootCommand
 from streamzarr.cli.job import job
+from streamzarr.cli.pipeline import pipeline
 from streamzarr.cli.produce import produce
 from streamzarr.cli.simulate import simulate
 from streamzarr.cli.stream import stream
@@ -31,7 +32,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (demo, info, tree, job, worker, dlq, broker, stream, produce, simulate):
+for command in (demo, info, tree, job, worker, pipeline, dlq, broker, stream, produce, simulate):
     cli.add_command(command)
 
 

@@ -103,7 +103,7 @@ def worker(broker: str, processes: int, transforms: tuple[str, ...], **options: 
     fleet = Fleet(broker, processes, transforms=transforms, **options)
     fleet.start()
     SYSTEM.thread(partial(_announce, fleet, broker, processes), "streamzarr-announce").start()
-    _tell(fleet.run())
+    tell(fleet.run())
 
 
 def _announce(fleet: Fleet, broker: str, processes: int) -> None:
@@ -117,7 +117,7 @@ def _announce(fleet: Fleet, broker: str, processes: int) -> None:
         click.echo(f"ready: {counted(processes, 'worker')} ({pids}) on {redacted(broker)}", err=True)
 
 
-def _tell(report: Report) -> None:
+def tell(report: Report) -> None:
     """Say how the workers ended; raises ``Failure`` unless all is done or handed back."""
     counts: dict[str, int] = {}
     for each in report.workers:
