@@ -99,6 +99,8 @@ class FeedFleet(Supervisor):
         with open_broker(feed.source.broker, runtime=runtime) as broker:
             partitions = look_at_all(feed, broker, open_store(feed.url))
             told["source"]["broker"] = broker.url
+            self.broker = str(broker)
+            """The broker, for people."""
         told["target"]["url"] = feed.url
         if processes > partitions:
             _log.warning(

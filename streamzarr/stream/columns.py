@@ -72,6 +72,11 @@ class Columns:
         """The last value of each sorted field that has one, rows in memory included, as an array of one."""
         return dict(self._last)
 
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far."""
+        return self._chunks.put_bytes
+
     def check_order(self, rows: Rows) -> None:
         """Raise ``ValueError`` unless each sorted field goes on without decreasing."""
         check_sorted(rows, self.fields, self._last, self.url)
