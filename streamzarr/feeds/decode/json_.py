@@ -1,43 +1,120 @@
-"""JSON objects, decoded by msgspec."""
+"""JSON: one record a message, an array of records, records below a path, or a record a line."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.json_arrow import ArrowJson, Declined
+from streamzarr.feeds.decode.layout import Layout, Unknown
+from streamzarr.feeds.decode.nesting import is_deeper
+from streamzarr.feeds.decode.objects import Malformed, ObjectDecoder
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+
+MAX_PATIENCE = 64
+"""Batches, at most, for which pyarrow is not asked after it has declined some in a row."""
 
 
 class JsonDecoder:
-    """Each message is one object."""
+    """Decodes JSON. Owned by one thread; what it keeps of a batch makes only the next one quick.
 
-    def __init__(self, columns: Mapping[str, ColumnSpec]) -> None:
-        self._columns = columns
+    Parameters
+    ----------
+    columns
+        By name.
+    records
+        Path to an array of records; ``"."``: each message is that array; None: each is a record, or an
+        array of records.
+    lines
+        Each message has a record a line.
+    unknown
+        ``"error"``: a record with a field that no column takes is bad.
+    arrow
+        Let pyarrow parse, where it is installed. The result is the same.
+    limits
+        Bounds of a message.
+
+    Examples
+    --------
+    >>> decode = JsonDecoder({"bid": ColumnSpec("bid", "f8"), "n": ColumnSpec("n", "i8", "size")})
+    >>> rows = decode([b'{"bid": 1.5, "size": 3}', b'{"bid": "x", "size": 3}', b'{"bid": 2, "size": 1}'])
+    >>> rows.columns["bid"], rows.origin, rows.bad
+    (array([1.5, 2. ]), array([0, 2]), {1: "column 'bid': got the text 'x', expected a number"})
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, ColumnSpec],
+        *,
+        records: str | None = None,
+        lines: bool = False,
+        unknown: Unknown = "ignore",
+        arrow: bool = True,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        layout = Layout(columns, "." if lines else records, unknown, limits.max_message_records)
+        self._exact = ObjectDecoder(
+            "json",
+            _Parser(layout, lines, limits.max_message_depth),
+            layout,
+            (msgspec.MsgspecError, UnicodeDecodeError),
+            limits.max_message_bytes,
+        )
+        usable = arrow and not lines and importlib.util.find_spec("pyarrow") is not None and bool(columns)
+        self._fast = (
+            ArrowJson(layout, limits.max_message_bytes, limits.max_message_depth, limits.max_message_records)
+            if usable
+            else None
+        )
+        self._declined = self._wait = 0
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
-        """Decode."""
-        bad: dict[int, str] = {}
-        found: dict[str, list[Any]] = {name: [] for name in self._columns}
-        origin = []
-        for index, value in enumerate(values):
+        """Return the rows of `values`."""
+        if self._fast is None:
+            return self._exact(values)
+        if self._wait:
+            self._wait -= 1
+            return self._exact(values)
+        for attempt in range(2):
             try:
-                document = msgspec.json.decode(value or b"")
-                row = {name: _at(document, each) for name, each in self._columns.items()}
-            except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-                bad[index] = str(error)
-                continue
-            origin.append(index)
-            for name, each in row.items():
-                found[name].append(each)
-        columns = {name: np.array(found[name], each.dtype) for name, each in self._columns.items()}
-        return Decoded(columns, np.array(origin, np.intp) if bad else None, bad)
+                found = self._fast(values)
+            except Declined:
+                if attempt == 0:  # it may have learned nothing yet, or the records have changed
+                    self._fast.learn(self._exact.look_at(values[:SAMPLE]))
+            else:
+                self._declined = 0
+                return found
+        self._declined += 1
+        self._wait = min(2**self._declined - 2, MAX_PATIENCE)
+        return self._exact(values)
 
 
-def _at(document: Any, spec: ColumnSpec) -> Any:
-    for name in spec.path.split("."):
-        document = document[name]
-    return np.array(document).astype(spec.dtype)
+SAMPLE = 32
+"""Messages of a batch from which it is learned what the columns look like."""
+
+
+class _Parser:
+    """Parses one message, exactly."""
+
+    def __init__(self, layout: Layout, lines: bool, max_depth: int) -> None:
+        kind = layout.message_type()
+        self._lines, self._max_depth = lines, max_depth
+        self._decoder = msgspec.json.Decoder(_element(kind) if lines else kind)
+
+    def __call__(self, value: bytes) -> Any:
+        if not value.isascii():
+            value.decode()  # what is skipped is not checked by the parser
+        if is_deeper(value, self._max_depth):
+            raise Malformed(f"nested more than {self._max_depth} deep")
+        if self._lines:
+            return self._decoder.decode_lines(value)
+        return self._decoder.decode(value)
+
+
+def _element(kind: Any) -> Any:
+    return kind.__args__[0] if kind is not Any else Any
