@@ -6,23 +6,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from streamzarr.errors import FencedError, QueueError, StoreError
-from streamzarr.feeds.begin import look
-from streamzarr.feeds.columns import OFFSET
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
-from streamzarr.feeds.partition import PartitionStream
-from streamzarr.feeds.places import FEED_ATTRIBUTE, path_of
 from streamzarr.feeds.rows import Rows
-from streamzarr.feeds.target import Facts
+from streamzarr.feeds.takeover import Partition, take_over
 from streamzarr.flow import Message
 from streamzarr.flow.ops.settle import DONE, Again, Report
 from streamzarr.queue import Broker, Consumer, TopicPartition
-from streamzarr.redact import redacted
 from streamzarr.stores import Store
-from streamzarr.stream import StreamWriter
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +42,13 @@ class FeedCommitter:
         self.every = feed.target.commit.seconds
         self._feed, self._broker, self._store, self._letters = feed, broker, store, letters
         self._runtime = broker.runtime
-        self._owned: dict[TopicPartition, PartitionStream] = {}
+        self._owned: dict[TopicPartition, Partition] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._consumer: Consumer | None = None
         self._tell_at = 0.0
 
     @property
-    def owned(self) -> Mapping[TopicPartition, PartitionStream]:
+    def owned(self) -> Mapping[TopicPartition, Partition]:
         """The partitions that are ours, as far as we know."""
         return self._owned
 
@@ -80,7 +72,9 @@ class FeedCommitter:
         """
         for partition in partitions:
             self._fenced.pop(partition, None)
-            self._owned[partition] = self._take_over(partition)
+            self._owned[partition] = take_over(
+                self._feed, self._broker, self._store, self._letters, partition
+            )
         return {partition: self._owned[partition].position for partition in partitions}
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -141,37 +135,6 @@ class FeedCommitter:
         return DONE
 
     # -- steps -------------------------------------------------------------------------------------------
-
-    def _take_over(self, partition: TopicPartition) -> PartitionStream:
-        feed, path = self._feed, path_of(partition, self._feed.source.topics)
-        found = look(feed, self._broker, self._store, partition)
-        writer = StreamWriter(
-            self._store,
-            path,
-            schema={name: each.field() for name, each in feed.columns.items()},
-            chunk_rows=feed.target.chunk_rows,
-            source=found.source,
-            commit=feed.policy,
-            attributes={
-                FEED_ATTRIBUTE: msgspec.to_builtins(
-                    Facts(
-                        version=1,
-                        broker=redacted(self._broker.url),
-                        group=feed.group,
-                        dead_letters=feed.dead_topic(partition.topic),
-                        offset=next(name for name, each in feed.columns.items() if each.source == OFFSET),
-                        start=found.first,
-                    )
-                )
-            },
-            max_bytes=feed.target_bytes,
-            runtime=self._runtime,
-        )
-        stream = PartitionStream(writer, feed.columns, self._letters)
-        if writer.position is None:  # new: from here on its beginning is settled, whatever the topic loses
-            writer.append({name: [] for name in feed.columns}, next_offset=found.first)
-            writer.commit()
-        return stream
 
     def _fence(self, partition: TopicPartition, error: FencedError) -> None:
         _log.warning("%s: %s; the group says whose it is", partition, error)

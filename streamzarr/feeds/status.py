@@ -94,7 +94,7 @@ def _status(part: Part, info: TopicInfo) -> PartitionStatus:
         commits=record.seq,
         rows_a_commit=record.rows / max(1, record.seq),
         write_amplification=amplification(
-            record.rows, record.seq, part.snapshot[part.facts.offset].chunks[0]
+            record.rows, record.seq, part.snapshot[part.snapshot.names[0]].chunks[0]
         ),
         epoch=record.epoch,
         writer=record.writer,
