@@ -189,6 +189,14 @@ class TransformError(StreamzarrError):
     """A transform is unknown, was given bad parameters, or returned a wrong block."""
 
 
+class FailedError(StreamzarrError):
+    """A message of a pipeline failed: its handler said so, or nobody said what is to become of it."""
+
+
+class HandlerError(ConfigError):
+    """A handler of a pipeline did not return the messages that it was given."""
+
+
 class CastingError(StreamzarrError, ValueError):
     """A value, or all values of a dtype, that another dtype cannot hold; names array, chunk and value."""
 

@@ -17,10 +17,12 @@ from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
 from streamzarr.errors import ConfigError
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.closing import Closing
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.record import Headers as Headers
+from streamzarr.queue.record import NewRecord as NewRecord
 from streamzarr.queue.record import Record as Record
 from streamzarr.queue.record import TopicPartition as TopicPartition
 from streamzarr.queue.share import ShareConsumer
@@ -32,18 +34,6 @@ OnGap: TypeAlias = Literal["fail", "skip"]
 
 Offsets: TypeAlias = Mapping[TopicPartition, int]
 """Positions by partition. As in Kafka a position is the *next* offset to read."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewRecord:
-    """One record to be written. Without `partition`, the key's CRC-32 chooses it (no key: any)."""
-
-    value: bytes | None
-    key: bytes | None = None
-    headers: Headers = ()
-    partition: int | None = None
-    timestamp: int | None = None
-    """Milliseconds since the epoch; the time of sending when absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +293,16 @@ class Broker(Closing):
     @abstractmethod
     def producer(self) -> Producer:
         """Return a new producer."""
+
+    @abstractmethod
+    def atomic_writer(self, name: str) -> AtomicWriter:
+        """Return a new writer of what belongs together, the only one of `name` from now on.
+
+        Raises
+        ------
+        streamzarr.errors.QueueError
+            The broker refuses, or cannot be reached.
+        """
 
     @abstractmethod
     def consumer(

@@ -140,8 +140,8 @@ class Directories:
                 yield from self.climb(start + entry.name)
         yield directory, entries
 
-    def holding(self, directory: str, prefix: str) -> Iterator[str]:
-        """Yield every directory from `directory` down that holds a name with this prefix, parents first.
+    def holding(self, directory: str, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield every directory from `directory` down that holds such a name, and it open; parents first.
 
         As `walk`, but it keeps no entries: a directory may hold millions.
         """
@@ -158,7 +158,12 @@ class Directories:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if holds:
-                yield current
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    opened = self.open(current)
+                    try:
+                        yield current, opened
+                    finally:
+                        os.close(opened)
 
     def entries(self, directory: str) -> list[os.DirEntry[str]]:
         """Return what lies directly in `directory`; nothing when it is no directory."""

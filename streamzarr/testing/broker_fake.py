@@ -14,6 +14,7 @@ from streamzarr.errors import (
     QueueError,
     TopicNotFoundError,
 )
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -60,6 +61,8 @@ class FakeBroker(Broker):
         self.commits: list[dict[TopicPartition, int]] = []
         """Every accepted commit, in order."""
         self.faults: dict[str, Callable[[], None]] = {}
+        self.writers: dict[str, AtomicWriter] = {}
+        """The newest writer of each name."""
         self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
         self._ids: dict[str, int] = {}  # of topics, by name: how many were made before
@@ -219,6 +222,10 @@ class FakeBroker(Broker):
         """Return a producer that stores at once."""
         return FakeProducer(self)
 
+    def atomic_writer(self, name: str) -> AtomicWriter:
+        """Return a writer that stores at once, until there is a newer one of `name`."""
+        return FakeAtomicWriter(self, name)
+
     def consumer(
         self,
         topics: Sequence[str],
@@ -266,6 +273,27 @@ class FakeProducer(Producer):
     def flush(self, timeout: float = 30.0) -> None:
         """Do nothing: all is stored."""
         self._broker._fault("flush")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FakeAtomicWriter(AtomicWriter):
+    """Stores all records of a call, or none."""
+
+    def __init__(self, broker: FakeBroker, name: str) -> None:
+        self._broker, self._name = broker, name
+        broker.writers[name] = self
+
+    def write(self, records: Sequence[tuple[str, NewRecord]]) -> None:
+        """Store `records`."""
+        self._broker._fault("write")
+        if self._broker.writers[self._name] is not self:
+            raise FencedError(f"fake: there is a newer writer {self._name!r}")
+        for topic, _ in records:
+            self._broker._partitions(topic)
+        for topic, record in records:
+            self._broker._append(topic, [record])
 
     def close(self) -> None:
         """Do nothing."""

@@ -52,21 +52,18 @@ class Cast:
         self._context.set_forkserver_preload([stream_lives.__name__])
 
     def start(self, target, *args):
+        """Run `target(url, *args, connection)` in a process, with keys that the fork server lacks."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=target, args=(self.url, *args, theirs), daemon=True)
+        keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        args = (keys, target, self.url, *args, theirs)
+        process = self._context.Process(target=stream_lives.with_keys, args=args, daemon=True)
         process.start()
         theirs.close()
         self._stack.callback(process.kill)
         return process, ours
 
     def writer(self, seed, until=None, point="", nth=0):
-        ours, theirs = self._context.Pipe()
-        args = (self.url, seed, until, theirs, point, nth)
-        process = self._context.Process(target=stream_lives.write, args=args, daemon=True)
-        process.start()
-        theirs.close()
-        self._stack.callback(process.kill)
-        return process, ours
+        return self.start(stream_lives.write, seed, until, point, nth)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -41,7 +42,13 @@ def wrong_in(fields, length: int) -> list[str]:
     return [name for name, values in rows(0, length).items() if not np.array_equal(fields[name][:], values)]
 
 
-def write(url: str, seed: int, until: int | None, told: Connection, point: str = "", nth: int = 0) -> None:
+def with_keys(keys: dict[str, str], target: Callable[..., None], *args: object) -> None:
+    """Call `target` with these variables of the environment, which the fork server may not have."""
+    os.environ.update(keys)
+    target(*args)
+
+
+def write(url: str, seed: int, until: int | None, point: str, nth: int, told: Connection) -> None:
     """Append and commit until there are so many rows; tell the rows of each commit that has returned.
 
     With `point`, the process kills itself as it gets there for the `nth` time.

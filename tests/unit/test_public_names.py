@@ -290,6 +290,7 @@ def every_store(tmp_path):
         ):
             with pytest.raises(UnsupportedError):
                 refused()
+        assert [*store.list_stale()] == []
         store.collect_stale()
         store.close()
 
@@ -301,6 +302,7 @@ def writes(store):
     store.put("k/c", b"6")
     store.delete_many(["k/c"])
     store.delete_prefix("l")
+    assert [*store.list_stale()] == []
     assert store.collect_stale() >= 0
     assert not store.exists("l/d")
 

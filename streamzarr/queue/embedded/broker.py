@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -23,6 +24,7 @@ from streamzarr.queue.base import (
 )
 from streamzarr.queue.embedded import group as groups_
 from streamzarr.queue.embedded import log, presence
+from streamzarr.queue.embedded.atomic import EmbeddedAtomicWriter
 from streamzarr.queue.embedded.consumer import EmbeddedConsumer, EmbeddedReader
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.embedded.producer import EmbeddedProducer
@@ -225,6 +227,9 @@ class EmbeddedBroker(Broker):
 
     def producer(self) -> Producer:  # noqa: D102
         return EmbeddedProducer(str(self), self._open(), self._max_record_bytes)
+
+    def atomic_writer(self, name: str) -> AtomicWriter:  # noqa: D102
+        return EmbeddedAtomicWriter(str(self), self._open(), self._max_record_bytes, name)
 
     def consumer(  # noqa: D102
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException
 
 from streamzarr.errors import ConfigError, QueueError
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -19,6 +20,7 @@ from streamzarr.queue.base import (
     TopicPartition,
 )
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.atomic import KafkaAtomicWriter
 from streamzarr.queue.kafka.config import GroupProtocol, KafkaConfig
 from streamzarr.queue.kafka.consumer import KafkaConsumer
 from streamzarr.queue.kafka.errors import code_of, translate
@@ -145,6 +147,9 @@ class KafkaBroker(Broker):
 
     def producer(self) -> Producer:  # noqa: D102
         return KafkaProducer(self._admin, self._idle)
+
+    def atomic_writer(self, name: str) -> AtomicWriter:  # noqa: D102
+        return KafkaAtomicWriter(self._admin, name)
 
     def consumer(  # noqa: D102
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -16,7 +17,7 @@ from streamzarr.queue.base import (
 )
 from streamzarr.testing.simulation.cluster import Cluster
 from streamzarr.testing.simulation.consumer import SimulatedConsumer, SimulatedReader
-from streamzarr.testing.simulation.producer import SimulatedProducer
+from streamzarr.testing.simulation.producer import SimulatedAtomicWriter, SimulatedProducer
 
 
 class SimulatedBroker(Broker):
@@ -125,6 +126,10 @@ class SimulatedBroker(Broker):
     def producer(self) -> Producer:
         """Return a new producer."""
         return SimulatedProducer(self._cluster)
+
+    def atomic_writer(self, name: str) -> AtomicWriter:
+        """Return the newest writer of `name`."""
+        return SimulatedAtomicWriter(self._cluster, name)
 
     def consumer(
         self,

@@ -38,6 +38,8 @@ class Cluster:
         self.faults = faults
         self.topics = Topics(self.url)
         self.groups: dict[str, Group] = {}
+        self.writers: dict[str, int] = {}
+        """The number of the newest atomic writer of each name."""
         self.on_commit: list[CommitWatcher] = []
         """Told of each position that is stored: group, partition, the one before, the new one."""
         self.on_append: list[Callable[[Record], None]] = []

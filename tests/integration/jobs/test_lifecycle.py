@@ -10,7 +10,7 @@ import streamzarr as sz
 from streamzarr import jobs
 from streamzarr.errors import ConfigError, StoreError
 from streamzarr.jobs.emit import pending_tasks
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 
 
 def source(bench, chunks=200, length=16):

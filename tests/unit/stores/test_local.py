@@ -238,6 +238,8 @@ def test_temp_files_of_the_dead_are_collected_and_never_shown(store):
     assert list(store.list()) == ["a/b"]
     assert store.list_dir() == DirListing((), ("a/",))
     assert store.list_dir("a") == DirListing(("a/b",), ())
+    assert [*store.list_stale("a")] == [f"a/{TEMP_PREFIX}dead"]
+    assert [*store.list_stale()] == [f"{TEMP_PREFIX}dead", f"a/{TEMP_PREFIX}dead"]
     assert store.collect_stale("a") == 1
     assert store.collect_stale() == 1
     assert store.collect_stale() == 0
@@ -260,6 +262,7 @@ def test_temp_files_of_the_living_stay(store):
     fd = os.open(f"{store.root}/a", os.O_RDONLY)
     temp = replace.TempFile(fd)
     temp.fill(memoryview(b"2"))
+    assert [*LocalStore(store.root).list_stale()] == []
     assert LocalStore(store.root).collect_stale() == 0
     temp.rename("b")
     temp.close()
