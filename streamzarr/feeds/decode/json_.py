@@ -11,9 +11,10 @@ import msgspec
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.base import Decoded
 from streamzarr.feeds.decode.json_arrow import ArrowJson, Declined
-from streamzarr.feeds.decode.layout import Layout, Unknown
+from streamzarr.feeds.decode.layout import Unknown
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.objects import Malformed, ObjectDecoder
+from streamzarr.feeds.decode.typed import TypedLayout
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 
 MAX_PATIENCE = 64
@@ -57,7 +58,7 @@ class JsonDecoder:
         arrow: bool = True,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        layout = Layout(columns, "." if lines else records, unknown, limits.max_message_records)
+        layout = TypedLayout(columns, "." if lines else records, unknown, limits.max_message_records)
         self._exact = ObjectDecoder(
             "json",
             _Parser(layout, lines, limits.max_message_depth),
@@ -101,10 +102,9 @@ SAMPLE = 32
 class _Parser:
     """Parses one message, exactly."""
 
-    def __init__(self, layout: Layout, lines: bool, max_depth: int) -> None:
-        kind = layout.message_type()
+    def __init__(self, layout: TypedLayout, lines: bool, max_depth: int) -> None:
         self._lines, self._max_depth = lines, max_depth
-        self._decoder = msgspec.json.Decoder(_element(kind) if lines else kind)
+        self._decoder = msgspec.json.Decoder(layout.record_type if lines else layout.message_type)
 
     def __call__(self, value: bytes) -> Any:
         if not value.isascii():
@@ -114,7 +114,3 @@ class _Parser:
         if self._lines:
             return self._decoder.decode_lines(value)
         return self._decoder.decode(value)
-
-
-def _element(kind: Any) -> Any:
-    return kind.__args__[0] if kind is not Any else Any
