@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from streamzarr import data, errors, flow, interop, jobs, limits, queue, stores, stream, testing, zarr
+    from streamzarr import (
+        data,
+        errors,
+        feeds,
+        flow,
+        interop,
+        jobs,
+        limits,
+        queue,
+        stores,
+        stream,
+        testing,
+        zarr,
+    )
+    from streamzarr.feed_fleet import FeedFleet
     from streamzarr.fleet import Fleet
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
@@ -54,6 +68,7 @@ _HOMES = {
     "Array": "zarr",
     "ChunkCache": "zarr",
     "Demand": "flow",
+    "FeedFleet": "feed_fleet",
     "Fleet": "fleet",
     "Group": "zarr",
     "LagDemand": "flow",
@@ -91,6 +106,7 @@ _HOMES = {
 _LAYERS = (
     "data",
     "errors",
+    "feeds",
     "flow",
     "interop",
     "jobs",
@@ -106,6 +122,7 @@ __all__ = [
     "Array",
     "ChunkCache",
     "Demand",
+    "FeedFleet",
     "Fleet",
     "Group",
     "LagDemand",
@@ -125,6 +142,7 @@ __all__ = [
     "empty",
     "errors",
     "explain_conversion",
+    "feeds",
     "flow",
     "from_array",
     "full",

@@ -14,7 +14,11 @@ from streamzarr.cli.pool import PoolCommand, run_pool
 
 @click.command(
     cls=PoolCommand,
-    epilog=examples("streamzarr ingest fx.toml", "streamzarr ingest fx.toml --processes 3"),
+    epilog=examples(
+        "streamzarr ingest fx.toml",
+        "streamzarr ingest fx.toml --processes 3",
+        "streamzarr ingest fx.toml --until-end",
+    ),
 )
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
@@ -26,7 +30,8 @@ from streamzarr.cli.pool import PoolCommand, run_pool
     show_envvar=True,
     help="Worker processes, which share the partitions.",
 )
-def ingest(config: Path, processes: int, **options: Any) -> None:
+@click.option("--until-end", is_flag=True, help="End when all that the topics have now is committed.")
+def ingest(config: Path, processes: int, until_end: bool, **options: Any) -> None:
     """Let topics become growing arrays, each record exactly once, as the TOML file CONFIG says.
 
     SIGTERM or Ctrl-C: commit what has come and end; again: stop at once. A process that dies is replaced, and
@@ -37,4 +42,4 @@ def ingest(config: Path, processes: int, **options: Any) -> None:
     from streamzarr.feed_fleet import FeedFleet
 
     fleet = FeedFleet(config, processes, **options)
-    run_pool(fleet, processes, fleet.broker)
+    run_pool(fleet, processes, fleet.broker, fleet.wait_caught_up if until_end else None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,10 @@ class PoolCommand(click.Command):
         ]
 
 
-def run_pool(pool: Supervisor, processes: int, where: str) -> None:
+def run_pool(pool: Supervisor, processes: int, where: str, until: Callable[[], None] | None = None) -> None:
     """Run worker processes until they are told to stop; say when they are up, and how they ended.
+
+    With `until` they are told when that returns.
 
     Raises
     ------
@@ -55,7 +58,15 @@ def run_pool(pool: Supervisor, processes: int, where: str) -> None:
     """
     pool.start()
     SYSTEM.thread(partial(_announce, pool, processes, where), "streamzarr-announce").start()
+    if until is not None:
+        SYSTEM.thread(partial(_stop_after, pool, until), "streamzarr-until").start()
     _tell(pool.run())
+
+
+def _stop_after(pool: Supervisor, until: Callable[[], None]) -> None:
+    with suppress(StreamzarrError):  # ``run`` tells why the pool had to end
+        until()
+        pool.stop()
 
 
 def _announce(pool: Supervisor, processes: int, where: str) -> None:

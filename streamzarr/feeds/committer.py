@@ -34,8 +34,9 @@ class FeedCommitter:
     the store and on the broker.
 
     A partition whose stream somebody has taken over is given up at once: its messages wait, nothing of them
-    becomes visible, and the group says whose it is. If that does not happen within a few sessions, somebody
-    outside of the group writes to the same target, and the chain breaks.
+    becomes visible, and the group says whose it is. If that does not happen within a few sessions, it was taken
+    over from outside of the group, or by a member that was stopped on its way to it: the chain breaks, and
+    whoever starts anew takes it back.
     """
 
     def __init__(self, feed: Feed, broker: Broker, store: Store, letters: Letters) -> None:
@@ -72,10 +73,13 @@ class FeedCommitter:
         """
         for partition in partitions:
             self._fenced.pop(partition, None)
-            self._owned[partition] = take_over(
-                self._feed, self._broker, self._store, self._letters, partition
-            )
-        return {partition: self._owned[partition].position for partition in partitions}
+            try:
+                self._owned[partition] = take_over(
+                    self._feed, self._broker, self._store, self._letters, partition
+                )
+            except FencedError as error:  # somebody else took it over at the same moment
+                self._fence(partition, error)
+        return {each: self._owned[each].position for each in partitions if each in self._owned}
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit the streams of these partitions; raises as ``StreamWriter.commit``, but for fenced ones."""
@@ -123,8 +127,8 @@ class FeedCommitter:
             since, error = self._fenced[partition]
             if self._runtime.now() - since > FENCED_SESSIONS * self._feed.source.session_timeout:
                 raise FencedError(
-                    f"{error}; the group {self._feed.group!r} still counts the partition as ours, so "
-                    "somebody outside of the group writes to the same target"
+                    f"{error}; the group {self._feed.group!r} still counts the partition as ours: the "
+                    "other one is outside of the group, or was stopped while it began; start again"
                 ) from error
             return Again(FENCED_AGAIN)
         try:
@@ -138,7 +142,9 @@ class FeedCommitter:
 
     def _fence(self, partition: TopicPartition, error: FencedError) -> None:
         _log.warning("%s: %s; the group says whose it is", partition, error)
-        self._owned.pop(partition).drop()
+        owned = self._owned.pop(partition, None)
+        if owned is not None:
+            owned.drop()
         self._fenced[partition] = (self._runtime.now(), error)
 
     def _tell_group(self, positions: Mapping[TopicPartition, int]) -> None:

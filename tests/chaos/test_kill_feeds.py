@@ -44,8 +44,8 @@ class Cast:
         """Replace those that have ended; of new ones some kill themselves at a point."""
         ended = [each for each in self.alive if not each.is_alive()]
         for each in ended:
-            assert each.exitcode == -signal.SIGKILL, f"a worker ended by itself: {each.exitcode}"
-            self.killed += 1
+            assert each.exitcode in (-signal.SIGKILL, feed_lives.FENCED), f"by itself: {each.exitcode}"
+            self.killed += each.exitcode != feed_lives.FENCED
         self.alive = [each for each in self.alive if each.is_alive()]
         while len(self.alive) < PROCESSES:
             point = self.chance.choice(POINTS) if armed and self.chance.random() < 0.5 else ""

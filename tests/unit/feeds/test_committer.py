@@ -10,6 +10,7 @@ from streamzarr.feeds.committer import FENCED_SESSIONS, FeedCommitter
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.rows import RowMaker
+from streamzarr.feeds.takeover import take_over
 from streamzarr.flow import Message
 from streamzarr.flow.ops.settle import DONE, Again
 from streamzarr.queue import TopicPartition
@@ -145,8 +146,26 @@ def test_somebody_outside_of_the_group_breaks_the_chain(bench):
     bench.runtime.advance(FENCED_SESSIONS * 5 - 1)
     assert isinstance(bench.committer.store(bench.runs(0, 8))[0], Again)
     bench.runtime.advance(2)
-    with pytest.raises(FencedError, match="somebody outside of the group"):
+    with pytest.raises(FencedError, match="outside of the group"):
         bench.committer.store(bench.runs(0, 8))
+
+
+def test_a_partition_that_is_taken_over_while_it_begins_is_handed_back(bench, monkeypatch):
+    bench.send(*[b'{"x": 1}'] * 8)
+    other = bench.new()
+
+    def both(*arguments):
+        found = take_over(*arguments)
+        StreamWriter(bench.store, "p00000")  # another one, before our first commit
+        found.commit(1)
+        return found
+
+    monkeypatch.setattr("streamzarr.feeds.committer.take_over", both)
+    assert bench.committer.start([WHERE]) == {}
+    assert isinstance(bench.committer.store(bench.runs(0, 8))[0], Again)
+    bench.committer.ended([WHERE])
+    monkeypatch.setattr("streamzarr.feeds.committer.take_over", take_over)
+    assert other.start([WHERE]) == {WHERE: 0}
 
 
 def test_what_is_not_committed_is_given_up_with_the_partition(bench):
