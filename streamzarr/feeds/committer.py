@@ -34,9 +34,9 @@ class FeedCommitter:
     the store and on the broker.
 
     A partition whose stream somebody has taken over is given up at once: its messages wait, nothing of them
-    becomes visible, and the group says whose it is. If that does not happen within a few sessions, it was taken
-    over from outside of the group, or by a member that was stopped on its way to it: the chain breaks, and
-    whoever starts anew takes it back.
+    becomes visible, and the group says whose it is. If that does not happen within a few sessions, it was
+    taken over from outside of the group, or by a member that was stopped on its way to it: the chain breaks,
+    and whoever starts anew takes it back.
     """
 
     def __init__(self, feed: Feed, broker: Broker, store: Store, letters: Letters) -> None:

@@ -13,7 +13,7 @@ from streamzarr.stores import replace
 from streamzarr.stream import acquire, failpoints
 
 FENCED = 3
-"""Exit code of a worker from which a member took a partition late, which it takes back when it starts anew."""
+"""Exit code of a worker that lost a partition to a late member; it takes it back when it starts anew."""
 MID_RENAME = "between a temp file and its name"
 
 
