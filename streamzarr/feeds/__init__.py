@@ -11,7 +11,7 @@
 ``committer``  the partitions that are ours: what they take, and their commits
 ``places``     which stream is a partition's, and which topic its rows are from
 ``letters``    bad records
-``worker``     :func:`run_feed`: all of it together, until told to stop
+``worker``     :func:`run_feed`: all of it together, until told to stop; ``meter``: how it does
 ``target``     what is there, for those who come later: ``status``, ``check``, ``follow``
 =============  ==================================================================================
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from streamzarr.errors import FencedError, QueueError, StoreError
@@ -24,6 +25,21 @@ FENCED_AGAIN: Final = 0.1
 """Seconds until a fenced partition's messages are looked at again; by then the group may have spoken."""
 FENCED_SESSIONS: Final = 3
 """Sessions after which a fenced partition that the group still counts as ours has another owner for good."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a worker has done since it began."""
+
+    records: int = 0
+    rows: int = 0
+    bad: int = 0
+    appended: int = 0
+    """Bytes of rows."""
+    put: int = 0
+    """Bytes of chunks of partitions that are not ours any more."""
+    commits: int = 0
+    committed_at: float = 0.0
 
 
 class FeedCommitter:
@@ -47,6 +63,8 @@ class FeedCommitter:
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._consumer: Consumer | None = None
         self._tell_at = 0.0
+        self.tally = Tally(committed_at=self._runtime.now())
+        """What was done so far."""
 
     @property
     def owned(self) -> Mapping[TopicPartition, Partition]:
@@ -90,6 +108,8 @@ class FeedCommitter:
                 continue  # fenced: what it has is not ours to commit
             try:
                 owned.commit(position)
+                self.tally.commits += 1
+                self.tally.committed_at = self._runtime.now()
             except FencedError as error:
                 self._fence(partition, error)
             except (StoreError, OSError) as error:  # the others shall not wait for it
@@ -102,9 +122,7 @@ class FeedCommitter:
         """Let go of partitions that are not ours any more."""
         for partition in partitions:
             self._fenced.pop(partition, None)
-            owned = self._owned.pop(partition, None)
-            if owned is not None:
-                owned.drop()
+            self._let_go(partition)
 
     # -- the sink ----------------------------------------------------------------------------------------
 
@@ -131,21 +149,30 @@ class FeedCommitter:
                     "other one is outside of the group, or was stopped while it began; start again"
                 ) from error
             return Again(FENCED_AGAIN)
+        bad = owned.bad
         try:
             owned.take(rows)
         except FencedError as error:
             self._fence(partition, error)
             return Again(FENCED_AGAIN)
+        self.tally.records += len(rows.run)
+        self.tally.rows += len(rows)
+        self.tally.appended += rows.nbytes
+        self.tally.bad += owned.bad - bad
         return DONE
 
     # -- steps -------------------------------------------------------------------------------------------
 
     def _fence(self, partition: TopicPartition, error: FencedError) -> None:
         _log.warning("%s: %s; the group says whose it is", partition, error)
+        self._let_go(partition)
+        self._fenced[partition] = (self._runtime.now(), error)
+
+    def _let_go(self, partition: TopicPartition) -> None:
         owned = self._owned.pop(partition, None)
         if owned is not None:
+            self.tally.put += owned.writer.put_bytes
             owned.drop()
-        self._fenced[partition] = (self._runtime.now(), error)
 
     def _tell_group(self, positions: Mapping[TopicPartition, int]) -> None:
         now = self._runtime.now()

@@ -9,6 +9,7 @@ from streamzarr.feeds import Feed
 from streamzarr.feeds.committer import FENCED_SESSIONS, FeedCommitter
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.meter import EVERY, Meter
 from streamzarr.feeds.rows import RowMaker
 from streamzarr.feeds.takeover import take_over
 from streamzarr.flow import Message
@@ -191,3 +192,36 @@ def test_the_group_is_told_now_and_then(bench):
         bench.runtime.advance(10)
         bench.broker.fail("commit", FencedError("not ours"))
         bench.committer.commit({WHERE: 3})  # a gauge: nothing depends on it
+
+
+def test_a_worker_says_how_it_does_and_that_it_falls_behind(bench, caplog):
+    bench.committer.start([WHERE])
+    meter = Meter("feed-0", bench.committer, bench.broker)
+    with caplog.at_level(logging.INFO, "streamzarr.feeds.meter"):
+        for reading in range(6):
+            bench.send(*[b'{"x": 1}'] * (10 * (reading + 1)))
+            bench.committer.store(bench.runs(reading, reading + 1))
+            bench.committer.commit({WHERE: reading + 1})
+            bench.runtime.advance(EVERY)
+            meter.turn()
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert said[0].startswith(
+        "feed-0: 0 records/s, 0 rows/s, lag 28, bad 0, 1 commits, the last 10.0 s ago, "
+    )
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == 3
+    assert "feed-0: falls behind: the lag is 96 records" in warned[0]
+
+
+def test_a_worker_says_that_most_records_are_bad(bench, caplog):
+    bench.committer.start([WHERE])
+    meter = Meter("feed-0", bench.committer, bench.broker)
+    for reading in range(2):
+        bench.send(b"bad", b"bad", b'{"x": 1}')
+        bench.committer.store(bench.runs(3 * reading, 3 * reading + 3))
+        bench.runtime.advance(EVERY)
+        meter.turn()
+    assert "2 of the last 3 records are bad" in caplog.text
+    bench.broker.fail("describe", QueueError("away"))
+    bench.runtime.advance(EVERY)
+    meter.turn()  # a gauge: nothing depends on it
