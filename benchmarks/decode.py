@@ -2,7 +2,7 @@
 
 The bare codec gets the same messages and does the least with them: one read of all joined lines by pyarrow,
 one ``msgspec`` decode a message, one ``numpy.frombuffer``; it does not find a message that is bad, or is two.
-Rounds are interleaved, because machines drift: ratios say more than rates. W2 is ticks as JSON, one a message;
+Rounds are interleaved, because machines drift: ratios say more than rates. W2: ticks as JSON, one a message;
 W3 is 256 packed ticks a message, W4 tiles of 256 KiB.
 
     python benchmarks/decode.py [--messages 50000] [--rounds 5] [--only json] [--json]
