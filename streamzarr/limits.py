@@ -36,6 +36,13 @@ class Limits:
     """Size of one chunk task message, bytes; with its reason as a dead letter it fits a broker's 1 MB."""
     max_tasks: int = 1 << 28
     """Chunks of one job; whoever watches it keeps a byte for each, at most."""
+    max_message_bytes: int = 8 << 20
+    """Size of one message of a feed, bytes, as it comes and decompressed. What holds nothing but empty arrays
+    takes up to 70 times as much while it is decoded."""
+    max_message_records: int = 1 << 20
+    """Records in one message of a feed."""
+    max_message_depth: int = 64
+    """Nesting of one message of a feed."""
     max_register_bytes: int = 64 << 20
     """Memory for the jobs of one register, about; the oldest are not listed beyond it."""
     max_jobs: int = 1 << 17

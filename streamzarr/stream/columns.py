@@ -67,6 +67,16 @@ class Columns:
         }
         self._last = {name: column.last for name, column in self._columns.items() if column.last is not None}
 
+    @property
+    def last(self) -> Rows:
+        """The last value of each sorted field that has one, rows in memory included, as an array of one."""
+        return dict(self._last)
+
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far."""
+        return self._chunks.put_bytes
+
     def add(self, name: str, array: ArrayMetadataV3, committed: int) -> None:
         """Take on one more field, which was just committed: rows so far are its fill value.
 

@@ -159,6 +159,16 @@ class StreamWriter:
         """Where the source is to be read next, behind all that was appended; None: from its beginning."""
         return self._positions.last
 
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last value of each sorted field, below which :meth:`append` takes nothing; absent: any."""
+        return {name: each[0] for name, each in self._columns.last.items()}
+
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far, each time that one was."""
+        return self._columns.put_bytes
+
     # Writing
 
     def append(self, batch: BatchLike, *, next_offset: NextOffset = None) -> None:

@@ -53,7 +53,7 @@ class Cast:
         self._context.set_forkserver_preload([stream_lives.__name__])
 
     def start(self, target, *args):
-        """Run `target(url, *args, connection)` in a process, with the keys of now: its server has none."""
+        """Run `target(url, *args, connection)` in a process, with keys that the fork server lacks."""
         ours, theirs = self._context.Pipe()
         keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         args = (keys, target, self.url, *args, theirs)

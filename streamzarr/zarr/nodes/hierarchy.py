@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from streamzarr.errors import StreamzarrError, UnsupportedError
+from streamzarr.errors import UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS
 from streamzarr.stores import Store, StoreLike, join_url, open_store
 from streamzarr.zarr.api import create_array, open, open_array, open_group  # noqa: A004
@@ -81,17 +81,17 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
 def _documents_as_stored(group: Group, name: str, why: Unreadable) -> dict[str, JSON]:
     """Return the documents of a node below that cannot be read here, and perhaps can elsewhere, by key.
 
-    What is no JSON object is left out, with a warning: it is found in its own place.
+    What is no JSON object, or too large, is left out, with a warning: it is found in its own place.
     """
     found: dict[str, JSON] = {}
     for document in (ZARR_JSON,) if group.zarr_format == 3 else (ZARRAY, ZGROUP, ZATTRS):
         key = key_below(key_below(group.path, name), document)
-        data = get_optional(group.store, key, DEFAULT_LIMITS.max_metadata_bytes)
         try:
+            data = get_optional(group.store, key, DEFAULT_LIMITS.max_metadata_bytes)
             if data is not None:
                 place = name if group.zarr_format == 3 else key_below(name, document)
                 found[place] = parse_document(data, join_url(group.store.url, key))
-        except StreamzarrError:
+        except UNREADABLE:
             warnings.warn(f"{group.url}: {name!r} is not consolidated: {why}", stacklevel=3)
             return {}
     return found

@@ -1,0 +1,72 @@
+"""Values of a column out of Arrow's arrays; nothing of a hostile array is trusted but what was validated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamzarr.feeds.decode.texts import Texts
+from streamzarr.feeds.decode.values import MISSING, Values
+
+_WHOLE_UNITS = {"s", "ms", "us", "ns"}
+
+
+def values_of(array: Any) -> Values:
+    """Return a ``pyarrow.Array`` as values of a column.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> values_of(pa.array([1, None])), values_of(pa.array(["a"])).data[0]
+    (Values(data=array([1, 0]), absent=array([False,  True])), 'a')
+    """
+    import pyarrow as pa
+
+    kind, types = array.type, pa.types
+    absent = _flags(array.is_null()) if array.null_count else None
+    if types.is_null(kind):
+        return Values([None] * len(array), np.ones(len(array), bool))
+    if types.is_string(kind) or types.is_large_string(kind):
+        return Values(_texts(array), absent)
+    if types.is_decimal(kind) or types.is_string_view(kind):
+        return Values(_texts(array.cast(pa.string())), absent)
+    if types.is_boolean(kind):
+        return Values(_flags(array), absent)
+    if types.is_integer(kind) or types.is_floating(kind):
+        return Values(_numbers(array, kind.to_pandas_dtype()), absent)
+    if types.is_date32(kind):
+        return Values(_numbers(array.cast(pa.int32()), "i4").astype("M8[D]"), absent)
+    if types.is_date64(kind):
+        return Values(_numbers(array.cast(pa.int64()), "i8").view("M8[ms]"), absent)
+    if types.is_timestamp(kind):
+        return Values(_numbers(array.cast(pa.int64()), "i8").view(f"M8[{kind.unit}]"), absent)
+    if types.is_duration(kind):
+        return Values(_numbers(array.cast(pa.int64()), "i8").view(f"m8[{kind.unit}]"), absent)
+    return Values([MISSING if each is None else each for each in array.to_pylist()], absent)
+
+
+def _numbers(array: Any, dtype: Any) -> NDArray[Any]:
+    """Return fixed-width values without a copy; where there is none, whatever stands there."""
+    _, data = array.buffers()
+    dtype = np.dtype(dtype)
+    if data is None or not len(array):
+        return np.zeros(len(array), dtype)
+    return np.frombuffer(data, dtype, len(array), array.offset * dtype.itemsize)
+
+
+def _flags(array: Any) -> NDArray[np.bool_]:
+    flags: NDArray[np.bool_] = array.fill_null(False).to_numpy(zero_copy_only=False)
+    return flags
+
+
+def _texts(array: Any) -> Texts:
+    import pyarrow as pa
+
+    _, ends, data = array.buffers()
+    if not len(array) or ends is None:
+        return Texts(np.zeros(0, np.uint8), np.zeros(len(array) + 1, np.int64))
+    dtype = np.dtype("i8" if pa.types.is_large_string(array.type) else "i4")
+    offsets = np.frombuffer(ends, dtype, len(array) + 1, array.offset * dtype.itemsize)
+    return Texts(np.frombuffer(data or b"", np.uint8), offsets.astype(np.int64))

@@ -1,0 +1,54 @@
+"""Numbers that are written as texts: prices, mostly."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamzarr.feeds.decode.texts import Texts
+
+NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+NAMED: Final = {
+    sign + name: float(sign + name) for sign in ("", "+", "-") for name in ("nan", "inf", "infinity")
+}
+"""What is no number in digits, in small letters."""
+MAX_DIGITS: Final = 400
+"""Characters of a number in text; more than any float needs to be told from the next."""
+WIDEST: Final = 40
+"""Characters of a number that is read with its whole column."""
+
+_IN_NUMBERS = np.zeros(256, bool)
+_IN_NUMBERS[list(b"0123456789+-.eE")] = True
+_IN_INTEGERS = np.zeros(256, bool)
+_IN_INTEGERS[list(b"0123456789+-")] = True
+
+
+def floats_of(texts: Texts) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the nearest floats, and which rows are not sure."""
+    return _parsed(texts, _IN_NUMBERS, WIDEST, np.dtype("f8"))
+
+
+def integers_of(texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the integers of 19 characters and fewer, and which rows are not sure."""
+    return _parsed(texts, _IN_INTEGERS, 19, np.dtype("i8"))
+
+
+def _parsed(
+    texts: Texts, alphabet: NDArray[np.bool_], widest: int, dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    lengths = texts.lengths
+    found = np.zeros(len(texts), dtype)
+    sure = (lengths > 0) & (lengths <= widest)
+    strange = np.concatenate(([0], np.cumsum(~alphabet[texts.data])))
+    sure &= strange[texts.offsets[1:]] == strange[texts.offsets[:-1]]
+    rows = np.flatnonzero(sure)
+    if rows.size:
+        try:
+            found[rows] = texts.matrix(rows, int(lengths[rows].max())).astype(dtype)
+        except (ValueError, OverflowError):  # some are no numbers, though they are made of digits
+            sure[:] = False
+    return found, ~sure

@@ -1,0 +1,134 @@
+"""Packed structs: each message is one record or several of a fixed size, as numpy's structured dtypes are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamzarr.errors import ConfigError
+from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.decode.assemble import assemble
+from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.convert import Conversion
+from streamzarr.feeds.decode.paths import Path
+from streamzarr.feeds.decode.texts import Texts
+from streamzarr.feeds.decode.values import Values
+from streamzarr.limits import DEFAULT_LIMITS, Limits
+
+
+class StructDecoder:
+    """Decodes packed structs. Owned by one thread.
+
+    Parameters
+    ----------
+    columns
+        By name; their paths lead through the fields of `dtype`.
+    dtype
+        What ``numpy.dtype`` takes, or a list of names and dtypes. None: the columns in their order, packed
+        and little-endian.
+    limits
+        Bounds of a message.
+
+    Examples
+    --------
+    >>> columns = {"n": ColumnSpec("n", "i8"), "bid": ColumnSpec("bid", "f4")}
+    >>> decode = StructDecoder(columns, dtype=[["n", "<u2"], ["bid", "<f4"]])
+    >>> rows = decode([bytes([1, 0, 0, 0, 128, 63]), b"12", bytes(12)])
+    >>> rows.columns["n"], rows.origin
+    (array([1, 0, 0]), array([0, 2, 2]))
+    >>> rows.bad
+    {1: 'struct: got 2 bytes, expected a multiple of 6 (n, bid)'}
+    """
+
+    def __init__(
+        self, columns: Mapping[str, ColumnSpec], *, dtype: Any = None, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._dtype = _struct(columns) if dtype is None else _as_dtype(dtype)
+        self._conversions = {name: Conversion(spec) for name, spec in columns.items()}
+        self._paths = {name: Path.of(spec.path) for name, spec in columns.items()}
+        self._most = min(limits.max_message_bytes, limits.max_message_records * self._dtype.itemsize)
+        empty = np.zeros(0, self._dtype)
+        for name, path in self._paths.items():
+            _field(empty, path, name)
+
+    def __call__(self, values: Sequence[bytes | None]) -> Decoded:
+        """Return the rows of `values`."""
+        size = self._dtype.itemsize
+        try:
+            sizes = set(map(len, values))  # type: ignore[arg-type]
+        except TypeError:
+            sizes = {-1}
+        bad: dict[int, str] = {}
+        origin = None
+        if sizes - {size}:
+            bad = {index: why for index, value in enumerate(values) if (why := self._fault(value))}
+            counts = [0 if i in bad else len(value or b"") // size for i, value in enumerate(values)]
+            origin = np.repeat(np.arange(len(values)), counts)
+            values = [value for index, value in enumerate(values) if index not in bad]
+        rows = np.frombuffer(b"".join(values), self._dtype)  # type: ignore[arg-type]
+        found = [
+            Values(_plain(_field(rows, path, name), self._conversions[name]))
+            for name, path in self._paths.items()
+        ]
+        return assemble(self._conversions, found, origin, bad, len(rows) if origin is None else len(values))
+
+    def _fault(self, value: bytes | None) -> str:
+        """Return why a message has no records; empty: it has."""
+        if value is None:
+            return "struct: no value"
+        if not value or len(value) % self._dtype.itemsize:
+            names = ", ".join(self._dtype.names or ())
+            return f"struct: got {len(value)} bytes, expected a multiple of {self._dtype.itemsize} ({names})"
+        return (
+            ""
+            if len(value) <= self._most
+            else f"struct: got {len(value)} bytes, expected {self._most} at most"
+        )
+
+
+def _as_dtype(given: Any) -> np.dtype[Any]:
+    if isinstance(given, Mapping):
+        given = list(given.items())
+    elif not isinstance(given, np.dtype | str):
+        given = [tuple(each) for each in given]
+    try:
+        dtype: np.dtype[Any] = np.dtype(given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"struct: dtype is {given!r}, which numpy does not take: {error}") from error
+    if dtype.names is None or dtype.hasobject or not dtype.itemsize:
+        raise ConfigError(f"struct: dtype is {dtype}, expected fields of a fixed size by name")
+    return dtype
+
+
+def _struct(columns: Mapping[str, ColumnSpec]) -> np.dtype[Any]:
+    for name, spec in columns.items():
+        if spec.dtype.kind in "TO":
+            raise ConfigError(
+                f"struct: column {name!r} has no fixed size; state dtype, the layout of a record"
+            )
+    return _as_dtype([(spec.path, spec.dtype.newbyteorder("<")) for spec in columns.values()])
+
+
+def _field(rows: NDArray[Any], path: Path, column: str) -> NDArray[Any]:
+    """Return the values of one field, or of one element of it."""
+    for step in path.steps:
+        if rows.dtype.names is not None and step in rows.dtype.names:
+            rows = rows[step]
+        elif rows.ndim > 1 and step.isdecimal() and int(step) < rows.shape[1]:
+            rows = rows[:, int(step)]
+        else:
+            has = ", ".join(rows.dtype.names or ()) or f"shape {rows.shape[1:]} and {rows.dtype}"
+            raise ConfigError(f"struct: column {column!r}: no {step!r} in what has {has}")
+    if rows.ndim > 1 or rows.dtype.names is not None or rows.dtype.kind == "V":
+        raise ConfigError(f"struct: column {column!r}: got {rows.shape[1:]} {rows.dtype}, expected one value")
+    return rows
+
+
+def _plain(values: NDArray[Any], conversion: Conversion) -> NDArray[Any] | Texts:
+    """Return values in the machine's own byte order; texts in bytes, unless the column wants them so."""
+    if values.dtype.kind == "S" and conversion.kind.dtype.kind != "S":
+        return Texts.of_fixed(values)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)

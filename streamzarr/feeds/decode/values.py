@@ -1,0 +1,92 @@
+"""One column as the codec of a format gave it, before it is what the feed wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamzarr.feeds.decode.texts import Texts
+
+MISSING: Final = msgspec.UNSET
+"""In a list of values: the record has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """In a list of values: what was found on the way, in which no path goes on."""
+
+    value: Any
+
+
+Given: TypeAlias = "NDArray[Any] | Texts | list[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values of one kind where they are all of one, else a list; `absent` marks rows that have none.
+
+    A list may hold whatever a format has: None and :data:`MISSING` in it are marked, too.
+
+    Examples
+    --------
+    >>> Values.of([1, 2, None])
+    Values(data=array([1, 2, 0]), absent=array([False, False,  True]))
+    >>> Values.of([1, "2"]).data
+    [1, '2']
+    """
+
+    data: Given
+    absent: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, objects: Sequence[Any]) -> Values:
+        """Return Python's `objects` in the form that is converted fastest."""
+        kinds = set(map(type, objects))
+        if Decimal in kinds:  # as Avro has them: their texts are as exact
+            objects = [str(each) if isinstance(each, Decimal) else each for each in objects]
+            kinds = set(map(type, objects))
+        absent = None
+        if kinds & _ABSENT:
+            absent = np.fromiter((each is None or each is MISSING for each in objects), bool, len(objects))
+            kinds -= _ABSENT
+        if len(kinds) != 1 or (plain := _PLAIN.get(next(iter(kinds)))) is None:
+            return cls(list(objects), absent)
+        empty, dtype = plain
+        if absent is not None:
+            objects = [empty if none else each for each, none in zip(objects, absent, strict=True)]
+        if dtype is None:
+            return cls(Texts.of(objects), absent)
+        for each in (dtype, "u8"):
+            try:
+                return cls(np.array(objects, each), absent)
+            except OverflowError:  # integers beyond 64 bits
+                continue
+        return cls(list(objects), absent)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def item(self, row: int) -> Any:
+        """Return the value of a row as Python has it; MISSING where there is none."""
+        if self.absent is not None and self.absent[row]:
+            return MISSING
+        value = self.data[row]
+        if isinstance(value, np.generic) and value.dtype.kind not in "mM":
+            return value.item()
+        return value
+
+
+_ABSENT = {type(None), type(MISSING)}
+_PLAIN: dict[type, tuple[Any, str | None]] = {
+    int: (0, "i8"),
+    float: (0.0, "f8"),
+    bool: (False, "?"),
+    str: ("", None),
+}
+"""What stands for none among values of a type, and the dtype of its arrays; None: :class:`Texts`."""
