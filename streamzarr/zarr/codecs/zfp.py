@@ -30,8 +30,16 @@ _PARAMETERS = {
     "fixed_rate": "rate",
     "fixed_precision": "precision",
 }
+_MOST_BITS = 128
+"""For each element, of a rate that could be meant; no type has more than 64."""
 _NATIVE = ("i4", "i8", "f4", "f8")
 _PROMOTED = {"i1": "i4", "i2": "i4", "u1": "i4", "u2": "i4", "u4": "i4", "u8": "i8", "f2": "f4", "E": "f4"}
+
+
+def check_rate(rate: float) -> None:
+    """Check that a rate asks for no memory at will; ``ValueError`` when it does."""
+    if rate > _MOST_BITS:
+        raise ValueError(f"expected a rate of at most {_MOST_BITS} bits for each element, got {rate!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class ZfpCodec(ArrayBytes):
             raise ValueError(
                 f"expected {key} as a positive {'integer' if whole else 'number'}, got {number!r}"
             )
+        check_rate(number if key == "rate" else 0)
         return cls(mode, number)
 
     def configuration(self) -> dict[str, Any]:
