@@ -34,6 +34,7 @@ from streamzarr.zarr.nodes.attributes import Attributes, Change
 from streamzarr.zarr.nodes.documents import Seen, change_node, read_node, see_node
 from streamzarr.zarr.nodes.keeper import Keeper
 from streamzarr.zarr.nodes.revalidate import Version, node_version
+from streamzarr.zarr.nodes.streams import check_no_field
 from streamzarr.zarr.selections import Selections
 from streamzarr.zarr.settings import ZarrFormat
 from streamzarr.zarr.streaming.chunkwise import Chunkwise
@@ -284,6 +285,7 @@ class Array(Selections, Chunkwise, Exchange):
         unchunked = any(n and not c for n, c in zip(wanted, lengths, strict=False))
         if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
             raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
+        check_no_field(self._store, self._path, self._limits)
         # First the metadata: a reader never meets a shape whose chunks are gone.
         before = self._change(lambda metadata: metadata.with_shape(wanted)).grid
         io, grid = self._io, self._grid
@@ -314,6 +316,7 @@ class Array(Selections, Chunkwise, Exchange):
         expected = (*self.shape[:axis], *self.shape[axis + 1 :])
         if values.ndim != self.ndim or (*values.shape[:axis], *values.shape[axis + 1 :]) != expected:
             raise ValueError(f"{self._url}: cannot append {values.shape} to {self.shape} along axis {axis}")
+        check_no_field(self._store, self._path, self._limits)
         old = self.shape
         new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
 

@@ -30,7 +30,7 @@ MODULES: dict[str, ModuleType] = {
     "data": data,
 }
 ELSEWHERE = {"Demand", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
-ELSEWHERE |= {"StreamWriter", "open_stream"}
+ELSEWHERE |= {"StreamWriter", "open_stream"} | {"Batcher", "Pipeline", "Processors", "TopicSource"}
 """Names of the top level that belong to other layers."""
 
 

@@ -143,8 +143,9 @@ class ArrayMetadataV2:
         check_rank(shape, chunks, where, limits)
         filters = document.get("filters") or []
         order: Any = "C" if document.get("order") is None else document["order"]
-        separator: Any = document.get("dimension_separator")
-        separator = "." if separator is None else separator
+        separator: Any = (
+            "." if document.get("dimension_separator") is None else document["dimension_separator"]
+        )
         if not isinstance(filters, list) or not all(isinstance(each, dict) for each in filters):
             raise MetadataError(f"{where}: filters: expected a list of objects, got {filters!r}")
         if order not in ("C", "F"):

@@ -29,10 +29,8 @@ from streamzarr.zarr.nodes.members import Unreadable
 from streamzarr.zarr.nodes.overwrite import marked, refuse_itself
 from streamzarr.zarr.nodes.ownership import chunk_names, without_elements
 from streamzarr.zarr.nodes.paths import VISIBLE, key_below, name_of, normalize_path, parent_of
+from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE, check_no_stream
 from streamzarr.zarr.settings import ZarrFormat, format_of_new
-
-STREAM_ATTRIBUTE = "streamzarr"
-"""Where a stream group keeps its commit record; its own ``zarr.json`` is what its readers go by."""
 
 
 def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrFormat | None = None) -> Group:
@@ -53,9 +51,11 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
     Raises
     ------
     streamzarr.errors.UnsupportedError
-        A group below is a stream: its shapes change with every commit and would be frozen here.
+        A group below is a stream: its shapes change with every commit and would be frozen here. Or the group
+        is one itself, and consolidated by its writer.
     """
     root = open_group(store, path=path, mode="r+", zarr_format=zarr_format, use_consolidated=False)
+    check_no_stream(root.url, root.attrs)
     gathered: GroupMetadata = root.metadata.with_consolidated({})
     if root.zarr_format == 2:
         gathered = consolidation.with_root(gathered)

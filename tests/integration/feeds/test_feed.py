@@ -62,7 +62,7 @@ def test_a_bad_record_becomes_a_letter_and_the_feed_goes_on(bench):
     bench.ticks(3)
     bench.send(b"no json", b'{"n": 4}', None)
     bench.ticks(2, start=6)
-    bench.send(b"[]")
+    bench.send(b"7")
     assert bench.ingest().delivered == 9
     stream = bench.streams()["p00000"]
     assert list(stream["offset"][:]) == [0, 1, 2, 6, 7]
@@ -72,7 +72,7 @@ def test_a_bad_record_becomes_a_letter_and_the_feed_goes_on(bench):
         (3, b"no json", "decode"),
         (4, b'{"n": 4}', "decode"),
         (5, None, "decode"),
-        (8, b"[]", "decode"),
+        (8, b"7", "decode"),
     ]
     assert all(each.message for each in letters)
     [first, _] = checked(bench)
