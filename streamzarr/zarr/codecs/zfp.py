@@ -131,9 +131,11 @@ def decode_headed(data: BytesLike, spec: ChunkSpec) -> NDArray:
     if not spec.size:
         return np.empty(spec.shape, spec.dtype)
     try:
-        header = zfpy.header(bytes(data[:64]) + bytes(64))
+        header, again = (zfpy.header(bytes(data[:64]) + fill * 64) for fill in (b"\0", b"\xff"))
     except FAILURES as error:
         raise CodecError(f"zfpy: {error}; got {len(data)} bytes") from error
+    if header != again:
+        raise CodecError(f"zfpy: the stream ends before its header does; got {len(data)} bytes")
     shape = tuple(header[axis] for axis in ("nw", "nz", "ny", "nx") if header[axis])
     dtype = np.dtype(header["type"])
     if math.prod(shape) != spec.size or dtype != spec.dtype:
