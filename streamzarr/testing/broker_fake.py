@@ -21,6 +21,7 @@ from streamzarr.queue.base import (
     Consumer,
     GroupInfo,
     NewRecord,
+    Notes,
     Offsets,
     Producer,
     Reader,
@@ -66,6 +67,8 @@ class FakeBroker(Broker):
         self._steps = itertools.count()
         self.writers: dict[str, AtomicWriter] = {}
         """The newest writer of each name."""
+        self.notes: dict[tuple[str, TopicPartition], str] = {}
+        """What groups keep with their positions."""
         self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
         self._ids: dict[str, int] = {}  # of topics, by name: how many were made before
@@ -425,7 +428,12 @@ class FakeConsumer(Consumer):
         """Return the next offsets to read."""
         return dict(self._positions)
 
-    def commit(self, offsets: Offsets) -> None:
+    def notes(self) -> dict[TopicPartition, str]:
+        """Return what is kept with the positions of our partitions."""
+        notes = self._broker.notes
+        return {each: notes[self._group, each] for each in self._positions if (self._group, each) in notes}
+
+    def commit(self, offsets: Offsets, notes: Notes | None = None) -> None:
         """Store positions; refuses those of fenced partitions, and then all of this call."""
         self._broker._fault("commit")
         refused = self.fenced.intersection(offsets)
@@ -434,6 +442,7 @@ class FakeConsumer(Consumer):
         self._broker.commits.append(dict(offsets))
         for partition, offset in offsets.items():
             self._broker._committed[self._group, partition] = offset
+            self._broker.notes[self._group, partition] = (notes or {}).get(partition, "")
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from `partitions`."""

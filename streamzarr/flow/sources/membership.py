@@ -15,6 +15,7 @@ from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.pausing import PausedPartition
 from streamzarr.flow.sources.committer import Committer, GroupOffsets
+from streamzarr.queue import ahead
 from streamzarr.queue.base import Broker, Consumer, TopicPartition
 from streamzarr.queue.retry import OUTAGE_RETRY, is_transient, patiently
 
@@ -43,6 +44,7 @@ class Membership:
         committer: Committer | None,
         drain_timeout: float,
         on_rebalance: Rebalance | None,
+        remember: bool,
     ) -> None:
         self._graph = graph
         self._broker = broker
@@ -50,6 +52,8 @@ class Membership:
         self._chosen = committer
         self._drain_timeout = drain_timeout
         self._on_rebalance = on_rebalance
+        self._remembers = remember and committer is None
+        self._notes: dict[TopicPartition, str] = {}
         self._claims: dict[TopicPartition, Claim] = {}
         # Commits that were refused, until the next poll makes clear whose the partition is.
         self._fenced: dict[TopicPartition, int] = {}
@@ -74,7 +78,7 @@ class Membership:
             prefetch_bytes=prefetch_bytes,
             instance=instance,
         )
-        self._committer = self._chosen or GroupOffsets(self.consumer)
+        self._committer = self._chosen or GroupOffsets(self.consumer, self._notes)
         joined = getattr(self._chosen, "joined", None)
         if joined is not None:
             joined(self.consumer)
@@ -201,8 +205,10 @@ class Membership:
         for claim in claims:
             if claim.ours and claim.partition is not None:
                 position = claim.position
-                if position is not None and (unmoved or position != claim.committed):
+                note = self._note(claim)
+                if position is not None and (unmoved or (position, note) != (claim.committed, claim.note)):
                     moved[claim.partition] = position
+                    self._notes[claim.partition] = note
         if not moved:
             return
         try:
@@ -215,7 +221,18 @@ class Membership:
         else:
             self._broker.contact.reached()
             for partition, position in moved.items():
-                self._claims[partition].committed = position
+                self._stored(partition, position)
+
+    def _note(self, claim: Claim) -> str:
+        """Return what is to be kept with the position of `claim`: which records beyond it are settled."""
+        position = claim.position
+        if not self._remembers or position is None:
+            return ""
+        return ahead.encode(position, claim.settled_ahead())
+
+    def _stored(self, partition: TopicPartition, position: int) -> None:
+        claim = self._claims[partition]
+        claim.committed, claim.note = position, self._notes.get(partition, "")
 
     def _commit_or_lose(self, partition: TopicPartition, position: int) -> None:
         try:
@@ -225,7 +242,7 @@ class Membership:
             self._fenced[partition] = position
             self.end([partition])
         else:
-            self._claims[partition].committed = position
+            self._stored(partition, position)
 
     def _commit_finally(
         self, claims: Sequence[Claim], remaining: Callable[[], float], *, insist: bool = False
@@ -260,10 +277,14 @@ class Membership:
             if starts:
                 self.consumer.seek(starts)
             positions = {**self.consumer.positions(), **starts}
+            notes = self.consumer.notes() if self._remembers else {}
             for partition in partitions:
                 self._fenced.pop(partition, None)
                 claim = self.begin(partition, positions.get(partition))
                 claim.committed = claim.position  # reading begins here: there is nothing to store yet
+                claim.note = notes.get(partition, "")
+                if claim.position is not None:
+                    claim.ahead = ahead.decode(claim.position, claim.note)
             self._tell("assigned", partitions)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:

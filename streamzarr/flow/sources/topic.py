@@ -12,6 +12,7 @@ from streamzarr.flow.arguments import (
     broker,
     checked,
     either,
+    flag,
     function,
     having,
     one_of,
@@ -41,6 +42,7 @@ _TOPIC: Final[dict[str, Check]] = {
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
     "instance": optional(text),
+    "remember": flag,
     "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
     **SOURCE,
 }
@@ -62,6 +64,7 @@ def from_topic(
     on_rebalance: Rebalance | None = None,
     committer: Committer | None = None,
     instance: str | None = None,
+    remember: bool = False,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
@@ -98,6 +101,9 @@ def from_topic(
     instance
         A name of this member that outlives it: one that is restarted within `session_timeout` has its
         partitions again, and the others notice nothing (:meth:`streamzarr.queue.Broker.consumer`).
+    remember
+        Keep with each committed position which records beyond it are settled, as far as that fits into 4 KB,
+        so that a restart does not repeat them where a slow one holds back the position.
     on_turn
         Called at every turn of the chain, at least five times a second unless something blocks: a heartbeat.
 
@@ -130,6 +136,7 @@ def from_topic(
             on_rebalance,
             committer,
             instance,
+            remember,
         ),
         demand,
         stop,
@@ -146,6 +153,7 @@ class TopicOptions(TypedDict, total=False):
     on_rebalance: Rebalance | None
     committer: Committer | None
     instance: str | None
+    remember: bool
 
 
 @checked("from_topic_columns", **_TOPIC)

@@ -32,7 +32,7 @@ from streamzarr.errors import AccessDeniedError, ConfigError, QueueError, TopicN
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.clients import AdminClient
-from streamzarr.queue.kafka.committed import CommittedOffsets
+from streamzarr.queue.kafka.committed import CommittedOffsets, Stored
 from streamzarr.queue.kafka.config import KafkaConfig, logger
 from streamzarr.queue.kafka.errors import (
     DENIED,
@@ -248,10 +248,16 @@ class KafkaAdmin:
 
         A client that is a `member` of the group asks for itself.
         """
+        return {each: found.position for each, found in self.stored(group, partitions, member).items()}
+
+    def stored(
+        self, group: str, partitions: Sequence[TopicPartition], member: Any = None
+    ) -> dict[TopicPartition, Stored]:
+        """Return what :meth:`committed` does, with the notes that are kept with it."""
         if not partitions:
             return {}
 
-        def request(_: Any, timeout: float) -> dict[TopicPartition, int]:
+        def request(_: Any, timeout: float) -> dict[TopicPartition, Stored]:
             if member is not None:
                 return committed.ask(member, partitions, timeout)
             return self._committed.ask(group, partitions, timeout)
