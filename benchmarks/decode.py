@@ -2,9 +2,9 @@
 
 The bare codec gets the same messages and does the least with them: one read of all joined lines by pyarrow,
 one ``msgspec`` decode a message, one ``numpy.frombuffer``; it finds no bad message and no message that is two.
-Rounds are interleaved, because machines drift: ratios say more than rates. W2 to W4 are the workloads of
-reference/performance.md, as far as they concern decoding: ticks as JSON, one a message; 256 packed ticks a
-message; tiles of 256 KiB.
+Rounds are interleaved, because machines drift, and processor time counts: ratios say more than rates. W1 to
+W4 are workloads of feeds, as far as they concern decoding: packed ticks and ticks as JSON, one a message;
+256 packed ticks a message; tiles of 256 KiB.
 
     python benchmarks/decode.py [--messages 50000] [--rounds 5] [--only json] [--json]
 """
@@ -27,9 +27,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from streamzarr.feeds.columns import ColumnSpec  # noqa: E402
-from streamzarr.feeds.decode import open_decoder  # noqa: E402
-from streamzarr.limits import Limits  # noqa: E402
+from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.decode import open_decoder
+from streamzarr.limits import Limits
 
 TICK = np.dtype([("ts", "<i8"), ("bid", "<f8"), ("ask", "<f8"), ("size", "<i8")])
 COLUMNS = {
@@ -148,7 +148,7 @@ def cases(count: int) -> list[Case]:
             "W1 struct, one a message", count, [row.tobytes() for row in rows], by_frombuffer(TICK), packed()
         ),
         Case("W3 struct, 256 a message", count, batches, by_frombuffer(TICK), packed()),
-        Case("W4 tiles of 256 KiB", len(tiles), tiles, by_frombuffer("V%d" % TILE), opened_tiles()),
+        Case("W4 tiles of 256 KiB", len(tiles), tiles, by_frombuffer(f"V{TILE}"), opened_tiles()),
     ]
     if importlib.util.find_spec("pyarrow"):
         found += with_pyarrow(rows, as_json, as_csv)
@@ -213,9 +213,9 @@ def with_fastavro(objects: list[dict[str, Any]]) -> Case:
 
 
 def seconds(work: Callable[[Sequence[bytes]], Any], messages: Sequence[bytes]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     work(messages)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
