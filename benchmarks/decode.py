@@ -1,7 +1,7 @@
 """Decoders against the bare codec that each is built on: what do checks, reasons and columns cost?
 
 The bare codec gets the same messages and does the least with them: one read of all joined lines by pyarrow,
-one ``msgspec`` decode a message, one ``numpy.frombuffer``; it finds no bad message and no message that is two.
+one ``msgspec`` decode a message, one ``numpy.frombuffer``; it finds no bad message, nor one that is two.
 Rounds are interleaved, because machines drift, and processor time counts: ratios say more than rates. W1 to
 W4 are workloads of feeds, as far as they concern decoding: packed ticks and ticks as JSON, one a message;
 256 packed ticks a message; tiles of 256 KiB.
