@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH ?= jobs
 SEEDS ?= 20000
+# So many test processes share the files of tests out; each starts servers of its own.
+TEST_PROCESSES ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -30,7 +32,7 @@ demo: $(VENV)/.demo
 	$(BIN)/streamzarr demo $(ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 soak: $(VENV)/.test
 	$(BIN)/streamzarr simulate --seeds $(SEEDS) $(ARGS)

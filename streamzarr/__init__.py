@@ -12,11 +12,27 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from streamzarr import data, errors, flow, interop, jobs, limits, queue, stores, stream, testing, zarr
+    from streamzarr import (
+        data,
+        errors,
+        feeds,
+        flow,
+        interop,
+        jobs,
+        limits,
+        pipeline,
+        queue,
+        stores,
+        stream,
+        testing,
+        zarr,
+    )
+    from streamzarr.feed_fleet import FeedFleet
     from streamzarr.fleet import Fleet
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
     from streamzarr.limits import Limits
+    from streamzarr.pipeline import Batcher, Pipeline, Processors, TopicSource
     from streamzarr.queue import open_broker
     from streamzarr.stores import open_store
     from streamzarr.stream import StreamWriter, open_stream
@@ -52,13 +68,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Array": "zarr",
+    "Batcher": "pipeline",
     "ChunkCache": "zarr",
     "Demand": "flow",
+    "FeedFleet": "feed_fleet",
     "Fleet": "fleet",
     "Group": "zarr",
     "LagDemand": "flow",
     "Limits": "limits",
+    "Pipeline": "pipeline",
+    "Processors": "pipeline",
     "StreamWriter": "stream",
+    "TopicSource": "pipeline",
     "chunk_keys": "zarr",
     "codecs": "zarr",
     "config": "zarr",
@@ -91,10 +112,12 @@ _HOMES = {
 _LAYERS = (
     "data",
     "errors",
+    "feeds",
     "flow",
     "interop",
     "jobs",
     "limits",
+    "pipeline",
     "queue",
     "stores",
     "stream",
@@ -104,13 +127,18 @@ _LAYERS = (
 
 __all__ = [
     "Array",
+    "Batcher",
     "ChunkCache",
     "Demand",
+    "FeedFleet",
     "Fleet",
     "Group",
     "LagDemand",
     "Limits",
+    "Pipeline",
+    "Processors",
     "StreamWriter",
+    "TopicSource",
     "__version__",
     "chunk_keys",
     "codecs",
@@ -125,6 +153,7 @@ __all__ = [
     "empty",
     "errors",
     "explain_conversion",
+    "feeds",
     "flow",
     "from_array",
     "full",
@@ -141,6 +170,7 @@ __all__ = [
     "open_group",
     "open_store",
     "open_stream",
+    "pipeline",
     "queue",
     "save",
     "save_array",

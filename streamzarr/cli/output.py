@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -17,6 +17,16 @@ PIPE_WIDTH = 1 << 14
 def print_json(value: Any) -> None:
     """Print `value` as one JSON document; dataclasses are objects, bytes are text."""
     click.echo(json.dumps(value, default=_plain, indent=2 if sys.stdout.isatty() else None))
+
+
+def print_list(values: Iterable[Any]) -> None:
+    """Print values as one JSON array, each as it comes: none but one is in memory."""
+    indent = 2 if sys.stdout.isatty() else None
+    mark = "["
+    for value in values:
+        click.echo(mark + json.dumps(value, default=_plain, indent=indent), nl=False)
+        mark = ", "
+    click.echo("[]" if mark == "[" else "]")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamzarr.cli.options import examples, json_option
-from streamzarr.cli.output import age, print_facts, print_json, print_line
+from streamzarr.cli.options import Size, examples, json_option
+from streamzarr.cli.output import age, counted, print_facts, print_json, print_line
+from streamzarr.cli.rows import print_rows, text_of
 from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
-    from streamzarr.stream import Rows, Snapshot
-
-READ_AT_ONCE = 1000
-"""Rows in memory at a time."""
+    from streamzarr.stream import Checked, Snapshot
 
 
 @click.group()
 def stream() -> None:
-    """Look at streams: groups of arrays to which one writer appends rows.
+    """Look at and keep streams: groups of arrays to which one writer appends rows.
 
-    A reader never disturbs the writer, and sees committed rows only.
+    No command disturbs the writer, and a reader sees committed rows only.
     """
 
 
@@ -47,8 +44,8 @@ def info(url: str, as_json: bool) -> None:
             ("rows", f"{facts['first_row']} to {facts['rows']}" if facts["first_row"] else facts["rows"]),
             ("commit", f"number {facts['seq']}, {age(seconds)} ago, by {facts['writer']}"),
             ("epoch", facts["epoch"]),
-            ("source", _text(facts["source"])),
-            ("position", _text(facts["position"])),
+            ("source", text_of(facts["source"])),
+            ("position", text_of(facts["position"])),
         ]
     )
     for name, field in facts["fields"].items():
@@ -78,10 +75,148 @@ def tail(url: str, count: int, follow: bool, fields: tuple[str, ...], as_json: b
     start = max(snapshot.first_row, snapshot.rows - count)
     with suppress(KeyboardInterrupt):  # the end that was asked for
         if not follow:
-            _print_rows(snapshot.between(start, snapshot.rows), fields, as_json)
+            print_rows(snapshot.between(start, snapshot.rows), fields, as_json)
             return
         for rows in snapshot.follow(start):
-            _print_rows(rows, fields, as_json)
+            print_rows(rows, fields, as_json)
+
+
+@stream.command(
+    epilog=examples(
+        "streamzarr stream check lab.zarr", "streamzarr stream check --json lab.zarr | jq .findings[].key"
+    )
+)
+@click.argument("url")
+@json_option
+def check(url: str, as_json: bool) -> None:
+    """Verify every promise on the stream at URL, and say what a repair would do.
+
+    Reads all rows and changes nothing. The exit code is 1 if something is found that does harm.
+    """
+    from streamzarr.stream import check as find
+
+    found = find(url)
+    _print_findings(found, as_json, "repair")
+    if not found.is_sound:
+        raise SystemExit(1)
+
+
+@stream.command(
+    epilog=examples("streamzarr stream repair lab.zarr", "streamzarr stream repair --json lab.zarr")
+)
+@click.argument("url")
+@json_option
+def repair(url: str, as_json: bool) -> None:
+    """Mend what can be mended in the stream at URL without losing anything.
+
+    The exit code is 1 if something is left that does harm.
+    """
+    from streamzarr.stream import repair as mend
+
+    found = mend(url)
+    _print_findings(found, as_json, "repaired")
+    if any(not each.kind.harmless and each.kind.repair is None for each in found.findings):
+        raise SystemExit(1)
+
+
+@stream.command(
+    epilog=examples(
+        "streamzarr stream retain --rows 1000000 lab.zarr",
+        "streamzarr stream retain --since time=2026-01-05 lab.zarr",
+        "streamzarr stream retain --bytes 10GB --json lab.zarr",
+    )
+)
+@click.argument("url")
+@click.option("--rows", type=click.IntRange(min=0), help="Keep at least so many of the last rows.")
+@click.option("--since", metavar="FIELD=VALUE", help="Keep rows from a value of a sorted field on.")
+@click.option("--bytes", "max_bytes", type=Size(), help="Keep what takes at most so much in the store.")
+@json_option
+def retain(url: str, rows: int | None, since: str | None, max_bytes: int | None, as_json: bool) -> None:
+    """Give up rows at the front of the stream at URL, and delete their chunks.
+
+    Expects one of --rows, --since and --bytes. Whole chunks go; the last chunk of each field stays.
+    """
+    from streamzarr.stream import retain as give_up
+
+    if sum(each is not None for each in (rows, since, max_bytes)) != 1:
+        raise click.UsageError("expected exactly one of --rows, --since and --bytes")
+    value = None if since is None else _value(url, since)
+    try:
+        done = give_up(url, rows=rows, since=value, max_bytes=max_bytes)
+    except (TypeError, ValueError) as error:  # of the value
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        print_json(done)
+    else:
+        print_line(f"first row {done.first_row}, was {done.before}; {counted(done.chunks, 'chunk')} deleted")
+
+
+@stream.command(
+    epilog=examples(
+        "streamzarr stream compact lab.zarr",
+        "streamzarr stream compact --chunks 256 --delete --json lab.zarr",
+    )
+)
+@click.argument("url")
+@click.option(
+    "--chunks",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Chunks of rows in a shard; only the first time counts.",
+)
+@click.option("--delete", is_flag=True, help="Delete chunks that are in shards; other libraries look there.")
+@json_option
+def compact(url: str, chunks: int, delete: bool, as_json: bool) -> None:
+    """Copy full chunks of the stream at URL into large shards, from which they are then read."""
+    from streamzarr.stream import compact as gather
+
+    done = gather(url, chunks=chunks, delete=delete)
+    if as_json:
+        print_json(done)
+        return
+    print_line(f"{counted(done.shards, 'shard')} written, {counted(done.chunks, 'chunk')} deleted")
+    for name, rows in done.sealed.items():
+        print_line(f"  {name}  {rows} rows in shards")
+
+
+def _value(url: str, text: str) -> dict[str, Any]:
+    """Return what --since says, for a field of times as text."""
+    from streamzarr.stream import open_stream
+
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise click.UsageError(f"--since is {text!r}, expected FIELD=VALUE")
+    if open_stream(url)[name].dtype.kind not in "mM":
+        for number in (int, float):
+            with suppress(ValueError):
+                return {name: number(value)}
+    return {name: value}
+
+
+def _print_findings(found: Checked, as_json: bool, word: str) -> None:
+    if as_json:
+        findings = [
+            {
+                "kind": each.kind.name.lower(),
+                "key": each.key,
+                "array": each.array,
+                "what": each.what,
+                "harmless": each.kind.harmless,
+                "repair": each.kind.repair,
+            }
+            for each in found.findings
+        ]
+        facts = {"url": found.url, "first_row": found.first_row, "rows": found.rows}
+        print_json({**facts, "sound": found.is_sound, "findings": findings})
+        return
+    print_line(
+        f"{found.url}: rows {found.first_row} to {found.rows}, {counted(len(found.findings), 'finding')}"
+    )
+    for each in found.findings:
+        harm = "" if each.kind.harmless else "!"
+        print_line(f"{harm:1} {each}")
+        print_line(f"    {word}: {each.kind.repair or 'nothing'}")
 
 
 def _facts(snapshot: Snapshot) -> dict[str, Any]:
@@ -115,49 +250,3 @@ def _field_facts(snapshot: Snapshot, name: str) -> dict[str, Any]:
 
 def _type(field: dict[str, Any]) -> str:
     return f"{tuple(field['shape'])} {field['dtype']}" if field["shape"] else field["dtype"]
-
-
-def _print_rows(rows: Rows, fields: tuple[str, ...], as_json: bool) -> None:
-    for start in range(rows.start, rows.stop, READ_AT_ONCE):
-        some = rows.between(start, start + READ_AT_ONCE)
-        columns = some.to_numpy(fields or None)
-        for offset in range(len(some)):
-            number = start + offset
-            values = {name: column[offset] for name, column in columns.items()}
-            if as_json:
-                click.echo(
-                    json.dumps({"row": number, **{name: _plain(each) for name, each in values.items()}})
-                )
-            else:
-                print_line(
-                    "  ".join([str(number), *(f"{name}={_text(each)}" for name, each in values.items())])
-                )
-
-
-def _text(value: Any) -> str:
-    """Return a value for people: arrays by their shape."""
-    if getattr(value, "ndim", 0):
-        return f"{value.shape} {value.dtype}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {each}" for name, each in value.items())
-    return "none" if value is None else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it; what it has no number for is a text, as in Zarr's metadata."""
-    import numpy as np
-
-    if isinstance(value, np.ndarray):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.datetime64 | np.timedelta64 | np.complexfloating):
-        return str(value)
-    if isinstance(value, np.void):
-        if value.dtype.names is None:
-            return value.tobytes().hex()
-        return {name: _plain(value[name]) for name in value.dtype.names}
-    plain = value.item() if isinstance(value, np.generic) else value
-    if isinstance(plain, bytes):
-        return plain.decode("utf-8", "backslashreplace")
-    if isinstance(plain, float) and not np.isfinite(plain):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(plain)]
-    return plain

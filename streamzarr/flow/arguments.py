@@ -207,6 +207,12 @@ def text(value: Any) -> str | None:
     return None if isinstance(value, str) and value.strip() else "text that is not empty"
 
 
+def texts(value: Any) -> str | None:
+    """Check a sequence of one or more texts."""
+    fits = isinstance(value, list | tuple) and value and all(text(each) is None for each in value)
+    return None if fits else "one or more of them"
+
+
 def flag(value: Any) -> str | None:
     """Check a bool."""
     return None if isinstance(value, bool) else "True or False"

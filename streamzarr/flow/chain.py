@@ -142,7 +142,7 @@ class Chain:
     ) -> tuple[Sequence[Message], Sequence[Message]]:
         waiting = waiting.under(lambda claim: claim.ours)
         admitted = credits.take(waiting.sizes)
-        messages = waiting[:admitted]
+        messages = waiting.cut(0, admitted)
         for entry in messages.entries:
             run, sizes = entry.run, list(entry.sizes)
             if run is None:

@@ -71,14 +71,14 @@ class LazyMessages(Sequence[Message]):
     @overload
     def __getitem__(self, index: int) -> Message: ...
     @overload
-    def __getitem__(self, index: slice) -> LazyMessages: ...
-    def __getitem__(self, index: int | slice) -> Message | LazyMessages:
+    def __getitem__(self, index: slice) -> Sequence[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
         if not isinstance(index, slice):
             return self.made()[index]
         start, stop, step = index.indices(len(self))
         if step != 1:
-            raise ValueError(f"messages {index}, expected a step of 1")
-        return self if stop - start == len(self) else self._cut(start, max(start, stop))
+            return self.made()[index]
+        return self.cut(start, max(start, stop))
 
     @property
     def is_made(self) -> bool:
@@ -95,7 +95,10 @@ class LazyMessages(Sequence[Message]):
             self._made = tuple(messages)
         return self._made
 
-    def _cut(self, start: int, stop: int) -> LazyMessages:
+    def cut(self, start: int, stop: int) -> LazyMessages:
+        """Return those from number `start` to before `stop`."""
+        if stop - start == len(self):
+            return self
         cuts, at = [], 0
         for entry in self.entries:
             low, high = max(start - at, 0), min(stop - at, entry.count)
@@ -117,7 +120,7 @@ class LazyMessages(Sequence[Message]):
             return self
         stops = accumulate(entry.count for entry in self.entries)
         cuts = [
-            self[stop - entry.count : stop]
+            self.cut(stop - entry.count, stop)
             for entry, stop in zip(self.entries, stops, strict=True)
             if wanted(entry.claim)
         ]

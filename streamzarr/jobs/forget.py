@@ -14,7 +14,7 @@ from streamzarr.jobs.scratch import remove_scratch
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Forgotten, task_of
 from streamzarr.queue.base import Broker
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 from streamzarr.queue.open import open_broker
 
 

@@ -18,7 +18,8 @@ from streamzarr.jobs.spans import topmost
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import task_of
 from streamzarr.queue.base import Broker
-from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, Entry, LetterId
+from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
+from streamzarr.queue.letters import DeadLetterQueue
 
 Fate: TypeAlias = Literal["open", "moot", "queued"]
 """``open``: it is about dead chunks; ``moot``: all of them are written, or newer letters are about them;

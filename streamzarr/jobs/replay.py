@@ -13,10 +13,17 @@ from streamzarr.jobs.register import append_event, read_register
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import Results, Resumed, Run, encode, run_of, task_of
 from streamzarr.queue.base import Broker, NewRecord
-from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, LetterId
+from streamzarr.queue.deadletter import DeadLetter, LetterId
+from streamzarr.queue.letters import DeadLetterQueue
 
 
-def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, DeadLetter]]) -> int:
+def replay(
+    broker: Broker,
+    topics: JobTopics,
+    letters: Iterable[tuple[LetterId, DeadLetter]],
+    *,
+    rate: float | None = None,
+) -> int:
     """Send these letters to the workers again and return how many; whoever waits for their jobs waits on.
 
     Letters whose chunks were written meanwhile are closed, not sent. A letter about several chunks of which
@@ -29,6 +36,8 @@ def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, 
     letters
         As :func:`streamzarr.jobs.letters.open_letters` or :meth:`streamzarr.queue.DeadLetterQueue.ls` return
         them.
+    rate
+        Tasks a second at most.
 
     Raises
     ------
@@ -47,17 +56,18 @@ def replay(broker: Broker, topics: JobTopics, letters: Iterable[tuple[LetterId, 
                 f"dead letter {id_.offset} of {topics.dead} cannot be replayed, only dropped: "
                 f"it is not a whole task of {topics.tasks}; it failed with: {letter.message}"
             )
-    queue = DeadLetterQueue(broker, topics.dead)
     chosen = reconcile(broker, topics, chosen)
     known = _known_jobs(broker, topics, chosen)
-    rest = iter(chosen)
-    while batch := list(islice(rest, RESULTS_A_RECORD)):
-        _reopen(broker, topics, batch)
-        # Behind the results: who hears that a job goes on, and reads those, knows which tasks are open.
-        if jobs := sorted(known & _jobs_of(batch)):
-            append_event(broker, topics, *map(Resumed, jobs))
-        queue.replay(batch)
-    return len(chosen)
+    count = 0
+    with DeadLetterQueue(broker, topics.dead).replaying(rate=rate) as under_way:
+        rest = iter(chosen)
+        while batch := list(islice(rest, RESULTS_A_RECORD)):
+            _reopen(broker, topics, batch)
+            # Behind the results: who hears that a job goes on, and reads those, knows which tasks are open.
+            if jobs := sorted(known & _jobs_of(batch)):
+                append_event(broker, topics, *map(Resumed, jobs))
+            count += under_way.send(batch)
+    return count
 
 
 def _jobs_of(letters: Iterable[tuple[LetterId, DeadLetter]]) -> set[str]:

@@ -3,6 +3,7 @@
 >>> from streamzarr.queue import open_broker
 """
 
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -14,17 +15,20 @@ from streamzarr.queue.base import (
     Reader,
     RebalanceListener,
     Record,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
 from streamzarr.queue.columns import Columns
-from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue, dead_letter_topic
+from streamzarr.queue.deadletter import DeadLetter, dead_letter_topic
+from streamzarr.queue.letters import DeadLetterQueue, LetterFilter
 from streamzarr.queue.offsets import OffsetWindow
 from streamzarr.queue.open import open_broker
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.queue.share import ShareConsumer
 
 __all__ = [
+    "AtomicWriter",
     "Broker",
     "Columns",
     "Consumer",
@@ -32,6 +36,7 @@ __all__ = [
     "DeadLetterQueue",
     "GroupInfo",
     "Headers",
+    "LetterFilter",
     "NewRecord",
     "OffsetWindow",
     "Offsets",
@@ -41,6 +46,7 @@ __all__ = [
     "Record",
     "RetryPolicy",
     "ShareConsumer",
+    "TopicIdentity",
     "TopicInfo",
     "TopicPartition",
     "dead_letter_topic",

@@ -1,28 +1,18 @@
-"""Messages that failed for good: kept exactly as they were, with the reason, until replayed or dropped.
+"""A message that failed for good, kept exactly as it was, with the reason.
 
 A dead letter is a record of a topic of its own. Key, value, timestamp and headers are those of the
 message that failed; the reason follows in headers ``streamzarr.error.*``, always the last ones, so that a
-letter about a letter can be told apart too. Replaying sends the original to the topic it came from.
-
-That a letter was replayed or dropped is itself a record, a *marker*, behind it in the same partition.
-The original is durable on its topic before the marker is written, so a crash between the two can only
-make a replay happen twice, never get lost.
-
-A worker that dies after it wrote a letter gets its message again, and may write another. Letters about the
-same message are one: the newest stands for all, and what closes one closes them. Parts of one record are
-messages of their own if their keys differ.
+letter about a letter can be told apart too. What becomes of letters is the matter of
+:mod:`streamzarr.queue.letters`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, NamedTuple, Self, TypeAlias
 
-from streamzarr.errors import MessageError, QueueError, message_of, name_of
-from streamzarr.queue.base import Broker, Headers, NewRecord, Record
-from streamzarr.queue.scan import scan
+from streamzarr.errors import MessageError, message_of, name_of
+from streamzarr.queue.base import Headers, NewRecord, Record
 from streamzarr.runtime import SYSTEM, Runtime
 
 MAX_MESSAGE_BYTES: Final = 4096
@@ -43,12 +33,9 @@ _FIELDS: Final = (
     "offset",
 )
 _NAMES: Final = tuple(_PREFIX + field for field in _FIELDS)
-_CLOSED: Final = "streamzarr.settled"
 
-_REPLAY_BATCH: Final = 500
-"""Letters between two flushes: what a crash during a replay can repeat."""
-_READ_TIMEOUT: Final = 10.0
-"""Seconds to wait for one letter."""
+ORIGIN_HEADER: Final = "streamzarr.origin"
+"""On a message that was replayed: where it first was, however often it has failed and been replayed since."""
 
 
 def dead_letter_topic(topic: str) -> str:
@@ -190,163 +177,26 @@ class DeadLetter:
         return self.topic, self.partition, self.offset, self.timestamp, self.key
 
     def original(self, *, partition: int | None = None) -> NewRecord:
-        """Return the message as it was, to be sent to `topic` again."""
+        """Return the message as it was."""
         return NewRecord(self.value, self.key, self.headers, partition, self.timestamp)
+
+    def again(self, *, partition: int | None = None) -> NewRecord:
+        """Return the message as it is sent again: as it was, with the header `ORIGIN_HEADER` behind.
+
+        Examples
+        --------
+        >>> record = Record("ticks", 3, 41, None, b"x", (), 1767225600000)
+        >>> DeadLetter.of(record, error=ValueError(), stage="decode").again().headers
+        (('streamzarr.origin', b'ticks[3]@41/1767225600000'),)
+        """
+        if any(name == ORIGIN_HEADER for name, _ in self.headers):
+            return self.original(partition=partition)
+        origin = f"{self.topic}[{self.partition}]@{self.offset}/{self.timestamp}".encode()
+        headers = (*self.headers, (ORIGIN_HEADER, origin))
+        return NewRecord(self.value, self.key, headers, partition, self.timestamp)
 
 
 Entry: TypeAlias = tuple[LetterId, DeadLetter]
-
-
-def open_letters(records: Iterable[Record]) -> list[Entry]:
-    """Return the letters among all records of a dead-letter topic that were not replayed or dropped.
-
-    A record that is no letter is listed as one about itself: nothing on the topic is out of sight, and it
-    can be dropped.
-    """
-    records = list(records)
-    return _open(filter(None, map(_entry, records)), set(map(_closes, records)), None)
-
-
-def _open(
-    entries: Iterable[Entry],
-    closed: Container[LetterId | None],
-    predicate: Callable[[DeadLetter], bool] | None,
-) -> list[Entry]:
-    """Return the newest letter about each message, unless one about it is `closed`."""
-    newest: dict[tuple[object, ...], Entry] = {}
-    over: set[tuple[object, ...]] = set()
-    for id_, letter in entries:
-        if id_ in closed:
-            over.add(letter.origin)
-        elif predicate is None or predicate(letter):
-            newest[letter.origin] = (id_, letter)
-    return sorted(
-        (entry for origin, entry in newest.items() if origin not in over), key=lambda entry: entry[0]
-    )
-
-
-class DeadLetterQueue:
-    """The letters of one dead-letter topic. Threads: as the broker, but one replay of a letter at a time.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from streamzarr.queue import open_broker
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> broker = open_broker(f"sqlite:///{folder.name}/queue.db")
-    >>> broker.create_topic("ticks"), broker.create_topic("ticks.dead")
-    (None, None)
-    >>> record = Record("ticks", 0, 41, None, b"not a price", (), 0)
-    >>> letter = DeadLetter.of(record, error=ValueError("no price"), stage="decode")
-    >>> with broker.producer() as producer:
-    ...     producer.send("ticks.dead", [letter.to_record()])
-    >>> queue = DeadLetterQueue(broker, "ticks.dead")
-    >>> [(id_.offset, letter.message) for id_, letter in queue.ls()]
-    [(0, 'no price')]
-    >>> queue.replay(queue.ls()), queue.ls()
-    (1, [])
-    >>> broker.close(); folder.cleanup()
-    """
-
-    def __init__(self, broker: Broker, topic: str) -> None:
-        self._broker = broker
-        self._topic = topic
-
-    def ls(self, predicate: Callable[[DeadLetter], bool] | None = None) -> list[Entry]:
-        """Return the letters that are still open, in the order of their partitions.
-
-        Raises
-        ------
-        streamzarr.errors.TopicNotFoundError
-            There is no such topic.
-        """
-        # Two passes: the markers are small and come last, and only the letters asked for stay in memory.
-        closed = set(map(_closes, scan(self._broker, self._topic)))
-        entries = map(_entry, scan(self._broker, self._topic))
-        return _open(filter(None, entries), closed, predicate)
-
-    def get(self, id_: LetterId | tuple[int, int]) -> DeadLetter:
-        """Return one letter, whether open or not; raises ``QueueError`` when there is none."""
-        partition, offset = id_
-        info = self._broker.describe(self._topic)
-        if info.begin.get(partition, 0) <= offset < info.end.get(partition, 0):
-            with self._broker.reader(self._topic, {**info.end, partition: offset}) as reader:
-                for record in reader.poll(1, _READ_TIMEOUT):
-                    entry = _entry(record)
-                    if entry is not None and entry[0] == (partition, offset):
-                        return entry[1]
-        raise QueueError(f"{self._broker}: {self._topic}[{partition}] has no letter at offset {offset}")
-
-    def replay(self, letters: Iterable[Entry]) -> int:
-        """Send the originals to their topics again, mark them as replayed, and return how many.
-
-        Raises
-        ------
-        streamzarr.errors.QueueError
-            The broker refused some; those are not marked and stay open.
-        """
-        return self._close(letters, b"replayed", self._send_originals)
-
-    def drop(self, letters: Iterable[Entry]) -> int:
-        """Mark letters as dropped and return how many; they stay on the topic but are open no more."""
-        return self.mark(letters, "dropped")
-
-    def mark(self, letters: Iterable[Entry], outcome: str) -> int:
-        """Mark letters as closed in another way than by a replay and return how many."""
-        return self._close(letters, outcome.encode(), lambda _: None)
-
-    def _close(self, letters: Iterable[Entry], outcome: bytes, before: Callable[[list[Entry]], None]) -> int:
-        count = 0
-        rest = iter(letters)
-        while batch := list(islice(rest, _REPLAY_BATCH)):
-            before(batch)
-            with self._broker.producer() as producer:
-                producer.send(self._topic, [_marker(id_, outcome) for id_, _ in batch])
-            count += len(batch)
-        return count
-
-    def _send_originals(self, batch: list[Entry]) -> None:
-        partitions: dict[str, int] = {}
-        for id_, letter in batch:
-            if letter.topic == self._topic:
-                where = f"{self._topic}[{id_.partition}] offset {id_.offset}"
-                raise MessageError(f"{where} cannot be replayed, only dropped: {letter.message}")
-            if letter.topic not in partitions:
-                partitions[letter.topic] = self._broker.describe(letter.topic).partitions
-        with self._broker.producer() as producer:  # closing flushes
-            for _, letter in batch:
-                # Its own partition keeps it among its like, unless the topic was made again with fewer.
-                there = letter.partition < partitions[letter.topic]
-                original = letter.original(partition=letter.partition if there else None)
-                producer.send(letter.topic, [original])
-
-
-def _entry(record: Record) -> Entry | None:
-    """Return the letter of a record; ``None`` for a marker."""
-    if _closes(record) is not None:
-        return None
-    id_ = LetterId(record.partition, record.offset)
-    try:
-        return id_, DeadLetter.from_record(record)
-    except MessageError as error:
-        return id_, DeadLetter.of(record, error=error, stage="dead letters", first_seen=record.timestamp)
-
-
-def _marker(id_: LetterId, outcome: bytes) -> NewRecord:
-    return NewRecord(
-        value=None,
-        headers=((_CLOSED, b"%d" % id_.offset), (f"{_CLOSED}.as", outcome)),
-        partition=id_.partition,
-    )
-
-
-def _closes(record: Record) -> LetterId | None:
-    """Return the letter that a marker closes; ``None`` for other records."""
-    if record.value is None and len(record.headers) == 2 and record.headers[0][0] == _CLOSED:
-        offset = record.headers[0][1]
-        if offset.isdigit() and len(offset) <= 20:
-            return LetterId(record.partition, int(offset))
-    return None
 
 
 def _cut(text: str, limit: int) -> str:

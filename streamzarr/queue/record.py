@@ -1,7 +1,8 @@
-"""A record as read back, and where it lies."""
+"""A record to be written, one as read back, and where that lies."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 
@@ -26,3 +27,15 @@ class Record(NamedTuple):
     headers: Headers
     timestamp: int
     """Milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """One record to be written. Without `partition`, the key's CRC-32 chooses it (no key: any)."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    partition: int | None = None
+    timestamp: int | None = None
+    """Milliseconds since the epoch; the time of sending when absent."""

@@ -13,6 +13,8 @@ from streamzarr.runtime import Deadline
 _log = logging.getLogger(__name__)
 
 _BATCH: Final = 1000
+_BATCH_BYTES: Final = 8 << 20
+"""Of records that are read and not yet handed out."""
 _PATIENCE: Final = 10.0
 """Seconds without any record before reading is given up."""
 _LOOK: Final = 0.05
@@ -78,7 +80,7 @@ def _read(
     with broker.reader(topic, first) as reader:
         deadline = Deadline(broker.runtime, _PATIENCE)
         while left:
-            records = reader.poll(_BATCH, _LOOK)
+            records = reader.poll(_BATCH, _LOOK, _BATCH_BYTES)
             if records:
                 deadline = Deadline(broker.runtime, _PATIENCE)
             elif deadline.passed:

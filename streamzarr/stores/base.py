@@ -22,7 +22,8 @@ Keys are validated once, by :func:`streamzarr.stores.key.check_key`; values are 
 ``list_sizes``     every key below a prefix, and the size of its value
 ``list_strange``   what lies below a prefix and is no value
 ``list_dir``       keys and prefixes directly below a prefix
-``collect_stale``  remove what killed writers left behind
+``list_stale``     what killed writers left behind
+``collect_stale``  remove it
 =================  =====================================================================
 """
 
@@ -375,6 +376,10 @@ class Store(ABC):
     @abstractmethod
     def list_dir(self, prefix: str = "") -> DirListing:
         """Return the keys and prefixes directly below the directory path `prefix`."""
+
+    def list_stale(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names of what :meth:`collect_stale` would remove below `prefix`; they are no keys."""
+        return iter(())
 
     def collect_stale(self, prefix: str = "") -> int:
         """Remove what killed writers left below `prefix` and return how many objects that was.

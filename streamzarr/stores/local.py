@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from streamzarr.errors import (
     ConfigError,
@@ -43,8 +44,11 @@ from streamzarr.stores.replace import (
     collect_remains,
     etag_of,
     locked,
+    stale_names,
 )
 from streamzarr.stores.url import StoreURL, split_url
+
+T = TypeVar("T")
 
 MAX_ATTEMPTS = 16
 """Tries of a write whose directory is being removed by others at the same time."""
@@ -344,17 +348,17 @@ class LocalStore(Store):
     def delete_prefix(self, prefix: str) -> None:
         check_prefix(prefix)
         try:
+            self._directories.unlink(prefix)
             for path, entries in self._directories.climb(prefix):
                 self._clear(path, [e.name for e in entries if not e.is_dir(follow_symlinks=False)])
         except OSError as error:
             raise self._failed("delete", below(prefix), error) from error
 
+    def list_stale(self, prefix: str = "") -> Iterator[str]:
+        return (below(path) + name for path, names in self._stale(prefix, stale_names) for name in names)
+
     def collect_stale(self, prefix: str = "") -> int:
-        check_prefix(prefix)
-        try:
-            return sum(map(self._collect, self._directories.holding(prefix, TEMP_PREFIX)))
-        except OSError as error:
-            raise self._failed("clean up", below(prefix), error) from error
+        return sum(count for _, count in self._stale(prefix, collect_all))
 
     def _open_to_write(self, parent: str) -> int:
         """Open the directory `parent`, made and cleared of stale temp files when this is its first use."""
@@ -370,15 +374,14 @@ class LocalStore(Store):
             raise
         return directory
 
-    def _collect(self, path: str) -> int:
+    def _stale(self, prefix: str, action: Callable[[int], T]) -> Iterator[tuple[str, T]]:
+        """Yield each directory with temp files, and what `action` makes of it when it is open."""
+        check_prefix(prefix)
         try:
-            directory = self._directories.open(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return 0
-        try:
-            return collect_all(directory)
-        finally:
-            os.close(directory)
+            for path, directory in self._directories.holding(prefix, TEMP_PREFIX):
+                yield path, action(directory)
+        except OSError as error:
+            raise self._failed("clean up", below(prefix), error) from error
 
     def _clear(self, path: str, names: Sequence[str]) -> None:
         """Remove the files `names` of a directory, and it and those above as far as they are empty then."""
@@ -435,13 +438,14 @@ class LocalStore(Store):
             if kind != "value":
                 continue
             try:
-                yield key, entry.stat().st_size
-            except FileNotFoundError:  # deleted meanwhile
-                continue
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    yield key, entry.stat().st_size
             except OSError as error:
                 raise self._failed("list", key, error) from error
 
     def list_strange(self, prefix: str = "") -> Iterator[str]:
+        if self._directories.is_link(prefix):
+            yield prefix  # what is below it goes by another name, too
         for key, entry, kind in self._walk(prefix):
             if kind == "strange" or (kind == "directory" and entry.is_symlink()):
                 yield key
@@ -477,8 +481,7 @@ class LocalStore(Store):
         check_key(key)
         if TEMP_PREFIX in key:
             raise ConfigError(f"key {key!r}: {TEMP_PREFIX!r} names temp files")
-        parent, _, name = key.rpartition("/")
-        return parent, name
+        return key.rpartition("/")[::2]
 
     def _missing(self, key: str) -> KeyNotFoundError:
         return KeyNotFoundError(f"{self.url}: no value under key {key!r}")

@@ -94,6 +94,9 @@ class ReadOnlyStore(Store):
     def list_strange(self, prefix: str = "") -> Iterator[str]:
         return self._inner.list_strange(prefix)
 
+    def list_stale(self, prefix: str = "") -> Iterator[str]:
+        return self._inner.list_stale(prefix)
+
     def list_dir(self, prefix: str = "") -> DirListing:
         return self._inner.list_dir(prefix)
 

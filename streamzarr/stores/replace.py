@@ -19,7 +19,7 @@ import fcntl
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, Self
 
@@ -185,8 +185,18 @@ def locked(directory: int, *, exclusive: bool) -> Iterator[None]:
 
 def collect(directory: int, name: str) -> bool:
     """Remove the temp file `name` of the open `directory` if its writer is dead; tell whether it was."""
+    return _if_dead(directory, name, os.unlink)
+
+
+def stale_names(directory: int) -> list[str]:
+    """Return the names of the temp files of dead writers in the open `directory`."""
+    return [name for name in _temp_names(directory) if _if_dead(directory, name, os.stat)]
+
+
+def _if_dead(directory: int, name: str, action: Callable[..., object]) -> bool:
+    """Do something with a temp file whose writer is dead; tell whether there was one."""
     try:
-        fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.ENXIO):
             return False  # gone meanwhile, or not a file that we make
@@ -194,7 +204,7 @@ def collect(directory: int, name: str) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Names are never used twice: if the writer has renamed its file by now, this finds nothing.
-        os.unlink(name, dir_fd=directory)
+        action(name, dir_fd=directory)
     except (BlockingIOError, FileNotFoundError):
         return False
     else:
@@ -217,6 +227,9 @@ def collect_remains(directory: int) -> None:
 
 def collect_all(directory: int) -> int:
     """Remove the temp files of dead writers from the open `directory`; return how many."""
+    return sum(collect(directory, name) for name in _temp_names(directory))
+
+
+def _temp_names(directory: int) -> list[str]:
     with os.scandir(directory) as found:
-        names = [entry.name for entry in found if entry.name.startswith(TEMP_PREFIX)]
-    return sum(collect(directory, name) for name in names)
+        return [entry.name for entry in found if entry.name.startswith(TEMP_PREFIX)]

@@ -332,15 +332,15 @@ class S3Store(Store):
             for failed in answer.get("Errors", ()):
                 raise StoreError(f"{self.url}: cannot delete {failed.get('Key')!r}: {failed.get('Message')}")
 
+    def list_stale(self, prefix: str = "") -> Iterator[str]:
+        return (begun["Key"][len(self._below) :] for begun in self._stale_uploads(prefix))
+
     def collect_stale(self, prefix: str = "") -> int:
         """Abort multipart uploads that were begun more than a day ago and never finished."""
-        check_prefix(prefix)
-        oldest = datetime.now(UTC) - STALE_UPLOAD
         count = 0
-        for begun in self._uploads(prefix):
-            if begun["Initiated"] < oldest:
-                self._abort(begun["Key"], begun["UploadId"])
-                count += 1
+        for begun in self._stale_uploads(prefix):
+            self._abort(begun["Key"], begun["UploadId"])
+            count += 1
         return count
 
     def _put_conditional(self, key: str, view: memoryview, if_match: str | None, if_none_match: bool) -> str:
@@ -448,6 +448,11 @@ class S3Store(Store):
             )
         except self._errors as error:
             raise store_error(self.url, "list", below(prefix), error) from error
+
+    def _stale_uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
+        check_prefix(prefix)
+        oldest = datetime.now(UTC) - STALE_UPLOAD
+        return (begun for begun in self._uploads(prefix) if begun["Initiated"] < oldest)
 
     def _uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
         """Yield every unfinished multipart upload."""

@@ -24,6 +24,11 @@ position of the source that they came from. The order of its puts is the whole p
 ``tail``        the rows since the last chunk boundary; ``column``: with their chunks; ``columns``: all
 ``chunks``      puts that a fenced writer cannot carry out
 ``children``    the documents of the fields, which follow the root
+``amend``       changes of a root by others than its writer
+``retention``   rows at the front are given up; ``stored``: which chunks are there
+``compaction``  full chunks are gathered in shards
+``checking``    does everything hold that a stream promises? ``findings``: what can be wrong
+``repairing``   what can be mended without loss
 ``batches``     what can be appended; ``positions``: which position belongs to which row
 ``failpoints``  where tests stop the process
 ==============  =============================================================================
@@ -31,29 +36,43 @@ position of the source that they came from. The order of its puts is the whole p
 This layer knows no broker and no pipeline: a position is a number, whatever it counts.
 """
 
+from streamzarr.stream.checking import check
+from streamzarr.stream.compaction import Compacted, compact
 from streamzarr.stream.field_rows import FieldRows
+from streamzarr.stream.findings import Checked, Finding, Kind
 from streamzarr.stream.follow import Follow
 from streamzarr.stream.merge import Merged, MergedRows, merge
 from streamzarr.stream.partitions import open_streams
 from streamzarr.stream.policy import CommitPolicy
 from streamzarr.stream.record import CommitRecord
+from streamzarr.stream.repairing import repair
+from streamzarr.stream.retention import Retained, retain
 from streamzarr.stream.rows import Rows
 from streamzarr.stream.schema import Field
 from streamzarr.stream.snapshot import Snapshot, open_stream
 from streamzarr.stream.writer import StreamWriter
 
 __all__ = [
+    "Checked",
     "CommitPolicy",
     "CommitRecord",
+    "Compacted",
     "Field",
     "FieldRows",
+    "Finding",
     "Follow",
+    "Kind",
     "Merged",
     "MergedRows",
+    "Retained",
     "Rows",
     "Snapshot",
     "StreamWriter",
+    "check",
+    "compact",
     "merge",
     "open_stream",
     "open_streams",
+    "repair",
+    "retain",
 ]

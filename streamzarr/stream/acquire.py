@@ -26,6 +26,7 @@ from streamzarr.stream.document import RootDocument
 from streamzarr.stream.record import CommitRecord, Source
 from streamzarr.stream.root import Root, fetch_root
 from streamzarr.stream.schema import CHUNK_ROWS, Schema, chunk_rows_of
+from streamzarr.zarr.metadata import ArrayMetadataV3
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.documents import check_absent, lacks_group, make_group
 from streamzarr.zarr.nodes.paths import ancestors, check_new_path, key_below
@@ -105,7 +106,7 @@ def acquire(
                 return Root(store, path, found, stored.etag, runtime, limits)
             _check(found, wanted, where)
             document = found
-        check_memory(_chunk_bytes(document), wanted.max_bytes, where)
+        check_memory(sum(map(chunk_bytes, document.fields.values())), wanted.max_bytes, where)
         record = replace(
             document.record,
             epoch=document.record.epoch + 1,
@@ -171,11 +172,9 @@ def check_memory(nbytes: int, most: int, where: str) -> None:
         )
 
 
-def _chunk_bytes(document: RootDocument) -> int:
-    return sum(
-        chunk_rows_of(array) * math.prod(array.shape[1:]) * array.dtype.itemsize
-        for array in document.fields.values()
-    )
+def chunk_bytes(array: ArrayMetadataV3) -> int:
+    """Return how many bytes a chunk of a field takes in memory, all of its rows there."""
+    return chunk_rows_of(array) * math.prod(array.shape[1:]) * array.dtype.itemsize
 
 
 def _writer(runtime: Runtime) -> str:

@@ -37,7 +37,7 @@ class Bounds:
     def extended(self, rows: NDArray, start: int) -> Bounds:
         """Return the bounds with those of `rows`, which begin with row `start`."""
         first = max(len(self.values) * self.every - start, 0)
-        found = self.values + tuple(map(_stored, rows[first :: self.every]))
+        found = self.values + tuple(map(stored_value, rows[first :: self.every]))
         every = self.every
         while len(found) > MOST:
             found, every = found[::2], every * 2
@@ -80,7 +80,12 @@ class Bounds:
         raise MetadataError(f"{where}: expected bounds of a sorted field, got {str(document)[:100]}")
 
 
-def _stored(value: Any) -> int | str:
+def stored_value(value: Any) -> int | str:
+    """Return a value of a sorted field as the record has it.
+
+    >>> stored_value(np.float64(0.5)), stored_value(np.datetime64(7, "s"))
+    ('0x1.0000000000000p-1', 7)
+    """
     if value.dtype.kind in "mM":
         return int(value.view("i8"))
     return float(value).hex() if value.dtype.kind == "f" else int(value)

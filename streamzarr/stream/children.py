@@ -42,18 +42,22 @@ class Children:
         threads = min(self._store.capabilities.in_flight, len(root.fields))
         parallel.for_each(lambda name: self._follow(name, root), root.fields, threads)
 
+    def follow_to(self, root: RootDocument, name: str, rows: int) -> None:
+        """Let the document of the array at `name`, of which `root` has `rows` rows, say as many."""
+        self._put(name, root, rows)
+
     def _follow(self, name: str, root: RootDocument) -> None:
-        self._put(name, root)
+        self._put(name, root, root.record.rows)
         failpoints.reach(Failpoint.BETWEEN_CHILDREN)
 
-    def _put(self, name: str, root: RootDocument) -> None:
+    def _put(self, name: str, root: RootDocument, rows: int) -> None:
         key = key_below(key_below(self._path, name), ZARR_JSON)
         wanted = root.child(name)
         for _ in range(TRIES):
             known = self._known.get(name)
             if known is None:
                 known = self._read(name, key)
-            if known is not None and known[1]["shape"][0] >= root.record.rows:
+            if known is not None and known[1]["shape"][0] >= rows:
                 return
             document = wanted if known is None else known[1] | {"shape": wanted["shape"]}
             data = dump_document(document, f"{self._store.url}: {key}", indent=None)

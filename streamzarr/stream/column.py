@@ -47,6 +47,15 @@ class Column:
         self._stored: Block | None = None
         """The block that the tail's chunk holds in the store."""
 
+    def begin(self, rows: int) -> None:
+        """Begin behind `rows` rows of which none is stored: they are the fill value."""
+        number, filled = divmod(rows, self.chunk_rows)
+        self.tail.start(number, self.tail.empty()[:filled])
+
+    def fill(self, count: int) -> NDArray:
+        """Return `count` rows of the fill value."""
+        return np.full((count, *self._array.shape[1:]), self._array.fill_value, self._array.dtype)
+
     def take(self, values: NDArray) -> None:
         """Add rows, and put each chunk that becomes full; raises as :meth:`FencedChunks.put`."""
         for block in self.tail.extend(values):

@@ -30,17 +30,17 @@ class Columns:
     def __init__(self, store: Store, path: str, root: Root, runtime: Runtime) -> None:
         self.url = root.url
         self.fields: Mapping[str, ArrayMetadataV3] = root.document.fields
+        self._store, self._path, self._runtime = store, path, runtime
         self._chunks = FencedChunks(store, root)
-        self._columns = {
-            name: Column(key_below(path, name), array, self._chunks, store.url, runtime)
-            for name, array in self.fields.items()
-        }
-        self._threads = min(store.capabilities.in_flight, len(self._columns))
+        self._columns = {name: self._column(name, array) for name, array in self.fields.items()}
         self._last: Rows = {}
         """The last value of each sorted field, as an array of one row."""
         self._bounds: dict[str, Bounds] = {}
-        self.unit = math.lcm(*(column.chunk_rows for column in self._columns.values()))
+
+    @property
+    def unit(self) -> int:
         """Rows after which the chunks of all fields end together."""
+        return math.lcm(*(column.chunk_rows for column in self._columns.values()))
 
     @property
     def rows(self) -> int:
@@ -66,6 +66,33 @@ class Columns:
             if is_sorted(self.fields[name]) and (name in record.bounds or not record.rows)
         }
         self._last = {name: column.last for name, column in self._columns.items() if column.last is not None}
+
+    @property
+    def last(self) -> Rows:
+        """The last value of each sorted field that has one, rows in memory included, as an array of one."""
+        return dict(self._last)
+
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far."""
+        return self._chunks.put_bytes
+
+    def add(self, name: str, array: ArrayMetadataV3, committed: int) -> None:
+        """Take on one more field, which was just committed: rows so far are its fill value.
+
+        Those that are not `committed` yet are put as they become full; raises as :meth:`take`.
+        """
+        column, rows = self._column(name, array), self.rows
+        column.begin(committed)
+        filled = column.fill(rows - committed)
+        column.take(filled)
+        if is_sorted(array):
+            if not committed:
+                self._bounds[name] = Bounds(column.chunk_rows).extended(filled, 0)
+            if rows:
+                self._last[name] = column.fill(1)
+        self._columns[name] = column
+        self.fields = {**self.fields, name: array}
 
     def check_order(self, rows: Rows) -> None:
         """Raise ``ValueError`` unless each sorted field goes on without decreasing."""
@@ -117,4 +144,8 @@ class Columns:
         self._chunks.keep_only({key for column in self._columns.values() for key in column.tail_keys()})
 
     def _each(self, action: Callable[[str], None]) -> None:
-        parallel.for_each(action, self._columns, self._threads)
+        threads = min(self._store.capabilities.in_flight, len(self._columns))
+        parallel.for_each(action, self._columns, threads)
+
+    def _column(self, name: str, array: ArrayMetadataV3) -> Column:
+        return Column(key_below(self._path, name), array, self._chunks, self._store.url, self._runtime)

@@ -47,17 +47,17 @@ class FieldRows:
     @property
     def url(self) -> str:
         """The URL of the field's array."""
-        return self._pieces[0].array.url
+        return self._pieces[-1].array.url
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of rows, then the shape of one."""
-        return len(self), *self._pieces[0].array.shape[1:]
+        return len(self), *self._pieces[-1].array.shape[1:]
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of what is read."""
-        return self._pieces[0].array.dtype
+        return self._pieces[-1].array.dtype
 
     @property
     def ndim(self) -> int:
@@ -77,12 +77,12 @@ class FieldRows:
     @property
     def chunks(self) -> tuple[int, ...]:
         """Shape of a chunk. Chunks begin at multiples of it in the stream, not in these rows."""
-        return self._pieces[0].array.chunks
+        return self._pieces[-1].array.chunks
 
     @property
     def dimension_names(self) -> tuple[str | None, ...]:
         """The names of the axes; ``"row"`` is the first."""
-        return self._pieces[0].array.dimension_names or ("row", *[None] * (self.ndim - 1))
+        return self._pieces[-1].array.dimension_names or ("row", *[None] * (self.ndim - 1))
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -115,6 +115,16 @@ class FieldRows:
         streamzarr.errors.StoreError
             The store failed.
         """
+        try:
+            return self._read(selection)
+        except KeyNotFoundError:
+            now = self.view.renewed()
+            sealed, ours = now.document.record.sealed, self.view.document.record.sealed
+            if sealed.get(self.name, 0) <= ours.get(self.name, 0):
+                raise
+            return FieldRows(now, self.name, self.start, self.stop).read(selection)  # they are in shards now
+
+    def _read(self, selection: Any) -> NDArray:
         first, rest = self._split(selection)
         if isinstance(first, slice):
             rows = range(len(self))[first]

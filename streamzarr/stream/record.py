@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from streamzarr.errors import LimitExceededError, MetadataError
 from streamzarr.stream.bounds import Bounds
-from streamzarr.zarr.nodes.hierarchy import STREAM_ATTRIBUTE
+from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE
 
 VERSION: Final = 1
 MAX_NAMES: Final = 10_000
@@ -28,7 +28,7 @@ Source: TypeAlias = str | Mapping[str, str | int]
 
 _NUMBERS: Final = ("epoch", "seq", "first_row", "rows", "time_ns")
 _TEXTS: Final = ("writer", "commit_id")
-_KEYS: Final = frozenset(("version", *_NUMBERS, *_TEXTS, "source", "position", "since", "bounds"))
+_KEYS: Final = frozenset(("version", *_NUMBERS, *_TEXTS, "source", "position", "since", "sealed", "bounds"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class CommitRecord:
     position: Position | None = None
     since: Mapping[str, int] = field(default_factory=dict)
     """First row of each field that was added later; before it, the fill value stands."""
+    sealed: Mapping[str, int] = field(default_factory=dict)
+    """Rows of each field that was compacted: those before are in its shards."""
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     """Some values of each sorted field that was there from the beginning."""
 
@@ -78,6 +80,7 @@ class CommitRecord:
         return (
             document
             | ({"since": dict(self.since)} if self.since else {})
+            | ({"sealed": dict(self.sealed)} if self.sealed else {})
             | ({"bounds": bounds} if bounds else {})
         )
 
@@ -108,6 +111,7 @@ class CommitRecord:
             source=check_source(document.get("source"), f"{where}: source"),
             position=check_position(document.get("position"), f"{where}: position"),
             since=_numbers(document.get("since", {}), f"{where}: since"),
+            sealed=_numbers(document.get("sealed", {}), f"{where}: sealed"),
             bounds={
                 name: Bounds.from_json(each, f"{where}: bounds of {name!r}")
                 for name, each in _named(document.get("bounds", {}), f"{where}: bounds").items()

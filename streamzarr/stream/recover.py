@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamzarr.errors import KeyNotFoundError
 from streamzarr.stores import Store
 from streamzarr.stream.children import Children
 from streamzarr.stream.columns import Columns
@@ -22,7 +23,11 @@ def recover(store: Store, path: str, root: Root, columns: Columns, children: Chi
     streamzarr.errors.KeyNotFoundError, streamzarr.errors.CodecError
         A chunk with committed rows is missing or damaged.
     """
-    columns.recover(root.record)
+    try:
+        columns.recover(root.record)
+    except KeyNotFoundError:
+        root.require_ours()  # else our successor's rows went on, and ours were given up
+        raise
     root.require_ours()
     children.follow(root.document)
     if store.capabilities.temp_files:

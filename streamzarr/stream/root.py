@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from streamzarr.errors import FencedError, KeyNotFoundError, StoreError, UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
@@ -14,6 +14,7 @@ from streamzarr.stream.bounds import Bounds
 from streamzarr.stream.document import RootDocument
 from streamzarr.stream.record import CommitRecord, Position
 from streamzarr.stream.standing import Standing, standing
+from streamzarr.zarr.metadata import ArrayMetadataV3
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.paths import key_below
 
@@ -72,11 +73,23 @@ class Root:
         streamzarr.errors.StoreError
             The store failed, and it is not known whether the commit was carried out, or will be.
         """
+        self._replace({"rows": rows, "position": position} | ({} if bounds is None else {"bounds": bounds}))
+
+    def grow(self, name: str, array: ArrayMetadataV3) -> None:
+        """Add a field in a commit of its own, whose rows so far are its fill value; raises as :meth:`commit`.
+
+        Harmless when repeated. No chunk of the field may be put before, by nobody: it could come late, and
+        stand where the fill value belongs.
+        """
+        self._replace({}, {name: array})
+
+    def _replace(self, changes: Mapping[str, Any], added: Mapping[str, ArrayMetadataV3] = {}) -> None:
+        """Make a commit that changes the record and adds fields."""
         commit_id = self._runtime.random_bytes(16).hex()
         self._unanswered.add(commit_id)
         failure: StoreError | None = None
         for _ in range(TRIES):
-            document = self._next(rows, position, bounds, commit_id)
+            document = self._next(changes, added, commit_id)
             try:
                 etag = self._store.put(self._key, document.encode(self.url), if_match=self._etag)
             except UnsupportedError:
@@ -91,7 +104,8 @@ class Root:
                 break
         else:
             raise StoreError(
-                f"{self.url}: the commit of {rows} rows got no answer, {TRIES} times: {failure}"
+                f"{self.url}: the commit of {document.record.rows} rows got no answer, "
+                f"{TRIES} times: {failure}"
             ) from failure
         self._unanswered.clear()
 
@@ -106,19 +120,14 @@ class Root:
         self._judge(found)
 
     def _next(
-        self, rows: int, position: Position | None, bounds: Mapping[str, Bounds] | None, commit_id: str
+        self, changes: Mapping[str, Any], added: Mapping[str, ArrayMetadataV3], commit_id: str
     ) -> RootDocument:
-        before = self.record
-        return self._document.committed(
-            replace(
-                before,
-                seq=before.seq + 1,
-                rows=rows,
-                position=position,
-                bounds=before.bounds if bounds is None else bounds,
-                commit_id=commit_id,
-                time_ns=self._runtime.wall_ns(),
-            )
+        before = self._document
+        for name, array in added.items():
+            before = before.grown(name, array)
+        seq, time_ns = before.record.seq + 1, self._runtime.wall_ns()
+        return before.committed(
+            replace(before.record, seq=seq, commit_id=commit_id, time_ns=time_ns, **changes)
         )
 
     def _look(self) -> None:

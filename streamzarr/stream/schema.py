@@ -93,6 +93,15 @@ class Field:
         return found
 
 
+def check_sorted_fill(name: str, array: ArrayMetadataV3) -> None:
+    """Raise :class:`~streamzarr.errors.ConfigError` if sorted values cannot follow the fill value."""
+    if is_sorted(array) and not array.fill_value == array.fill_value:
+        raise ConfigError(
+            f"field {name!r}: sorted values cannot follow rows of the fill value {array.fill_value}; "
+            "give a fill_value that is before all of them"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """The fields of a stream, in order.
@@ -145,7 +154,9 @@ class Schema:
         Chunks and codecs are settled when a stream is made; what is said of them later does not count.
         """
         if problem := next(self._differences(stored), None):
-            raise ConfigError(f"{where}: {problem}; leave schema out to take what is stored")
+            raise ConfigError(
+                f"{where}: {problem}; leave schema out to take what is stored, and add_field() what is new"
+            )
 
     def _differences(self, stored: Mapping[str, ArrayMetadataV3]) -> Iterator[str]:
         if self.fields.keys() != stored.keys():

@@ -33,9 +33,7 @@ def rows_at(values: FieldRows, wanted: Any) -> tuple[int, int]:
     TypeError
         It cannot be compared.
     """
-    field = values.view.document.fields[values.name]
-    if not is_sorted(field):
-        raise ValueError(f"{values.url}: the field is not sorted; only Field(…, sorted=True) is searched")
+    _check_sorted(values)
     if isinstance(wanted, slice):
         if wanted.step is not None:
             raise ValueError(f"{values.url}: a slice of values has no step, got {wanted.step!r}")
@@ -49,13 +47,22 @@ def rows_at(values: FieldRows, wanted: Any) -> tuple[int, int]:
 
 
 def first_from(values: FieldRows, wanted: Any) -> int:
-    """Return the first row whose value is at least `wanted`, counted from 0; all are before it if none is."""
+    """Return the first row whose value is at least `wanted`, counted from 0; all are before it if none is.
+
+    Raises as :func:`rows_at`.
+    """
+    _check_sorted(values)
     return _search(values, as_label(wanted, values.dtype, values.url).first, "left")
 
 
 def _behind(values: FieldRows, wanted: Any) -> int:
     label = as_label(wanted, values.dtype, values.url)
     return _search(values, label.last, "left" if label.is_open else "right")
+
+
+def _check_sorted(values: FieldRows) -> None:
+    if not is_sorted(values.view.document.fields[values.name]):
+        raise ValueError(f"{values.url}: the field is not sorted; only Field(…, sorted=True) is searched")
 
 
 def _search(values: FieldRows, value: Any, side: str) -> int:

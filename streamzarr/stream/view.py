@@ -9,7 +9,7 @@ from typing import Final
 from streamzarr.errors import KeyNotFoundError, NodeNotFoundError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
-from streamzarr.stream.document import RootDocument
+from streamzarr.stream.document import SHARDS, RootDocument
 from streamzarr.stream.root import fetch_root
 from streamzarr.stream.schema import chunk_rows_of
 from streamzarr.zarr.array import Array
@@ -89,14 +89,20 @@ class View:
         A writer stores every chunk, whatever it holds. One that is missing is as it should be only where all
         of its rows came before the field did.
         """
-        record, sealed = self.document.record, self.array(name)
+        record, small = self.document.record, self.array(name)
         length, since = chunk_rows_of(self.document.fields[name]), record.since.get(name, 0)
         unstored = record.rows if since >= record.rows else since // length * length
-        return (
-            Piece(unstored, sealed, "fill"),
-            Piece(record.rows // length * length, sealed, "error"),
+        pieces = (
+            Piece(unstored, small, "fill"),
+            Piece(record.rows // length * length, small, "error"),
             Piece(record.rows, self.array(name, self.tail), "error"),
         )
+        shards = self.document.shards.get(name)
+        if shards is None:
+            return pieces
+        path = key_below(key_below(self.path, SHARDS), name)
+        array = Array(self.store, path, shards, limits=self.limits, cache=self.sealed)
+        return Piece(record.sealed[name], array, "error"), *pieces
 
     def lost(self, row: int, error: KeyNotFoundError) -> KeyNotFoundError:
         """Return the error for a chunk at or behind `row` that is missing, though it was committed."""

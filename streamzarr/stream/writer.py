@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from streamzarr.errors import ConfigError, FencedError, StoreError, StreamzarrError
+from streamzarr.errors import ConfigError, FencedError, NodeExistsError, StoreError, StreamzarrError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.options import parse_bytes
 from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.stores import StoreLike, open_store
 from streamzarr.stream import failpoints
-from streamzarr.stream.acquire import Wanted, acquire, check_memory
+from streamzarr.stream.acquire import Wanted, acquire, check_memory, chunk_bytes
 from streamzarr.stream.batches import BatchLike, as_columns
 from streamzarr.stream.children import Children
 from streamzarr.stream.columns import Columns
@@ -23,8 +23,10 @@ from streamzarr.stream.policy import CommitPolicy
 from streamzarr.stream.positions import NextOffset, Positions, is_known_within
 from streamzarr.stream.record import CommitRecord, Position, Source, check_source
 from streamzarr.stream.recover import recover
-from streamzarr.stream.schema import CHUNK_ROWS, Schema, SchemaLike
-from streamzarr.zarr.nodes.paths import normalize_path
+from streamzarr.stream.schema import CHUNK_ROWS, Field, Schema, SchemaLike, check_name, check_sorted_fill
+from streamzarr.zarr.metadata import ArrayMetadataV3
+from streamzarr.zarr.nodes.documents import check_absent
+from streamzarr.zarr.nodes.paths import key_below, normalize_path
 
 TailMode: TypeAlias = Literal["store", "memory"]
 
@@ -108,7 +110,7 @@ class StreamWriter:
         if tail not in ("store", "memory"):
             raise ConfigError(f"tail is {tail!r}, expected 'store' or 'memory'")
         self._tail, self._policy, self._runtime = tail, commit or CommitPolicy(), runtime
-        self._max_bytes = parse_bytes(max_bytes)
+        self._max_bytes, self._chunk_rows, self._limits = parse_bytes(max_bytes), chunk_rows, limits
         self._store, self._path = open_store(store), normalize_path(path)
         self._process = os.getpid()
         self._ended: str | None = None
@@ -124,6 +126,8 @@ class StreamWriter:
         self._columns = Columns(self._store, self._path, self._root, runtime)
         self._children = Children(self._store, self._path, limits)
         recover(self._store, self._path, self._root, self._columns, self._children)
+        self._growing: tuple[str, ArrayMetadataV3] | None = None
+        """A field whose commit was not answered."""
         self._positions = Positions(self.record.position, self.record.rows)
         self._nbytes = 0
         self._since = runtime.now()
@@ -141,6 +145,11 @@ class StreamWriter:
         return self._root.record
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields, which every batch has to have."""
+        return tuple(self._columns.fields)
+
+    @property
     def rows(self) -> int:
         """Number of rows, those that are not committed included."""
         return self._columns.rows
@@ -149,6 +158,16 @@ class StreamWriter:
     def position(self) -> Position | None:
         """Where the source is to be read next, behind all that was appended; None: from its beginning."""
         return self._positions.last
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last value of each sorted field, below which :meth:`append` takes nothing; absent: any."""
+        return {name: each[0] for name, each in self._columns.last.items()}
+
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far, each time that one was."""
+        return self._columns.put_bytes
 
     # Writing
 
@@ -176,7 +195,7 @@ class StreamWriter:
         streamzarr.errors.StoreError
             The store failed.
         """
-        self._check_usable()
+        self._begin()
         rows = as_columns(batch, self._columns.fields, self.url)
         count = len(next(iter(rows.values())))
         position = self._positions.read(next_offset, count, self.url)
@@ -206,11 +225,56 @@ class StreamWriter:
         streamzarr.errors.StoreError
             The store failed.
         """
-        self._check_usable()
+        self._begin()
         rows = self.rows
         if self._tail == "memory":
             rows = max(self.record.rows, rows - rows % self._columns.unit)
         self._publish(rows)
+
+    def add_field(self, name: str, field: Any) -> None:
+        """Let rows have one more field from here on; those so far hold its fill value.
+
+        The field is there in one step, a commit of its own, which makes no row visible. Batches need it from
+        now on. After a ``StoreError`` it may be there or not: any next call completes it, or raises as this.
+
+        Parameters
+        ----------
+        field
+            A dtype or a :class:`Field`.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            It describes no field, or one that the stream has already.
+        streamzarr.errors.NodeExistsError
+            Something else is at its place.
+        streamzarr.errors.LimitExceededError
+            Its chunk does not fit into memory with those of the others.
+        streamzarr.errors.FencedError, streamzarr.errors.StoreError
+            As by :meth:`commit`.
+
+        Examples
+        --------
+        >>> import streamzarr as sz
+        >>> with sz.StreamWriter("memory://grown", schema={"price": "f8"}) as writer:
+        ...     writer.append({"price": [1.5, 2.5]})
+        ...     writer.add_field("size", Field("i4", fill_value=-1))
+        ...     writer.append({"price": [3.5], "size": [7]})
+        >>> sz.open_stream("memory://grown")["size"][:]
+        array([-1, -1,  7], dtype=int32)
+        """
+        self._begin()
+        check_name(name)
+        if name in self._root.document.members:
+            raise ConfigError(f"{self.url}: there is {name!r} already, add_field expects a new name")
+        given = field if isinstance(field, Field) else Field(field)
+        array = given.metadata(name, 0, self._chunk_rows, self._limits)
+        if self.rows:
+            check_sorted_fill(name, array)
+        check_memory(self._columns.nbytes + chunk_bytes(array), self._max_bytes, self.url)
+        self._check_free(name)
+        self._growing = name, array
+        self._begin()
 
     def commit_if_due(self) -> None:
         """Commit if the policy asks for it; for loops that wait for rows. Raises as :meth:`commit`."""
@@ -229,7 +293,7 @@ class StreamWriter:
         Raises as :meth:`commit`; then call it again. The stream stays ours until another one takes it over.
         """
         if self._ended != _CLOSED:
-            self._check_usable()
+            self._begin()
             self._publish(self.rows)
             self._ended = _CLOSED
 
@@ -249,6 +313,16 @@ class StreamWriter:
             self.drop()
 
     # Steps
+
+    def _begin(self) -> None:
+        """Complete what the call before has left, if this one may be made."""
+        self._check_usable()
+        if self._growing is not None:
+            with self._until_fenced():
+                self._root.grow(*self._growing)
+                self._columns.add(*self._growing, self.record.rows)
+                self._growing = None
+                self._children.follow(self._root.document)
 
     def _publish(self, rows: int) -> None:
         """Commit the first `rows` rows: chunks, then the root, then the children."""
@@ -303,6 +377,14 @@ class StreamWriter:
 
     def _check_memory(self) -> None:
         check_memory(self._columns.nbytes, self._max_bytes, self.url)
+
+    def _check_free(self, name: str) -> None:
+        try:
+            check_absent(self._store, key_below(self._path, name))
+        except NodeExistsError as error:
+            with self._until_fenced():
+                self._root.require_ours()  # else it is a field of our successor
+            raise NodeExistsError(f"{self.url}: something else is at {name!r}, give another name") from error
 
     def _check_uncut(self, count: int) -> None:
         rows, unit = self.rows, self._columns.unit

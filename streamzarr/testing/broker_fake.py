@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +15,19 @@ from streamzarr.errors import (
     QueueError,
     TopicNotFoundError,
 )
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
     GroupInfo,
     NewRecord,
+    Notes,
     Offsets,
     Producer,
     Reader,
     RebalanceListener,
     Record,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
@@ -38,7 +42,7 @@ class FakeBroker(Broker):
 
     It does not balance groups: each consumer is assigned what the test says (all partitions, if it says
     nothing), by :meth:`FakeConsumer.rebalance`. Faults are put into :attr:`faults`: a callable per method
-    name that may raise.
+    name that may raise. :meth:`at` writes a script of both, by the clock of `runtime`.
 
     Examples
     --------
@@ -59,8 +63,15 @@ class FakeBroker(Broker):
         self.commits: list[dict[TopicPartition, int]] = []
         """Every accepted commit, in order."""
         self.faults: dict[str, Callable[[], None]] = {}
+        self._script: list[tuple[float, int, Callable[[], None]]] = []  # a heap by time
+        self._steps = itertools.count()
+        self.writers: dict[str, AtomicWriter] = {}
+        """The newest writer of each name."""
+        self.notes: dict[tuple[str, TopicPartition], str] = {}
+        """What groups keep with their positions."""
         self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
+        self._ids: dict[str, int] = {}  # of topics, by name: how many were made before
         self.damaged: dict[TopicPartition, set[int]] = {}
         """Offsets whose records cannot be read."""
         self._begin: dict[TopicPartition, int] = {}
@@ -81,6 +92,27 @@ class FakeBroker(Broker):
                 raise queue.pop(0)
 
         self.faults[method] = fault
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have `action` called by the first poll at or after a time, in seconds of the broker's runtime.
+
+        Examples
+        --------
+        >>> from streamzarr.testing import FakeClock
+        >>> clock = FakeClock()
+        >>> broker = FakeBroker(clock)
+        >>> broker.create_topic("jobs")
+        >>> broker.at(2.0, lambda: broker.append("jobs", 0, b"late"))
+        >>> with broker.consumer(["jobs"], "workers") as consumer:
+        ...     [(clock.now(), len(consumer.poll(10, timeout=1.5))) for _ in range(3)]
+        [(0.0, 0), (1.5, 0), (3.0, 1)]
+        """
+        heapq.heappush(self._script, (seconds, next(self._steps), action))
+
+    def _play(self) -> None:
+        """Do what the script says is due."""
+        while self._script and self._script[0][0] <= self.runtime.now():
+            heapq.heappop(self._script)[2]()
 
     def _fault(self, method: str) -> None:
         if method in self.faults:
@@ -140,6 +172,7 @@ class FakeBroker(Broker):
                 raise QueueError(f"fake: topic {name!r} exists")
             return
         self._log[name] = [[] for _ in range(partitions)]
+        self._ids[name] = self._ids.get(name, 0) + 1
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
@@ -149,6 +182,11 @@ class FakeBroker(Broker):
     def topics(self) -> list[str]:
         """Return the names of all topics."""
         return sorted(self._log)
+
+    def identify(self, topic: str) -> TopicIdentity:
+        """Return an identity that changes when the topic is made anew."""
+        self._partitions(topic)
+        return TopicIdentity("fake", f"{topic}.{self._ids[topic]}")
 
     def describe(self, topic: str) -> TopicInfo:
         """Return the offsets of a topic."""
@@ -211,6 +249,10 @@ class FakeBroker(Broker):
         """Return a producer that stores at once."""
         return FakeProducer(self)
 
+    def atomic_writer(self, name: str) -> AtomicWriter:
+        """Return a writer that stores at once, until there is a newer one of `name`."""
+        return FakeAtomicWriter(self, name)
+
     def consumer(
         self,
         topics: Sequence[str],
@@ -220,6 +262,7 @@ class FakeBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> FakeConsumer:
         """Return a consumer that is assigned every partition at its first poll, unless told otherwise."""
         self._fault("consumer")
@@ -258,6 +301,27 @@ class FakeProducer(Producer):
     def flush(self, timeout: float = 30.0) -> None:
         """Do nothing: all is stored."""
         self._broker._fault("flush")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FakeAtomicWriter(AtomicWriter):
+    """Stores all records of a call, or none."""
+
+    def __init__(self, broker: FakeBroker, name: str) -> None:
+        self._broker, self._name = broker, name
+        broker.writers[name] = self
+
+    def write(self, records: Sequence[tuple[str, NewRecord]]) -> None:
+        """Store `records`."""
+        self._broker._fault("write")
+        if self._broker.writers[self._name] is not self:
+            raise FencedError(f"fake: there is a newer writer {self._name!r}")
+        for topic, _ in records:
+            self._broker._partitions(topic)
+        for topic, record in records:
+            self._broker._append(topic, [record])
 
     def close(self) -> None:
         """Do nothing."""
@@ -315,6 +379,7 @@ class FakeConsumer(Consumer):
         """Run what the test has ordered, then return records, from each partition in turn."""
         assert not self.closed
         self.polls += 1
+        self._broker._play()
         self._run_events()
         self._broker._fault("poll")
         runs = self._take(max_records, max_bytes)
@@ -363,7 +428,12 @@ class FakeConsumer(Consumer):
         """Return the next offsets to read."""
         return dict(self._positions)
 
-    def commit(self, offsets: Offsets) -> None:
+    def notes(self) -> dict[TopicPartition, str]:
+        """Return what is kept with the positions of our partitions."""
+        notes = self._broker.notes
+        return {each: notes[self._group, each] for each in self._positions if (self._group, each) in notes}
+
+    def commit(self, offsets: Offsets, notes: Notes | None = None) -> None:
         """Store positions; refuses those of fenced partitions, and then all of this call."""
         self._broker._fault("commit")
         refused = self.fenced.intersection(offsets)
@@ -372,6 +442,7 @@ class FakeConsumer(Consumer):
         self._broker.commits.append(dict(offsets))
         for partition, offset in offsets.items():
             self._broker._committed[self._group, partition] = offset
+            self._broker.notes[self._group, partition] = (notes or {}).get(partition, "")
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from `partitions`."""

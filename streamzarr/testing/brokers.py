@@ -33,6 +33,7 @@ from streamzarr.queue.base import (
     Record,
     TopicPartition,
 )
+from streamzarr.testing.broker_atomic import AtomicCases
 from streamzarr.testing.broker_bench import Events
 from streamzarr.testing.broker_fetching import FetchingCases
 from streamzarr.testing.broker_reading import ReadingCases
@@ -41,7 +42,7 @@ from streamzarr.testing.broker_writing import WritingCases
 __all__ = ["BrokerSuite", "Events"]
 
 
-class BrokerSuite(WritingCases, ReadingCases, FetchingCases):
+class BrokerSuite(WritingCases, ReadingCases, FetchingCases, AtomicCases):
     """Every promise of `streamzarr.queue.base`, as one test each."""
 
     # ------------------------------------------------------------ topics

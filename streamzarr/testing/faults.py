@@ -109,6 +109,9 @@ class WrappedStore(Store):
     def list_dir(self, prefix: str = "") -> DirListing:
         return self.around(Call("list_dir", prefix), lambda: self.inner.list_dir(prefix))
 
+    def list_stale(self, prefix: str = "") -> Iterator[str]:
+        return self.around(Call("list_stale", prefix), lambda: iter([*self.inner.list_stale(prefix)]))
+
     def collect_stale(self, prefix: str = "") -> int:
         return self.around(Call("collect_stale", prefix), lambda: self.inner.collect_stale(prefix))
 

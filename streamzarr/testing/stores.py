@@ -295,6 +295,7 @@ class StoreSuite(StoreReadSuite):
 
     def test_collect_stale_leaves_values_alone(self, store: Store) -> None:
         store.put("a/b", b"1")
+        assert [*store.list_stale()] == []
         assert store.collect_stale() == 0
         assert store.collect_stale("a") == 0
         assert store.get("a/b") == b"1"

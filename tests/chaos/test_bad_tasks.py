@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import streamzarr as sz
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 

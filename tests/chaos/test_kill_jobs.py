@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import streamzarr as sz
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 from tests.support.bench import tree_digest
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]

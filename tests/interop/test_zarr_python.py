@@ -11,6 +11,7 @@ import pytest
 import zarr
 
 import streamzarr.zarr as sz
+from tests.support.ids import stable
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
 
@@ -136,7 +137,7 @@ METADATA = [
 ]
 
 
-@pytest.mark.parametrize("options", METADATA, ids=str)
+@pytest.mark.parametrize("options", METADATA, ids=stable)
 def test_v3_metadata_is_written_as_zarr_python_writes_it(tmp_path, options):
     sz.create_array(str(tmp_path / "ours"), shape=(4, 5), chunks=(2, 2), **options)
     zarr.create_array(tmp_path / "theirs", shape=(4, 5), chunks=(2, 2), **options)

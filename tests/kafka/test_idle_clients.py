@@ -20,7 +20,7 @@ def test_a_closed_producers_client_is_used_again(broker, topic):
     broker.close()
     with broker.producer() as fourth:
         assert fourth._handle.client is not client
-    assert broker.describe(topic).end == {0: 2}
+    assert sum(broker.describe(topic).end.values()) == 2
 
 
 def test_what_one_producer_lost_is_not_told_to_the_next(broker, topic):
@@ -35,7 +35,7 @@ def test_what_one_producer_lost_is_not_told_to_the_next(broker, topic):
     with broker.producer() as second:
         second.send(topic, [NewRecord(value=b"2")])
         second.flush()
-    assert broker.describe(topic).end == {0: 1}
+    assert sum(broker.describe(topic).end.values()) == 1
 
 
 def send_until_it_is_refused(producer, topic):

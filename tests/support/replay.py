@@ -79,10 +79,13 @@ class ReplayStore(Store):
         return self._ask(Op("put", key, bytes(data), if_match, if_none_match))
 
     def delete(self, key: str, *, if_match: Any = None) -> None:
-        raise AssertionError("nothing is deleted")
+        self._ask(Op("delete", key, if_match=if_match))
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        raise AssertionError("nothing is listed")
+        return (key for key, _ in self.list_sizes(prefix))
+
+    def list_sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        return iter(self._ask(Op("list", prefix)))
 
     def list_dir(self, prefix: str = "") -> DirListing:
         raise AssertionError("nothing is listed")
@@ -220,7 +223,7 @@ class Exploration:
         yield step("", after, answer, state.late, state.faults)
         if state.faults:
             left = state.faults - 1
-            if op.kind == "put":
+            if op.kind in ("put", "delete"):
                 yield step(" (answer lost)", after, StoreError, state.late, left)
                 late = tuple(sorted([*state.late, (op, etag)], key=str))
                 yield step(" (late)", content, StoreError, late, left)
@@ -261,6 +264,11 @@ def _carried_out(content: Content, op: Op, etag: str) -> tuple[Content, Any]:
             return content, KeyNotFoundError if found is None else found
         case "head":
             return content, KeyNotFoundError if found is None else ObjectInfo(len(found.data), found.etag)
+        case "list":
+            below = (item for item in content.items() if item[0].startswith(f"{op.key}/"))
+            return content, tuple(sorted((key, len(each.data)) for key, each in below))
+        case "delete" if op.if_match is None:
+            return {key: each for key, each in content.items() if key != op.key}, None
     refused = (op.if_none_match and found is not None) or (
         op.if_match is not None and (found is None or found.etag != op.if_match)
     )

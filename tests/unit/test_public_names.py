@@ -29,8 +29,8 @@ MODULES: dict[str, ModuleType] = {
     "stores": stores,
     "data": data,
 }
-ELSEWHERE = {"Demand", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
-ELSEWHERE |= {"StreamWriter", "open_stream"}
+ELSEWHERE = {"Demand", "FeedFleet", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
+ELSEWHERE |= {"StreamWriter", "open_stream"} | {"Batcher", "Pipeline", "Processors", "TopicSource"}
 """Names of the top level that belong to other layers."""
 
 
@@ -290,6 +290,7 @@ def every_store(tmp_path):
         ):
             with pytest.raises(UnsupportedError):
                 refused()
+        assert [*store.list_stale()] == []
         store.collect_stale()
         store.close()
 
@@ -301,6 +302,7 @@ def writes(store):
     store.put("k/c", b"6")
     store.delete_many(["k/c"])
     store.delete_prefix("l")
+    assert [*store.list_stale()] == []
     assert store.collect_stale() >= 0
     assert not store.exists("l/d")
 

@@ -100,7 +100,7 @@ def mapped(
     except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
         place = len(datas)
         bad = failed(replace(messages[place], data=data), error, step.stage)
-        return [*messages[:place].with_datas(datas), bad, *one_by_one(messages[place + 1 :])]
+        return [*messages.cut(0, place).with_datas(datas), bad, *one_by_one(messages[place + 1 :])]
     return messages.with_datas(datas)
 
 

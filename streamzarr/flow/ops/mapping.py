@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import reactivex.operators as rx
@@ -88,11 +88,7 @@ def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_bat
         if not live:
             return batch
         try:
-            values = list(fn(datas))
-            if len(values) != len(live):
-                raise TransformError(
-                    f"{stage} returned {len(values)} values for {len(live)} messages, expected as many"
-                )
+            values = _in_order(fn(datas), len(live), stage)
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
             changed = iter([failed(message, error, stage) for message in live])
         else:
@@ -108,6 +104,16 @@ def map_batch(fn: Callable[[list[Any]], Sequence[Any]], *, stage: str = "map_bat
         )
 
     return rx.map(apply)
+
+
+def _in_order(values: Iterable[Any], count: int, stage: str) -> list[Any]:
+    """Return what a function of the user's gave for so many messages."""
+    if isinstance(values, Set | Mapping):
+        raise TransformError(f"{stage} returned {type(values).__name__}, expected values in their order")
+    listed = list(values)
+    if len(listed) != count:
+        raise TransformError(f"{stage} returned {len(listed)} values for {count} messages, expected as many")
+    return listed
 
 
 def _live(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Any]]:

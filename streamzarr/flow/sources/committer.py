@@ -14,6 +14,9 @@ class Committer(Protocol):
     All methods run on the chain's thread, inside a poll or a turn. They may block for as long as a request
     to what keeps the positions takes, well below the session timeout. What they raise is handled as the
     errors of a broker are: transient ones are tried again, others break the chain.
+
+    One that has ``every`` is asked to commit so often, in seconds; one that has ``joined(consumer)`` is told
+    of the consumer first of all.
     """
 
     def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -36,10 +39,16 @@ class Committer(Protocol):
 
 
 class GroupOffsets:
-    """The committed offsets of the consumer group: a :class:`Committer`, and the default."""
+    """The committed offsets of the consumer group: a :class:`Committer`, and the default.
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    Parameters
+    ----------
+    notes
+        What is to be kept with the positions; the caller changes it before it has them committed.
+    """
+
+    def __init__(self, consumer: Consumer, notes: Mapping[TopicPartition, str]) -> None:
+        self._consumer, self._notes = consumer, notes
 
     def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Leave all to the consumer, which begins at the group's offsets."""
@@ -47,7 +56,8 @@ class GroupOffsets:
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit to the group."""
-        self._consumer.commit(positions)
+        notes = {each: self._notes[each] for each in positions if each in self._notes}
+        self._consumer.commit(positions, notes)
 
     def ended(self, partitions: Sequence[TopicPartition]) -> None:
         """Do nothing: the group knows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypedDict, Unpack, get_args
 
 from reactivex import Observable
@@ -11,12 +11,15 @@ from streamzarr.flow.arguments import (
     Check,
     broker,
     checked,
+    either,
+    flag,
     function,
     having,
     one_of,
     optional,
     seconds,
     text,
+    texts,
 )
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.drive import observe
@@ -30,7 +33,7 @@ from streamzarr.queue.base import Broker, OnGap
 
 _TOPIC: Final[dict[str, Check]] = {
     "broker": broker,
-    "topic": text,
+    "topic": either(text, texts),
     "group": text,
     "commit_every": optional(seconds()),
     "drain_timeout": optional(seconds(above=0)),
@@ -38,6 +41,8 @@ _TOPIC: Final[dict[str, Check]] = {
     "session_timeout": seconds(above=0),
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
+    "instance": optional(text),
+    "remember": flag,
     "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
     **SOURCE,
 }
@@ -46,7 +51,7 @@ _TOPIC: Final[dict[str, Check]] = {
 @checked("from_topic", **_TOPIC)
 def from_topic(
     broker: Broker,
-    topic: str,
+    topic: str | Sequence[str],
     *,
     group: str,
     demand: Credits,
@@ -58,9 +63,13 @@ def from_topic(
     on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
     committer: Committer | None = None,
+    instance: str | None = None,
+    remember: bool = False,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
+
+    `topic` is a name, or several.
 
     Each record is delivered at least once to the group. Its offset is committed when it and all records
     before it in its partition are settled (design §8, ``OffsetWindow``).
@@ -89,6 +98,12 @@ def from_topic(
         Told of each change, on the chain's thread, after the chain has dealt with it.
     committer
         Keeps the positions; the group's committed offsets when absent.
+    instance
+        A name of this member that outlives it: one that is restarted within `session_timeout` has its
+        partitions again, and the others notice nothing (:meth:`streamzarr.queue.Broker.consumer`).
+    remember
+        Keep with each committed position which records beyond it are settled, as far as that fits into 4 KB,
+        so that a restart does not repeat them where a slow one holds back the position.
     on_turn
         Called at every turn of the chain, at least five times a second unless something blocks: a heartbeat.
 
@@ -111,7 +126,7 @@ def from_topic(
         by_record,
         broker,
         TopicSettings(
-            topic,
+            _topics(topic),
             group,
             commit_every,
             session_timeout / 2 if drain_timeout is None else drain_timeout,
@@ -120,6 +135,8 @@ def from_topic(
             on_gap,
             on_rebalance,
             committer,
+            instance,
+            remember,
         ),
         demand,
         stop,
@@ -135,12 +152,14 @@ class TopicOptions(TypedDict, total=False):
     on_gap: OnGap
     on_rebalance: Rebalance | None
     committer: Committer | None
+    instance: str | None
+    remember: bool
 
 
 @checked("from_topic_columns", **_TOPIC)
 def from_topic_columns(
     broker: Broker,
-    topic: str,
+    topic: str | Sequence[str],
     *,
     group: str,
     demand: Credits,
@@ -182,13 +201,17 @@ def from_topic_columns(
     3
     """
     settings = TopicSettings(
-        topic,
+        _topics(topic),
         group,
         drain_timeout=session_timeout / 2 if drain_timeout is None else drain_timeout,
         session_timeout=session_timeout,
         **options,
     )
     return _observe(by_run, broker, settings, demand, stop, on_turn)
+
+
+def _topics(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _observe(

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -17,11 +18,13 @@ from streamzarr.queue.base import (
     Producer,
     Reader,
     RebalanceListener,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
 from streamzarr.queue.embedded import group as groups_
 from streamzarr.queue.embedded import log, presence
+from streamzarr.queue.embedded.atomic import EmbeddedAtomicWriter
 from streamzarr.queue.embedded.consumer import EmbeddedConsumer, EmbeddedReader
 from streamzarr.queue.embedded.database import Database
 from streamzarr.queue.embedded.producer import EmbeddedProducer
@@ -138,6 +141,13 @@ class EmbeddedBroker(Broker):
             end={number: state.next for number, state in partitions.items()},
         )
 
+    def identify(self, topic: str) -> TopicIdentity:  # noqa: D102
+        with self._database.write() as db:
+            file, number = log.file_id(db, self.runtime.random_bytes(16).hex()), log.topic_id(db, topic)
+        if number is None:
+            raise self._no_topic(topic)
+        return TopicIdentity(file, str(number))
+
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:  # noqa: D102
         partitions = self._partitions(topic)
         with self._database.read() as db:
@@ -218,6 +228,9 @@ class EmbeddedBroker(Broker):
     def producer(self) -> Producer:  # noqa: D102
         return EmbeddedProducer(str(self), self._open(), self._max_record_bytes)
 
+    def atomic_writer(self, name: str) -> AtomicWriter:  # noqa: D102
+        return EmbeddedAtomicWriter(str(self), self._open(), self._max_record_bytes, name)
+
     def consumer(  # noqa: D102
         self,
         topics: Sequence[str],
@@ -227,6 +240,7 @@ class EmbeddedBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         if session_timeout <= 0 or max_poll_interval <= 0:
             raise ConfigError(

@@ -167,7 +167,7 @@ def create_topic(db: sqlite3.Connection, name: str, partitions: int) -> None:
 def delete_topic(db: sqlite3.Connection, name: str) -> None:
     """Remove a topic, its records, and what groups know of it."""
     ids = [state.id for state in partitions_of(db, name).values()]
-    for table in ("assignments", "committed"):
+    for table in ("assignments", "committed", "notes"):
         db.executemany(f"DELETE FROM {table} WHERE partition = ?", [(id_,) for id_ in ids])  # noqa: S608
     db.executemany(
         "DELETE FROM batches WHERE position >= ? AND position < ?",
@@ -180,6 +180,21 @@ def delete_topic(db: sqlite3.Connection, name: str) -> None:
 def topic_names(db: sqlite3.Connection) -> list[str]:
     """Return the names of all topics, sorted."""
     return [name for (name,) in db.execute("SELECT name FROM topics ORDER BY name")]
+
+
+def topic_id(db: sqlite3.Connection, name: str) -> int | None:
+    """Return the id of a topic, which no other one ever had; ``None`` when there is no such topic."""
+    row = db.execute("SELECT id FROM topics WHERE name = ?", (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def file_id(db: sqlite3.Connection, new: str) -> str:
+    """Return the id of the file; `new`, from now on, if it has none."""
+    db.execute("CREATE TABLE IF NOT EXISTS identity (file TEXT NOT NULL)")  # files made before have none
+    row = db.execute("SELECT file FROM identity").fetchone()
+    if row is None:
+        db.execute("INSERT INTO identity (file) VALUES (?)", (new,))
+    return new if row is None else str(row[0])
 
 
 def partitions_of(db: sqlite3.Connection, topic: str) -> dict[int, PartitionState]:

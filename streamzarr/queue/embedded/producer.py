@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import weakref
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from streamzarr.errors import MessageError, QueueError, StreamzarrError, TopicNotFoundError
-from streamzarr.queue.base import NewRecord, Producer, TopicPartition
+from streamzarr.errors import QueueError, StreamzarrError
+from streamzarr.queue.base import NewRecord, Producer
 from streamzarr.queue.embedded import log, presence
 from streamzarr.queue.embedded.database import Database
+from streamzarr.queue.embedded.encode import Encoder
 from streamzarr.queue.failures import Failures, named
 from streamzarr.runtime import Thread
 
@@ -49,12 +48,8 @@ class EmbeddedProducer(Producer):
     def __init__(self, where: str, database: Database, max_record_bytes: int) -> None:
         self._where = where
         self._database = database
-        self._max_record_bytes = max_record_bytes
         self._runtime = database.runtime
-        first = int(self._runtime.random() * (1 << 16))  # several producers spread keyless records
-        self._turn = itertools.count(first)
-        self._topics: dict[str, list[int]] = {}
-        self._names: dict[int, TopicPartition] = {}
+        self._encoder = Encoder(where, database, max_record_bytes)
         self._closed = False
         self._start_empty()
         _producers.add(self)
@@ -70,7 +65,7 @@ class EmbeddedProducer(Producer):
 
     def send(self, topic: str, records: Sequence[NewRecord]) -> None:  # noqa: D102
         self._ensure_open()
-        encoded = self._encode(topic, records)
+        encoded = self._encoder.encode(topic, records)
         size = sum(len(data) for _, data, _ in encoded)
         self._failures.expect_mine()
         with self._changed:
@@ -133,7 +128,7 @@ class EmbeddedProducer(Producer):
 
     def _note(self, batch: _Batch, partitions: Iterable[int], reason: StreamzarrError) -> None:
         for partition in partitions:
-            name = self._names.get(partition, TopicPartition("?", -1))
+            name = self._encoder.name_of(partition)
             self._failures.add(name, len(batch.pending[partition].records), reason)
 
     def _raise_failures(self, when: str = "") -> None:
@@ -141,43 +136,6 @@ class EmbeddedProducer(Producer):
         if reason is not None:
             text = f"{failed.total()} records were not written{when} ({named(failed)}): {reason}"
             raise type(reason)(text) from reason
-
-    # ------------------------------------------------------------ the sender's side
-
-    def _encode(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[int, bytes, int]]:
-        """Return (partition id, encoded record, timestamp) of each; raises before anything is queued."""
-        partitions = self._topics.get(topic) or self._look_up(topic)
-        count = len(partitions)
-        now = self._runtime.wall_ns() // 1_000_000
-        encoded = []
-        for record in records:
-            key, value = record.key, record.value
-            if record.partition is not None:
-                number = record.partition
-                if not 0 <= number < count:
-                    raise QueueError(f"{self._where}: topic {topic!r} has {count} partitions, got {number}")
-            elif key:
-                number = zlib.crc32(key) % count  # librdkafka's "consistent_random": both brokers agree
-            else:
-                number = next(self._turn) % count
-            timestamp = now if record.timestamp is None else record.timestamp
-            data = log.encode_record(key, value, record.headers, timestamp)
-            if len(data) > self._max_record_bytes:
-                raise MessageError(
-                    f"{self._where}: a record of {len(data)} bytes for topic {topic!r}, "
-                    f"expected at most {self._max_record_bytes} (max_record_bytes)"
-                )
-            encoded.append((partitions[number], data, timestamp))
-        return encoded
-
-    def _look_up(self, topic: str) -> list[int]:
-        with self._database.read() as db:
-            partitions = [state.id for state in log.partitions_of(db, topic).values()]
-        if not partitions:
-            raise TopicNotFoundError(f"{self._where}: no topic {topic!r}")
-        self._topics[topic] = partitions
-        self._names.update((id_, TopicPartition(topic, number)) for number, id_ in enumerate(partitions))
-        return partitions
 
     # ------------------------------------------------------------ the writer's side
 
@@ -223,11 +181,7 @@ class EmbeddedProducer(Producer):
         presence.ring(self._database.live)
         if not missing:
             return (), None
-        topics = {self._names[id_].topic for id_ in missing}
-        for topic in topics:
-            self._topics.pop(topic, None)  # it may be made again, with other partitions
-        deleted = ", ".join(map(repr, sorted(topics)))
-        return missing, TopicNotFoundError(f"{self._where}: topic {deleted} was deleted")
+        return missing, self._encoder.forget(missing)
 
 
 # The writer thread does not survive a fork, and what was queued is the parent's to write.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException
 
 from streamzarr.errors import ConfigError, QueueError
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -14,10 +15,12 @@ from streamzarr.queue.base import (
     Producer,
     Reader,
     RebalanceListener,
+    TopicIdentity,
     TopicInfo,
     TopicPartition,
 )
 from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.atomic import KafkaAtomicWriter
 from streamzarr.queue.kafka.config import GroupProtocol, KafkaConfig
 from streamzarr.queue.kafka.consumer import KafkaConsumer
 from streamzarr.queue.kafka.errors import code_of, translate
@@ -101,6 +104,9 @@ class KafkaBroker(Broker):
         begin, end = self._admin.begin(partitions), self._admin.end(partitions)
         return TopicInfo(topic, begin=_by_number(begin), end=_by_number(end))
 
+    def identify(self, topic: str) -> TopicIdentity:  # noqa: D102
+        return TopicIdentity(self._admin.cluster_id(), self._admin.topic_id(topic))
+
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:  # noqa: D102
         partitions = self._partitions(topic)
         end = self._admin.end(partitions)  # first: the end of now may be past a record found later
@@ -142,6 +148,9 @@ class KafkaBroker(Broker):
     def producer(self) -> Producer:  # noqa: D102
         return KafkaProducer(self._admin, self._idle)
 
+    def atomic_writer(self, name: str) -> AtomicWriter:  # noqa: D102
+        return KafkaAtomicWriter(self._admin, name)
+
     def consumer(  # noqa: D102
         self,
         topics: Sequence[str],
@@ -151,24 +160,30 @@ class KafkaBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         if session_timeout <= 0 or max_poll_interval <= 0:
             raise ConfigError(
                 f"consumer(session_timeout={session_timeout}, max_poll_interval={max_poll_interval}): "
                 "expected seconds above 0"
             )
-        for topic in topics:
-            self._admin.partitions(topic)
-        protocol = self._group_protocol(group, session_timeout)
-        settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval, prefetch_bytes)
-        return KafkaConsumer(self._admin, settings, topics, group, listener)
+        ids = {topic: self._admin.topic_id(topic) for topic in topics}
+        # By KIP-848 the name of a member that was killed is taken until its session ends.
+        wanted = self._config.group_protocol or (None if instance is None else "classic")
+        protocol = self._group_protocol(group, session_timeout, wanted)
+        settings = self._config.consumer(
+            group, protocol, session_timeout, max_poll_interval, prefetch_bytes, instance
+        )
+        return KafkaConsumer(self._admin, settings, ids, group, listener)
 
-    def _group_protocol(self, group: str, session_timeout: float) -> GroupProtocol:
-        if self._config.group_protocol == "classic":
+    def _group_protocol(
+        self, group: str, session_timeout: float, wanted: GroupProtocol | None
+    ) -> GroupProtocol:
+        if wanted == "classic":
             return "classic"
         terms = self._admin.coordination()
         if terms is None:
-            return self._config.group_protocol or "classic"
+            return wanted or "classic"
         self._admin.set_session_timeout(group, terms, session_timeout)
         return "consumer"
 

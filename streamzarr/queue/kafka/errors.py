@@ -56,6 +56,7 @@ TRANSIENT: Final = frozenset(
         KafkaError.UNSTABLE_OFFSET_COMMIT,
         KafkaError._WAIT_COORD,
         KafkaError._TRANSPORT,
+        KafkaError._NOENT,  # librdkafka's word for partitions that have no leader now
     }
 )
 """The cluster is busy with itself: the same request succeeds a moment later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import (
     Broker,
     Consumer,
@@ -11,11 +12,12 @@ from streamzarr.queue.base import (
     Producer,
     Reader,
     RebalanceListener,
+    TopicIdentity,
     TopicInfo,
 )
 from streamzarr.testing.simulation.cluster import Cluster
 from streamzarr.testing.simulation.consumer import SimulatedConsumer, SimulatedReader
-from streamzarr.testing.simulation.producer import SimulatedProducer
+from streamzarr.testing.simulation.producer import SimulatedAtomicWriter, SimulatedProducer
 
 
 class SimulatedBroker(Broker):
@@ -59,6 +61,10 @@ class SimulatedBroker(Broker):
     def describe(self, topic: str) -> TopicInfo:
         """Return the offsets of a topic."""
         return self._cluster.call("describe", topic, lambda: self._cluster.topics.info(topic), loud=False)
+
+    def identify(self, topic: str) -> TopicIdentity:
+        """Return which topic a name means."""
+        return self._cluster.call("identify", topic, lambda: self._cluster.topics.identity(topic), loud=False)
 
     def offsets_at(self, topic: str, timestamp: int) -> dict[int, int]:
         """Return the first offset by partition that is not older than `timestamp`."""
@@ -121,6 +127,10 @@ class SimulatedBroker(Broker):
         """Return a new producer."""
         return SimulatedProducer(self._cluster)
 
+    def atomic_writer(self, name: str) -> AtomicWriter:
+        """Return the newest writer of `name`."""
+        return SimulatedAtomicWriter(self._cluster, name)
+
     def consumer(
         self,
         topics: Sequence[str],
@@ -130,6 +140,7 @@ class SimulatedBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         """Join `group`. Only polling keeps a member alive: there is no heartbeat beside it."""
         for topic in topics:

@@ -1,10 +1,11 @@
-"""A producer of a simulated broker: records wait in the client until they are flushed, or a little less."""
+"""Producers of a simulated broker: records wait in the client until they are flushed, or a little less."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamzarr.errors import QueueError
+from streamzarr.errors import FencedError, QueueError
+from streamzarr.queue.atomic import AtomicWriter
 from streamzarr.queue.base import NewRecord, Producer
 from streamzarr.testing.simulation.cluster import LOST_SECONDS, Cluster
 
@@ -63,3 +64,36 @@ class SimulatedProducer(Producer):
         if not self._closed:
             self._closed = True
             self.flush(LOST_SECONDS)
+
+
+class SimulatedAtomicWriter(AtomicWriter):
+    """All records of a call are written, or none; an answer may be lost all the same."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster, self._name = cluster, name
+        self._closed = False
+        self._epoch = cluster.call("atomic_writer", name, self._begin)
+
+    def _begin(self) -> int:
+        epoch = self._cluster.writers[self._name] = self._cluster.writers.get(self._name, 0) + 1
+        return epoch
+
+    def write(self, records: Sequence[tuple[str, NewRecord]]) -> None:
+        """Write `records`."""
+        if self._closed:
+            raise QueueError(f"{self._cluster.url}: the writer {self._name!r} is closed")
+        if any(len(record.value or b"") > MAX_RECORD_BYTES for _, record in records):
+            raise QueueError(f"{self._cluster.url}: a value is too large")
+
+        def write() -> None:
+            if self._cluster.writers[self._name] != self._epoch:
+                raise FencedError(f"{self._cluster.url}: there is a newer writer {self._name!r}")
+            for topic, _ in records:
+                self._cluster.topics.partitions(topic)
+            self._cluster.append(records)
+
+        self._cluster.call("atomic_write", f"{len(records)} records by {self._name}", write)
+
+    def close(self) -> None:
+        """Write no more."""
+        self._closed = True

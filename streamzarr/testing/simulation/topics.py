@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamzarr.errors import OffsetOutOfRangeError, QueueError, TopicNotFoundError
-from streamzarr.queue.base import NewRecord, Record, TopicInfo, TopicPartition
+from streamzarr.queue.base import NewRecord, Record, TopicIdentity, TopicInfo, TopicPartition
 
 
 @dataclass(slots=True)
@@ -34,6 +34,7 @@ class Topics:
         self._where = where
         self._topics: dict[str, list[Partition]] = {}
         self._next_partition = 0
+        self._ids: dict[str, int] = {}  # how often a topic of that name was made
 
     def names(self) -> list[str]:
         """Names of all topics, sorted."""
@@ -51,6 +52,7 @@ class Topics:
         found = self._topics.get(name)
         if found is None:
             self._topics[name] = [Partition() for _ in range(partitions)]
+            self._ids[name] = self._ids.get(name, 0) + 1
         elif not exist_ok or len(found) != partitions:
             raise QueueError(
                 f"{self._where}: topic {name!r} exists with {len(found)} partitions, expected {partitions}"
@@ -60,6 +62,11 @@ class Topics:
         """Delete a topic."""
         self.partitions(name)
         del self._topics[name]
+
+    def identity(self, topic: str) -> TopicIdentity:
+        """Return an identity that changes when the topic is made anew."""
+        self.partitions(topic)
+        return TopicIdentity(self._where, f"{topic}.{self._ids[topic]}")
 
     def info(self, topic: str) -> TopicInfo:
         """Return the offsets of a topic."""

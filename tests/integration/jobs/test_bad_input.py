@@ -9,7 +9,7 @@ import streamzarr as sz
 from streamzarr import jobs
 from streamzarr.errors import ConfigError, NodeExistsError, NodeNotFoundError, QueueError
 from streamzarr.queue.base import NewRecord
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 
 
 def source(bench, n=8, **options):

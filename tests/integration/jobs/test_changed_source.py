@@ -11,7 +11,7 @@ import streamzarr as sz
 from streamzarr import jobs
 from streamzarr.errors import SourceChangedError
 from streamzarr.jobs import drive
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 
 CHUNKS, SIZE = 12, 16
 

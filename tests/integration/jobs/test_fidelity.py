@@ -4,7 +4,7 @@ import numpy as np
 import zarr
 
 import streamzarr as sz
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 
 
 def test_a_value_that_does_not_fit_is_a_dead_letter_that_names_array_chunk_and_value(bench):

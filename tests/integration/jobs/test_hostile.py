@@ -9,7 +9,8 @@ from streamzarr import jobs
 from streamzarr.errors import ConfigError, LimitExceededError, MessageError
 from streamzarr.jobs.wire import JOB_HEADER, TASK_HEADER
 from streamzarr.queue.base import NewRecord
-from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue
+from streamzarr.queue.deadletter import DeadLetter
+from streamzarr.queue.letters import DeadLetterQueue
 
 
 def source(bench, n=8):

@@ -10,7 +10,8 @@ from streamzarr.cli.main import cli
 from streamzarr.errors import ConfigError
 from streamzarr.jobs.letters import open_letters
 from streamzarr.jobs.wire import task_of
-from streamzarr.queue.deadletter import DeadLetter, DeadLetterQueue
+from streamzarr.queue.deadletter import DeadLetter
+from streamzarr.queue.letters import DeadLetterQueue
 
 
 def source(bench, chunks=20):

@@ -23,7 +23,7 @@ from streamzarr.errors import (
 )
 from streamzarr.jobs import drive
 from streamzarr.jobs.register import find_job
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 from streamzarr.stores import LocalStore
 
 DATA = np.random.default_rng(3).normal(size=(64, 32, 32)).astype("f4")

@@ -29,6 +29,7 @@ from streamzarr.jobs.stages import registration
 from streamzarr.jobs.target import TargetOptions
 from streamzarr.jobs.wire import Ended, Layout, Stage
 from tests.support.bench import tree_digest
+from tests.support.ids import stable
 
 DATA = np.arange(64, dtype="f4")
 
@@ -227,7 +228,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("options", "says"), REFUSED, ids=str)
+@pytest.mark.parametrize(("options", "says"), REFUSED, ids=stable)
 def test_a_submit_that_is_refused_has_changed_nothing(place, options, says):
     with place.submit("copy", "a.zarr", "old.zarr", overwrite=True) as earlier:
         earlier.close()

@@ -3,7 +3,7 @@
 import numpy as np
 
 import streamzarr as sz
-from streamzarr.queue.deadletter import DeadLetterQueue
+from streamzarr.queue.letters import DeadLetterQueue
 from tests.support.job_transforms import ERRORS
 
 SIZE, CHUNKS = 8, 24

@@ -332,6 +332,7 @@ def test_unfinished_uploads_are_collected_when_old(s3_store, monkeypatch, reques
         # MinIO lists the uploads of a single key only, and collects old ones itself.
         assert s3_store.collect_stale() == 0
         return
+    assert [*s3_store.list_stale()] == ["a/big"]
     assert s3_store.collect_stale() == 1
     assert uploads(s3_store) == []
     assert uploads(S3Store(bucket, f"{s3_store._prefix}-beside", s3_store._config))

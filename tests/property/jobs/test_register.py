@@ -120,7 +120,7 @@ class Reader:
         assert at >= broker.begin
         self.broker, self.topic, self.at = broker, topic, at
 
-    def poll(self, most, timeout):
+    def poll(self, most, timeout, max_bytes=None):
         found = records(self.broker, self.at)
         self.at = len(self.broker.log)
         return found

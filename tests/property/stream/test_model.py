@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from functools import lru_cache
 
 import pytest
 
 from streamzarr.errors import FencedError, KeyNotFoundError, StoreError
 from streamzarr.stores import MemoryStore
-from streamzarr.stream import Field, StreamWriter, column, writer
+from streamzarr.stream import Field, StreamWriter, column, compact, retain, retention, writer
 from streamzarr.stream import acquire as acquiring
+from streamzarr.stream.amend import amend
 from streamzarr.stream.chunks import FencedChunks
 from streamzarr.stream.document import RootDocument
+from streamzarr.stream.root import fetch_root
 from tests.support.replay import Exploration, ReplayRuntime, ViolationError
 
 LARGE = os.environ.get("STREAMZARR_MODEL") == "large"
@@ -27,11 +30,25 @@ class Play:
     """Writers that append to one stream until it has so many rows.
 
     A row holds its own number and that of the process which appended it, so that no two processes agree on a
-    row that is not committed. With `zeros`, the rows of every other process are the fill value.
+    row that is not committed. With `zeros`, the rows of every other process are the fill value. With `grows`,
+    each process adds a field unless it is there. With `upkeep`, process 1 does that and writes nothing.
     """
 
-    def __init__(self, *, chunk=2, rows=2, begun=1, batch=1, fields=1, zeros=False, compressors=None):
-        self.rows, self.begun, self.batch, self.zeros = rows, begun, batch, zeros
+    def __init__(
+        self,
+        *,
+        chunk=2,
+        rows=2,
+        begun=1,
+        batch=1,
+        fields=1,
+        zeros=False,
+        compressors=None,
+        grows=False,
+        upkeep=None,
+    ):
+        self.rows, self.begun, self.batch, self.zeros, self.grows = rows, begun, batch, zeros, grows
+        self.upkeep = upkeep
         self.fields = {
             f"f{n}": Field("i8", chunk_rows=chunk + n, compressors=compressors) for n in range(fields)
         }
@@ -49,12 +66,18 @@ class Play:
 
     def main(self, store, process, tell):
         """Acquire, recover, append and commit; what fails is tried once more."""
+        if self.upkeep and process == 1:
+            with suppress(StoreError):
+                again(lambda: self.upkeep(store))
+            return
         try:
             stream = StreamWriter(store, runtime=ReplayRuntime(process))
             assert stream.position == (stream.rows or None)
+            if self.grows and ADDED not in stream.fields:
+                again(lambda: stream.add_field(ADDED, NEW), stream.commit)
             while (row := stream.rows) < self.rows:
                 values = [self.value(each, process) for each in range(row, min(row + self.batch, self.rows))]
-                batch, end = dict.fromkeys(self.fields, values), row + len(values)
+                batch, end = dict.fromkeys(stream.fields, values), row + len(values)
                 again(lambda batch=batch, end=end: stream.append(batch, next_offset=end))
                 again(stream.commit)
                 tell(("committed", row, *values))
@@ -69,32 +92,45 @@ class Play:
     def check(self, before, after, told):
         """The invariants I1 to I6 and I9, from one state to the next."""
         was, now = RootDocument.parse(before[ROOT].data, "was"), RootDocument.parse(after[ROOT].data, "now")
-        for name in ("epoch", "seq", "rows", "position"):
+        for name in ("epoch", "seq", "rows", "first_row", "position"):
             assert (getattr(was.record, name) or 0) <= (getattr(now.record, name) or 0), f"{name} went back"
         assert now.record.rows == (now.record.position or 0), "rows and position do not belong together"
         shown = {name: visible(after, now, name) for name in now.fields}
         for name, values in shown.items():
-            assert values[: was.record.rows] == visible(before, was, name), (
-                f"committed rows of {name} changed"
-            )
-            assert values == shown["f0"], "fields differ"
-            rows = range(len(values)) if not self.zeros else ()
+            if name in was.fields:
+                first, old = now.record.first_row, visible(before, was, name)
+                assert values[first : was.record.rows] == old[first:], f"committed rows of {name} changed"
+            since = now.record.since.get(name, 0)
+            start = max(since, now.record.first_row)
+            assert values[since:] == shown["f0"][since:], "fields differ"
+            assert {*values[now.record.first_row : since]} <= {FILL}, "an added field has earlier rows"
+            rows = range(start, len(values)) if not self.zeros else ()
             assert all(values[row] // 10 == row for row in rows), "a row is not in its place"
-            child = json.loads(after[f"{name}/zarr.json"].data)
-            assert child["shape"][0] <= now.record.rows, f"the document of {name} leads"
+            if (child := after.get(f"{name}/zarr.json")) is not None:
+                assert json.loads(child.data)["shape"][0] <= now.record.rows, f"the document of {name} leads"
         for kind, *facts in told:
             if kind == "committed":
                 row, *values = facts
-                assert shown["f0"][row : row + len(values)] == values, f"the commit of row {row} was lost"
+                gone = max(0, now.record.first_row - row)
+                found = shown["f0"][row : row + len(values)]
+                assert found[gone:] == values[gone:], f"the commit of row {row} was lost"
             if kind == "fenced":
                 assert not now.record.writer.endswith(writer_id(facts[0])), "fenced by nobody"
 
 
-def again(action):
+def give_up(store):
+    retain(store, rows=1)
+
+
+def gather(store):
+    compact(store, chunks=1, delete=True)
+
+
+def again(action, then=None):
     try:
         action()
     except StoreError:
-        action()
+        (then or action)()
 
 
 def writer_id(process):
@@ -104,21 +140,31 @@ def writer_id(process):
 
 
 def visible(content, root, name):
-    """Return the rows that a reader of the root sees in one field."""
+    """Return the rows that a reader of the root sees in one field, None for those that were given up."""
+    first = root.record.first_row
     length, rows = root.fields[name].chunks[0], []
     for number in range(-(-root.record.rows // length)):
-        assert f"{name}/c/{number}" in content, "a committed chunk is missing"
-        rows += root.fields[name].chain().decode(content[f"{name}/c/{number}"].data).tolist()
-    return rows[: root.record.rows]
+        stored, sealed = content.get(f"{name}/c/{number}"), root.record.sealed.get(name, 0)
+        if number * length < sealed:
+            shard = content[f"shards/{name}/c/{number}"].data
+            rows += root.shards[name].chain().decode(shard).tolist()
+            continue
+        since = root.record.since.get(name, 0)
+        unstored = min((number + 1) * length, root.record.rows) <= max(since, first)
+        assert stored is not None or unstored, "a committed chunk is missing"
+        rows += [FILL] * length if stored is None else root.fields[name].chain().decode(stored.data).tolist()
+    return [None] * first + rows[first : root.record.rows]
 
 
 ROOT = "zarr.json"
+ADDED, FILL = "g", -1
+NEW = Field("i8", chunk_rows=1, compressors=None, fill_value=FILL)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The same code runs very often on the same documents; and no store need be asked what it can."""
-    monkeypatch.setattr(acquiring, "require_conditional_put", lambda store: None)
+    monkeypatch.setattr(acquiring, "probe_conditional_put", lambda store: None)
     parse = lru_cache(100_000)(RootDocument.parse)
     monkeypatch.setattr(RootDocument, "parse", parse)
 
@@ -126,6 +172,10 @@ def quick(monkeypatch):
 SMALL = {
     "a fault": ({}, {"processes": 2, "faults": 1}),
     "over the end of a chunk": ({"rows": 4, "batch": 3}, {"processes": 2}),
+    "a field more": ({"grows": True, "begun": 2, "rows": 3}, {"processes": 2}),
+    "retention": ({"upkeep": give_up, "begun": 4, "rows": 6}, {"processes": 2}),
+    "retention, a fault": ({"upkeep": give_up, "begun": 4, "rows": 5}, {"processes": 2, "faults": 1}),
+    "compaction": ({"upkeep": gather, "begun": 4, "rows": 5}, {"processes": 2}),
     "two fields": ({"fields": 2}, {"processes": 2}),
     "etags of the content": ({"chunk": 3, "rows": 3, "zeros": True}, {"processes": 2, "content_etags": True}),
 }
@@ -135,6 +185,10 @@ BIG = {
     "three writers, a fault": ({}, {"processes": 3, "faults": 1}),
     "three writers, a chunk more": ({"rows": 4, "batch": 3}, {"processes": 3}),
     "many commits": ({"rows": 5}, {"processes": 2}),
+    "a field more, a fault": ({"grows": True, "begun": 2, "rows": 3}, {"processes": 2, "faults": 1}),
+    "compaction, a fault": ({"upkeep": gather, "begun": 3, "rows": 4}, {"processes": 2, "faults": 1}),
+    "compaction, two writers": ({"upkeep": gather, "begun": 3, "rows": 4}, {"processes": 3}),
+    "retention, two writers": ({"upkeep": give_up, "begun": 4, "rows": 5}, {"processes": 3}),
     "a full chunk whose etag would come back": (
         {"zeros": True, "compressors": "zstd"},
         {"processes": 3, "content_etags": True},
@@ -183,8 +237,15 @@ def stamp_nothing(padding, random):
     """Shortcut 4: padding is the fill value, as other writers have it."""
 
 
+def delete_before_the_root(store, path, change, limits):
+    """Shortcut 5: chunks that will be given up are deleted first."""
+    document, _ = fetch_root(store, path)
+    retention.sweep(store, path, change(document))
+    return amend(store, path, change, limits)
+
+
 def mark_nothing(codec, data, mark):
-    """Shortcut 5: a chunk is what its rows are."""
+    """Shortcut 6: a chunk is what its rows are."""
     return data
 
 
@@ -192,6 +253,11 @@ SHORTCUTS = {
     "unconditional put": ((FencedChunks, "put", put_without_a_condition), {}, {"processes": 2}),
     "recovery looks once": ((writer, "recover", recover_without_looking_again), {}, {"processes": 2}),
     "look, then learn": ((FencedChunks, "_learn", learn_after_looking), {}, {"processes": 2, "faults": 1}),
+    "chunks, then the root": (
+        (retention, "amend", delete_before_the_root),
+        {"upkeep": give_up, "begun": 4, "rows": 5},
+        {"processes": 2},
+    ),
     "plain padding": (
         (column, "stamp", stamp_nothing),
         {"chunk": 3, "zeros": True},
@@ -209,5 +275,5 @@ SHORTCUTS = {
 def test_each_plausible_shortcut_loses_data(monkeypatch, name):
     shortcut, play, bounds = SHORTCUTS[name]
     monkeypatch.setattr(*shortcut)
-    with pytest.raises(ViolationError, match=r"committed rows of f0 changed|was lost"):
+    with pytest.raises(ViolationError, match=r"committed rows of f0 changed|was lost|chunk is missing"):
         Play(**play).explore(**bounds)

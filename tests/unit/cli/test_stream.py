@@ -138,3 +138,85 @@ def test_tail_follows_until_it_is_interrupted(url, interruptible):
         assert [json.loads(process.stdout.readline())["row"] for _ in range(2)] == [12, 13]
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
+
+
+def test_check_and_repair_say_what_is_found_and_done(url):
+    result = run("check", url)
+    assert result.exit_code == 0
+    assert "rows 0 to 12, 0 findings" in result.stdout
+    (url / "price" / "zarr.json").write_bytes(b"{}")
+    (url / "time" / "c" / "9").write_bytes(b"?")
+    result = run("check", url)
+    assert result.exit_code == 1
+    assert "! wrong document: the document of 'price' " in result.stdout
+    assert "    repair: writes it as the root has it" in result.stdout
+    assert "    repair: nothing" in result.stdout
+    facts = json.loads(run("repair", "--json", url).stdout)
+    assert (facts["rows"], facts["sound"], len(facts["findings"])) == (12, False, 2)
+    assert {each["kind"] for each in facts["findings"]} == {"child", "behind"}
+    assert run("check", url).exit_code == 0
+    (url / "time" / "c" / "1").unlink()
+    for command in ("check", "repair"):
+        result = run(command, url)
+        assert result.exit_code == 1
+        assert "missing chunk: rows 4 to 8 of 'time'" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first_row"),
+    [
+        (["--since", "time=2026-01-05T00:00:09"], 8),
+        (["--since", "time=2026"], 0),
+        (["--rows", 3], 8),
+        (["--bytes", "1GB"], 0),
+    ],
+    ids=str,
+)
+def test_retain_gives_up_rows(tmp_path, wanted, first_row):
+    with sz.StreamWriter(
+        tmp_path, schema={"time": SCHEMA["time"], "n": Field("i4", sorted=True)}, chunk_rows=4
+    ) as w:
+        w.append({"time": batch(0, 12)["time"], "n": range(12)})
+    done = json.loads(run("retain", *wanted, "--json", tmp_path).stdout)
+    assert (done["before"], done["first_row"], done["chunks"]) == (0, first_row, first_row // 2)
+    assert (
+        f"first row {first_row}, was {first_row}; 0 chunks deleted" in run("retain", *wanted, tmp_path).stdout
+    )
+    assert json.loads(run("retain", "--since", "n=9", "--json", tmp_path).stdout)["first_row"] == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["retain"], "expected exactly one of"),
+        (["retain", "--rows", "1", "--bytes", "1"], "expected exactly one of"),
+        (["retain", "--since", "time"], "expected FIELD=VALUE"),
+        (["retain", "--since", "time=soon"], "is no time"),
+        (["retain", "--since", "price=1"], "is not sorted"),
+        (["retain", "--since", "x=1"], "no field 'x'"),
+        (["retain", "--bytes", "many"], "not a number of bytes"),
+    ],
+    ids=str,
+)
+def test_mistakes_of_upkeep_are_one_sentence(url, arguments, says):
+    result = run(*arguments, url)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stderr.startswith("streamzarr: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_compact_gathers_chunks_in_shards(url):
+    result = run("compact", "--chunks", 2, url)
+    assert (result.exit_code, "1 shard written, 0 chunks deleted" in result.stdout) == (0, True)
+    assert "  time  8 rows in shards" in result.stdout
+    done = json.loads(run("compact", "--delete", "--json", url).stdout)
+    assert (done["sealed"]["time"], done["shards"], done["chunks"]) == (8, 0, 2)
+    assert len(run("tail", "-n", 99, url).stdout.splitlines()) == 12
+    assert run("check", url).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["check", "repair", "compact", "retain --rows 1"])
+def test_upkeep_of_what_is_no_stream_is_a_mistake(tmp_path, command):
+    result = run(*command.split(), tmp_path / "missing.zarr")
+    assert (result.exit_code, "no stream at" in result.stderr) == (2, True)

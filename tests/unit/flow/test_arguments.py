@@ -87,7 +87,8 @@ GROUPS = [
 ]
 TOPIC = [
     ("broker", "sqlite:///queue.db", BROKER),
-    ("topic", None, TEXT),
+    ("topic", None, f"{TEXT}, or one or more of them"),
+    ("topic", ["ticks", ""], f"{TEXT}, or one or more of them"),
     ("group", "", TEXT),
     ("commit_every", -1, f"{SECONDS}, or None"),
     ("drain_timeout", 0, f"{SOME_SECONDS}, or None"),
@@ -96,6 +97,7 @@ TOPIC = [
     ("on_gap", "ignore", '"fail" or "skip"'),
     ("on_rebalance", [], "a function, or None"),
     ("committer", "file:x", f"{COMMITTER}, or None"),
+    ("remember", "yes", "True or False"),
     *SOURCE,
 ]
 SOME_BRANCHES = [

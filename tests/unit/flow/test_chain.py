@@ -92,7 +92,9 @@ def test_map_batch_maps_what_has_not_failed_and_keeps_order():
 
 
 @pytest.mark.parametrize(
-    "fn", [lambda numbers: numbers[:-1], lambda numbers: 1 / 0], ids=["too few", "raises"]
+    "fn",
+    [lambda numbers: numbers[:-1], lambda numbers: 1 / 0, set, dict.fromkeys],
+    ids=["too few", "raises", "no order", "keys"],
 )
 def test_map_batch_that_goes_wrong_fails_the_batch(fn):
     report = run(from_iterable(range(4), Demand(10)).pipe(ops.map_batch(fn), ops.settle()))

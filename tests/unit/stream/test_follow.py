@@ -238,3 +238,11 @@ def test_what_it_gives_is_lazy(store, writer):
     assert recording.count("*", "*/c/*") == 0
     np.testing.assert_array_equal(rows["x"][-1:], [9])
     assert {call.key for call in recording.calls} == {"zarr.json", "x/c/2"}
+
+
+def test_only_a_sorted_field_says_from_where_on():
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"x": "i4"}) as writer:
+        writer.append({"x": [3, 1, 2]})
+    with pytest.raises(ValueError, match="not sorted"):
+        next(sz.open_stream(store).follow({"x": 2}))

@@ -19,6 +19,7 @@ from streamzarr.zarr.codecs import (
     TransposeCodec,
     ZstdCodec,
 )
+from tests.support.ids import stable
 
 
 def make(**options):
@@ -49,7 +50,7 @@ def make(**options):
             (BloscCodec(2, "zstd", 5, "noshuffle", 0),),
         ),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_v3_compressors(given, expected):
     assert make(compressors=given).compressors == expected

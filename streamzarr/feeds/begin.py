@@ -1,0 +1,66 @@
+"""Where a partition goes on, and whether it may: what target and broker say before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streamzarr.errors import NodeNotFoundError, OffsetOutOfRangeError
+from streamzarr.feeds.config import Feed
+from streamzarr.feeds.grid.partition import OPEN
+from streamzarr.feeds.places import check_same, path_of, source_of
+from streamzarr.feeds.target import facts_of
+from streamzarr.queue import Broker, TopicPartition
+from streamzarr.stores import Store, join_url
+from streamzarr.stream import open_stream
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is known of a partition before its stream is taken over."""
+
+    source: Mapping[str, str | int]
+    """Whose positions its stream holds."""
+    first: int
+    """Where it begins if its stream is new."""
+
+
+def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) -> Beginning:
+    """Return how the stream of a partition goes on.
+
+    Raises
+    ------
+    streamzarr.errors.SourceChangedError
+        Its rows come from another topic or cluster.
+    streamzarr.errors.OffsetOutOfRangeError
+        The records that come next are gone, or the topic ends before them.
+    """
+    path = path_of(partition, feed.source.topics)
+    source = source_of(partition, broker.identify(partition.topic))
+    info = broker.describe(partition.topic)
+    begin, end = info.begin[partition.partition], info.end[partition.partition]
+    try:
+        snapshot = open_stream(store, path)
+    except NodeNotFoundError:
+        return Beginning(source, begin if feed.source.start == "begin" else end)
+    where, record = join_url(store.url, path), snapshot.record
+    check_same(record.source, source, where, str(broker))
+    first = facts_of(snapshot).start
+    position = first if record.position is None else record.position
+    if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again
+        position = position[OPEN]
+    if not begin <= position <= end:
+        raise OffsetOutOfRangeError(str(broker), *partition, position, begin, end)
+    return Beginning(source, first)
+
+
+def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:
+    """Raise what :func:`look` raises for any partition; return how many there are."""
+    partitions = [
+        TopicPartition(topic, number)
+        for topic in feed.source.topics
+        for number in range(broker.describe(topic).partitions)
+    ]
+    for partition in partitions:
+        look(feed, broker, store, partition)
+    return len(partitions)

@@ -1,0 +1,217 @@
+"""Is each record of the topic in the target, once and in order? Offsets of the broker against rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streamzarr.errors import MessageError, QueueError
+from streamzarr.feeds.grid.spec import COUNT
+from streamzarr.feeds.target import Part, parts_of
+from streamzarr.queue import Broker, DeadLetter, TopicPartition
+from streamzarr.queue.scan import scan
+from streamzarr.runtime import Deadline
+
+Offsets = npt.NDArray[np.int64]
+
+BATCH: Final = 10_000
+PATIENCE: Final = 10.0
+"""Seconds without a record after which reading is given up."""
+SHOWN: Final = 10
+"""Offsets that are told, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCheck:
+    """What was found about one partition; offsets are the first few of those that there are."""
+
+    name: str
+    rows: int
+    records: int
+    """Records that have rows."""
+    dead: int
+    """Records that have a dead letter, and no row."""
+    position: int
+    verified: int
+    """Records that the broker still has, below the position: each was looked for."""
+    missing: tuple[int, ...] = ()
+    """Records that have neither rows nor a letter."""
+    unknown: tuple[int, ...] = ()
+    """Rows of records that the broker does not have, though it has records before and after."""
+    disorder: tuple[int, ...] = ()
+    """Offsets that come after a later one: out of order, or twice."""
+    missing_count: int = 0
+    unknown_count: int = 0
+    disorder_count: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether each record is there, once and in order."""
+        return not (self.missing_count or self.unknown_count or self.disorder_count)
+
+
+def compare(
+    name: str, rows: Offsets, there: Offsets, dead: Offsets, begin: int, position: int
+) -> PartitionCheck:
+    """Return what the offsets of all rows are, against those of the broker's records and the dead letters.
+
+    Parameters
+    ----------
+    rows
+        The offset of each row.
+    there
+        Offsets of the records that the broker has from `begin` to `position`, ascending.
+    dead
+        Offsets that have a letter.
+
+    Examples
+    --------
+    >>> found = compare("p0", np.array([0, 1, 1, 4, 3]), np.arange(7), np.array([2]), 0, 6)
+    >>> found.ok, found.missing, found.disorder, found.records, found.dead
+    (False, (5,), (3,), 4, 1)
+    """
+    disorder = rows[1:][rows[1:] < rows[:-1]]
+    records = np.unique(rows)
+    dead = np.setdiff1d(dead[(dead >= begin) & (dead < position)], records)
+    there = there[there < position]
+    missing = np.setdiff1d(there, np.union1d(records, dead))
+    unknown = np.concatenate([np.setdiff1d(records[records >= begin], there), records[records >= position]])
+    unknown = np.unique(unknown)
+    return PartitionCheck(
+        name=name,
+        rows=len(rows),
+        records=len(records),
+        dead=len(dead),
+        position=position,
+        verified=len(there),
+        missing=_some(missing),
+        unknown=_some(unknown),
+        disorder=_some(disorder),
+        missing_count=len(missing),
+        unknown_count=len(unknown),
+        disorder_count=len(disorder),
+    )
+
+
+def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
+    """Compare the rows of a feed's target with the records of its topics and its dead letters.
+
+    It reads all offsets, of rows and of records; records that the broker has trimmed are not asked for. A
+    feed that runs meanwhile is no harm: what it commits later is not looked at.
+
+    Parameters
+    ----------
+    url
+        The target.
+    broker
+        Where the topics are; what the target says when None.
+
+    Raises
+    ------
+    streamzarr.errors.NodeNotFoundError, streamzarr.errors.ConfigError
+        There is no feed's target.
+    streamzarr.errors.QueueError
+        The broker has no such topic, or cannot be reached.
+    """
+    with parts_of(url, broker) as parts:
+        dead = {topic: _letters(parts.broker, topic) for topic in {each.facts.dead_letters for each in parts}}
+        return [_check(parts.broker, each, dead[each.facts.dead_letters]) for each in parts]
+
+
+def _check(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
+    info = broker.describe(part.partition.topic)
+    begin = max(info.begin[part.partition.partition], part.facts.start)
+    if part.facts.layout == "grid":
+        return _check_grid(broker, part, letters)
+    rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
+    there = [*_offsets(broker, part.partition, begin, part.position)]
+    none = np.empty(0, np.int64)
+    dead = letters.get(part.partition, none)
+    return compare(part.name, rows, np.concatenate([none, *there]), dead, begin, part.position)
+
+
+def compare_counts(
+    name: str,
+    counted: int,
+    slots: int,
+    there: Offsets,
+    dead: Offsets,
+    begin: int,
+    position: Mapping[str, int],
+) -> PartitionCheck:
+    """Return what the records that are counted in closed slots are against those of the broker.
+
+    Those before ``open`` are in closed slots, or have a letter; of those from there to ``read`` some are.
+
+    Examples
+    --------
+    >>> there = np.arange(10)
+    >>> compare_counts("p0", 6, 3, there, np.array([2]), 0, {"open": 6, "read": 8}).ok
+    True
+    >>> compare_counts("p0", 4, 3, there, np.array([2]), 0, {"open": 6, "read": 8}).missing_count
+    1
+    """
+    opened, read = position["open"], position["read"]
+    dead = np.unique(dead[(dead >= begin) & (dead < read)])
+    least = np.count_nonzero(there < opened) - np.count_nonzero(dead < opened)
+    most = np.count_nonzero(there < read) - len(dead)
+    return PartitionCheck(
+        name=name,
+        rows=slots,
+        records=counted,
+        dead=len(dead),
+        position=read,
+        verified=int(np.count_nonzero(there < read)),
+        missing_count=max(0, int(least) - counted),
+        disorder_count=max(0, counted - int(most)),
+    )
+
+
+def _check_grid(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
+    position = part.snapshot.position
+    assert isinstance(position, Mapping)
+    begin = part.facts.start
+    none = np.empty(0, np.int64)
+    there = np.concatenate([none, *_offsets(broker, part.partition, begin, part.position)])
+    counted = int(part.snapshot[COUNT][:].sum(dtype=np.int64))
+    dead = letters.get(part.partition, none)
+    return compare_counts(part.name, counted, part.snapshot.rows, there, dead, begin, position)
+
+
+def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:
+    """Yield the offsets of the records from `begin` to `position`, or a bit further."""
+    info = broker.describe(partition.topic)
+    begin = max(begin, info.begin[partition.partition])
+    deadline = Deadline(broker.runtime, PATIENCE)
+    with broker.reader(partition.topic, {**info.end, partition.partition: begin}) as reader:
+        while reader.positions().get(partition, begin) < position:
+            for run in reader.poll_columns(BATCH, 0.05):
+                deadline = Deadline(broker.runtime, PATIENCE)
+                if run.where == partition:
+                    yield run.offsets
+            if deadline.passed:
+                raise QueueError(
+                    f"{broker}: {partition.topic}[{partition.partition}] gave nothing for {PATIENCE:g} s, "
+                    f"and offset {position} was not reached"
+                )
+
+
+def _letters(broker: Broker, topic: str) -> dict[TopicPartition, Offsets]:
+    """Return the offsets that have a letter, open or not, by their partition."""
+    found: dict[TopicPartition, list[int]] = {}
+    if topic in broker.topics():
+        for record in scan(broker, topic):
+            try:
+                letter = DeadLetter.from_record(record)
+            except MessageError:
+                continue  # a marker, or nothing of ours
+            found.setdefault(TopicPartition(letter.topic, letter.partition), []).append(letter.offset)
+    return {partition: np.unique(np.array(offsets, np.int64)) for partition, offsets in found.items()}
+
+
+def _some(offsets: npt.NDArray[Any]) -> tuple[int, ...]:
+    return tuple(map(int, offsets[:SHOWN]))

@@ -1,0 +1,186 @@
+"""The partitions that are ours: where each begins, what its stream takes, and when that is committed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from streamzarr.errors import FencedError, QueueError, StoreError
+from streamzarr.feeds.config import Feed
+from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.rows import Rows
+from streamzarr.feeds.takeover import Partition, take_over
+from streamzarr.flow import Message
+from streamzarr.flow.ops.settle import DONE, Again, Report
+from streamzarr.queue import Broker, Consumer, TopicPartition
+from streamzarr.stores import Store
+
+_log = logging.getLogger(__name__)
+
+TELL_EVERY: Final = 5.0
+"""Seconds between two commits to the group: they are a gauge for others, nothing begins there."""
+FENCED_AGAIN: Final = 0.1
+"""Seconds until a fenced partition's messages are looked at again; by then the group may have spoken."""
+FENCED_SESSIONS: Final = 3
+"""Sessions after which a fenced partition that the group still counts as ours has another owner for good."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a worker has done since it began."""
+
+    records: int = 0
+    rows: int = 0
+    bad: int = 0
+    appended: int = 0
+    """Bytes of rows."""
+    put: int = 0
+    """Bytes of chunks of partitions that are not ours any more."""
+    commits: int = 0
+    committed_at: float = 0.0
+
+
+class FeedCommitter:
+    """A :class:`streamzarr.flow.sources.committer.Committer`, and the sink of the same chain.
+
+    Positions are in the commit records of the streams: rows and position become visible in one step, reading
+    begins at what is committed, and whoever wrote before is fenced. Owned by the chain's thread; blocks on
+    the store and on the broker.
+
+    A partition whose stream somebody has taken over is given up at once: its messages wait, nothing of them
+    becomes visible, and the group says whose it is. If that does not happen within a few sessions, it was
+    taken over from outside of the group, or by a member that was stopped on its way to it: the chain breaks,
+    and whoever starts anew takes it back.
+    """
+
+    def __init__(self, feed: Feed, broker: Broker, store: Store, letters: Letters) -> None:
+        self.every = feed.target.commit.seconds
+        self._feed, self._broker, self._store, self._letters = feed, broker, store, letters
+        self._runtime = broker.runtime
+        self._owned: dict[TopicPartition, Partition] = {}
+        self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
+        self._consumer: Consumer | None = None
+        self._tell_at = 0.0
+        self.tally = Tally(committed_at=self._runtime.now())
+        """What was done so far."""
+
+    @property
+    def owned(self) -> Mapping[TopicPartition, Partition]:
+        """The partitions that are ours, as far as we know."""
+        return self._owned
+
+    # -- the committer -----------------------------------------------------------------------------------
+
+    def joined(self, consumer: Consumer) -> None:
+        """Hear whose group is to be told of positions."""
+        self._consumer = consumer
+
+    def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Take over the streams of `partitions`; return where each goes on.
+
+        Raises
+        ------
+        streamzarr.errors.SourceChangedError
+            The rows that are there come from another topic or cluster.
+        streamzarr.errors.OffsetOutOfRangeError
+            Records that come next are gone, or the topic ends before them.
+        streamzarr.errors.ConfigError, streamzarr.errors.UnsupportedError
+            The stream has other fields; the store cannot hold streams.
+        """
+        for partition in partitions:
+            self._fenced.pop(partition, None)
+            try:
+                self._owned[partition] = take_over(
+                    self._feed, self._broker, self._store, self._letters, partition
+                )
+            except FencedError as error:  # somebody else took it over at the same moment
+                self._fence(partition, error)
+        return {each: self._owned[each].position for each in partitions if each in self._owned}
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit the streams of these partitions; raises as ``StreamWriter.commit``, but for fenced ones."""
+        failure: Exception | None = None
+        for partition, position in positions.items():
+            owned = self._owned.get(partition)
+            if owned is None:
+                continue  # fenced: what it has is not ours to commit
+            try:
+                owned.commit(position)
+                self.tally.commits += 1
+                self.tally.committed_at = self._runtime.now()
+            except FencedError as error:
+                self._fence(partition, error)
+            except (StoreError, OSError) as error:  # the others shall not wait for it
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        self._tell_group(positions)
+
+    def ended(self, partitions: Sequence[TopicPartition]) -> None:
+        """Let go of partitions that are not ours any more."""
+        for partition in partitions:
+            self._fenced.pop(partition, None)
+            self._let_go(partition)
+
+    # -- the sink ----------------------------------------------------------------------------------------
+
+    def store(self, messages: Sequence[Message]) -> Sequence[Report]:
+        """Take the rows of decoded runs; they are settled, though not committed: reading begins at commits.
+
+        Raises
+        ------
+        streamzarr.errors.StoreError, streamzarr.errors.QueueError
+            Something could not be stored; the same messages may be given again.
+        streamzarr.errors.FencedError
+            Somebody outside of the group writes to a stream of ours.
+        """
+        return [self._take(message.data) for message in messages]
+
+    def _take(self, rows: Rows) -> Report:
+        partition = rows.run.where
+        owned = self._owned.get(partition)
+        if owned is None:
+            since, error = self._fenced[partition]
+            if self._runtime.now() - since > FENCED_SESSIONS * self._feed.source.session_timeout:
+                raise FencedError(
+                    f"{error}; the group {self._feed.group!r} still counts the partition as ours: the "
+                    "other one is outside of the group, or was stopped while it began; start again"
+                ) from error
+            return Again(FENCED_AGAIN)
+        bad = owned.bad
+        try:
+            owned.take(rows)
+        except FencedError as error:
+            self._fence(partition, error)
+            return Again(FENCED_AGAIN)
+        self.tally.records += len(rows.run)
+        self.tally.rows += len(rows)
+        self.tally.appended += rows.nbytes
+        self.tally.bad += owned.bad - bad
+        return DONE
+
+    # -- steps -------------------------------------------------------------------------------------------
+
+    def _fence(self, partition: TopicPartition, error: FencedError) -> None:
+        _log.warning("%s: %s; the group says whose it is", partition, error)
+        self._let_go(partition)
+        self._fenced[partition] = (self._runtime.now(), error)
+
+    def _let_go(self, partition: TopicPartition) -> None:
+        owned = self._owned.pop(partition, None)
+        if owned is not None:
+            self.tally.put += owned.writer.put_bytes
+            owned.drop()
+
+    def _tell_group(self, positions: Mapping[TopicPartition, int]) -> None:
+        now = self._runtime.now()
+        ours = {partition: position for partition, position in positions.items() if partition in self._owned}
+        if self._consumer is None or not ours or now < self._tell_at:
+            return
+        self._tell_at = now + TELL_EVERY
+        try:
+            self._consumer.commit(ours)
+        except (FencedError, QueueError) as error:
+            _log.debug("the group %r was not told of its positions: %s", self._feed.group, error)

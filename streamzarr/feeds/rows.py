@@ -1,0 +1,198 @@
+"""From a run of records to rows: decoded at once, with what the records say of themselves. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamzarr.errors import MessageError
+from streamzarr.feeds.columns import KEY, OFFSET, PARTITION, TIMESTAMP, TOPIC, ColumnSpec
+from streamzarr.feeds.decode.base import Decoder
+from streamzarr.queue import Columns as Run
+
+Values = Any
+"""One column: an array, or a list of texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a run of records, and the records that gave none."""
+
+    run: Run
+    columns: Mapping[str, npt.NDArray[Any]]
+    origin: npt.NDArray[np.intp] | None
+    """Index of the record that each row came from, ascending; None: row i is of record i."""
+    bad: Mapping[int, str]
+    """Index of a record that gave no rows -> reason."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows."""
+        return sum(each.nbytes for each in self.columns.values())
+
+    def records(self) -> npt.NDArray[np.intp]:
+        """Return the index of the record that each row came from."""
+        return np.arange(len(self)) if self.origin is None else self.origin
+
+    def without(self, bad: Mapping[int, str]) -> Rows:
+        """Return the rows of the other records.
+
+        Examples
+        --------
+        >>> run = Run(None, [7, 8], None, [b"", b""], None, [0, 0])
+        >>> rows = Rows(run, {"x": np.array([1, 2, 3])}, np.array([0, 0, 1]), {})
+        >>> left = rows.without({0: "too old"})
+        >>> left.columns["x"], left.bad
+        (array([3]), {0: 'too old'})
+        """
+        if not bad:
+            return self
+        records = self.records()
+        kept = ~np.isin(records, list(bad))
+        return replace(
+            self,
+            columns={name: values[kept] for name, values in self.columns.items()},
+            origin=records[kept],
+            bad={**self.bad, **bad},
+        )
+
+
+class RowMaker:
+    """Makes rows of runs. Owned by the chain's thread."""
+
+    def __init__(self, columns: Mapping[str, ColumnSpec], decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._of_value = [name for name, each in columns.items() if not each.of_record]
+        self._of_record = {name: each for name, each in columns.items() if each.of_record}
+
+    def __call__(self, run: Run) -> Rows:
+        """Return the rows of a run.
+
+        Raises
+        ------
+        streamzarr.errors.MessageError
+            The decoder did not give what it is to give.
+        """
+        decoded = self._decoder(run.values)
+        columns = {name: np.asarray(decoded.columns[name]) for name in self._of_value}
+        origin = decoded.origin
+        count = len(next(iter(columns.values()))) if columns else len(run) - len(decoded.bad)
+        if origin is None and count != len(run):
+            if columns or not decoded.bad:
+                raise MessageError(f"{run!r} gave {count} rows, and nothing says which record each is of")
+            origin = np.setdiff1d(np.arange(len(run)), list(decoded.bad))
+        bad = {} if origin is None else _empty(len(run), origin, decoded.bad)
+        for name, spec in self._of_record.items():
+            values, missing = _of_record(run, spec)
+            bad.update(missing)
+            columns[name] = values if origin is None else values[origin]
+        return Rows(run, columns, origin, decoded.bad).without(bad)
+
+
+def _empty(count: int, origin: npt.NDArray[np.intp], bad: Mapping[int, str]) -> dict[int, str]:
+    """Return the records that gave no rows though nothing is wrong with them: none may just vanish."""
+    without = np.flatnonzero(np.bincount(origin, minlength=count) == 0)
+    return {int(each): "holds no row" for each in without if each not in bad}
+
+
+def going_back(values: npt.NDArray[Any], records: npt.NDArray[np.intp], last: Any) -> npt.NDArray[np.intp]:
+    """Return the records of which a row comes before a row ahead of it, or cannot be compared.
+
+    Parameters
+    ----------
+    values
+        Of a sorted column.
+    records
+        The record of each row.
+    last
+        The value of the row before; None: there is none.
+
+    Examples
+    --------
+    >>> going_back(np.array([3, 5, 4, 5, 9, 6]), np.arange(6), last=3)
+    array([2, 5])
+    """
+    ahead = np.fmax.accumulate(values)
+    if last is not None:
+        ahead = np.fmax(ahead, last)
+    in_order = values >= ahead
+    return records[:0] if in_order.all() else np.unique(records[~in_order])
+
+
+def _of_record(run: Run, spec: ColumnSpec) -> tuple[npt.NDArray[Any], dict[int, str]]:
+    """Return a column of what records say of themselves, and those that do not say it."""
+    match spec.source:
+        case _ if spec.header:
+            found = [dict(headers).get(spec.header) for headers in run.headers]
+            return _texts(found, spec, f"header {spec.header!r}")
+        case source if source == OFFSET:
+            return run.offsets, {}
+        case source if source == PARTITION:
+            return np.full(len(run), run.partition), {}
+        case source if source == TIMESTAMP:
+            return _times(run.timestamps, spec), {}
+        case source if source == TOPIC:
+            return _texts([run.topic.encode()] * len(run), spec, TOPIC)
+        case _:
+            return _texts(run.keys, spec, KEY.removeprefix("@"))
+
+
+def _times(milliseconds: npt.NDArray[np.int64], spec: ColumnSpec) -> npt.NDArray[Any]:
+    if spec.dtype.kind != "M":
+        return milliseconds
+    return milliseconds.astype("M8[ms]").astype(spec.dtype)
+
+
+def _texts(
+    found: Sequence[bytes | None], spec: ColumnSpec, what: str
+) -> tuple[npt.NDArray[Any], dict[int, str]]:
+    read = _reader(spec)
+    try:
+        values: Iterable[Any] = [read(each) for each in found]  # type: ignore[arg-type]
+        bad: dict[int, str] = {}
+    except (AttributeError, TypeError, ValueError):
+        values, bad = _one_by_one(found, spec, what, read)
+    array = np.empty(len(found), spec.dtype)
+    array[:] = list(values)
+    return array, bad
+
+
+def _one_by_one(
+    found: Sequence[bytes | None], spec: ColumnSpec, what: str, read: Callable[[bytes], Any]
+) -> tuple[list[Any], dict[int, str]]:
+    empty = spec.fill if spec.fill is not None else read(b"") if spec.dtype.kind in "TO" else 0
+    values, bad = [], {}
+    for index, each in enumerate(found):
+        value = empty
+        if each is not None:
+            try:
+                value = read(each)
+            except ValueError as error:
+                bad[index] = f"{what} is {each!r:.100}: {error}"
+        elif spec.required:
+            bad[index] = f"{what} is missing"
+        values.append(value)
+    return values, bad
+
+
+def _reader(spec: ColumnSpec) -> Callable[[bytes], Any]:
+    """Return what makes a value of a key's or header's bytes."""
+    if spec.dtype.kind == "T":
+        return lambda data: data.decode()
+    if spec.dtype.kind == "O":
+        return lambda data: bytes(data) if data is not None else _missing()
+    kind = spec.dtype.kind
+    if kind in "iu":
+        return lambda data: int(data)
+    return (lambda data: float(data)) if kind == "f" else (lambda data: data.decode())
+
+
+def _missing() -> bytes:
+    raise ValueError("missing")

@@ -1,0 +1,90 @@
+"""Who is told what became of messages, before their credit and offsets are released."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from streamzarr.errors import ConfigError, FailedError, describe
+from streamzarr.flow.arguments import shown
+from streamzarr.pipeline.letters import Letters
+from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.options import ON_FAILURE, OnFailure
+
+
+class Acknowledger(Protocol):
+    """Is told, once or more, what became of each message of a source.
+
+    Threads: called on the thread that drives the pipeline, but :meth:`configure`, which any handler may call.
+    """
+
+    def configure(self, ref: Hashable, ack_data: Any, options: Mapping[str, Any]) -> Any:
+        """Return other `ack_data` for a message: what :meth:`Message.configure_ack` was given changes it.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            There is no such option, or value.
+        """
+
+    def ack(self, ref: Hashable, successful: Sequence[Message], failed: Sequence[Message]) -> None:
+        """Take note of messages of one `ref`, durably when it returns; blocks for a request at most.
+
+        What it raises holds their credit and offsets: transient errors have it called again later with the
+        same messages, others end the pipeline. After a crash it may be told of a message again.
+        """
+
+
+class RecordAcknowledger:
+    """The acknowledger of all sources that bring none: what failed becomes a dead letter, or not.
+
+    That the topic's offsets are committed, as far as all before them are acknowledged, is the flow's affair
+    (:class:`streamzarr.queue.offsets.OffsetWindow`), after this.
+
+    Parameters
+    ----------
+    on_failure
+        What becomes of failed messages that do not say otherwise.
+    letters
+        Writes dead letters; ``None``: there is no topic for them.
+    """
+
+    def __init__(self, on_failure: OnFailure, letters: Letters | None) -> None:
+        self._on_failure, self._letters = on_failure, letters
+
+    def configure(self, ref: Hashable, ack_data: Any, options: Mapping[str, Any]) -> Any:
+        """Return what becomes of a message when it fails."""
+        if unknown := options.keys() - {"on_failure"}:
+            raise ConfigError(f"configure_ack: {min(unknown)!r} is no option, expected on_failure")
+        choice = options.get("on_failure", ack_data)
+        if choice not in ON_FAILURE:
+            expected = " or ".join(f'"{name}"' for name in ON_FAILURE)
+            raise ConfigError(f"configure_ack: on_failure is {shown(choice)}, expected {expected}")
+        if choice == "dead" and self._letters is None:
+            raise ConfigError('configure_ack: on_failure is "dead", but the pipeline has no dead_letters')
+        return choice
+
+    def ack(self, ref: Hashable, successful: Sequence[Message], failed: Sequence[Message]) -> None:
+        """Write dead letters; raises ``FailedError`` for what may not be passed over."""
+        dead = []
+        for message in failed:
+            choice = cast(OnFailure, message.ack_data or self._on_failure)
+            if choice == "skip":
+                continue
+            if choice == "stop" or message.record is None or self._letters is None:
+                raise _unsettled(message)
+            dead.append(message)
+        if dead:
+            assert self._letters is not None
+            self._letters.write(dead)
+
+
+def _unsettled(message: Message) -> FailedError:
+    failure = message.failure
+    assert failure is not None
+    error = FailedError(
+        f"{message.replace(failure=None)!r} failed in {failure.stage}: {describe(failure.error)}; nothing of "
+        "it is acknowledged (expected dead_letters= for records, or on_failure='skip', to go on)"
+    )
+    error.__cause__ = failure.error
+    return error

@@ -1,0 +1,70 @@
+"""The end of a pipeline's chain: acknowledgers are told, then credit and offsets are released."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Hashable, Sequence
+from typing import Final
+
+from streamzarr.errors import TopicNotFoundError, describe, is_interrupt
+from streamzarr.flow.message import Message as Part
+from streamzarr.flow.ops.settle import DONE, Again, Report
+from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.telemetry import Teller
+from streamzarr.queue.retry import RetryPolicy, is_transient
+from streamzarr.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+HOLD: Final = RetryPolicy(attempts=sys.maxsize, base=0.1, max_delay=5.0)
+"""When to tell an acknowledger again that could not take note: for as long as it takes."""
+
+
+class Acks:
+    """A sink of :func:`streamzarr.flow.ops.settle`. Owned by the thread that drives the pipeline."""
+
+    def __init__(self, teller: Teller, runtime: Runtime) -> None:
+        self._teller, self._runtime = teller, runtime
+        self._failures: dict[tuple[int, Hashable, bool], int] = {}
+
+    def __call__(self, parts: Sequence[Part]) -> list[Report]:
+        """Tell the acknowledgers of messages; those of which one cannot take note come again."""
+        groups: dict[tuple[int, Hashable, bool], list[Message]] = {}
+        for part in parts:
+            message: Message = part.data
+            # Failed ones by themselves: what becomes of them needs a broker, as a rule, and may fail.
+            group = (id(message.acknowledger), message.ack_ref, message.failure is None)
+            groups.setdefault(group, []).append(message)
+        put_off: dict[int, float] = {}
+        for group, messages in groups.items():
+            after = self._tell(group, messages)
+            if after is not None:
+                put_off.update((message.place, after) for message in messages)
+        return [Again(put_off[part.data.place]) if part.data.place in put_off else DONE for part in parts]
+
+    def _tell(self, group: tuple[int, Hashable, bool], messages: Sequence[Message]) -> float | None:
+        """Tell one acknowledger; return the seconds until it shall be told again."""
+        acknowledger, ref = messages[0].acknowledger, group[1]
+        assert acknowledger is not None
+        successful = messages if group[2] else []
+        try:
+            failed = [] if group[2] else messages
+            with self._teller.span("streamzarr.pipeline.ack", len(messages), ok=successful, failed=failed):
+                acknowledger.ack(ref, successful, failed)
+        except BaseException as error:
+            # A topic of letters that is not there may be made again; nothing is lost meanwhile.
+            if is_interrupt(error) or not (is_transient(error) or isinstance(error, TopicNotFoundError)):
+                raise
+            failures = self._failures[group] = self._failures.get(group, 0) + 1
+            after = HOLD.delay(failures, self._runtime.random())
+            assert after is not None
+            _log.warning(
+                "%d messages could not be acknowledged, again in %.1f s: %s",
+                len(messages),
+                after,
+                describe(error),
+            )
+            return after
+        self._failures.pop(group, None)
+        return None

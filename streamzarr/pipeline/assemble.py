@@ -1,0 +1,211 @@
+"""A pipeline as a chain of the flow.
+
+::
+
+sources ─► enter ─► rate ─► bunch ─► processors ─┬─► batch ─► batch handlers ─┬─► acknowledge ─► settle
+└────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Final
+
+import reactivex
+from reactivex import Observable
+
+from streamzarr.flow.demand.credits import Demand
+from streamzarr.flow.dispatch.process import ChildProcess
+from streamzarr.flow.dispatch.workers import Workers
+from streamzarr.flow.graph import Operator
+from streamzarr.flow.message import Batch
+from streamzarr.flow.message import Message as Part
+from streamzarr.flow.ops.crew import Callee
+from streamzarr.flow.ops.rate import rate_limit
+from streamzarr.flow.ops.route import route
+from streamzarr.flow.ops.settle import settle
+from streamzarr.flow.rate import Rate
+from streamzarr.options import parse_bytes
+from streamzarr.pipeline.acknowledger import Acknowledger
+from streamzarr.pipeline.acks import Acks
+from streamzarr.pipeline.bisect import Outcome
+from streamzarr.pipeline.child import WORK
+from streamzarr.pipeline.desk import Bench, desk
+from streamzarr.pipeline.detached import Detached, is_detached
+from streamzarr.pipeline.figures import Figures
+from streamzarr.pipeline.handlers import Ours
+from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.options import Options
+from streamzarr.pipeline.pace import Pace
+from streamzarr.pipeline.sources import Brokers, connect, split
+from streamzarr.pipeline.stages import batching, bunching, enter, leaving
+from streamzarr.pipeline.telemetry import Teller
+from streamzarr.pipeline.works import Works
+from streamzarr.runtime import Runtime
+
+PROCESSORS: Final = "processors"
+LANES: Final = 16
+"""Lanes of the processors, at least, where order counts: a slow key holds up those of its own lane."""
+_DONE: Final = "done"
+"""Branch of messages that meet no batcher."""
+_BATCHER: Final = "batcher "
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What can be changed while a pipeline runs."""
+
+    rate: Rate
+    sizes: dict[str, Workers]
+    """Of the processors, and of each batcher."""
+    figures: dict[str, Figures]
+    """What they have done."""
+    demands: list[Demand] = field(default_factory=list)
+    """Of the sources that have none of their own."""
+
+
+def controls(options: Options, runtime: Runtime) -> Controls:
+    """Return what `options` begin with."""
+    if options.rate is not None:
+        rate = options.rate
+    else:
+        rate = Rate(messages=1.0, runtime=runtime)
+        rate.set()
+    sizes = {PROCESSORS: Workers(options.processors.concurrency, runtime=runtime)}
+    for name, batcher in options.batchers.items():
+        sizes[name] = Workers(batcher.concurrency, runtime=runtime)
+    return Controls(rate, sizes, {name: Figures(runtime) for name in sizes})
+
+
+def assemble(
+    options: Options,
+    works: Works,
+    controls: Controls,
+    acknowledger: Acknowledger,
+    brokers: Brokers,
+    beat: Callable[[], None],
+    teller: Teller,
+    runtime: Runtime,
+) -> Observable[Batch]:
+    """Return the chain of a pipeline; subscribed to once.
+
+    Parameters
+    ----------
+    beat
+        Called at every turn, at least five times a second unless something blocks.
+    """
+    entering = enter(acknowledger, order_of(options), itertools.count(), beat)
+    observables = [entering(each) for each in _sources(options, controls, brokers, teller, runtime)]
+    chain = observables[0] if len(observables) == 1 else reactivex.merge(*observables)
+    detached = Detached()
+    operators = [
+        rate_limit(controls.rate),
+        *_processors(options, works, controls, detached, runtime),
+        _batchers(options, works, controls, detached, teller),
+        leaving(detached),
+        settle(Acks(teller, runtime)),
+    ]
+    return reduce(lambda before, operator: operator(before), operators, chain)
+
+
+def _sources(
+    options: Options, controls: Controls, brokers: Brokers, teller: Teller, runtime: Runtime
+) -> Iterator[Observable[Batch]]:
+    """Yield what single sources emit; each has its share of what may be in flight, so that none starves."""
+    every = split(options.source)
+    share = -(-options.in_flight // len(every))
+    nbytes = None if options.max_bytes is None else -(-parse_bytes(options.max_bytes) // len(every))
+    for each in every:
+        demand = Demand(share, max_bytes=nbytes, runtime=runtime)
+        controls.demands.append(demand)
+        yield connect(each, demand, brokers, teller)
+
+
+def order_of(options: Options) -> Callable[[Message], Hashable] | None:
+    """Return what tells the key of a message whose order counts."""
+    match options.order:
+        case "none":
+            return None
+        case "partition":
+            return lambda message: None if message.row is None else message.row[:2]
+        case "key":
+            return options.processors.partition_by or (lambda message: message.key)
+
+
+def _processors(
+    options: Options, works: Works, controls: Controls, detached: Detached, runtime: Runtime
+) -> list[Operator]:
+    size = controls.sizes[PROCESSORS]
+    lanes = None if options.order == "none" else max(LANES, 4 * options.processors.concurrency)
+    pace, figures = Pace(runtime), controls.figures[PROCESSORS]
+    hire = _process if options.processors.kind == "processes" else _thread
+    most = options.processors.max_demand if works.prepares else None
+
+    def bunch_size(count: int) -> int:
+        fair = -(-count // size.size)
+        return max(1, fair if most is not None else min(pace.size, fair))
+
+    def work(callee: Callee, messages: Sequence[Message], _: Any, ours: Ours) -> Outcome:
+        with pace.measured(len(messages)), figures.working(len(messages)):
+            return figures.count(works.process(callee, messages, ours))
+
+    return [
+        bunching(lanes, bunch_size),
+        desk(Bench(PROCESSORS, size, hire, work, detached)),
+    ]
+
+
+def _batchers(
+    options: Options, works: Works, controls: Controls, detached: Detached, teller: Teller
+) -> Operator:
+    branches: dict[str, list[Operator]] = {_DONE: []}
+    for name in options.batchers:
+        branches[_BATCHER + name] = _batcher(name, options, works, controls, detached, teller)
+
+    def branch(part: Part) -> str:
+        message: Message = part.data
+        if not options.batchers or (message.acked and not is_detached(part)):
+            return _DONE
+        return _BATCHER + message.batcher
+
+    return route(branch, branches, stage="batcher")
+
+
+def _batcher(
+    name: str, options: Options, works: Works, controls: Controls, detached: Detached, teller: Teller
+) -> list[Operator]:
+    batcher, figures = options.batchers[name], controls.figures[name]
+    lanes = None if options.order == "none" else batcher.concurrency
+
+    def work(callee: Callee, messages: Sequence[Message], info: Any, ours: Ours) -> Outcome:
+        with figures.working(len(messages)):
+            return figures.count(works.batch(name, messages, info, ours))
+
+    return [
+        batching(name, batcher, lanes, teller),
+        desk(Bench(name, controls.sizes[name], _thread, work, detached)),
+    ]
+
+
+class _Thread:
+    """A worker that does everything in its own thread."""
+
+    def __call__(self, data: Any) -> Any:
+        return data
+
+    def kill(self) -> bool:
+        return False  # a thread cannot be ended
+
+    def close(self) -> None:
+        pass
+
+
+def _thread(name: str) -> Callee:
+    return _Thread()
+
+
+def _process(name: str) -> Callee:
+    return ChildProcess(WORK, name)

@@ -1,0 +1,210 @@
+"""The handlers of one pipeline, called as it promises: what fails is bisected, tried again, or held.
+
+Workers call them from their threads; nothing here is kept between calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from streamzarr.errors import ConfigError, HandlerError, describe, is_interrupt
+from streamzarr.flow.arguments import shown
+from streamzarr.pipeline.batches import BatchInfo
+from streamzarr.pipeline.bisect import Again, Outcome, Verdict, bisect
+from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.telemetry import Teller
+from streamzarr.queue.retry import RetryPolicy
+from streamzarr.runtime import Runtime
+
+if TYPE_CHECKING:
+    from streamzarr.pipeline.pipeline import Pipeline
+
+_log = logging.getLogger(__name__)
+
+HOLD: Final = RetryPolicy(attempts=sys.maxsize, base=0.1, max_delay=30.0)
+"""When to call ``handle_failed`` again that has raised: always, until it does not."""
+
+Ours: TypeAlias = Callable[[Sequence[Message]], Sequence[Message]]
+"""Leaves out messages whose partition somebody else has by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How handlers are called."""
+
+    batchers: tuple[str, ...]
+    """Names of the batchers."""
+    ordered: bool
+    """The messages of one call of :meth:`Handlers.process` keep their order."""
+    retry: RetryPolicy
+
+
+class Handlers:
+    """Calls the handlers of a pipeline. Threads: any number of workers, each of which may block for long."""
+
+    def __init__(self, pipeline: Pipeline, context: Any, rules: Rules, runtime: Runtime) -> None:
+        self._pipeline, self._context = pipeline, context
+        self._teller = Teller(type(pipeline).__name__, runtime)
+        self._batchers, self._ordered, self._retry = rules.batchers, rules.ordered, rules.retry
+        self._runtime = runtime
+
+    @property
+    def prepares(self) -> bool:
+        """Whether the pipeline wants to see many messages at once before they are handled."""
+        return self._pipeline.overrides("prepare_messages")
+
+    def process(self, messages: Sequence[Message], ours: Ours) -> Outcome:
+        """Prepare and handle messages; those that have failed before are left as they are."""
+        outcome = Outcome([message for message in messages if message.failure is not None])
+        live = ours([message for message in messages if message.failure is None])
+        if self.prepares:
+            before = {message.place: message for message in live}
+            prepared = bisect(live, self._prepare, self._judge, "prepare_messages", ours)
+            outcome.put_off(Again(prepared.again, prepared.after))
+            live = [message for message in prepared.decided if message.failure is None]
+            outcome.decided += [message for message in prepared.decided if message.failure is not None]
+        else:
+            before = {}
+        for number, message in enumerate(live):
+            verdict = self._handle(message)
+            if isinstance(verdict, Message):
+                outcome.decided.append(verdict)
+                continue
+            rest = live[number:] if self._ordered else [message]
+            tried = {each.place: each.attempts for each in verdict.messages}
+            unprepared = [before.get(each.place, each) for each in rest]
+            outcome.put_off(
+                Again(
+                    [each.replace(attempts=tried.get(each.place, each.attempts)) for each in unprepared],
+                    verdict.after,
+                )
+            )
+            if self._ordered:
+                break
+        return outcome
+
+    def batch(self, name: str, messages: Sequence[Message], info: BatchInfo, ours: Ours) -> Outcome:
+        """Handle a batch; the messages in it that have failed are left as they are."""
+        live = [message for message in messages if message.failure is None]
+        outcome = bisect(
+            live, lambda group: self._handle_batch(name, group, info), self._judge, "handle_batch", ours
+        )
+        outcome.decided += [message for message in messages if message.failure is not None]
+        return outcome
+
+    # -- one handler each --------------------------------------------------------------------------------
+
+    def _prepare(self, messages: Sequence[Message]) -> list[Message]:
+        returned = self._pipeline.prepare_messages(messages, self._context)
+        return _checked("prepare_messages", messages, returned)
+
+    def _handle(self, message: Message) -> Message | Again:
+        try:
+            with self._teller.span("streamzarr.pipeline.processor.message", 1, messages=[message]):
+                result: object = self._pipeline.handle_message(message, self._context)
+            if not isinstance(result, Message) or result.place != message.place:
+                raise HandlerError(f"handle_message returned {shown(result)}, expected the message")
+            if result.failure is not None:
+                return _staged(result, "handle_message")
+            if self._batchers and result.batcher not in self._batchers:
+                known = ", ".join(map(repr, self._batchers))
+                raise ConfigError(f"handle_message chose batcher {result.batcher!r}, expected one of {known}")
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            verdict = self._judge(error, [message])
+            if isinstance(verdict, Again):
+                return verdict
+            return message.fail(error, "handle_message")
+        return result.replace(attempts=0) if result.attempts else result
+
+    def _handle_batch(self, name: str, messages: Sequence[Message], info: BatchInfo) -> list[Message]:
+        if len(messages) != info.size:  # a part of the batch
+            nbytes = sum(message.nbytes for message in messages)
+            info = BatchInfo(info.key, len(messages), nbytes, info.trigger)
+        about = {"batcher": name, "info": info, "messages": messages}
+        with self._teller.span("streamzarr.pipeline.batch_processor", len(messages), **about):
+            returned = self._pipeline.handle_batch(name, messages, info, self._context)
+        return _checked("handle_batch", messages, returned)
+
+    def tell_failed(self, outcome: Outcome) -> Outcome:
+        """Call ``handle_failed``; what it raises on is held, and it is called with that again."""
+        failed = [message for message in outcome.decided if message.failure is not None]
+        if not failed or not self._pipeline.overrides("handle_failed"):
+            return outcome
+        outcome.decided = [message for message in outcome.decided if message.failure is None]
+        try:
+            with self._teller.span("streamzarr.pipeline.handle_failed", len(failed), messages=failed):
+                returned = self._pipeline.handle_failed(failed, self._context)
+            outcome.decided += _kept(failed, returned)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            held = [message.replace(attempts=message.attempts + 1) for message in failed]
+            after = HOLD.delay(max(message.attempts for message in held), self._runtime.random())
+            assert after is not None
+            _log.error(
+                "handle_failed raised %s; %d failed messages are held, again in %.1f s",
+                describe(error),
+                len(failed),
+                after,
+            )
+            outcome.put_off(Again(held, after))
+        return outcome
+
+    def _judge(self, error: BaseException, messages: Sequence[Message]) -> Again | Verdict:
+        """Say what an error of a handler means: a transient one has its messages tried again, for a while."""
+        if isinstance(error, HandlerError) or not self._pipeline.retryable(error):
+            return Verdict.SOME
+        tried = [message.replace(attempts=message.attempts + 1) for message in messages]
+        after = self._retry.delay(max(message.attempts for message in tried), self._runtime.random())
+        if after is None:
+            return Verdict.ALL
+        _log.info("%d messages again in %.1f s: %s", len(tried), after, describe(error))
+        return Again(tried, after)
+
+
+def _checked(handler: str, given: Sequence[Message], returned: object) -> list[Message]:
+    """Return all of `given` as `handler` returned them; those that it did not return have failed.
+
+    None of them is given to it again: it has ended, so its work is done.
+    """
+    found = _by_place(handler, given, returned)
+    if isinstance(found, HandlerError):
+        return [message.fail(found, handler) for message in given]
+    missing = HandlerError(f"{handler} returned {len(found)} of {len(given)} messages, without this one")
+    return [
+        _staged(found[message.place], handler) if message.place in found else message.fail(missing, handler)
+        for message in given
+    ]
+
+
+def _kept(failed: Sequence[Message], returned: object) -> list[Message]:
+    """Return all of `failed` as ``handle_failed`` returned them."""
+    found = _by_place("handle_failed", failed, returned)
+    if isinstance(found, HandlerError):
+        raise found
+    return [found.get(message.place, message).replace(attempts=0) for message in failed]
+
+
+def _by_place(handler: str, given: Sequence[Message], returned: object) -> dict[int, Message] | HandlerError:
+    """Return what `handler` returned, by place; or what is wrong with it."""
+    if not isinstance(returned, Sequence) or not all(isinstance(each, Message) for each in returned):
+        return HandlerError(f"{handler} returned {shown(returned)}, expected its messages")
+    found = {message.place: message for message in returned}
+    if len(found) < len(returned) or not found.keys() <= {message.place for message in given}:
+        return HandlerError(
+            f"{handler} returned a message twice, or one that it was not given; expected its messages"
+        )
+    return found
+
+
+def _staged(message: Message, handler: str) -> Message:
+    """Return `message`, whose failure says where: its handler returned it as failed."""
+    if message.failure is None or message.failure.stage:
+        return message.replace(attempts=0) if message.attempts else message
+    return message.fail(message.failure.error, handler)

@@ -1,0 +1,18 @@
+"""What becomes of dead letters: they are listed, replayed, dropped, and removed in the end.
+
+That a letter was replayed or dropped is itself a record, a *marker*, behind it in the same partition. The
+original and its marker are written together or not at all (:class:`streamzarr.queue.atomic.AtomicWriter`),
+and of two replays at a time only the later one goes on: however often a replay is killed and begun again,
+each original is sent once.
+
+A worker that dies after it wrote a letter gets its message again, and may write another. Letters about the
+same message are one: the newest stands for all, and what closes one closes them. Parts of one record are
+messages of their own if their keys differ.
+"""
+
+from streamzarr.queue.letters.filter import ANY_LETTER, LetterFilter
+from streamzarr.queue.letters.index import open_letters
+from streamzarr.queue.letters.queue import DeadLetterQueue
+from streamzarr.queue.letters.replay import Replay
+
+__all__ = ["ANY_LETTER", "DeadLetterQueue", "LetterFilter", "Replay", "open_letters"]

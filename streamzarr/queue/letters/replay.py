@@ -1,0 +1,151 @@
+"""Sending the originals of letters again, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from streamzarr.errors import ConfigError, MessageError
+from streamzarr.queue.base import Broker, NewRecord
+from streamzarr.queue.closing import Closing
+from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
+from streamzarr.queue.letters.index import LetterIndex
+from streamzarr.queue.letters.marker import marker
+from streamzarr.queue.scan import scan
+
+_BATCH: Final = 500
+"""Letters that are replayed together, and so many bytes of them unless a single one has more."""
+_BATCH_BYTES: Final = 4 << 20
+_BEATS: Final = 10
+"""At a rate, batches a second: what comes in one is never more than a tenth of a second's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When what is sent at a rate is due, as pure arithmetic.
+
+    Examples
+    --------
+    >>> pace = Pace(rate=100.0, start=5.0)
+    >>> pace.due(0), pace.due(50), pace.batch
+    (5.0, 5.5, 10)
+    """
+
+    rate: float
+    """Messages a second."""
+    start: float
+    """When the first one is due, seconds."""
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0:
+            raise ConfigError(f"rate={self.rate}, expected messages a second, more than 0")
+
+    def due(self, sent: int) -> float:
+        """Return when the next one is due, after so many."""
+        return self.start + sent / self.rate
+
+    @property
+    def batch(self) -> int:
+        """How many to send together, so that none is sent long before it is due."""
+        return max(1, min(_BATCH, int(self.rate / _BEATS)))
+
+
+class Replay(Closing):
+    """The one replay of a dead-letter topic that is under way. Owned by one thread.
+
+    A newer one, in whatever process, ends it: :meth:`send` raises ``FencedError`` then, and what it had not
+    sent is the newer one's to send.
+
+    Parameters
+    ----------
+    topic
+        The dead-letter topic. It is read once, to know what is open.
+    to
+        Topic to send to; where each message came from when absent.
+    rate
+        Messages a second at most.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The rate is not above 0, or `to` is the topic of the letters itself.
+    streamzarr.errors.TopicNotFoundError
+        There is no such topic.
+    """
+
+    def __init__(
+        self, broker: Broker, topic: str, *, to: str | None = None, rate: float | None = None
+    ) -> None:
+        if to == topic:
+            raise ConfigError(f"letters of {topic!r} cannot be replayed into {to!r} itself")
+        self._broker, self._topic, self._to = broker, topic, to
+        self._partitions = {} if to is None else {to: broker.describe(to).partitions}
+        self._pace = None if rate is None else Pace(rate, broker.runtime.now())
+        self._sent = 0
+        # First the writer, then the index: what an older replay has closed is read, and no more will come.
+        self._writer = broker.atomic_writer(f"streamzarr.replay.{topic}")
+        try:
+            self._index = LetterIndex(scan(broker, topic))
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def send(self, letters: Iterable[Entry]) -> int:
+        """Send those of `letters` that were open when this replay began, and close them; return how many.
+
+        Each batch is durable, original and marker together, before the next one is taken.
+
+        Raises
+        ------
+        streamzarr.errors.MessageError
+            One of them is no letter, or about a letter of this very topic: it can only be dropped.
+        streamzarr.errors.FencedError
+            A newer replay has taken over.
+        streamzarr.errors.QueueError
+            The broker refused some; those stay open.
+        """
+        before = self._sent
+        chosen = (entry for entry in letters if entry[0] in self._index)
+        most = _BATCH if self._pace is None else self._pace.batch
+        while batch := list(islice(chosen, most)):
+            records: list[tuple[str, NewRecord]] = []
+            size = count = 0
+            for id_, letter in batch:
+                again = self._again(id_, letter)
+                records += [again, (self._topic, marker(id_, "replayed"))]
+                size += len(letter.value or b"")
+                count += 1
+                if size >= _BATCH_BYTES:
+                    self._write(records, count)
+                    records, size, count = [], 0, 0
+            self._write(records, count)
+        return self._sent - before
+
+    def _write(self, records: list[tuple[str, NewRecord]], count: int) -> None:
+        if not records:
+            return
+        if self._pace is not None:
+            wait = self._pace.due(self._sent) - self._broker.runtime.now()
+            if wait > 0:
+                self._broker.runtime.event().wait(wait)
+        self._writer.write(records)
+        self._sent += count
+
+    def _again(self, id_: LetterId, letter: DeadLetter) -> tuple[str, NewRecord]:
+        """Return what is sent for a letter, and where."""
+        if letter.topic == self._topic:
+            where = f"{self._topic}[{id_.partition}] offset {id_.offset}"
+            raise MessageError(f"{where} cannot be replayed, only dropped: {letter.message}")
+        topic = self._to or letter.topic
+        if topic not in self._partitions:
+            self._partitions[topic] = self._broker.describe(topic).partitions
+        # Its own partition keeps it among its like, unless the topic was made again with fewer.
+        stays = topic == letter.topic and letter.partition < self._partitions[topic]
+        return topic, letter.again(partition=letter.partition if stays else None)
+
+    def close(self) -> None:
+        """Release what is held. Idempotent."""
+        self._index.close()
+        self._writer.close()

@@ -1,0 +1,174 @@
+"""Three processes share a feed while records arrive, and are killed, stopped and replaced all the while.
+
+Each offset has its rows exactly once, in order; what a row says is what its record said. A short version runs
+in CI; ``STREAMZARR_FEED_ROUNDS=300`` makes it long.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+
+import numpy as np
+import pytest
+
+from streamzarr.feeds.check import check_feed
+from streamzarr.runtime import SYSTEM
+from streamzarr.stream.failpoints import Failpoint
+from tests.support import feed_lives
+from tests.support.feeds import FeedBench, until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
+
+ROUNDS = int(os.environ.get("STREAMZARR_FEED_ROUNDS", "10"))
+PROCESSES = 3
+PARTITIONS = 4
+BURST = 200
+"""Records of each partition in a round."""
+BAD = 97
+"""Every so many records one is bad."""
+POINTS = [str(point) for point in Failpoint] + [feed_lives.MID_RENAME]
+
+
+class Cast:
+    """Processes of one feed: as many as there shall be, whatever becomes of each."""
+
+    def __init__(self, told, chance):
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload([feed_lives.__name__])
+        self.told, self.chance = told, chance
+        self.alive, self.killed = [], 0
+
+    def fill(self, armed):
+        """Replace those that have ended; of new ones some kill themselves at a point."""
+        ended = [each for each in self.alive if not each.is_alive()]
+        for each in ended:
+            assert each.exitcode in (-signal.SIGKILL, feed_lives.FENCED), f"by itself: {each.exitcode}"
+            self.killed += each.exitcode != feed_lives.FENCED
+        self.alive = [each for each in self.alive if each.is_alive()]
+        while len(self.alive) < PROCESSES:
+            point = self.chance.choice(POINTS) if armed and self.chance.random() < 0.5 else ""
+            process = self.context.Process(
+                target=feed_lives.live, args=(self.told, point, self.chance.randint(1, 12)), daemon=True
+            )
+            process.start()
+            self.alive.append(process)
+
+    def signal(self, number, victim=None):
+        victim = victim or self.chance.choice(self.alive)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim.pid, number)
+        return victim
+
+    def end(self):
+        for each in self.alive:
+            self.signal(signal.SIGCONT, each)
+            self.signal(signal.SIGTERM, each)
+        for each in self.alive:
+            each.join(60)
+        assert [each.exitcode for each in self.alive] == [0] * len(self.alive)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for each in self.alive:
+            each.kill()
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def bench(request, tmp_path):
+    url = f"sqlite:///{tmp_path}/queue.db"
+    if request.param == "kafka":
+        url = request.getfixturevalue("kafka_broker_url")
+    return FeedBench(url, tmp_path, partitions=PARTITIONS)
+
+
+STEP = 1000
+LATE = 5 * STEP
+"""A record every 100 ms of event time, some of them late: milliseconds."""
+
+
+def time_of(number):
+    """Return when the record `number` happened."""
+    return number * 100 - (LATE - 1 if number % 11 == 5 else 0)
+
+
+def produce(bench, start):
+    for partition in range(PARTITIONS):
+        for first in range(start, start + BURST, 50):
+            values = [
+                b"bad"
+                if number % BAD == 0
+                else b'{"n": %d, "bid": %d.5, "at": %d}' % (number, number, 10**12 + time_of(number))
+                for number in range(first, first + 50)
+            ]
+            bench.send(*values, partition=partition)
+
+
+def log(bench):
+    return bench.feed(columns={"n": "i8", "bid": "f8"}, target={"chunk_rows": 96})
+
+
+def grid(bench):
+    return bench.feed(
+        columns={"at": {"dtype": "datetime64[ms]", "unit": "ms"}, "n": "i8", "bid": "f8"},
+        target={"layout": "grid", "chunk_rows": 40},
+        grid={"time": "at", "step": "1s", "lateness": "5s", "values": {"n": "sum", "bid": "last"}},
+    )
+
+
+@pytest.mark.parametrize("layout", [log, grid])
+def test_each_record_once_whatever_happens_to_the_processes(bench, layout):
+    chance = random.Random(7)
+    feed = layout(bench)
+    with Cast(feed.to_builtins(), chance) as cast:
+        for number in range(ROUNDS):
+            cast.fill(armed=True)
+            produce(bench, number * BURST)
+            SYSTEM.event().wait(chance.uniform(0.1, 1.0))
+            match number % 3:
+                case 0:
+                    cast.signal(signal.SIGKILL)
+                case 1:  # longer than its session: others take its partitions over, then it goes on
+                    stopped = cast.signal(signal.SIGSTOP)
+                    SYSTEM.event().wait(bench.session_timeout * chance.choice([0.3, 1.5]))
+                    cast.signal(signal.SIGCONT, stopped)
+                case _:
+                    cast.signal(signal.SIGKILL)
+                    cast.signal(signal.SIGKILL)
+        until(lambda: (cast.fill(armed=False), bench.caught_up(feed))[1], "the end of the topic", 180)
+        cast.end()
+    count = ROUNDS * BURST
+    bad = np.arange(0, count, BAD)
+    good = np.setdiff1d(np.arange(count), bad)
+    for found in check_feed(bench.target, bench.broker):
+        assert found.ok, found
+        assert (found.dead, found.position, found.verified) == (len(bad), count, count)
+    for stream in bench.streams().values():
+        (check_log if layout is log else check_grid)(stream, good)
+    assert cast.killed >= ROUNDS // 2
+
+
+def check_log(stream, good):
+    assert np.array_equal(stream["offset"][:], good)
+    assert np.array_equal(stream["n"][:], good)
+    assert np.array_equal(stream["bid"][:], good + 0.5)
+
+
+def check_grid(stream, good):
+    times = np.array([10**12 + time_of(number) for number in good.tolist()])
+    slots = times // STEP - (10**12 // STEP)
+    first = int(slots.min())
+    closed = (int(times.max()) - LATE) // STEP - (10**12 // STEP) - first
+    assert stream.rows == closed
+    counts = np.bincount(slots - first, minlength=closed)[:closed]
+    assert np.array_equal(stream["count"][:, 0], counts)
+    sums = np.bincount(slots - first, good, minlength=closed)[:closed]
+    assert np.array_equal(stream["n"][:, 0], sums.astype(np.int64))
+    last = np.full(closed, np.nan)
+    for number, slot in zip(good.tolist(), (slots - first).tolist(), strict=True):
+        if slot < closed:
+            last[slot] = number + 0.5
+    assert np.array_equal(stream["bid"][:, 0], last, equal_nan=True)

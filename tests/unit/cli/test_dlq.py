@@ -1,0 +1,138 @@
+"""``streamzarr dlq`` on letters of any topic."""
+
+import base64
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from streamzarr.cli.main import cli
+from streamzarr.queue import DeadLetter, Record, open_broker
+
+BINARY = b"\xff\x00\x1b[2J"
+
+
+@pytest.fixture
+def url(tmp_path):
+    url = f"sqlite:///{tmp_path}/queue.db"
+    with open_broker(url) as broker:
+        for topic, partitions in (("ticks", 2), ("ticks.dead", 2), ("fixed", 1), ("one.dead", 1)):
+            broker.create_topic(topic, partitions)
+        with broker.producer() as producer:
+            for n, (key, value, error) in enumerate(
+                [
+                    (b"a", b"1", KeyError("x")),
+                    (b"b", BINARY, ValueError("no price")),
+                    (None, None, ValueError("y")),
+                ]
+            ):
+                record = Record("ticks", 1, n, key, value, (("h", b"\xfe"),), 1_767_225_600_000)
+                letter = DeadLetter.of(record, error=error, stage="decode", first_seen=1_767_225_600_000)
+                new = letter.to_record()
+                for topic in ("ticks.dead", "one.dead"):
+                    producer.send(topic, [type(new)(new.value, new.key, new.headers, 0, new.timestamp)])
+    return url
+
+
+@pytest.fixture
+def run(url):
+    def run(*words, code=0, topic="ticks.dead"):
+        result = CliRunner().invoke(
+            cli, ["dlq", *map(str, words), "--broker", url, *(["--topic", topic] if topic else [])]
+        )
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run
+
+
+def test_ls(run):
+    lines = run("ls").splitlines()
+    assert lines[0].split() == ["number", "origin", "key", "error", "message", "stage", "attempts", "age"]
+    assert lines[1].split()[:4] == ["0:0", "ticks:1:0", "a", "KeyError"]
+    assert [each["number"] for each in json.loads(run("ls", "--json"))] == ["0:0", "0:1", "0:2"]
+    assert [each["number"] for each in json.loads(run("ls", "--json", topic="one.dead"))] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--error", "Key*"], [0]),
+        (["--stage", "store"], []),
+        (["--key", "b"], [1]),
+        (["--origin", "ticks"], [0, 1, 2]),
+        (["--origin", "ticks:0"], []),
+        (["--origin", "ticks:1:1-2"], [1, 2]),
+        (["--origin", "ticks:1:2"], [2]),
+        (["--older-than", "1d", "--error", "ValueError"], [1, 2]),
+        (["--younger-than", "1d"], []),
+    ],
+)
+def test_letters_are_chosen(run, options, expected):
+    assert [each["offset"] for each in json.loads(run("ls", "--json", *options))] == expected
+
+
+def test_ls_is_cut_and_says_so(run):
+    assert "and more: the first 2 are shown" in run("ls", "--limit", 2)
+    assert "and more" not in run("ls", "--limit", 3)
+
+
+def test_show(run):
+    shown = run("show", "0:1")
+    assert "no price" in shown
+    assert "ticks[1] offset 1" in shown
+    assert "\x1b" not in shown
+    told = json.loads(run("show", "0:1", "--json"))
+    assert base64.b64decode(told["value"]["base64"]) == BINARY
+    assert told["headers"] == [["h", {"base64": "/g=="}]]
+
+
+def test_replay_sends_each_once(run, url):
+    assert run("replay", "0:1") == "replayed 1 dead letter\n"
+    assert json.loads(run("replay", "--error", "ValueError", "--rate", "1000", "--json"))["replayed"] == 1
+    assert json.loads(run("replay", "--all", "--to", "fixed", "--json"))["replayed"] == 1
+    assert run("replay", "--all") == "replayed 0 dead letters\n"
+    assert run("ls") == "no dead letters\n"
+    with open_broker(url) as broker:
+        assert broker.describe("ticks").end == {0: 0, 1: 2}
+        assert broker.describe("fixed").end == {0: 1}
+
+
+def test_drop_and_purge(run, url):
+    assert run("drop", "--error", "KeyError") == "dropped 1 dead letter\n"
+    assert run("purge") == "purged 1 record\n"
+    assert json.loads(run("purge", "--json")) == {"purged": 0}
+    assert len(json.loads(run("ls", "--json"))) == 2
+
+
+def test_export_loses_nothing(run, tmp_path):
+    lines = [json.loads(line) for line in run("export").splitlines()]
+    assert [line["key"] for line in lines] == ["a", "b", None]
+    assert [line["value"] for line in lines][::2] == ["1", None]
+    assert base64.b64decode(lines[1]["value"]["base64"]) == BINARY
+    run("export", "--output", tmp_path / "letters.jsonl")
+    assert len((tmp_path / "letters.jsonl").read_text().splitlines()) == 3
+    assert len(json.loads(run("ls", "--json"))) == 3, "they stay open"
+
+
+@pytest.mark.parametrize(
+    ("words", "topic", "says"),
+    [
+        (["ls"], "no.such", "no.such"),
+        (["ls", "--job", "01"], "ticks.dead", "--job is for letters of jobs"),
+        (["ls", "--origin", "a b"], "ticks.dead", "expected TOPIC"),
+        (["replay"], "ticks.dead", "say which"),
+        (["replay", "0:1", "--all"], "ticks.dead", "say which"),
+        (["replay", "0:1", "--error", "x"], "ticks.dead", "say which"),
+        (["replay", "0:9"], "ticks.dead", "no open dead letter has the number 0:9"),
+        (["replay", "x"], "ticks.dead", "expected a number"),
+        (["replay", "--all", "--rate", "0"], "ticks.dead", "0"),
+        (["replay", "--all", "--to", "nowhere"], "ticks.dead", "nowhere"),
+        (["replay", "--all", "--to", "ticks.dead"], "ticks.dead", "itself"),
+        (["show", "1:0"], "ticks.dead", "no letter"),
+    ],
+)
+def test_mistakes_are_one_sentence(run, words, topic, says):
+    output = run(*words, topic=topic, code=2)
+    assert says in output
+    assert "Traceback" not in output
