@@ -49,7 +49,7 @@ class Message(Struct, frozen=True):
     nbytes: int = 0
     """Bytes that it counts for."""
     attempts: int = 0
-    """How often the handler that has it was called with it and raised a transient error."""
+    """How often in a row the handler that has it raised a transient error."""
     first_seen: int = 0
     """When it was delivered, milliseconds since the epoch."""
     place: int = 0
