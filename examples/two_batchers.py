@@ -1,4 +1,4 @@
-"""Ticks from a topic go two ways: all into an archive, in large batches, and jumps to whoever watches, at once.
+"""Ticks from a topic go two ways: into an archive in large batches, and jumps to whoever watches at once.
 
 Runs on the embedded broker, or on Kafka: ``python examples/two_batchers.py kafka://localhost:9092``
 """

@@ -60,6 +60,10 @@ class Message(Struct, frozen=True):
     """Messages of one acknowledger with the same one are acknowledged together."""
     ack_data: Any = None
     """What the acknowledger has to know of it."""
+    tier: int = 0
+    """How many retry topics it has been to."""
+    waits: bool = False
+    """It has failed, and goes to the next retry topic."""
     acked: bool = False
     """It was acknowledged before its time (:meth:`ack_immediately`)."""
 

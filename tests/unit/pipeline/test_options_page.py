@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from streamzarr.pipeline import Batcher, Options, Processors, TopicSource
+from streamzarr.pipeline import Batcher, Options, Processors, RetryTopic, TopicSource
 from streamzarr.pipeline.schema import table
 
 PAGE = Path(__file__).parents[3] / "docs" / "pipeline-options.md"
@@ -13,6 +13,7 @@ OWNERS = {
     "Pipeline": (Options, "Class attributes of a pipeline, or arguments of `run` and `start`."),
     "Processors": (Processors, "`streamzarr.Processors(...)`"),
     "Batcher": (Batcher, "`streamzarr.Batcher(...)`"),
+    "RetryTopic": (RetryTopic, "`streamzarr.pipeline.RetryTopic(...)`"),
     "TopicSource": (TopicSource, "`streamzarr.TopicSource(...)`"),
 }
 
