@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streamzarr import (
         data,
         errors,
+        feeds,
         flow,
         interop,
         jobs,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         testing,
         zarr,
     )
+    from streamzarr.feed_fleet import FeedFleet
     from streamzarr.fleet import Fleet
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
@@ -69,6 +71,7 @@ _HOMES = {
     "Batcher": "pipeline",
     "ChunkCache": "zarr",
     "Demand": "flow",
+    "FeedFleet": "feed_fleet",
     "Fleet": "fleet",
     "Group": "zarr",
     "LagDemand": "flow",
@@ -109,6 +112,7 @@ _HOMES = {
 _LAYERS = (
     "data",
     "errors",
+    "feeds",
     "flow",
     "interop",
     "jobs",
@@ -126,6 +130,7 @@ __all__ = [
     "Batcher",
     "ChunkCache",
     "Demand",
+    "FeedFleet",
     "Fleet",
     "Group",
     "LagDemand",
@@ -148,6 +153,7 @@ __all__ = [
     "empty",
     "errors",
     "explain_conversion",
+    "feeds",
     "flow",
     "from_array",
     "full",

@@ -11,11 +11,12 @@ from streamzarr.errors import ConfigError, OffsetOutOfRangeError, SourceChangedE
 from streamzarr.feeds.begin import look_at_all
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
+from streamzarr.feeds.progress import behind, ends_of
 from streamzarr.feeds.worker import Supervision, run_feed
 from streamzarr.options import integer, takes_options
 from streamzarr.queue import open_broker
 from streamzarr.redact import redacted
-from streamzarr.runtime import SYSTEM, Runtime
+from streamzarr.runtime import SYSTEM, Deadline, Runtime
 from streamzarr.stores import open_store, split_url
 from streamzarr.supervisor import SupervisionOptions, Supervisor, WorkerSpec
 from streamzarr.supervisor.host import HostMaker
@@ -24,6 +25,8 @@ from streamzarr.supervisor.local import LocalHost
 _log = logging.getLogger(__name__)
 
 FEED_TARGET = "streamzarr.feed_fleet:work"
+LOOK_SECONDS = 0.1
+"""Between looks at how far the target is."""
 
 
 def work(supervision: Supervision, feed: Mapping[str, Any]) -> None:
@@ -64,6 +67,27 @@ class FeedFleet(Supervisor):
         The target's rows come from another topic, or what comes next is gone.
     streamzarr.errors.QueueError, streamzarr.errors.StoreError
         Broker or store cannot be reached, or there is no such topic.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> import streamzarr as sz
+    >>> from streamzarr.queue import NewRecord
+    >>> folder = tempfile.mkdtemp()
+    >>> with sz.open_broker(f"sqlite:///{folder}/queue.db") as broker:
+    ...     broker.create_topic("ticks")
+    ...     with broker.producer() as producer:
+    ...         producer.send("ticks", [NewRecord(json.dumps({"bid": bid}).encode()) for bid in (1.5, 1.25)])
+    >>> feed = {
+    ...     "source": {"broker": f"sqlite:///{folder}/queue.db", "topics": ["ticks"]},
+    ...     "decode": {"format": "json"},
+    ...     "columns": {"bid": "f8"},
+    ...     "target": {"url": f"{folder}/ticks.zarr"},
+    ... }
+    >>> with FeedFleet(feed) as fleet:
+    ...     fleet.wait_caught_up(timeout=60)
+    >>> sz.open_stream(f"{folder}/ticks.zarr", "p00000")["bid"][:]
+    array([1.5 , 1.25])
     """
 
     def __init__(
@@ -99,6 +123,10 @@ class FeedFleet(Supervisor):
         with open_broker(feed.source.broker, runtime=runtime) as broker:
             partitions = look_at_all(feed, broker, open_store(feed.url))
             told["source"]["broker"] = broker.url
+            self.broker = str(broker)
+            """The broker, for people."""
+            self._broker_url = broker.url
+        self._runtime = runtime
         told["target"]["url"] = feed.url
         if processes > partitions:
             _log.warning(
@@ -112,3 +140,23 @@ class FeedFleet(Supervisor):
         """What the processes do."""
         spec = WorkerSpec(target=FEED_TARGET, config={"feed": told}, name="feed")
         super().__init__(spec, processes, env=env, stderr=stderr, host=host, runtime=runtime, **options)
+
+    def wait_caught_up(self, timeout: float | None = None) -> None:
+        """Block until all that the topics have now is committed, or in the dead letters.
+
+        Raises
+        ------
+        TimeoutError
+            Not within `timeout` seconds.
+        streamzarr.errors.WorkerError, streamzarr.errors.ConfigError
+            The processes have ended before.
+        """
+        deadline, pause = Deadline(self._runtime, timeout), self._runtime.event()
+        with open_broker(self._broker_url, runtime=self._runtime) as broker:
+            ends = ends_of(broker, self.feed.source.topics)
+        while left := behind(self.feed.url, ends):
+            if self.failed is not None:
+                self.wait()  # raises why
+            if deadline.passed:
+                raise TimeoutError(f"{left} records are not committed after {timeout:g} s")
+            pause.wait(LOOK_SECONDS)

@@ -9,29 +9,13 @@ from typing import Any
 import click
 
 from streamzarr.cli.failures import Failure
-from streamzarr.cli.options import examples, option_of
-from streamzarr.cli.worker import tell
+from streamzarr.cli.options import examples
+from streamzarr.cli.pool import PoolCommand, run_pool
 from streamzarr.errors import ConfigError
-from streamzarr.options import options_of
-
-
-class PipelineCommand(click.Command):
-    """A command with the supervisor's options, which are looked up when they are first needed."""
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:  # noqa: D102
-        from streamzarr.supervisor import SupervisionOptions
-
-        known = {each.name for each in self.params}
-        self.params += [
-            option_of(field, about, kind)
-            for field, about, kind in options_of(SupervisionOptions)
-            if field.name not in known
-        ]
-        return super().get_params(ctx)
 
 
 @click.command(
-    cls=PipelineCommand,
+    cls=PoolCommand,
     epilog=examples(
         "streamzarr pipeline my_feeds:Ticks",
         "streamzarr pipeline my_feeds:Ticks --processes 4 --task-timeout 60",
@@ -58,7 +42,7 @@ def pipeline(pipeline: str, processes: int, **options: Any) -> None:
     from streamzarr.pipeline.processes import supervised
 
     given = {name: value for name, value in options.items() if value is not None}
-    tell(supervised(_found(pipeline), processes, **given).run())
+    run_pool(supervised(_found(pipeline), processes, **given), processes, pipeline)
 
 
 def _found(path: str) -> type:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +9,11 @@ import click
 
 from streamzarr.cli.options import Size, examples, json_option
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line
+from streamzarr.cli.rows import print_rows, text_of
 from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
-    from streamzarr.stream import Checked, Rows, Snapshot
-
-READ_AT_ONCE = 1000
-"""Rows in memory at a time."""
+    from streamzarr.stream import Checked, Snapshot
 
 
 @click.group()
@@ -47,8 +44,8 @@ def info(url: str, as_json: bool) -> None:
             ("rows", f"{facts['first_row']} to {facts['rows']}" if facts["first_row"] else facts["rows"]),
             ("commit", f"number {facts['seq']}, {age(seconds)} ago, by {facts['writer']}"),
             ("epoch", facts["epoch"]),
-            ("source", _text(facts["source"])),
-            ("position", _text(facts["position"])),
+            ("source", text_of(facts["source"])),
+            ("position", text_of(facts["position"])),
         ]
     )
     for name, field in facts["fields"].items():
@@ -78,10 +75,10 @@ def tail(url: str, count: int, follow: bool, fields: tuple[str, ...], as_json: b
     start = max(snapshot.first_row, snapshot.rows - count)
     with suppress(KeyboardInterrupt):  # the end that was asked for
         if not follow:
-            _print_rows(snapshot.between(start, snapshot.rows), fields, as_json)
+            print_rows(snapshot.between(start, snapshot.rows), fields, as_json)
             return
         for rows in snapshot.follow(start):
-            _print_rows(rows, fields, as_json)
+            print_rows(rows, fields, as_json)
 
 
 @stream.command(
@@ -253,49 +250,3 @@ def _field_facts(snapshot: Snapshot, name: str) -> dict[str, Any]:
 
 def _type(field: dict[str, Any]) -> str:
     return f"{tuple(field['shape'])} {field['dtype']}" if field["shape"] else field["dtype"]
-
-
-def _print_rows(rows: Rows, fields: tuple[str, ...], as_json: bool) -> None:
-    for start in range(rows.start, rows.stop, READ_AT_ONCE):
-        some = rows.between(start, start + READ_AT_ONCE)
-        columns = some.to_numpy(fields or None)
-        for offset in range(len(some)):
-            number = start + offset
-            values = {name: column[offset] for name, column in columns.items()}
-            if as_json:
-                click.echo(
-                    json.dumps({"row": number, **{name: _plain(each) for name, each in values.items()}})
-                )
-            else:
-                print_line(
-                    "  ".join([str(number), *(f"{name}={_text(each)}" for name, each in values.items())])
-                )
-
-
-def _text(value: Any) -> str:
-    """Return a value for people: arrays by their shape."""
-    if getattr(value, "ndim", 0):
-        return f"{value.shape} {value.dtype}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {each}" for name, each in value.items())
-    return "none" if value is None else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it; what it has no number for is a text, as in Zarr's metadata."""
-    import numpy as np
-
-    if isinstance(value, np.ndarray):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.datetime64 | np.timedelta64 | np.complexfloating):
-        return str(value)
-    if isinstance(value, np.void):
-        if value.dtype.names is None:
-            return value.tobytes().hex()
-        return {name: _plain(value[name]) for name in value.dtype.names}
-    plain = value.item() if isinstance(value, np.generic) else value
-    if isinstance(plain, bytes):
-        return plain.decode("utf-8", "backslashreplace")
-    if isinstance(plain, float) and not np.isfinite(plain):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(plain)]
-    return plain

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from streamzarr.cli.failures import Failure
-from streamzarr.cli.options import broker_option, examples, option_of, prefix_option
-from streamzarr.cli.output import counted
-from streamzarr.errors import StreamzarrError
-from streamzarr.options import options_of
+from streamzarr.cli.options import broker_option, examples, prefix_option
+from streamzarr.cli.pool import PoolCommand, run_pool
 from streamzarr.redact import redacted
-from streamzarr.runtime import SYSTEM
-
-if TYPE_CHECKING:
-    from streamzarr.fleet import Fleet
-    from streamzarr.supervisor import Report
 
 
 def cores() -> int:
@@ -28,28 +20,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class WorkerCommand(click.Command):
-    """A command with an option for each number of the worker's and the supervisor's options.
+class WorkerCommand(PoolCommand):
+    """The numbers of the workers are options, too."""
 
-    They are looked up when they are first needed: the layers that define them are slow to import.
-    """
+    def owners(self) -> Sequence[type]:  # noqa: D102
+        from streamzarr.jobs.options import WorkerOptions
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:  # noqa: D102
-        known = {each.name for each in self.params}
-        self.params += [each for each in _numbers() if each.name not in known]
-        return super().get_params(ctx)
-
-
-def _numbers() -> list[click.Option]:
-    from streamzarr.jobs.options import WorkerOptions
-    from streamzarr.supervisor import SupervisionOptions
-
-    return [
-        option_of(field, known, kind)
-        for owner in (WorkerOptions, SupervisionOptions)
-        for field, known, kind in options_of(owner)
-        if kind in (int, float, int | None, float | None)
-    ]
+        return (WorkerOptions, *super().owners())
 
 
 @click.command(
@@ -100,31 +77,4 @@ def worker(broker: str, processes: int, transforms: tuple[str, ...], **options: 
     from streamzarr.fleet import Fleet
 
     # A stop that comes before the fleet listens ends the process as it would end any other.
-    fleet = Fleet(broker, processes, transforms=transforms, **options)
-    fleet.start()
-    SYSTEM.thread(partial(_announce, fleet, broker, processes), "streamzarr-announce").start()
-    tell(fleet.run())
-
-
-def _announce(fleet: Fleet, broker: str, processes: int) -> None:
-    """Say when every process is up; what keeps one from it is told by ``run``."""
-    try:
-        fleet.wait_ready(timeout=None)
-    except StreamzarrError:
-        return
-    if fleet.ready:
-        pids = ", ".join(str(each.pid) for each in fleet.status())
-        click.echo(f"ready: {counted(processes, 'worker')} ({pids}) on {redacted(broker)}", err=True)
-
-
-def tell(report: Report) -> None:
-    """Say how the workers ended; raises ``Failure`` unless all is done or handed back."""
-    counts: dict[str, int] = {}
-    for each in report.workers:
-        counts[each.outcome] = counts.get(each.outcome, 0) + 1
-    ended = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    restarts = sum(each.restarts for each in report.workers)
-    summary = f"workers ended: {ended or 'none'}; restarts {restarts}; left in flight {len(report.left)}"
-    if not report.clean:
-        raise Failure(f"{summary}; what was left is done again by the next workers")
-    click.echo(summary, err=True)
+    run_pool(Fleet(broker, processes, transforms=transforms, **options), processes, redacted(broker))

@@ -6,15 +6,31 @@
 ``decode``     messages in, columns out
 ``rows``       columns of a run of records, with what the records say of themselves
 ``partition``  the rows of one partition on their way into its stream
-``committer``  the partitions that are ours: where they begin, what they take, their commits
+``grid``       the same for slots of time x key
+``begin``      whether and where a partition goes on; ``takeover``: becoming its owner
+``committer``  the partitions that are ours: what they take, and their commits
 ``places``     which stream is a partition's, and which topic its rows are from
 ``letters``    bad records
-``worker``     :func:`run_feed`: all of it together, until told to stop
+``worker``     :func:`run_feed`: all of it together, until told to stop; ``meter``: how it does
+``target``     what is there, for those who come later: ``status``, ``check``, ``follow``
 =============  ==================================================================================
 """
 
+from streamzarr.feeds.check import PartitionCheck, check_feed
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.config import Feed
+from streamzarr.feeds.grid.read import Grid, open_grid
+from streamzarr.feeds.status import FeedStatus, feed_status
 from streamzarr.feeds.worker import run_feed
 
-__all__ = ["ColumnSpec", "Feed", "run_feed"]
+__all__ = [
+    "ColumnSpec",
+    "Feed",
+    "FeedStatus",
+    "Grid",
+    "PartitionCheck",
+    "check_feed",
+    "feed_status",
+    "open_grid",
+    "run_feed",
+]

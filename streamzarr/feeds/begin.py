@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streamzarr.errors import NodeNotFoundError, OffsetOutOfRangeError
 from streamzarr.feeds.config import Feed
+from streamzarr.feeds.grid.partition import OPEN
 from streamzarr.feeds.places import check_same, path_of, source_of
 from streamzarr.feeds.target import facts_of
 from streamzarr.queue import Broker, TopicPartition
@@ -45,7 +46,9 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(broker))
     first = facts_of(snapshot).start
-    position = record.position if isinstance(record.position, int) else first
+    position = first if record.position is None else record.position
+    if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again
+        position = position[OPEN]
     if not begin <= position <= end:
         raise OffsetOutOfRangeError(str(broker), *partition, position, begin, end)
     return Beginning(source, first)

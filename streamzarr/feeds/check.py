@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.errors import MessageError, QueueError
+from streamzarr.feeds.grid.spec import COUNT
 from streamzarr.feeds.target import Part, parts_of
 from streamzarr.queue import Broker, DeadLetter, TopicPartition
 from streamzarr.queue.scan import scan
@@ -124,11 +125,61 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
 def _check(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
     info = broker.describe(part.partition.topic)
     begin = max(info.begin[part.partition.partition], part.facts.start)
+    if part.facts.layout == "grid":
+        return _check_grid(broker, part, letters)
     rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
     there = [*_offsets(broker, part.partition, begin, part.position)]
     none = np.empty(0, np.int64)
     dead = letters.get(part.partition, none)
     return compare(part.name, rows, np.concatenate([none, *there]), dead, begin, part.position)
+
+
+def compare_counts(
+    name: str,
+    counted: int,
+    slots: int,
+    there: Offsets,
+    dead: Offsets,
+    begin: int,
+    position: Mapping[str, int],
+) -> PartitionCheck:
+    """Return what the records that are counted in closed slots are against those of the broker.
+
+    Those before ``open`` are in closed slots, or have a letter; of those from there to ``read`` some are.
+
+    Examples
+    --------
+    >>> there = np.arange(10)
+    >>> compare_counts("p0", 6, 3, there, np.array([2]), 0, {"open": 6, "read": 8}).ok
+    True
+    >>> compare_counts("p0", 4, 3, there, np.array([2]), 0, {"open": 6, "read": 8}).missing_count
+    1
+    """
+    opened, read = position["open"], position["read"]
+    dead = np.unique(dead[(dead >= begin) & (dead < read)])
+    least = np.count_nonzero(there < opened) - np.count_nonzero(dead < opened)
+    most = np.count_nonzero(there < read) - len(dead)
+    return PartitionCheck(
+        name=name,
+        rows=slots,
+        records=counted,
+        dead=len(dead),
+        position=read,
+        verified=int(np.count_nonzero(there < read)),
+        missing_count=max(0, int(least) - counted),
+        disorder_count=max(0, counted - int(most)),
+    )
+
+
+def _check_grid(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
+    position = part.snapshot.position
+    assert isinstance(position, Mapping)
+    begin = part.facts.start
+    none = np.empty(0, np.int64)
+    there = np.concatenate([none, *_offsets(broker, part.partition, begin, part.position)])
+    counted = int(part.snapshot[COUNT][:].sum(dtype=np.int64))
+    dead = letters.get(part.partition, none)
+    return compare_counts(part.name, counted, part.snapshot.rows, there, dead, begin, position)
 
 
 def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from streamzarr.errors import FencedError, QueueError, StoreError
-from streamzarr.feeds.begin import look
-from streamzarr.feeds.columns import OFFSET
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
-from streamzarr.feeds.partition import PartitionStream
-from streamzarr.feeds.places import FEED_ATTRIBUTE, path_of
 from streamzarr.feeds.rows import Rows
-from streamzarr.feeds.target import Facts
+from streamzarr.feeds.takeover import Partition, take_over
 from streamzarr.flow import Message
 from streamzarr.flow.ops.settle import DONE, Again, Report
 from streamzarr.queue import Broker, Consumer, TopicPartition
-from streamzarr.redact import redacted
 from streamzarr.stores import Store
-from streamzarr.stream import StreamWriter
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +27,21 @@ FENCED_SESSIONS: Final = 3
 """Sessions after which a fenced partition that the group still counts as ours has another owner for good."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a worker has done since it began."""
+
+    records: int = 0
+    rows: int = 0
+    bad: int = 0
+    appended: int = 0
+    """Bytes of rows."""
+    put: int = 0
+    """Bytes of chunks of partitions that are not ours any more."""
+    commits: int = 0
+    committed_at: float = 0.0
+
+
 class FeedCommitter:
     """A :class:`streamzarr.flow.sources.committer.Committer`, and the sink of the same chain.
 
@@ -42,21 +50,24 @@ class FeedCommitter:
     the store and on the broker.
 
     A partition whose stream somebody has taken over is given up at once: its messages wait, nothing of them
-    becomes visible, and the group says whose it is. If that does not happen within a few sessions, somebody
-    outside of the group writes to the same target, and the chain breaks.
+    becomes visible, and the group says whose it is. If that does not happen within a few sessions, it was
+    taken over from outside of the group, or by a member that was stopped on its way to it: the chain breaks,
+    and whoever starts anew takes it back.
     """
 
     def __init__(self, feed: Feed, broker: Broker, store: Store, letters: Letters) -> None:
         self.every = feed.target.commit.seconds
         self._feed, self._broker, self._store, self._letters = feed, broker, store, letters
         self._runtime = broker.runtime
-        self._owned: dict[TopicPartition, PartitionStream] = {}
+        self._owned: dict[TopicPartition, Partition] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._consumer: Consumer | None = None
         self._tell_at = 0.0
+        self.tally = Tally(committed_at=self._runtime.now())
+        """What was done so far."""
 
     @property
-    def owned(self) -> Mapping[TopicPartition, PartitionStream]:
+    def owned(self) -> Mapping[TopicPartition, Partition]:
         """The partitions that are ours, as far as we know."""
         return self._owned
 
@@ -80,8 +91,13 @@ class FeedCommitter:
         """
         for partition in partitions:
             self._fenced.pop(partition, None)
-            self._owned[partition] = self._take_over(partition)
-        return {partition: self._owned[partition].position for partition in partitions}
+            try:
+                self._owned[partition] = take_over(
+                    self._feed, self._broker, self._store, self._letters, partition
+                )
+            except FencedError as error:  # somebody else took it over at the same moment
+                self._fence(partition, error)
+        return {each: self._owned[each].position for each in partitions if each in self._owned}
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit the streams of these partitions; raises as ``StreamWriter.commit``, but for fenced ones."""
@@ -92,6 +108,8 @@ class FeedCommitter:
                 continue  # fenced: what it has is not ours to commit
             try:
                 owned.commit(position)
+                self.tally.commits += 1
+                self.tally.committed_at = self._runtime.now()
             except FencedError as error:
                 self._fence(partition, error)
             except (StoreError, OSError) as error:  # the others shall not wait for it
@@ -104,9 +122,7 @@ class FeedCommitter:
         """Let go of partitions that are not ours any more."""
         for partition in partitions:
             self._fenced.pop(partition, None)
-            owned = self._owned.pop(partition, None)
-            if owned is not None:
-                owned.drop()
+            self._let_go(partition)
 
     # -- the sink ----------------------------------------------------------------------------------------
 
@@ -129,54 +145,34 @@ class FeedCommitter:
             since, error = self._fenced[partition]
             if self._runtime.now() - since > FENCED_SESSIONS * self._feed.source.session_timeout:
                 raise FencedError(
-                    f"{error}; the group {self._feed.group!r} still counts the partition as ours, so "
-                    "somebody outside of the group writes to the same target"
+                    f"{error}; the group {self._feed.group!r} still counts the partition as ours: the "
+                    "other one is outside of the group, or was stopped while it began; start again"
                 ) from error
             return Again(FENCED_AGAIN)
+        bad = owned.bad
         try:
             owned.take(rows)
         except FencedError as error:
             self._fence(partition, error)
             return Again(FENCED_AGAIN)
+        self.tally.records += len(rows.run)
+        self.tally.rows += len(rows)
+        self.tally.appended += rows.nbytes
+        self.tally.bad += owned.bad - bad
         return DONE
 
     # -- steps -------------------------------------------------------------------------------------------
 
-    def _take_over(self, partition: TopicPartition) -> PartitionStream:
-        feed, path = self._feed, path_of(partition, self._feed.source.topics)
-        found = look(feed, self._broker, self._store, partition)
-        writer = StreamWriter(
-            self._store,
-            path,
-            schema={name: each.field() for name, each in feed.columns.items()},
-            chunk_rows=feed.target.chunk_rows,
-            source=found.source,
-            commit=feed.policy,
-            attributes={
-                FEED_ATTRIBUTE: msgspec.to_builtins(
-                    Facts(
-                        version=1,
-                        broker=redacted(self._broker.url),
-                        group=feed.group,
-                        dead_letters=feed.dead_topic(partition.topic),
-                        offset=next(name for name, each in feed.columns.items() if each.source == OFFSET),
-                        start=found.first,
-                    )
-                )
-            },
-            max_bytes=feed.target_bytes,
-            runtime=self._runtime,
-        )
-        stream = PartitionStream(writer, feed.columns, self._letters)
-        if writer.position is None:  # new: from here on its beginning is settled, whatever the topic loses
-            writer.append({name: [] for name in feed.columns}, next_offset=found.first)
-            writer.commit()
-        return stream
-
     def _fence(self, partition: TopicPartition, error: FencedError) -> None:
         _log.warning("%s: %s; the group says whose it is", partition, error)
-        self._owned.pop(partition).drop()
+        self._let_go(partition)
         self._fenced[partition] = (self._runtime.now(), error)
+
+    def _let_go(self, partition: TopicPartition) -> None:
+        owned = self._owned.pop(partition, None)
+        if owned is not None:
+            self.tally.put += owned.writer.put_bytes
+            owned.drop()
 
     def _tell_group(self, positions: Mapping[TopicPartition, int]) -> None:
         now = self._runtime.now()

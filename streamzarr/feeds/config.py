@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import OFFSET, ColumnSpec, TimeUnit
+from streamzarr.feeds.grid.spec import GridSpec, How, check_how
 from streamzarr.feeds.toml import parse_toml, place_of
+from streamzarr.flow.windows.moments import duration
 from streamzarr.options import parse_bytes
 from streamzarr.queue.deadletter import dead_letter_topic
 from streamzarr.redact import redacted
 from streamzarr.stores import split_url
-from streamzarr.stream import CommitPolicy
-from streamzarr.stream.schema import CHUNK_ROWS
+from streamzarr.stream import CommitPolicy, Field
 
 Text = Annotated[str, Meta(min_length=1)]
 _AS_THEY_ARE: Final = (
@@ -27,7 +28,9 @@ _AS_THEY_ARE: Final = (
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
-_NESTED: Final = ("source", "decode", "columns", "target", "dead_letters")
+_NESTED: Final = ("source", "decode", "columns", "target", "grid", "dead_letters")
+MAX_OPEN_CELLS: Final = 1 << 24
+"""Cells of open slots of one field: 128 MB of floats."""
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,11 +65,51 @@ class TargetConfig(_Part, frozen=True):
     """``[target]``: where rows go."""
 
     url: Text
-    layout: Literal["log"] = "log"
-    chunk_rows: Count = CHUNK_ROWS
+    layout: Literal["log", "grid"] = "log"
+    """A row for each record, or a slot for each step and key."""
+    chunk_rows: Count | None = None
+    """65,536 when absent; of a grid as many as make 1 MiB."""
     commit: CommitConfig = field(default_factory=CommitConfig)
     max_bytes: Count | Text = "1GB"
     """Of rows in memory, for each partition."""
+
+
+class GridConfig(_Part, frozen=True):
+    """``[grid]``: the slots, where the target's layout is that."""
+
+    time: Text
+    """The column with a record's time."""
+    step: Text | Seconds
+    key: Text | None = None
+    """The column with its key; all records are of one when absent."""
+    keys: Count | Annotated[list[Text], Meta(min_length=1)] = 64
+    """How many keys there is room for, or which there are."""
+    lateness: Text | Annotated[float, Meta(ge=0)] = 0.0
+    """How late a record may be; so long its slot stays open."""
+    ahead: Text | Seconds = "30d"
+    """How far ahead of all before it a record may be."""
+    values: dict[str, str] = {}
+    """What several values of a column in one slot come to: last first min max sum mean count ohlc."""
+
+    def spec(self) -> GridSpec:
+        """Return it, checked."""
+        check_how(self.values)
+        spec = GridSpec(
+            self.time,
+            duration(self.step, "step", 1),
+            self.key,
+            (self.keys if isinstance(self.keys, int) else tuple(self.keys)) if self.key else 1,
+            duration(self.lateness, "lateness"),
+            duration(self.ahead, "ahead", 1),
+            cast("dict[str, How]", self.values),
+        )
+        cells = (spec.lateness // spec.step + 1) * spec.room
+        if cells > MAX_OPEN_CELLS:
+            raise ConfigError(
+                f"lateness keeps {spec.lateness // spec.step + 1} slots of {spec.room} keys open, {cells} "
+                f"cells, at most {MAX_OPEN_CELLS} allowed; a longer step, fewer keys, or less lateness"
+            )
+        return spec
 
 
 class LettersConfig(_Part, frozen=True):
@@ -112,6 +155,7 @@ class Feed(Struct, frozen=True, kw_only=True):
     """``format``, and the options of its decoder."""
     columns: dict[str, ColumnSpec]
     target: TargetConfig
+    grid: GridConfig | None = None
     dead_letters: LettersConfig
 
     @classmethod
@@ -169,30 +213,23 @@ class Feed(Struct, frozen=True, kw_only=True):
                 raise fail(keys, str(error)) from error
         if not columns:
             raise fail(("columns",), "expected at least one column")
-        if not any(each.source == OFFSET for each in columns.values()):
-            if "offset" in columns:
-                raise fail(
-                    ("columns", "offset"),
-                    "stands where the records' offsets would; add a column of another name for them, as in "
-                    f'record = {{ dtype = "i8", from = "{OFFSET}" }}',
-                )
-            columns["offset"] = ColumnSpec("offset", "i8", source=OFFSET, sorted=True)
+        target: TargetConfig = part(TargetConfig, ("target",), given["target"])
+        if target.layout == "log":
+            _add_offset(columns, fail)
+        grid = None
+        if (target.layout == "grid") != ("grid" in given):
+            raise fail(("grid",), 'expected if and only if target.layout is "grid"')
+        if target.layout == "grid":
+            grid = part(GridConfig, ("grid",), given["grid"])
         feed = cls(
             source=part(SourceConfig, ("source",), given["source"]),
             decode=decode,
             columns=columns,
-            target=part(TargetConfig, ("target",), given["target"]),
+            target=target,
+            grid=grid,
             dead_letters=part(LettersConfig, ("dead_letters",), given.get("dead_letters", {})),
         )
-        for keys, read in (
-            (("source", "max_bytes"), lambda: feed.source_bytes),
-            (("target", "max_bytes"), lambda: feed.target_bytes),
-            (("target", "commit"), lambda: feed.policy),
-        ):
-            try:
-                read()
-            except ConfigError as error:
-                raise fail(keys, str(error)) from error
+        _check_all(feed, fail)
         return feed
 
     def to_builtins(self) -> dict[str, Any]:
@@ -207,8 +244,9 @@ class Feed(Struct, frozen=True, kw_only=True):
             }
             for name, each in self.columns.items()
         }
+        tables = {name: getattr(self, name) for name in _NESTED if name != "columns"}
         told: dict[str, Any] = msgspec.to_builtins(
-            {name: getattr(self, name) for name in _NESTED if name != "columns"}
+            {name: table for name, table in tables.items() if table is not None}
         )
         return {**told, "columns": columns}
 
@@ -244,9 +282,48 @@ class Feed(Struct, frozen=True, kw_only=True):
         nbytes = None if commit.bytes is None else parse_bytes(commit.bytes)
         return CommitPolicy(rows=commit.rows, bytes=nbytes)
 
+    def schema(self) -> dict[str, Field]:
+        """Return the fields of each partition's stream."""
+        if self.grid is not None:
+            return self.grid.spec().schema(self.columns, self.target.chunk_rows)
+        return {name: each.field() for name, each in self.columns.items()}
+
+    @property
+    def offset_field(self) -> str:
+        """The field with the offset of each row's record; empty: a grid has none."""
+        return next((name for name, each in self.columns.items() if each.source == OFFSET), "")
+
     def dead_topic(self, topic: str) -> str:
         """Return where bad records of `topic` go."""
         return self.dead_letters.topic or dead_letter_topic(topic)
+
+
+def _check_all(feed: Feed, fail: Callable[[tuple[str, ...], str], ConfigError]) -> None:
+    """Read what is only told when it is read."""
+    reads: list[tuple[tuple[str, ...], Callable[[], object]]] = [
+        (("source", "max_bytes"), lambda: feed.source_bytes),
+        (("target", "max_bytes"), lambda: feed.target_bytes),
+        (("target", "commit"), lambda: feed.policy),
+        (("grid",), feed.schema),
+    ]
+    for keys, read in reads:
+        try:
+            read()
+        except ConfigError as error:
+            raise fail(keys, str(error)) from error
+
+
+def _add_offset(columns: dict[str, ColumnSpec], fail: Callable[[tuple[str, ...], str], ConfigError]) -> None:
+    """Add the column of the records' offsets, unless there is one: by it a feed can be checked."""
+    if any(each.source == OFFSET for each in columns.values()):
+        return
+    if "offset" in columns:
+        raise fail(
+            ("columns", "offset"),
+            "stands where the records' offsets would; add a column of another name for them, as in "
+            f'record = {{ dtype = "i8", from = "{OFFSET}" }}',
+        )
+    columns["offset"] = ColumnSpec("offset", "i8", source=OFFSET, sorted=True)
 
 
 def _mended(reason: str) -> str:

@@ -88,12 +88,18 @@ class RowMaker:
             if columns or not decoded.bad:
                 raise MessageError(f"{run!r} gave {count} rows, and nothing says which record each is of")
             origin = np.setdiff1d(np.arange(len(run)), list(decoded.bad))
-        bad: dict[int, str] = {}
+        bad = {} if origin is None else _empty(len(run), origin, decoded.bad)
         for name, spec in self._of_record.items():
             values, missing = _of_record(run, spec)
             bad.update(missing)
             columns[name] = values if origin is None else values[origin]
         return Rows(run, columns, origin, decoded.bad).without(bad)
+
+
+def _empty(count: int, origin: npt.NDArray[np.intp], bad: Mapping[int, str]) -> dict[int, str]:
+    """Return the records that gave no rows though nothing is wrong with them: none may just vanish."""
+    without = np.flatnonzero(np.bincount(origin, minlength=count) == 0)
+    return {int(each): "holds no row" for each in without if each not in bad}
 
 
 def going_back(values: npt.NDArray[Any], records: npt.NDArray[np.intp], last: Any) -> npt.NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +14,7 @@ from streamzarr.feeds.places import FEED_ATTRIBUTE
 from streamzarr.queue import Broker, TopicPartition, open_broker
 from streamzarr.stores import Store, open_store
 from streamzarr.stream import Snapshot, open_streams
+from streamzarr.stream.record import Position
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -26,9 +27,12 @@ class Facts(msgspec.Struct, frozen=True):
     dead_letters: str
     """The topic of its dead letters."""
     offset: str
-    """The field that has the records' offsets."""
+    """The field that has the records' offsets; empty: a grid has none."""
     start: int
     """The offset that it begins at."""
+    layout: Literal["log", "grid"] = "log"
+    keyed: bool = False
+    """Whether a grid has keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,19 @@ class Part:
 
     @property
     def position(self) -> int:
-        """The next offset to be read."""
-        position = self.snapshot.position
-        return position if isinstance(position, int) else self.facts.start
+        """The offset up to which all records are settled."""
+        return position_of(self.snapshot.position, self.facts.start)
+
+
+def position_of(position: Position | None, start: int) -> int:
+    """Return up to which offset a stream's position has settled all records.
+
+    >>> position_of({"open": 7, "read": 9}, 0), position_of(None, 3)
+    (9, 3)
+    """
+    if isinstance(position, Mapping):
+        return position["read"]
+    return start if position is None else position
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from streamzarr.feeds.committer import FeedCommitter
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.letters import Letters, ensure_topics
+from streamzarr.feeds.meter import Meter
 from streamzarr.feeds.rows import RowMaker
 from streamzarr.flow import Demand, RunReport, Stop, from_topic_columns, ops, run
 from streamzarr.queue import Broker, open_broker
@@ -124,6 +125,12 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
     with broker.producer() as producer:
         letters = Letters(producer, feed.dead_topic, supervision.name, broker.runtime)
         committer = FeedCommitter(feed, broker, open_store(feed.url), letters)
+        meter = Meter(supervision.name, committer, broker)
+
+        def turn() -> None:
+            supervision.beat()
+            meter.turn()
+
         chain = from_topic_columns(
             broker,
             feed.source.topics,
@@ -132,7 +139,7 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
             session_timeout=feed.source.session_timeout,
             poll_timeout=min(IDLE_POLL_SECONDS, feed.target.commit.seconds),
             committer=committer,
-            on_turn=supervision.beat,
+            on_turn=turn,
         ).pipe(
             ops.decode(make_rows),
             ops.settle(committer.store, dead_letters=letters, contact=broker.contact),

@@ -19,6 +19,7 @@ from collections.abc import Collection, Sequence
 from streamzarr.errors import ConfigError
 from streamzarr.flow.delivery import Delivery, Fate, Released
 from streamzarr.flow.demand.credits import Credits
+from streamzarr.flow.pausing import Pause
 from streamzarr.queue.ahead import joined
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.offsets import OffsetWindow
@@ -191,10 +192,12 @@ class Claim:
         "credits",
         "epoch",
         "note",
+        "on_trial",
         "open",
         "ours",
         "parked",
         "partition",
+        "pause",
         "start",
         "window",
     )
@@ -220,6 +223,10 @@ class Claim:
         """Records that were settled before reading began here, and are not read again."""
         self.caught_up = True
         """All that there was to read has been read, when its source last looked."""
+        self.pause: Pause | None = None
+        """Set by who finds that the partition must not go on; its source ends the claim then."""
+        self.on_trial = False
+        """It has paused, and is read again to see whether it may go on."""
         self.parked = 0
         """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know

@@ -334,6 +334,7 @@ class Broker(Closing):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         """Join `group`; partitions without a committed position are read from their beginning.
 
@@ -354,6 +355,11 @@ class Broker(Closing):
         prefetch_bytes
             Bytes to fetch ahead of `poll` at most, and one fetch; None: the broker's own choice. The
             embedded broker fetches no more than a batch ahead, whatever this says.
+        instance
+            A name of this member that outlives it, another one for each member: one that comes back by it
+            within the session timeout has its partitions again, and the others notice nothing. So it does
+            not leave when it is closed. Kafka's static membership, by the classic protocol unless the URL
+            says otherwise; other brokers take no notice.
         """
 
     @abstractmethod

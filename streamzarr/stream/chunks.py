@@ -28,6 +28,8 @@ class FencedChunks:
         self._store = store
         self._root = root
         self._etags: dict[str, str] = {}
+        self._sizes: list[int] = []  # of chunks that were put: an append is one step for any thread
+        self._put_bytes = 0
 
     def fetch(self, key: str, limit: int) -> StoredObject:
         """Return a chunk, and take note of its etag: the root is to be checked before any chunk is put."""
@@ -53,8 +55,14 @@ class FencedChunks:
                 self._learn(key)
             else:
                 self._etags[key] = etag
+                self._sizes.append(len(data))
                 return
         raise StoreError(f"{self._store.url}: key {key!r} was replaced {TRIES} times while we put it")
+
+    @property
+    def put_bytes(self) -> int:
+        """Bytes that were put so far."""
+        return self._put_bytes + sum(self._sizes)
 
     def _learn(self, key: str) -> None:
         """Find out what is stored under `key`, and whether we may replace it.
@@ -75,3 +83,4 @@ class FencedChunks:
     def keep_only(self, keys: Collection[str]) -> None:
         """Forget the chunks that are not among `keys`: full ones, which are not put again."""
         self._etags = {key: etag for key, etag in self._etags.items() if key in keys}
+        self._put_bytes, self._sizes = self.put_bytes, []

@@ -72,6 +72,11 @@ class Columns:
         """The last value of each sorted field that has one, rows in memory included, as an array of one."""
         return dict(self._last)
 
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far."""
+        return self._chunks.put_bytes
+
     def add(self, name: str, array: ArrayMetadataV3, committed: int) -> None:
         """Take on one more field, which was just committed: rows so far are its fill value.
 

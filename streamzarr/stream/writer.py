@@ -164,6 +164,11 @@ class StreamWriter:
         """The last value of each sorted field, below which :meth:`append` takes nothing; absent: any."""
         return {name: each[0] for name, each in self._columns.last.items()}
 
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far, each time that one was."""
+        return self._columns.put_bytes
+
     # Writing
 
     def append(self, batch: BatchLike, *, next_offset: NextOffset = None) -> None:

@@ -44,8 +44,8 @@ class Cast:
         """Replace those that have ended; of new ones some kill themselves at a point."""
         ended = [each for each in self.alive if not each.is_alive()]
         for each in ended:
-            assert each.exitcode == -signal.SIGKILL, f"a worker ended by itself: {each.exitcode}"
-            self.killed += 1
+            assert each.exitcode in (-signal.SIGKILL, feed_lives.FENCED), f"by itself: {each.exitcode}"
+            self.killed += each.exitcode != feed_lives.FENCED
         self.alive = [each for each in self.alive if each.is_alive()]
         while len(self.alive) < PROCESSES:
             point = self.chance.choice(POINTS) if armed and self.chance.random() < 0.5 else ""
@@ -85,19 +85,44 @@ def bench(request, tmp_path):
     return FeedBench(url, tmp_path, partitions=PARTITIONS)
 
 
+STEP = 1000
+LATE = 5 * STEP
+"""A record every 100 ms of event time, some of them late: milliseconds."""
+
+
+def time_of(number):
+    """Return when the record `number` happened."""
+    return number * 100 - (LATE - 1 if number % 11 == 5 else 0)
+
+
 def produce(bench, start):
     for partition in range(PARTITIONS):
         for first in range(start, start + BURST, 50):
             values = [
-                b"bad" if number % BAD == 0 else b'{"n": %d, "bid": %d.5}' % (number, number)
+                b"bad"
+                if number % BAD == 0
+                else b'{"n": %d, "bid": %d.5, "at": %d}' % (number, number, 10**12 + time_of(number))
                 for number in range(first, first + 50)
             ]
             bench.send(*values, partition=partition)
 
 
-def test_each_record_once_whatever_happens_to_the_processes(bench):
+def log(bench):
+    return bench.feed(columns={"n": "i8", "bid": "f8"}, target={"chunk_rows": 96})
+
+
+def grid(bench):
+    return bench.feed(
+        columns={"at": {"dtype": "datetime64[ms]", "unit": "ms"}, "n": "i8", "bid": "f8"},
+        target={"layout": "grid", "chunk_rows": 40},
+        grid={"time": "at", "step": "1s", "lateness": "5s", "values": {"n": "sum", "bid": "last"}},
+    )
+
+
+@pytest.mark.parametrize("layout", [log, grid])
+def test_each_record_once_whatever_happens_to_the_processes(bench, layout):
     chance = random.Random(7)
-    feed = bench.feed(columns={"n": "i8", "bid": "f8"}, target={"chunk_rows": 96})
+    feed = layout(bench)
     with Cast(feed.to_builtins(), chance) as cast:
         for number in range(ROUNDS):
             cast.fill(armed=True)
@@ -115,18 +140,35 @@ def test_each_record_once_whatever_happens_to_the_processes(bench):
                     cast.signal(signal.SIGKILL)
         until(lambda: (cast.fill(armed=False), bench.caught_up(feed))[1], "the end of the topic", 180)
         cast.end()
-    check(bench, ROUNDS * BURST)
-    assert cast.killed >= ROUNDS // 2
-
-
-def check(bench, count):
+    count = ROUNDS * BURST
     bad = np.arange(0, count, BAD)
     good = np.setdiff1d(np.arange(count), bad)
     for found in check_feed(bench.target, bench.broker):
         assert found.ok, found
-        assert (found.rows, found.records, found.dead) == (len(good), len(good), len(bad))
-        assert (found.position, found.verified) == (count, count)
+        assert (found.dead, found.position, found.verified) == (len(bad), count, count)
     for stream in bench.streams().values():
-        assert np.array_equal(stream["offset"][:], good)
-        assert np.array_equal(stream["n"][:], good)
-        assert np.array_equal(stream["bid"][:], good + 0.5)
+        (check_log if layout is log else check_grid)(stream, good)
+    assert cast.killed >= ROUNDS // 2
+
+
+def check_log(stream, good):
+    assert np.array_equal(stream["offset"][:], good)
+    assert np.array_equal(stream["n"][:], good)
+    assert np.array_equal(stream["bid"][:], good + 0.5)
+
+
+def check_grid(stream, good):
+    times = np.array([10**12 + time_of(number) for number in good.tolist()])
+    slots = times // STEP - (10**12 // STEP)
+    first = int(slots.min())
+    closed = (int(times.max()) - LATE) // STEP - (10**12 // STEP) - first
+    assert stream.rows == closed
+    counts = np.bincount(slots - first, minlength=closed)[:closed]
+    assert np.array_equal(stream["count"][:, 0], counts)
+    sums = np.bincount(slots - first, good, minlength=closed)[:closed]
+    assert np.array_equal(stream["n"][:, 0], sums.astype(np.int64))
+    last = np.full(closed, np.nan)
+    for number, slot in zip(good.tolist(), (slots - first).tolist(), strict=True):
+        if slot < closed:
+            last[slot] = number + 0.5
+    assert np.array_equal(stream["bid"][:, 0], last, equal_nan=True)

@@ -1,7 +1,8 @@
 """Snippets of Markdown pages, and running them in order, as a reader would.
 
 ``python`` blocks of a page share one namespace and run in the page's folder. One whose first line is
-``# name.py`` is written to that file instead. Blocks that begin with ``>>>`` are checked by doctest.
+``# name.py`` is written to that file instead, a ``toml`` block that begins with ``# name.toml`` likewise.
+Blocks that begin with ``>>>`` are checked by doctest.
 ``console`` blocks run each ``$ command`` in a shell; what stands below a command is what it must print, where
 ids, times, rates and folders may differ and ``...`` or ``…`` stands for any text. Progress is left out.
 A command that ends with ``&`` runs until the page is over, and must then stop cleanly.
@@ -62,7 +63,8 @@ class Snippet:
 
     @property
     def runs(self) -> bool:
-        return self.language in ("python", "console") and not self.note.startswith("not run: ")
+        runs = self.language in ("python", "console") or self.text.startswith("# ")
+        return runs and not self.note.startswith("not run: ")
 
     @property
     def needs_kafka(self) -> bool:
@@ -121,7 +123,7 @@ class Reader:
         if snippet.language == "console":
             for command, expected in snippet.commands:
                 self._command(snippet, command.replace(KAFKA, self._kafka or KAFKA), expected)
-        elif named := re.match(r"# (\w+\.py)\n", text):
+        elif named := re.match(r"# (\w+\.(?:py|toml))\n", text):
             (self.folder / named[1]).write_text(text)
         elif text.startswith(">>>"):
             self._examples(snippet, text)

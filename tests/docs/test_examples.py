@@ -26,6 +26,7 @@ SAYS = {
     "rechunk_maps.py": "both say the same",
     "sensor_log.py": "rows more, ",
     "test_my_pipeline.py": "5 passed",
+    "test_pressures.py": "passed",
     "tick_cube.py": "each is numpy's",
     "two_batchers.py": "nothing is missing",
     "word_count.py": "each is Counter's",

@@ -6,11 +6,14 @@ import os
 import signal
 from typing import Any
 
+from streamzarr.errors import FencedError
 from streamzarr.feeds import Feed, run_feed
 from streamzarr.flow import Stop
 from streamzarr.stores import replace
 from streamzarr.stream import acquire, failpoints
 
+FENCED = 3
+"""Exit code of a worker that lost a partition to a late member; it takes it back when it starts anew."""
 MID_RENAME = "between a temp file and its name"
 
 
@@ -21,7 +24,10 @@ def live(told: dict[str, Any], point: str = "", nth: int = 0) -> None:
     acquire._probed.add(f"file://{feed.url}")  # asking a store costs more than all else here
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda *_: stop.drain(10))
-    run_feed(feed, stop=stop)
+    try:
+        run_feed(feed, stop=stop)
+    except FencedError:
+        os._exit(FENCED)
 
 
 def _arm(point: str, nth: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from streamzarr.errors import NodeNotFoundError
 from streamzarr.feeds import Feed, run_feed
+from streamzarr.feeds.target import position_of
 from streamzarr.flow import RunReport, Stop
 from streamzarr.queue import Broker, DeadLetter, DeadLetterQueue, NewRecord, open_broker
 from streamzarr.queue.base import TopicPartition
@@ -138,8 +139,10 @@ class FeedBench:
                 below = "" if len(feed.source.topics) == 1 else topic
                 for each in open_streams(feed.url, below).values():
                     source = each.record.source
-                    found[TopicPartition(source["topic"], source["partition"])] = each.position
-            return len(found) == len(ends) and all((found[each] or 0) >= end for each, end in ends.items())
+                    found[TopicPartition(source["topic"], source["partition"])] = position_of(
+                        each.position, 0
+                    )
+            return len(found) == len(ends) and all(found[each] >= end for each, end in ends.items())
         return False
 
     def streams(self, path: str = "") -> dict[str, Snapshot]:

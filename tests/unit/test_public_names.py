@@ -29,7 +29,7 @@ MODULES: dict[str, ModuleType] = {
     "stores": stores,
     "data": data,
 }
-ELSEWHERE = {"Demand", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
+ELSEWHERE = {"Demand", "FeedFleet", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
 ELSEWHERE |= {"StreamWriter", "open_stream"} | {"Batcher", "Pipeline", "Processors", "TopicSource"}
 """Names of the top level that belong to other layers."""
 

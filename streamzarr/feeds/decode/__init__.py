@@ -32,9 +32,11 @@ __all__ = ["Decoded", "Decoder", "known_formats", "open_decoder"]
 ENTRY_POINTS: Final = "streamzarr.decoders"
 _FORMATS: Final = {
     "arrow": "streamzarr.feeds.decode.arrow_ipc:ArrowDecoder",
+    "avro": "streamzarr.feeds.decode.avro:AvroDecoder",
     "csv": "streamzarr.feeds.decode.csv_:CsvDecoder",
     "json": "streamzarr.feeds.decode.json_:JsonDecoder",
     "msgpack": "streamzarr.feeds.decode.msgpack:msgpack_decoder",
+    "protobuf": "streamzarr.feeds.decode.protobuf:ProtobufDecoder",
     "struct": "streamzarr.feeds.decode.struct_:StructDecoder",
 }
 

@@ -11,9 +11,10 @@ import msgspec
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.base import Decoded
 from streamzarr.feeds.decode.json_arrow import ArrowJson, Declined
-from streamzarr.feeds.decode.layout import Layout, Unknown
+from streamzarr.feeds.decode.layout import Unknown
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.objects import Malformed, ObjectDecoder
+from streamzarr.feeds.decode.typed import TypedLayout
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 
 MAX_PATIENCE = 64
@@ -57,13 +58,15 @@ class JsonDecoder:
         arrow: bool = True,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        layout = Layout(columns, "." if lines else records, unknown, limits.max_message_records)
+        layout = TypedLayout(columns, "." if lines else records, unknown, limits.max_message_records)
+        parser = _Parser(layout, lines, limits.max_message_depth)
         self._exact = ObjectDecoder(
             "json",
-            _Parser(layout, lines, limits.max_message_depth),
+            parser,
             layout,
             (msgspec.MsgspecError, UnicodeDecodeError),
             limits.max_message_bytes,
+            parser.all,
         )
         usable = arrow and not lines and importlib.util.find_spec("pyarrow") is not None and bool(columns)
         self._fast = (
@@ -101,20 +104,20 @@ SAMPLE = 32
 class _Parser:
     """Parses one message, exactly."""
 
-    def __init__(self, layout: Layout, lines: bool, max_depth: int) -> None:
-        kind = layout.message_type()
-        self._lines, self._max_depth = lines, max_depth
-        self._decoder = msgspec.json.Decoder(_element(kind) if lines else kind)
+    def __init__(self, layout: TypedLayout, lines: bool, max_depth: int) -> None:
+        self._max_depth = max_depth
+        decoder = msgspec.json.Decoder(layout.record_type if lines else layout.message_type)
+        self._decode = decoder.decode_lines if lines else decoder.decode
 
     def __call__(self, value: bytes) -> Any:
         if not value.isascii():
             value.decode()  # what is skipped is not checked by the parser
         if is_deeper(value, self._max_depth):
             raise Malformed(f"nested more than {self._max_depth} deep")
-        if self._lines:
-            return self._decoder.decode_lines(value)
-        return self._decoder.decode(value)
+        return self._decode(value)
 
-
-def _element(kind: Any) -> Any:
-    return kind.__args__[0] if kind is not Any else Any
+    def all(self, values: Sequence[bytes]) -> list[Any]:
+        """Return an object for each message; short ones are not nested deep."""
+        if max(map(len, values), default=0) < 2 * self._max_depth and b"".join(values).isascii():
+            return list(map(self._decode, values))
+        return list(map(self, values))

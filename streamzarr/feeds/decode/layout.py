@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Union, cast
+from typing import Any, Literal, cast
 
-import msgspec
 import numpy as np
 
 from streamzarr.errors import ConfigError
@@ -63,36 +62,13 @@ class Layout:
         own = [path for path in self.paths.values() if not path.whole]
         self.positional = bool(own) and all(path.steps[0].isdecimal() for path in own)
         """Records are arrays."""
-        self._known = frozenset(path.steps[0] for path in own)
-        self._needs_whole = len(own) < len(self.paths)
-        self._struct = self._record_struct() if self._is_flat else None
-        """Of records without what no column needs, which is then not even made."""
-
-    @property
-    def _is_flat(self) -> bool:
-        return self.records in (None, MESSAGE) and not self.positional and not self._needs_whole
-
-    def message_type(self) -> Any:
-        """Return the type of a message for msgspec."""
-        if self._struct is None:
-            return Any
-        many = list[self._struct]  # type: ignore[name-defined]
-        return many if self.records == MESSAGE else Union[self._struct, many]  # noqa: UP007
-
-    def _record_struct(self) -> type:
-        names = sorted(self._known)
-        return msgspec.defstruct(
-            "Record",
-            [(f"f{at}", Any, MISSING) for at in range(len(names))],
-            rename={f"f{at}": name for at, name in enumerate(names)},
-            forbid_unknown_fields=self.unknown == "error",
-            gc=False,
-        )
+        self.known = frozenset(path.steps[0] for path in own)
+        self.needs_whole = len(own) < len(self.paths)
 
     def find(self, messages: Sequence[Any]) -> Found:
         """Return the records of messages that were parsed; one that is MISSING has none."""
-        if self.records is None and not any(isinstance(each, list) or each is MISSING for each in messages):
-            return self._checked(messages, messages, None, {})
+        if self.records is None and not {list, type(MISSING)} & set(map(type, messages)):
+            return self.checked(messages, messages, None, {})
         records: list[Any] = []
         wholes: list[Any] = []
         counts = np.zeros(len(messages), np.intp)
@@ -106,9 +82,9 @@ class Layout:
                 continue
             records += some
             counts[index] = len(some)
-            if self._needs_whole:
+            if self.needs_whole:
                 wholes += [message] * len(some)
-        return self._checked(records, wholes, np.repeat(np.arange(len(messages)), counts), bad)
+        return self.checked(records, wholes, np.repeat(np.arange(len(messages)), counts), bad)
 
     def _records_of(self, message: Any) -> list[Any] | str:
         """Return the records of a message, or the reason why it has none."""
@@ -125,12 +101,10 @@ class Layout:
             return f"records: got {len(found)} of them, expected {self._max_records} at most"
         return list(found)
 
-    def _checked(
+    def checked(
         self, records: Sequence[Any], wholes: Sequence[Any], origin: Origin | None, bad: Mapping[int, str]
     ) -> Found:
         """Leave out the messages with a record that is none."""
-        if self._struct is not None:
-            return Found(records, wholes, origin, bad)
         reasons = dict(bad)
         for row, record in enumerate(records):
             if (reason := self._fault(record)) is not None:
@@ -152,24 +126,15 @@ class Layout:
             return f"record: got {shown(record)}, expected {'an array' if self.positional else 'an object'}"
         if self.unknown == "error":
             if self.positional:
-                most = max(map(int, self._known)) + 1
+                most = max(map(int, self.known)) + 1
                 return f"record: got {len(record)} fields, expected {most}" if len(record) > most else None
-            if strange := sorted(set(record) - self._known, key=str):
+            if strange := sorted(set(record) - self.known, key=str):
                 return f"record: got the field {shown(strange[0])[9:]}, which no column takes"
         return None
 
     def values(self, found: Found) -> list[Values]:
         """Return what records have for each column."""
-        if self._struct is not None:
-            names = sorted(self._known)
-            return [Values.of(self._in_structs(path, names, found.records)) for path in self.paths.values()]
         return [
             Values.of([path.follow(each) for each in (found.wholes if path.whole else found.records)])
             for path in self.paths.values()
         ]
-
-    @staticmethod
-    def _in_structs(path: Path, names: list[str], records: Sequence[Any]) -> list[Any]:
-        attribute = f"f{names.index(path.steps[0])}"
-        values = [getattr(record, attribute) for record in records]
-        return values if len(path.steps) == 1 else [path.follow(value, 1) for value in values]

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from streamzarr.feeds.columns import ColumnSpec
-from streamzarr.feeds.decode.layout import Layout, Unknown
+from streamzarr.feeds.decode.layout import Unknown
 from streamzarr.feeds.decode.objects import ObjectDecoder
+from streamzarr.feeds.decode.typed import TypedLayout
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 
 
@@ -30,8 +31,8 @@ def msgpack_decoder(
     >>> decode([b"\x81\xa3bid\x05", b"\xc1"]).bad
     {1: "msgpack: MessagePack data is malformed: invalid opcode '\\xc1' (byte 0)"}
     """
-    layout = Layout(columns, records, unknown, limits.max_message_records)
-    decoder = msgspec.msgpack.Decoder(layout.message_type(), ext_hook=_extension)
+    layout = TypedLayout(columns, records, unknown, limits.max_message_records)
+    decoder = msgspec.msgpack.Decoder(layout.message_type, ext_hook=_extension)
     return ObjectDecoder(
         "msgpack",
         decoder.decode,

@@ -104,13 +104,12 @@ def _as_dtype(given: Any) -> np.dtype[Any]:
 
 
 def _struct(columns: Mapping[str, ColumnSpec]) -> np.dtype[Any]:
-    fields = [(spec.path, spec.dtype.newbyteorder("<")) for name, spec in columns.items()]
-    for name, dtype in fields:
-        if dtype.kind in "TO":
+    for name, spec in columns.items():
+        if spec.dtype.kind in "TO":
             raise ConfigError(
                 f"struct: column {name!r} has no fixed size; state dtype, the layout of a record"
             )
-    return _as_dtype(fields)
+    return _as_dtype([(spec.path, spec.dtype.newbyteorder("<")) for spec in columns.values()])
 
 
 def _field(rows: NDArray[Any], path: Path, column: str) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -47,6 +48,9 @@ class Values:
     def of(cls, objects: Sequence[Any]) -> Values:
         """Return Python's `objects` in the form that is converted fastest."""
         kinds = set(map(type, objects))
+        if Decimal in kinds:  # as Avro has them: their texts are as exact
+            objects = [str(each) if isinstance(each, Decimal) else each for each in objects]
+            kinds = set(map(type, objects))
         absent = None
         if kinds & _ABSENT:
             absent = np.fromiter((each is None or each is MISSING for each in objects), bool, len(objects))

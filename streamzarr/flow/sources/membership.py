@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias, TypeVar
@@ -12,6 +13,7 @@ from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import within
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.graph import Graph
+from streamzarr.flow.pausing import PausedPartition
 from streamzarr.flow.sources.committer import Committer, GroupOffsets
 from streamzarr.queue import ahead
 from streamzarr.queue.base import Broker, Consumer, TopicPartition
@@ -59,11 +61,22 @@ class Membership:
         self._concluded = False
 
     def join(
-        self, topics: Sequence[str], group: str, *, session_timeout: float, prefetch_bytes: int | None
+        self,
+        topics: Sequence[str],
+        group: str,
+        *,
+        session_timeout: float,
+        prefetch_bytes: int | None,
+        instance: str | None,
     ) -> Consumer:
         """Join the group; return the consumer, which this object listens to."""
         self.consumer = self._broker.consumer(
-            topics, group, listener=self, session_timeout=session_timeout, prefetch_bytes=prefetch_bytes
+            topics,
+            group,
+            listener=self,
+            session_timeout=session_timeout,
+            prefetch_bytes=prefetch_bytes,
+            instance=instance,
         )
         self._committer = self._chosen or GroupOffsets(self.consumer, self._notes)
         joined = getattr(self._chosen, "joined", None)
@@ -132,6 +145,54 @@ class Membership:
         for partition, position in again.items():
             self.begin(partition, position)
         return again
+
+    # -- pausing -----------------------------------------------------------------------------------------
+
+    def pause_and_try(self) -> None:
+        """End claims whose partitions are to pause, and read on where that is due; called at every turn."""
+        for claim in [claim for claim in self._claims.values() if claim.pause is not None]:
+            self._pause(claim)
+        board = self._graph.pauses
+        for paused, trial in board.due(self._graph.chain.runtime.now()):
+            if paused.partition in self.consumer.assignment():
+                self._go_on(paused, trial=trial)
+        for partition in board.trying:
+            tried = self._claims.get(partition)
+            if tried is not None and tried.position != tried.start and (over := board.passed(partition)):
+                seconds = self._graph.chain.runtime.now() - over.since
+                _log.warning("%s goes on, after %.0f s", _name(partition), seconds)
+
+    def _pause(self, claim: Claim) -> None:
+        partition, pause = claim.partition, claim.pause
+        assert partition is not None
+        assert pause is not None
+        self._commit_finally([claim], lambda: 0.0)
+        if not claim.ours:
+            return  # the commit was refused: it is somebody else's
+        position = claim.position  # before what was folded for it is forgotten
+        self.consumer.pause([partition])
+        self.end([partition])
+        self._patiently(lambda: self._committer.ended([partition]))
+        now = self._graph.chain.runtime.now()
+        paused = self._graph.pauses.begin(partition, pause, position, now)
+        again = "" if math.isinf(paused.next_try) else f"; tried again in {paused.next_try - now:.0f} s"
+        _log.error("%s%s", paused, again)
+
+    def _go_on(self, paused: PausedPartition, *, trial: bool) -> None:
+        partition = paused.partition
+        starts = dict(self._patiently(lambda: self._committer.start([partition])))
+        position = starts.get(partition, paused.position)
+        if position is not None:
+            self.consumer.seek({partition: position})
+        self.consumer.resume([partition])
+        self.begin(partition, position).on_trial = trial
+
+    def _forget_pauses(self, partitions: Sequence[TopicPartition]) -> None:
+        """Forget that partitions which are ours no more have paused: with the next owner they begin anew."""
+        if not self._concluded:  # else they are told of in the report
+            pausing = {each.partition for each in self._graph.pauses.paused}
+            self.consumer.resume([partition for partition in partitions if partition in pausing])
+            self._graph.pauses.forget(partitions)
 
     # -- committing --------------------------------------------------------------------------------------
 
@@ -235,6 +296,7 @@ class Membership:
             self._graph.drain(claims, remaining)
             self._commit_finally(claims, remaining)
             self.end(partitions)
+            self._forget_pauses(partitions)
             self._patiently(lambda: self._committer.ended(partitions))
             self._tell("revoked", partitions)
 
@@ -242,6 +304,7 @@ class Membership:
         """End the claims on these partitions: somebody else has them, nothing is committed."""
         with self._listening():
             self.end(partitions)
+            self._forget_pauses(partitions)
             self._patiently(lambda: self._committer.ended(partitions))
             self._tell("lost", partitions)
 

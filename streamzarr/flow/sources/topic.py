@@ -41,6 +41,7 @@ _TOPIC: Final[dict[str, Check]] = {
     "session_timeout": seconds(above=0),
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
+    "instance": optional(text),
     "remember": flag,
     "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
     **SOURCE,
@@ -62,6 +63,7 @@ def from_topic(
     on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
     committer: Committer | None = None,
+    instance: str | None = None,
     remember: bool = False,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
@@ -96,6 +98,9 @@ def from_topic(
         Told of each change, on the chain's thread, after the chain has dealt with it.
     committer
         Keeps the positions; the group's committed offsets when absent.
+    instance
+        A name of this member that outlives it: one that is restarted within `session_timeout` has its
+        partitions again, and the others notice nothing (:meth:`streamzarr.queue.Broker.consumer`).
     remember
         Keep with each committed position which records beyond it are settled, as far as that fits into 4 KB,
         so that a restart does not repeat them where a slow one holds back the position.
@@ -130,6 +135,7 @@ def from_topic(
             on_gap,
             on_rebalance,
             committer,
+            instance,
             remember,
         ),
         demand,
@@ -146,6 +152,7 @@ class TopicOptions(TypedDict, total=False):
     on_gap: OnGap
     on_rebalance: Rebalance | None
     committer: Committer | None
+    instance: str | None
     remember: bool
 
 

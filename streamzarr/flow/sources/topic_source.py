@@ -49,6 +49,7 @@ class TopicSettings:
     on_gap: OnGap = "fail"
     on_rebalance: Rebalance | None = None
     committer: Committer | None = None
+    instance: str | None = None
     remember: bool = False
     """Keep with each position which records beyond it are settled, and do not read those again."""
 
@@ -103,6 +104,7 @@ class TopicSource:
             self._options.group,
             session_timeout=self._options.session_timeout,
             prefetch_bytes=self._demand.max_bytes,
+            instance=self._options.instance,
         )
 
     # -- reading -----------------------------------------------------------------------------------------
@@ -200,6 +202,7 @@ class TopicSource:
                 if not is_transient(error):
                     raise
                 self._broker.contact.failed(f"committing offsets of {self._options.name}: {error}")
+        self._membership.pause_and_try()
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 

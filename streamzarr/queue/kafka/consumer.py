@@ -10,7 +10,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamzarr.errors import FencedError, QueueError
+from streamzarr.errors import FencedError, QueueError, TopicReplacedError
 from streamzarr.queue.base import Consumer, Notes, Offsets, RebalanceListener, TopicPartition
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka import committed
@@ -22,6 +22,7 @@ from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import FENCED, TRANSIENT, UNSETTLED, code_of, translate
 from streamzarr.queue.kafka.fetch import Fetcher
 from streamzarr.queue.kafka.handle import Handle
+from streamzarr.queue.kafka.identity import Identities
 from streamzarr.runtime import Deadline
 
 _SERVE_SECONDS: Final = 0.05
@@ -51,7 +52,7 @@ class KafkaConsumer(Consumer):
         self,
         admin: KafkaAdmin,
         settings: Mapping[str, Any],
-        topics: Sequence[str],
+        ids: Mapping[str, str],
         group: str,
         listener: RebalanceListener | None,
     ) -> None:
@@ -77,10 +78,10 @@ class KafkaConsumer(Consumer):
         self._notes: dict[TopicPartition, str] = {}  # kept with the positions that partitions came with
         self._client = Client({**settings, "on_commit": self._on_commit}, logger=admin.config.log)
         self._handle = Handle(self._client)
-        topics = list(dict.fromkeys(topics))
-        self._fetcher = Fetcher(self._client, admin, len(topics))
+        self._identities = Identities(admin, ids)
+        self._fetcher = Fetcher(self._client, admin, len(ids))
         self._client.subscribe(
-            topics,
+            list(ids),
             on_assign=self._deferring(self._on_assign),
             on_revoke=self._deferring(self._on_revoke),
             on_lost=self._deferring(self._on_lost),
@@ -95,6 +96,8 @@ class KafkaConsumer(Consumer):
         self._tell()
         while self._doubtful:
             self._fetcher.check_topic(self._doubtful.pop())
+        if (replaced := self._identities.look()) is not None:
+            self._give_up_on(replaced)
         self._may_tell = True
         try:
             if max_records <= 0:
@@ -108,6 +111,20 @@ class KafkaConsumer(Consumer):
             return list(self._fetcher.fetch(max_records, timeout, max_bytes))
         finally:
             self._may_tell = False
+
+    def _give_up_on(self, replaced: TopicReplacedError) -> None:
+        """Commit the beginning of a topic that was made anew, and raise; nothing is committed after that.
+
+        What was committed since it was made anew were positions of the old one: a restart would go on there.
+        """
+        self._broken = replaced
+        ours = [each for each in self._fetcher.positions if each.topic == replaced.topic]
+        if ours:
+            begin = self._admin.begin(ours)
+            self._client.commit(
+                offsets=[KafkaPartition(*each, begin[each]) for each in ours], asynchronous=True
+            )
+        raise replaced
 
     def positions(self) -> dict[TopicPartition, int]:  # noqa: D102
         return dict(self._fetcher.positions)

@@ -112,10 +112,10 @@ class Integers:
         number: int | None = None
         if isinstance(value, int) and not isinstance(value, bool):
             number = value
-        elif (isinstance(value, float) and value.is_integer() and abs(value) <= EXACT) or (
-            isinstance(value, str) and len(value) <= MAX_DIGITS and INTEGER.fullmatch(value.strip())
-        ):
+        elif isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
             number = int(value)
+        elif isinstance(value, str) and len(value) <= MAX_DIGITS and INTEGER.fullmatch(text := value.strip()):
+            number = int(text)
         least, greatest = self.range
         if number is None or not least <= number <= greatest:
             raise Unfit(f"an integer from {least} to {greatest}")

@@ -100,10 +100,14 @@ class Times:
             number = Decimal(text)
         except ArithmeticError:
             raise Unfit(f"a time that {self.dtype} can hold") from None
-        if number and not -MAX_DIGITS < number.adjusted() < 30:
+        if not number:
+            return 0
+        if not -MAX_DIGITS < number.adjusted() < 30:  # 1e9999 would be a long integer
             raise Unfit(f"a time that {self.dtype} can hold")
-        whole, rest = divmod(number, 1)
-        return int(whole) * NANOSECONDS[self.unit] + int(rest * NANOSECONDS[self.unit] // 1)
+        sign, digits, exponent = number.as_tuple()
+        assert isinstance(exponent, int)
+        counted: int = (-1 if sign else 1) * int("".join(map(str, digits))) * NANOSECONDS[self.unit]
+        return counted * int(10**exponent) if exponent >= 0 else counted // int(10**-exponent)
 
     def many(self, data: Given) -> tuple[NDArray[Any], NDArray[np.bool_]]:  # noqa: D102
         if isinstance(data, list):

@@ -1,0 +1,174 @@
+"""``streamzarr feed``: topics that become arrays, looked at while they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamzarr.cli.failures import Failure
+from streamzarr.cli.options import examples, json_option, open_existing
+from streamzarr.cli.output import age, counted, print_facts, print_json, print_line, print_table
+from streamzarr.cli.rows import print_rows
+from streamzarr.runtime import SYSTEM
+
+if TYPE_CHECKING:
+    from streamzarr.feeds.check import PartitionCheck
+    from streamzarr.feeds.status import FeedStatus
+    from streamzarr.queue import Broker
+
+broker_option = click.option(
+    "--broker",
+    metavar="URL",
+    envvar="STREAMZARR_BROKER",
+    show_envvar=True,
+    help="Where the topics are; what the target says without it, which has no password.",
+)
+
+
+@click.group()
+def feed() -> None:
+    """Look at feeds: topics whose records become rows of arrays.
+
+    TARGET is the URL that the feed's configuration names. Nothing here disturbs the feed.
+    """
+
+
+@feed.command(
+    epilog=examples("streamzarr feed status fx.zarr", "streamzarr feed status --json fx.zarr | jq .lag")
+)
+@click.argument("target")
+@broker_option
+@json_option
+def status(target: str, broker: str | None, as_json: bool) -> None:
+    """Say how far the feed into TARGET is: rows, lag, commits, write amplification, dead letters."""
+    from streamzarr.feeds.status import feed_status
+
+    with _broker(broker) as opened:
+        found = feed_status(target, opened)
+    if as_json:
+        print_json(_facts(found))
+        return
+    now = SYSTEM.wall_ns() / 1e9
+    print_facts(
+        [
+            ("target", found.url),
+            ("broker", found.broker),
+            ("group", f"{found.group}, {counted(found.members, 'member')}"),
+            ("rows", found.rows),
+            ("lag", counted(found.lag, "record")),
+            ("dead", counted(found.dead, "dead letter")),
+        ]
+    )
+    click.echo()
+    print_table(
+        ("partition", "rows", "position", "lag", "commits", "rows/commit", "written", "last commit", "epoch"),
+        [
+            (
+                each.name,
+                each.rows,
+                each.position,
+                each.lag,
+                each.commits,
+                round(each.rows_a_commit, 1),
+                f"about {each.write_amplification:.1f} x",
+                f"{age(now - each.committed)} ago",
+                each.epoch,
+            )
+            for each in found.partitions
+        ],
+        empty="no partition yet",
+    )
+
+
+@feed.command(epilog=examples("streamzarr feed check fx.zarr"))
+@click.argument("target")
+@broker_option
+@json_option
+def check(target: str, broker: str | None, as_json: bool) -> None:
+    """Compare the rows in TARGET with the records of its topics: each exactly once, in order.
+
+    A record is there if it has rows, or a dead letter. Records that the broker has given up are not looked
+    for. Exit code 2 when one is missing, twice, or out of order.
+    """
+    from streamzarr.feeds.check import check_feed
+
+    with _broker(broker) as opened:
+        found = check_feed(target, opened)
+    if as_json:
+        print_json([{**_plain(each), "ok": each.ok} for each in found])
+    else:
+        for each in found:
+            print_line(f"{each.name}  {_finding(each)}")
+    if bad := [each.name for each in found if not each.ok]:
+        raise Failure(f"{target}: {', '.join(bad)}: not each record is there once, in order")
+    if not as_json:
+        records = sum(each.records for each in found)
+        click.echo(f"each of {records} records is there exactly once, in order")
+
+
+@feed.command(
+    epilog=examples(
+        "streamzarr feed follow fx.zarr",
+        "streamzarr feed follow fx.zarr --partition p00000 --field bid --json | jq .bid",
+    )
+)
+@click.argument("target")
+@click.option("--partition", metavar="NAME", help="Only this one, such as p00000.")
+@click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="Last rows.")
+@click.option("--field", "fields", multiple=True, metavar="NAME", help="Only this field; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document a line, for scripts.")
+def follow(target: str, partition: str | None, count: int, fields: tuple[str, ...], as_json: bool) -> None:
+    """Print rows of the feed into TARGET as they are committed, until Ctrl-C."""
+    from streamzarr.errors import NodeNotFoundError
+    from streamzarr.feeds.follow import follow_feed
+    from streamzarr.feeds.target import find_parts
+
+    parts = [each for each in find_parts(target) if partition in (None, each.name)]
+    if not parts:
+        raise NodeNotFoundError(f"{target}: no partition {partition!r}; see `streamzarr feed status`")
+    for name in fields:
+        parts[0].snapshot[name]  # raises if there is none
+    with suppress(KeyboardInterrupt):  # the end that was asked for
+        for name, rows in follow_feed(parts, count):
+            print_rows(rows, fields, as_json, partition=name)
+
+
+def _finding(found: PartitionCheck) -> str:
+    said = [f"{counted(found.rows, 'row')} of {counted(found.records, 'record')}"]
+    if found.dead:
+        said.append(counted(found.dead, "dead letter"))
+    said.append(f"{found.verified} looked for up to offset {found.position}")
+    for what, number, some in (
+        ("missing", found.missing_count, found.missing),
+        ("not on the broker", found.unknown_count, found.unknown),
+        ("twice or out of order", found.disorder_count, found.disorder),
+    ):
+        if number:
+            said.append(
+                f"{number} {what}: {', '.join(map(str, some))}{', ...' if number > len(some) else ''}"
+            )
+    return "; ".join(said)
+
+
+def _facts(found: FeedStatus) -> dict[str, Any]:
+    partitions = [_plain(each) for each in found.partitions]
+    return {**_plain(found), "rows": found.rows, "lag": found.lag, "partitions": partitions}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    import dataclasses
+
+    return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+
+
+@contextmanager
+def _broker(url: str | None) -> Iterator[Broker | None]:
+    """Give the broker that was named, or None."""
+    if url is None:
+        yield None
+        return
+    with open_existing(url) as opened:
+        yield opened

@@ -1,0 +1,92 @@
+"""What the commands that run a pool of worker processes have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from streamzarr.cli.failures import Failure
+from streamzarr.cli.options import option_of
+from streamzarr.cli.output import counted
+from streamzarr.errors import StreamzarrError
+from streamzarr.options import options_of
+from streamzarr.runtime import SYSTEM
+
+if TYPE_CHECKING:
+    from streamzarr.supervisor import Report, Supervisor
+
+
+class PoolCommand(click.Command):
+    """A command with an option for each number among the options of some dataclasses.
+
+    They are looked up when they are first needed: the layers that define them are slow to import.
+    """
+
+    def owners(self) -> Sequence[type]:
+        """Return the dataclasses."""
+        from streamzarr.supervisor import SupervisionOptions
+
+        return (SupervisionOptions,)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:  # noqa: D102
+        known = {each.name for each in self.params}
+        self.params += [each for each in self._numbers() if each.name not in known]
+        return super().get_params(ctx)
+
+    def _numbers(self) -> list[click.Option]:
+        return [
+            option_of(field, known, kind)
+            for owner in self.owners()
+            for field, known, kind in options_of(owner)
+            if kind in (int, float, int | None, float | None)
+        ]
+
+
+def run_pool(pool: Supervisor, processes: int, where: str, until: Callable[[], None] | None = None) -> None:
+    """Run worker processes until they are told to stop; say when they are up, and how they ended.
+
+    With `until` they are told when that returns.
+
+    Raises
+    ------
+    Failure
+        Something is left in flight.
+    """
+    pool.start()
+    SYSTEM.thread(partial(_announce, pool, processes, where), "streamzarr-announce").start()
+    if until is not None:
+        SYSTEM.thread(partial(_stop_after, pool, until), "streamzarr-until").start()
+    _tell(pool.run())
+
+
+def _stop_after(pool: Supervisor, until: Callable[[], None]) -> None:
+    with suppress(StreamzarrError):  # ``run`` tells why the pool had to end
+        until()
+        pool.stop()
+
+
+def _announce(pool: Supervisor, processes: int, where: str) -> None:
+    """Say when every process is up; what keeps one from it is told by ``run``."""
+    try:
+        pool.wait_ready(timeout=None)
+    except StreamzarrError:
+        return
+    if pool.ready:
+        pids = ", ".join(str(each.pid) for each in pool.status())
+        click.echo(f"ready: {counted(processes, 'worker')} ({pids}) on {where}", err=True)
+
+
+def _tell(report: Report) -> None:
+    counts: dict[str, int] = {}
+    for each in report.workers:
+        counts[each.outcome] = counts.get(each.outcome, 0) + 1
+    ended = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    restarts = sum(each.restarts for each in report.workers)
+    summary = f"workers ended: {ended or 'none'}; restarts {restarts}; left in flight {len(report.left)}"
+    if not report.clean:
+        raise Failure(f"{summary}; what was left is done again by the next workers")
+    click.echo(summary, err=True)

@@ -1,0 +1,125 @@
+"""Schemas by number, from a registry that speaks Confluent's protocol, as Karapace and Apicurio do."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from streamzarr.errors import ConfigError, QueueError
+from streamzarr.feeds.decode.objects import Malformed
+from streamzarr.redact import redacted
+from streamzarr.runtime import SYSTEM, Runtime
+
+MAX_ANSWER: Final = 4 << 20
+"""Bytes of an answer."""
+TIMEOUT: Final = 10.0
+"""Seconds for one answer."""
+PATIENCE: Final = 60.0
+"""Seconds for which an absent registry is asked again: well within what a group allows between polls."""
+MAX_UNKNOWN: Final = 10_000
+"""Numbers without a schema that are remembered, so that they are not asked for by each message."""
+HEADER: Final = 5
+"""Bytes before the record: a zero, and the number of its schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A schema as the registry has it."""
+
+    kind: str
+    """``AVRO``, ``PROTOBUF`` or ``JSON``."""
+    text: str
+
+
+class Registry:
+    """A registry. Owned by one thread, which waits for it while it is away, for a minute at most.
+
+    Parameters
+    ----------
+    url
+        ``http[s]://[user:password@]host[:port][/path]``.
+    runtime
+        Clock and waiting.
+    """
+
+    def __init__(self, url: str, runtime: Runtime = SYSTEM) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"decode: registry is {redacted(url)!r}, expected such as http://host:8081")
+        self._base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self._headers = {"Accept": "application/vnd.schemaregistry.v1+json"}
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            self._headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+        self._runtime = runtime
+        self._known: dict[int, Registered] = {}
+        self._unknown: set[int] = set()
+
+    def schema(self, number: int) -> Registered:
+        """Return the schema with this number.
+
+        Raises
+        ------
+        Malformed
+            There is none: whoever wrote the message made it up, or it is of another registry.
+        streamzarr.errors.QueueError
+            The registry was away for a minute, or refuses us. Nothing is wrong with the messages.
+        """
+        if (known := self._known.get(number)) is not None:
+            return known
+        if number not in self._unknown:
+            found = self._patiently(f"/schemas/ids/{number}")
+            if found is not None:
+                self._known[number] = found
+                return found
+            if len(self._unknown) < MAX_UNKNOWN:
+                self._unknown.add(number)
+        raise Malformed(f"schema {number} is not in the registry at {self._base}")
+
+    def _patiently(self, path: str) -> Registered | None:
+        deadline, pause = self._runtime.now() + PATIENCE, 0.1
+        while True:
+            try:
+                return self._asked(path)
+            except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+                if self._runtime.now() + pause > deadline:
+                    raise QueueError(f"schema registry {self._base}{path}: {error}") from error
+            self._runtime.bell().wait(pause)
+            pause = min(5.0, 2 * pause)
+
+    def _asked(self, path: str) -> Registered | None:
+        """Return the answer to one question; None: there is no such schema."""
+        request = urllib.request.Request(self._base + path, headers=self._headers)  # noqa: S310 - http(s) only
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+                answer = json.loads(response.read(MAX_ANSWER))
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code == 404:
+                    return None
+                if error.code in (401, 403):
+                    raise QueueError(
+                        f"schema registry {self._base}{path}: {error.code} {error.reason}; put user and "
+                        "password into its URL"
+                    ) from error
+                raise
+        return Registered(str(answer.get("schemaType", "AVRO")), str(answer["schema"]))
+
+
+def numbered(value: bytes) -> tuple[int, bytes]:
+    """Return the number of a message's schema, and what is behind it; raises :class:`Malformed`.
+
+    >>> numbered(bytes([0, 0, 0, 0, 7, 42]))
+    (7, b'*')
+    """
+    if len(value) < HEADER or value[0] != 0:
+        raise Malformed(
+            f"got {len(value)} bytes that begin with 0x{value[:1].hex()}, expected 0x00 and a schema's number"
+        )
+    return int.from_bytes(value[1:HEADER], "big"), value[HEADER:]

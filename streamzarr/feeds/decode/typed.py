@@ -1,0 +1,66 @@
+"""Records that msgspec makes without what no column needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Union
+
+import msgspec
+
+from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.decode.assemble import Origin
+from streamzarr.feeds.decode.layout import MESSAGE, Found, Layout, Unknown
+from streamzarr.feeds.decode.paths import Path
+from streamzarr.feeds.decode.values import MISSING, Values
+
+
+class TypedLayout(Layout):
+    """A layout for messages of :attr:`message_type`. Immutable: any thread may use it.
+
+    Records that are objects at the top of their messages become structs of the fields that columns need;
+    the rest is skipped by the parser. Others are plain objects.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, ColumnSpec], records: str | None, unknown: Unknown, max_records: int
+    ) -> None:
+        super().__init__(columns, records, unknown, max_records)
+        self._names = sorted(self.known)
+        flat = self.records in (None, MESSAGE) and not self.positional and not self.needs_whole
+        self._struct = self._record_struct() if flat else None
+        self.record_type: Any = self._struct or Any
+        """Of a record, for msgspec."""
+        self.message_type: Any = Any
+        """Of a message."""
+        if self._struct is not None:
+            many = list[self._struct]  # type: ignore[name-defined]  # made just now
+            self.message_type = many if self.records == MESSAGE else Union[self._struct, many]  # noqa: UP007
+
+    def _record_struct(self) -> type:
+        return msgspec.defstruct(
+            "Record",
+            [(f"f{at}", Any, MISSING) for at in range(len(self._names))],
+            rename={f"f{at}": name for at, name in enumerate(self._names)},
+            forbid_unknown_fields=self.unknown == "error",
+            gc=False,
+        )
+
+    def checked(
+        self, records: Sequence[Any], wholes: Sequence[Any], origin: Origin | None, bad: Mapping[int, str]
+    ) -> Found:
+        """Leave structs alone, which msgspec has checked."""
+        if self._struct is None:
+            return super().checked(records, wholes, origin, bad)
+        return Found(records, wholes, origin, bad)
+
+    def values(self, found: Found) -> list[Values]:
+        """Return what records have for each column."""
+        if self._struct is None:
+            return super().values(found)
+        return [Values.of(self._of_structs(path, found.records)) for path in self.paths.values()]
+
+    def _of_structs(self, path: Path, records: Sequence[Any]) -> list[Any]:
+        attribute = f"f{self._names.index(path.steps[0])}"
+        values = list(map(attrgetter(attribute), records))
+        return values if len(path.steps) == 1 else [path.follow(value, 1) for value in values]

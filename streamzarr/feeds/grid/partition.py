@@ -1,0 +1,126 @@
+"""One partition of a grid in our hands: records go into open slots, closed slots into its stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.grid.fold import Arrivals, GridFold
+from streamzarr.feeds.grid.keys import Keys
+from streamzarr.feeds.grid.spec import TIME, GridSpec
+from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.rows import Rows
+from streamzarr.stream import CommitPolicy, StreamWriter
+
+OPEN = "open"
+READ = "read"
+LATEST = "latest"
+EARLIEST = 2**62
+"""Positions are never negative, times before 1970 are: so much is added."""
+
+
+class PartitionGrid:
+    """Records of one partition on their way into slots. Owned by the chain's thread; blocks on the store.
+
+    The stream's position has three numbers: ``read``, up to where each record is in a slot or has its letter;
+    ``open``, from where on records are read again to have the slots that are not closed; and ``latest``, the
+    latest time before that, so that each is judged as it was. What is read again and is in no open slot was
+    settled before, and is left alone.
+    """
+
+    def __init__(
+        self,
+        writer: StreamWriter,
+        keys: Keys | None,
+        spec: GridSpec,
+        columns: Mapping[str, ColumnSpec],
+        letters: Letters,
+        policy: CommitPolicy,
+    ) -> None:
+        self._writer, self._keys, self._spec, self._letters = writer, keys, spec, letters
+        self._policy = policy
+        position = writer.position
+        assert isinstance(position, Mapping)
+        self._known, self._read = position[READ], position[OPEN]
+        last = writer.last.get(TIME)
+        self._fold = GridFold(
+            spec,
+            spec.outputs(columns),
+            closed=None if last is None else int(last.astype("M8[ns]").astype(np.int64)) // spec.step + 1,
+            latest=position[LATEST] - EARLIEST if position.get(LATEST) else None,
+        )
+        self._closed: list[dict[str, npt.NDArray[Any]]] = []
+        self._empty = {
+            name: np.empty((0, *each.shape), each.dtype) for name, each in spec.schema(columns, None).items()
+        }
+        self.bad = 0
+        """Records that became dead letters."""
+
+    @property
+    def writer(self) -> StreamWriter:
+        """The writer of the stream."""
+        return self._writer
+
+    @property
+    def position(self) -> int:
+        """The next offset to be read."""
+        return self._read
+
+    def take(self, rows: Rows) -> None:
+        """Fold the rows of a run, once; raises as :meth:`PartitionStream.take`."""
+        if rows.run.stop > self._read:
+            arrivals = self._arrivals(rows)
+            judgement = self._fold.judge(arrivals)
+            offsets = rows.run.offsets
+            bad = {
+                index: why
+                for index, why in {**rows.bad, **judgement.bad}.items()
+                if offsets[index] >= self._known
+            }
+            if bad:
+                self._letters.bury(rows.run, bad, "grid")
+            self._closed += self._fold.take(arrivals, judgement)
+            self._read = rows.run.stop
+            self.bad += len(bad)
+        self._flush()
+        gathered = self._writer.rows - self._writer.record.rows
+        if self._policy.is_due(rows=gathered, nbytes=0, seconds=0.0):
+            self._writer.commit()
+
+    def commit(self, position: int) -> None:
+        """Make closed slots visible; raises as :meth:`PartitionStream.commit`."""
+        self._read = max(self._read, position)
+        self._flush()
+        self._writer.append(self._empty, next_offset=self._positions())
+        self._writer.commit()
+
+    def drop(self) -> None:
+        """Give up what is not committed."""
+        self._writer.drop()
+        if self._keys is not None:
+            self._keys.drop()
+
+    def _arrivals(self, rows: Rows) -> Arrivals:
+        records = rows.records()
+        places = np.zeros(len(records), np.intp)
+        if self._keys is not None and self._spec.key is not None:
+            places = self._keys.places(rows.columns[self._spec.key])
+        times = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
+        return Arrivals(times, places, rows.run.offsets[records], records, rows.columns)
+
+    def _flush(self) -> None:
+        """Append the slots that are closed: all of them, or the position stays behind."""
+        if self._closed and self._keys is not None:
+            self._keys.commit()  # first: a slot is never seen without its key
+        while self._closed:
+            self._writer.append(self._closed[0], next_offset=self._positions())
+            del self._closed[0]
+
+    def _positions(self) -> dict[str, int]:
+        opened, latest = self._fold.resume(self._read)
+        told = {} if latest is None else {LATEST: latest + EARLIEST}
+        return {OPEN: opened, READ: max(self._read, self._known), **told}

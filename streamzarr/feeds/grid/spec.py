@@ -1,0 +1,139 @@
+"""What a grid is told: step, keys, lateness, and what becomes of several values in one slot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from streamzarr.errors import ConfigError
+from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.stream import Field
+
+How: TypeAlias = Literal["last", "first", "min", "max", "sum", "mean", "count", "ohlc"]
+
+TIME: Final = "time"
+COUNT: Final = "count"
+"""How many records are in a slot."""
+CHUNK_BYTES: Final = 1 << 20
+
+_PARTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "ohlc": {"_open": "first", "_high": "max", "_low": "min", "_close": "last"}
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One field of the grid: which column it is of, and how values of a slot become one."""
+
+    name: str
+    column: str
+    how: str
+    dtype: np.dtype[Any]
+    fill: Any
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GridSpec:
+    """A grid, checked.
+
+    Examples
+    --------
+    >>> columns = {"t": ColumnSpec("t", "M8[ms]"), "bid": ColumnSpec("bid", "f8")}
+    >>> spec = GridSpec("t", step=10**9, key=None, keys=1, lateness=0, ahead=10**12, values={"bid": "ohlc"})
+    >>> [output.name for output in spec.outputs(columns)]
+    ['bid_open', 'bid_high', 'bid_low', 'bid_close']
+    """
+
+    time: str
+    """The column with the time of a record."""
+    step: int
+    """Nanoseconds of a slot."""
+    key: str | None
+    """The column with its key; None: all records are of one."""
+    keys: int | tuple[str, ...]
+    """How many keys there is room for, or all there are."""
+    lateness: int
+    """Nanoseconds by which a record may be late."""
+    ahead: int
+    """Nanoseconds by which a record may be ahead of all before it."""
+    values: Mapping[str, How]
+
+    @property
+    def room(self) -> int:
+        """Number of keys that fit."""
+        return self.keys if isinstance(self.keys, int) else len(self.keys)
+
+    def outputs(self, columns: Mapping[str, ColumnSpec]) -> list[Output]:
+        """Return the fields, but for time and count; columns of numbers that are not named have their last.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            A column is not there, or has no numbers.
+        """
+        for name in (self.time, *([self.key] if self.key else []), *self.values):
+            if name not in columns:
+                raise ConfigError(f"grid: no column {name!r}, there are {', '.join(columns)}")
+        if columns[self.time].dtype.kind != "M":
+            raise ConfigError(f"grid: time is column {self.time!r}, which is no datetime64")
+        found: list[Output] = []
+        for name, spec in columns.items():
+            if name in (self.time, self.key) or (spec.of_record and name not in self.values):
+                continue
+            how = self.values.get(name, "last" if spec.dtype.kind in "iufb" else None)
+            if how is None:
+                continue
+            if spec.dtype.kind not in "iuf" + "b" * (how in ("last", "first", "count")):
+                raise ConfigError(f"grid: column {name!r} is {spec.type_name}, and has no {how}")
+            found += [
+                _output(f"{name}{part}", spec, each) for part, each in _PARTS.get(how, {"": how}).items()
+            ]
+        if taken := {TIME, COUNT} & {each.name for each in found}:
+            raise ConfigError(f"grid: a field may not be called {min(taken)!r}, which the grid has itself")
+        return found
+
+    def schema(self, columns: Mapping[str, ColumnSpec], chunk_rows: int | None) -> dict[str, Field]:
+        """Return the fields of the stream; raises as :meth:`outputs`."""
+        rows = chunk_rows or max(1, CHUNK_BYTES // (8 * self.room))
+        shape = {"shape": (self.room,), "dimension_names": ("key",), "chunk_rows": rows}
+        fields = {
+            each.name: Field(each.dtype, fill_value=each.fill, attributes=each.attributes, **shape)  # type: ignore[arg-type]
+            for each in self.outputs(columns)
+        }
+        return {
+            TIME: Field("M8[ns]", sorted=True, chunk_rows=rows),
+            COUNT: Field("u4", **shape),  # type: ignore[arg-type]
+            **fields,
+        }
+
+
+def check_how(values: Mapping[str, str]) -> None:
+    """Raise :class:`~streamzarr.errors.ConfigError` unless each value is a way to make one of several."""
+    for name, how in values.items():
+        if how not in get_args(How):
+            raise ConfigError(f"grid.values.{name}: got {how!r}, expected one of {', '.join(get_args(How))}")
+
+
+def _output(name: str, spec: ColumnSpec, how: str) -> Output:
+    dtype = _dtype(spec.dtype, how)
+    fill: Any = np.nan if dtype.kind == "f" else None
+    if how in ("count", "sum"):
+        fill = 0
+    elif how != "mean" and spec.fill is not None:
+        fill = spec.fill
+    return Output(name, spec.name, how, dtype, fill, spec.attributes)
+
+
+def _dtype(column: np.dtype[Any], how: str) -> np.dtype[Any]:
+    match how:
+        case "count":
+            return np.dtype("u4")
+        case "mean":
+            return np.dtype("f8")
+        case "sum":
+            return np.dtype({"f": "f8", "u": "u8"}.get(column.kind, "i8"))
+    return column

@@ -1,0 +1,89 @@
+"""One value for each slot and key, out of several that come one after another; pure, by whole arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamzarr.feeds.grid.spec import Output
+
+Array = npt.NDArray[Any]
+Places = npt.NDArray[np.intp]
+
+
+class Values:
+    """The values of one field in the open slots: slots x keys.
+
+    Examples
+    --------
+    >>> high = Values(Output("high", "bid", "max", np.dtype("f8"), np.nan, {}), keys=1)
+    >>> high.grow(2)
+    >>> high.fold(np.array([0, 0, 1]), np.array([1.5, 1.75, 1.25]))
+    >>> high.result()
+    array([[1.75],
+           [1.25]])
+    """
+
+    def __init__(self, output: Output, keys: int) -> None:
+        self._output, self._keys = output, keys
+        self._values: Array = np.empty((0, keys), self._held)
+        self._seen: npt.NDArray[np.int64] = np.empty((0, keys), np.int64)
+
+    @property
+    def _held(self) -> np.dtype[Any]:
+        return np.dtype("f8") if self._output.how == "mean" else self._output.dtype
+
+    def grow(self, slots: int, before: int = 0) -> None:
+        """Have room for `slots` slots; `before` of the new ones come before all others."""
+        more = slots - len(self._values)
+        self._values = _padded(self._values, before, more - before)
+        self._seen = _padded(self._seen, before, more - before)
+
+    def fold(self, places: Places, values: Array) -> None:
+        """Take values in, in the order in which they came; a float that is NaN is none.
+
+        `places` counts through the slots, key by key.
+        """
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            there = ~np.isnan(values)
+            places, values = places[there], values[there]
+        held, seen = self._values.reshape(-1), self._seen.reshape(-1)
+        match self._output.how:
+            case "last":
+                held[places] = values  # of a place that comes twice numpy keeps the last
+            case "first":
+                first, index = np.unique(places, return_index=True)
+                new = seen[first] == 0
+                held[first[new]] = values[index[new]]
+            case "sum" | "mean":
+                np.add.at(held, places, values.astype(held.dtype))
+            case "count":
+                np.add.at(held, places, np.ones(len(places), held.dtype))
+            case how:
+                first, index = np.unique(places, return_index=True)
+                new = seen[first] == 0
+                held[first[new]] = values[index[new]]
+                (np.maximum if how == "max" else np.minimum).at(held, places, values)
+        np.add.at(seen, places, 1)
+
+    def result(self) -> Array:
+        """Return what the slots have; the fill value where there is nothing."""
+        values = self._values
+        if self._output.how == "mean":
+            values = values / np.maximum(self._seen, 1)
+        fill = 0 if self._output.fill is None else self._output.fill
+        return np.where(self._seen > 0, values, np.asarray(fill, self._output.dtype)).astype(
+            self._output.dtype
+        )
+
+    def close(self, slots: int) -> Array:
+        """Remove the first slots, and return what they have."""
+        closed = self.result()[:slots]
+        self._values, self._seen = self._values[slots:].copy(), self._seen[slots:].copy()
+        return closed
+
+
+def _padded(values: Array, before: int, behind: int) -> Array:
+    return np.pad(values, ((before, behind), (0, 0)))

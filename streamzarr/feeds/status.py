@@ -1,0 +1,111 @@
+"""How far a feed is: what its target has against what its topics have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamzarr.feeds.target import Part, Parts, parts_of
+from streamzarr.queue import Broker, DeadLetterQueue, TopicInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """How far one partition is."""
+
+    name: str
+    topic: str
+    partition: int
+    rows: int
+    position: int
+    """The next offset to be read."""
+    end: int
+    """The next offset that the broker gives."""
+    lag: int
+    commits: int
+    rows_a_commit: float
+    write_amplification: float
+    """About how often each row was written, from the rows of a commit and those of a chunk."""
+    epoch: int
+    writer: str
+    committed: float
+    """When the last commit was, seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How far a feed is."""
+
+    url: str
+    broker: str
+    group: str
+    members: int
+    """Processes that share it now."""
+    dead: int
+    """Dead letters that are open."""
+    partitions: tuple[PartitionStatus, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all partitions."""
+        return sum(each.rows for each in self.partitions)
+
+    @property
+    def lag(self) -> int:
+        """Records that are not committed yet."""
+        return sum(each.lag for each in self.partitions)
+
+
+def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
+    """Return how far the feed with the target `url` is; arguments and errors as :func:`check_feed`."""
+    with parts_of(url, broker) as parts:
+        topics = sorted({each.partition.topic for each in parts})
+        infos = {topic: parts.broker.describe(topic) for topic in topics}
+        first = next(iter(parts))
+        return FeedStatus(
+            url=url,
+            broker=str(parts.broker),
+            group=first.facts.group,
+            members=parts.broker.members(first.facts.group),
+            dead=_open_letters(parts, set(topics)),
+            partitions=tuple(_status(each, infos[each.partition.topic]) for each in parts),
+        )
+
+
+def amplification(rows: int, commits: int, chunk_rows: int) -> float:
+    """Return about how often each row was written: a commit puts the chunk that is not full again.
+
+    >>> amplification(rows=1000, commits=10, chunk_rows=1000), amplification(1000, 10, 50)
+    (5.5, 1.0)
+    """
+    a_commit = max(1.0, rows / max(1, commits))
+    return 1.0 if not rows or a_commit >= chunk_rows else (chunk_rows / a_commit + 1) / 2
+
+
+def _status(part: Part, info: TopicInfo) -> PartitionStatus:
+    record, end = part.snapshot.record, info.end.get(part.partition.partition, 0)
+    return PartitionStatus(
+        name=part.name,
+        topic=part.partition.topic,
+        partition=part.partition.partition,
+        rows=record.rows,
+        position=part.position,
+        end=end,
+        lag=max(0, end - part.position),
+        commits=record.seq,
+        rows_a_commit=record.rows / max(1, record.seq),
+        write_amplification=amplification(
+            record.rows, record.seq, part.snapshot[part.snapshot.names[0]].chunks[0]
+        ),
+        epoch=record.epoch,
+        writer=record.writer,
+        committed=record.time_ns / 1e9,
+    )
+
+
+def _open_letters(parts: Parts, topics: set[str]) -> int:
+    there = set(parts.broker.topics())
+    queues = {each.facts.dead_letters for each in parts} & there
+    return sum(
+        len(DeadLetterQueue(parts.broker, queue).ls(lambda letter: letter.topic in topics))
+        for queue in queues
+    )

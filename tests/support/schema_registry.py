@@ -1,0 +1,55 @@
+"""A schema registry that knows what it is given, served over HTTP by a thread."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class SchemaRegistry:
+    """Serves schemas of Avro by number; a context manager. Answers 503 to the first `fails` questions."""
+
+    def __init__(self, schemas: dict[int, Any], *, fails: int = 0, password: str | None = None) -> None:
+        self.asked: list[str] = []
+        wanted = password and "Basic " + base64.b64encode(password.encode()).decode()
+        outer, left = self, [fails]
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                number = int(self.path.rpartition("/")[2])
+                if left[0]:
+                    left[0] -= 1
+                    self._answer(503, {})
+                elif wanted and self.headers["Authorization"] != wanted:
+                    self._answer(401, {})
+                elif number not in schemas:
+                    self._answer(404, {"error_code": 40403})
+                else:
+                    self._answer(200, {"schema": json.dumps(schemas[number])})
+
+            def _answer(self, status: int, document: Any) -> None:
+                data = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> SchemaRegistry:
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

@@ -1,0 +1,227 @@
+"""Who owns a stream: the group says one thing, the store another, and nothing is taken twice."""
+
+import logging
+
+import pytest
+
+from streamzarr.errors import FencedError, QueueError, StoreError
+from streamzarr.feeds import Feed
+from streamzarr.feeds.committer import FENCED_SESSIONS, FeedCommitter
+from streamzarr.feeds.decode import open_decoder
+from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.meter import EVERY, Meter
+from streamzarr.feeds.rows import RowMaker
+from streamzarr.feeds.takeover import take_over
+from streamzarr.flow import Message
+from streamzarr.flow.ops.settle import DONE, Again
+from streamzarr.queue import TopicPartition
+from streamzarr.stores import MemoryStore
+from streamzarr.stream import StreamWriter, open_stream
+from streamzarr.testing.broker_fake import FakeBroker
+from streamzarr.testing.clock import FakeClock
+
+WHERE = TopicPartition("t", 0)
+
+
+class Flaky(MemoryStore):
+    """Puts fail while there are `errors`."""
+
+    def __init__(self):
+        super().__init__()
+        self.errors = []
+
+    def put(self, key, data, **condition):
+        if self.errors and "/c/" in key:
+            raise self.errors.pop()
+        return super().put(key, data, **condition)
+
+
+class Bench:
+    def __init__(self):
+        self.runtime = FakeClock()
+        self.broker = FakeBroker(self.runtime)
+        self.broker.create_topic("t", 1)
+        self.broker.create_topic("t.dead", 1)
+        self.store = Flaky()
+        self.feed = Feed.of(
+            {
+                "source": {"broker": "sqlite:///q.db", "topics": ["t"], "session_timeout": 5},
+                "decode": {"format": "json"},
+                "columns": {"x": "i8"},
+                "target": {"url": "memory://", "chunk_rows": 4},
+            }
+        )
+        self.maker = RowMaker(self.feed.columns, open_decoder("json", {"x": self.feed.columns["x"]}))
+        self.committer = self.new()
+
+    def new(self):
+        letters = Letters(self.broker.producer(), self.feed.dead_topic, "w", self.runtime)
+        return FeedCommitter(self.feed, self.broker, self.store, letters)
+
+    def send(self, *values):
+        self.broker.append("t", 0, *values)
+
+    def runs(self, start, stop):
+        with self.broker.reader("t", {0: start}) as reader:
+            [run] = reader.poll_columns(stop - start, 0)
+        return [Message(run=run, data=self.maker(run))]
+
+    @property
+    def rows(self):
+        return open_stream(self.store, "p00000").rows
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_rows_and_position_become_visible_together(bench):
+    bench.send(*[b'{"x": 1}'] * 5)
+    assert bench.committer.start([WHERE]) == {WHERE: 0}
+    assert bench.committer.store(bench.runs(0, 5)) == [DONE]
+    assert bench.rows == 0
+    bench.committer.commit({WHERE: 5})
+    assert (bench.rows, open_stream(bench.store, "p00000").position) == (5, 5)
+    assert bench.new().start([WHERE]) == {WHERE: 5}
+
+
+def test_a_run_that_is_given_again_is_taken_once(bench):
+    bench.send(*[b'{"x": 1}'] * 5, b"bad")
+    bench.committer.start([WHERE])
+    bench.store.errors = [StoreError("away")]
+    with pytest.raises(StoreError):
+        bench.committer.store(bench.runs(0, 6))
+    assert bench.committer.store(bench.runs(0, 6)) == [DONE]
+    assert bench.committer.store(bench.runs(0, 6)) == [DONE]
+    bench.committer.commit({WHERE: 6})
+    assert bench.rows == 5
+
+
+def test_offsets_behind_the_last_run_without_a_record(bench):
+    bench.send(*[b'{"x": 1}'] * 3)
+    bench.committer.start([WHERE])
+    bench.committer.store(bench.runs(0, 3))
+    bench.committer.commit({WHERE: 7})
+    assert bench.rows == 3
+    assert open_stream(bench.store, "p00000").position == 7
+
+
+def test_no_position_passes_a_bad_record_whose_letter_is_not_written(bench):
+    bench.send(b'{"x": 1}', b"bad")
+    bench.committer.start([WHERE])
+    bench.broker.fail("flush", QueueError("away"))
+    with pytest.raises(QueueError):
+        bench.committer.store(bench.runs(0, 2))
+    bench.committer.commit({WHERE: 0})
+    assert bench.new().start([WHERE]) == {WHERE: 0}
+
+
+def test_a_partition_that_was_taken_over_is_handed_back(bench, caplog):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    bench.committer.store(bench.runs(0, 3))
+    other = bench.new()
+    assert other.start([WHERE]) == {WHERE: 0}
+    with caplog.at_level(logging.WARNING):
+        bench.committer.commit({WHERE: 3})  # no error: the group will say whose it is
+    assert "the group says whose it is" in caplog.text
+    assert bench.rows == 0
+    [report] = bench.committer.store(bench.runs(3, 8))
+    assert isinstance(report, Again)
+    bench.committer.commit({WHERE: 8})
+    assert bench.rows == 0
+    bench.committer.ended([WHERE])
+    other.store(bench.runs(0, 8))
+    other.commit({WHERE: 8})
+    assert bench.rows == 8
+    assert bench.committer.start([WHERE]) == {WHERE: 8}  # and it may come back
+
+
+def test_somebody_outside_of_the_group_breaks_the_chain(bench):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    StreamWriter(bench.store, "p00000")
+    bench.committer.commit({WHERE: 1})
+    assert isinstance(bench.committer.store(bench.runs(0, 8))[0], Again)
+    bench.runtime.advance(FENCED_SESSIONS * 5 - 1)
+    assert isinstance(bench.committer.store(bench.runs(0, 8))[0], Again)
+    bench.runtime.advance(2)
+    with pytest.raises(FencedError, match="outside of the group"):
+        bench.committer.store(bench.runs(0, 8))
+
+
+def test_a_partition_that_is_taken_over_while_it_begins_is_handed_back(bench, monkeypatch):
+    bench.send(*[b'{"x": 1}'] * 8)
+    other = bench.new()
+
+    def both(*arguments):
+        found = take_over(*arguments)
+        StreamWriter(bench.store, "p00000")  # another one, before our first commit
+        found.commit(1)
+        return found
+
+    monkeypatch.setattr("streamzarr.feeds.committer.take_over", both)
+    assert bench.committer.start([WHERE]) == {}
+    assert isinstance(bench.committer.store(bench.runs(0, 8))[0], Again)
+    bench.committer.ended([WHERE])
+    monkeypatch.setattr("streamzarr.feeds.committer.take_over", take_over)
+    assert other.start([WHERE]) == {WHERE: 0}
+
+
+def test_what_is_not_committed_is_given_up_with_the_partition(bench):
+    bench.send(*[b'{"x": 1}'] * 3)
+    bench.committer.start([WHERE])
+    bench.committer.store(bench.runs(0, 3))
+    bench.committer.ended([WHERE])
+    assert (bench.rows, bench.committer.owned) == (0, {})
+
+
+def test_the_group_is_told_now_and_then(bench):
+    bench.send(*[b'{"x": 1}'] * 3)
+    with bench.broker.consumer(["t"], bench.feed.group) as consumer:
+        consumer.poll(0, 0)
+        bench.committer.joined(consumer)
+        bench.committer.start([WHERE])
+        for position in (1, 2, 3):
+            bench.committer.commit({WHERE: position})
+        assert bench.broker.committed(bench.feed.group, "t") == {0: 1}
+        bench.runtime.advance(10)
+        bench.committer.commit({WHERE: 3})
+        assert bench.broker.committed(bench.feed.group, "t") == {0: 3}
+        bench.runtime.advance(10)
+        bench.broker.fail("commit", FencedError("not ours"))
+        bench.committer.commit({WHERE: 3})  # a gauge: nothing depends on it
+
+
+def test_a_worker_says_how_it_does_and_that_it_falls_behind(bench, caplog):
+    bench.committer.start([WHERE])
+    meter = Meter("feed-0", bench.committer, bench.broker)
+    with caplog.at_level(logging.INFO, "streamzarr.feeds.meter"):
+        for reading in range(6):
+            bench.send(*[b'{"x": 1}'] * (10 * (reading + 1)))
+            bench.committer.store(bench.runs(reading, reading + 1))
+            bench.committer.commit({WHERE: reading + 1})
+            bench.runtime.advance(EVERY)
+            meter.turn()
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert said[0].startswith(
+        "feed-0: 0 records/s, 0 rows/s, lag 28, bad 0, 1 commits, the last 10.0 s ago, "
+    )
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == 3
+    assert "feed-0: falls behind: the lag is 96 records" in warned[0]
+
+
+def test_a_worker_says_that_most_records_are_bad(bench, caplog):
+    bench.committer.start([WHERE])
+    meter = Meter("feed-0", bench.committer, bench.broker)
+    for reading in range(2):
+        bench.send(b"bad", b"bad", b'{"x": 1}')
+        bench.committer.store(bench.runs(3 * reading, 3 * reading + 3))
+        bench.runtime.advance(EVERY)
+        meter.turn()
+    assert "2 of the last 3 records are bad" in caplog.text
+    bench.broker.fail("describe", QueueError("away"))
+    bench.runtime.advance(EVERY)
+    meter.turn()  # a gauge: nothing depends on it

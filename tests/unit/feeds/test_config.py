@@ -1,0 +1,139 @@
+"""What a feed is told, and the mistakes in it."""
+
+import pytest
+
+from streamzarr.errors import ConfigError
+from streamzarr.feeds import Feed
+
+GOOD = """\
+[source]
+broker = "kafka://broker:9092"
+topics = ["fx.ticks"]
+
+[decode]
+format = "json"
+
+[columns]
+time = { dtype = "datetime64[ns]", from = "ts", sorted = true }
+bid = "f8"
+
+[columns.ask]
+dtype = "i8"
+decimals = 5
+
+[target]
+url = "s3://lab/fx.zarr"
+commit = { seconds = 0.5, rows = 1000, bytes = "8MB" }
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "fx.toml"
+    path.write_text(text)
+    return Feed.load(path)
+
+
+def test_the_file_of_the_readme(tmp_path):
+    feed = load(tmp_path, GOOD)
+    assert [*feed.columns] == ["time", "bid", "ask", "offset"]
+    assert (feed.columns["time"].source, feed.columns["time"].sorted, feed.columns["ask"].decimals) == (
+        "ts",
+        True,
+        5,
+    )
+    assert (feed.policy.rows, feed.policy.bytes, feed.target.commit.seconds) == (1000, 8_000_000, 0.5)
+    assert feed.dead_topic("fx.ticks") == "fx.ticks.dead"
+    assert feed.columns["offset"].source == "@offset"
+
+
+def test_a_feed_survives_the_way_to_another_process(tmp_path):
+    feed = load(tmp_path, GOOD)
+    again = Feed.of(feed.to_builtins())
+    assert again == feed
+    assert again.group == feed.group
+
+
+def test_the_group_is_the_targets_own_wherever_it_runs(tmp_path, monkeypatch):
+    tables = load(tmp_path, GOOD).to_builtins()
+    monkeypatch.chdir(tmp_path)
+    relative = Feed.of({**tables, "target": {"url": "a.zarr"}})
+    assert relative.group == Feed.of({**tables, "target": {"url": f"{tmp_path}/a.zarr"}}).group
+    assert relative.group != Feed.of({**tables, "target": {"url": "b.zarr"}}).group
+    assert Feed.of({**tables, "source": {**tables["source"], "group": "g"}}).group == "g"
+
+
+def test_a_column_of_ones_own_for_the_offsets(tmp_path):
+    feed = load(tmp_path, GOOD.replace('bid = "f8"', 'record = { dtype = "i8", from = "@offset" }'))
+    assert [*feed.columns] == ["time", "record", "ask"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("topics =", "topcs =", "fx.toml, line 1: source: unknown key `topcs`"),
+        (
+            'topics = ["fx.ticks"]',
+            "topics = []",
+            "fx.toml, line 3: source.topics: expected `array` of length >= 1",
+        ),
+        ('url = "s3://lab/fx.zarr"', "", "fx.toml, line 16: target: missing key `url`"),
+        (
+            "seconds = 0.5",
+            'seconds = "1s"',
+            "fx.toml, line 18: target.commit.seconds: expected `float`, got `str`",
+        ),
+        ("seconds = 0.5", "seconds = 0", "fx.toml, line 18: target.commit.seconds: expected `float` > 0.0"),
+        (
+            'bytes = "8MB"',
+            'bytes = "8 cows"',
+            "fx.toml, line 18: target.commit: '8 cows' is not a number of bytes",
+        ),
+        ("sorted = true", "srted = true", "fx.toml, line 9: columns.time: unknown key `srted`"),
+        ('"f8"', '"float8"', "fx.toml, line 10: columns.bid: column 'bid': dtype is 'float8', expected what"),
+        ('"f8"', "8", "fx.toml, line 10: columns.bid: expected `object`, got `int`"),
+        (
+            'from = "ts"',
+            'from = "@time"',
+            "fx.toml, line 9: columns.time: column 'time': from is '@time', expected",
+        ),
+        (
+            'bid = "f8"',
+            'offset = "f8"',
+            "fx.toml, line 10: columns.offset: stands where the records' offsets would",
+        ),
+        ('format = "json"', "", "fx.toml, line 5: decode.format: expected the name of a format, got None"),
+        (
+            "[decode]",
+            "[decoder]",
+            "fx.toml, line 5: decoder: unknown table, expected source, decode, columns",
+        ),
+        (
+            "sorted = true",
+            "sorted = true, chunk_rows = 0",
+            "fx.toml, line 9: columns.time.chunk_rows: expected `int` >= 1",
+        ),
+        ("[source]", "[source", "fx.toml: not TOML: "),
+    ],
+)
+def test_a_mistake_is_told_with_its_key_and_line(tmp_path, old, new, expected):
+    assert old in GOOD
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert str(raised.value).startswith(f"{tmp_path}/{expected}")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"no\.toml: cannot be read"):
+        Feed.load(tmp_path / "no.toml")
+
+
+def test_mistakes_from_python_name_the_key():
+    with pytest.raises(ConfigError, match=r"feed: target.layout: invalid enum value 'cube'"):
+        Feed.of(
+            {
+                "source": {"broker": "sqlite:///q.db", "topics": ["t"]},
+                "decode": {"format": "json"},
+                "columns": {"x": "f8"},
+                "target": {"url": "x.zarr", "layout": "cube"},
+            }
+        )
