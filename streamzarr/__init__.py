@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         interop,
         jobs,
         limits,
+        pipeline,
         queue,
         stores,
         stream,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from streamzarr.flow import Demand, LagDemand
     from streamzarr.jobs import transform
     from streamzarr.limits import Limits
+    from streamzarr.pipeline import Batcher, Pipeline, Processors, TopicSource
     from streamzarr.queue import open_broker
     from streamzarr.stores import open_store
     from streamzarr.stream import StreamWriter, open_stream
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Array": "zarr",
+    "Batcher": "pipeline",
     "ChunkCache": "zarr",
     "Demand": "flow",
     "FeedFleet": "feed_fleet",
@@ -73,7 +76,10 @@ _HOMES = {
     "Group": "zarr",
     "LagDemand": "flow",
     "Limits": "limits",
+    "Pipeline": "pipeline",
+    "Processors": "pipeline",
     "StreamWriter": "stream",
+    "TopicSource": "pipeline",
     "chunk_keys": "zarr",
     "codecs": "zarr",
     "config": "zarr",
@@ -111,6 +117,7 @@ _LAYERS = (
     "interop",
     "jobs",
     "limits",
+    "pipeline",
     "queue",
     "stores",
     "stream",
@@ -120,6 +127,7 @@ _LAYERS = (
 
 __all__ = [
     "Array",
+    "Batcher",
     "ChunkCache",
     "Demand",
     "FeedFleet",
@@ -127,7 +135,10 @@ __all__ = [
     "Group",
     "LagDemand",
     "Limits",
+    "Pipeline",
+    "Processors",
     "StreamWriter",
+    "TopicSource",
     "__version__",
     "chunk_keys",
     "codecs",
@@ -159,6 +170,7 @@ __all__ = [
     "open_group",
     "open_store",
     "open_stream",
+    "pipeline",
     "queue",
     "save",
     "save_array",

@@ -115,6 +115,20 @@ class QueueReplacedError(DamagedError, ConfigError):
     """The file of a queue was deleted or replaced while it was in use."""
 
 
+class TopicReplacedError(DamagedError):
+    """A topic was deleted and made anew while it was read: positions of before mean other records now."""
+
+    def __init__(self, broker: str, topic: str) -> None:
+        super().__init__(broker, topic)
+        self.broker, self.topic = broker, topic
+
+    def __str__(self) -> str:
+        return (
+            f"{self.broker}: topic {self.topic!r} was deleted and made anew while it was read; "
+            "whoever reads it has to begin again, at the beginning of the new one"
+        )
+
+
 class DamagedRecordError(DamagedError):
     """Stored records of one partition are damaged.
 

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from tests.kafka.container import KafkaContainer
+    from streamzarr.testing.kafka.container import KafkaContainer
     from tests.kafka.process import KafkaProcess
 
 T = TypeVar("T")
@@ -77,9 +77,13 @@ class _NotHereError(Exception):
 
 def _container() -> KafkaContainer:
     try:
-        from tests.kafka import container
+        from testcontainers.core.config import testcontainers_config
+
+        from streamzarr.testing.kafka import container
     except ImportError as error:
         raise _NotHereError("Docker with testcontainers") from error
+    # Ryuk removes containers of a killed run; its image is one more to fetch, and .ci/run removes them too.
+    testcontainers_config.ryuk_disabled = True
     if missing := container.missing():
         raise _NotHereError(missing)
     return container.KafkaContainer()

@@ -13,6 +13,7 @@ from streamzarr.cli.failures import RootCommand
 from streamzarr.cli.feed import feed
 from streamzarr.cli.ingest import ingest
 from streamzarr.cli.job import job
+from streamzarr.cli.pipeline import pipeline
 from streamzarr.cli.produce import produce
 from streamzarr.cli.simulate import simulate
 from streamzarr.cli.stream import stream
@@ -33,7 +34,10 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (demo, info, tree, job, worker, ingest, feed, produce, dlq, broker, stream, simulate):
+for command in (
+    *(demo, info, tree, job, worker, ingest, feed, pipeline),
+    *(produce, dlq, broker, stream, simulate),
+):
     cli.add_command(command)
 
 

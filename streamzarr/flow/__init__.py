@@ -11,7 +11,7 @@ Where to find what:
 
 * ``message``, ``delivery``, ``acknowledge``, ``chain``: what travels, and what is owed to whom.
 * ``stage``, ``graph``, ``drive``, ``run``, ``results``, ``control``, ``stop``: how a chain runs and stops.
-* ``demand``: credit.
+* ``demand``: credit. ``limit``, ``pausing``: partitions that stand still rather than lose messages.
 * ``sources``: where messages come from, and who keeps positions.
 * ``ops``, ``windows``, ``dispatch``: operators, and the pure state machines behind them.
 """
@@ -20,8 +20,10 @@ from streamzarr.flow import ops, windows
 from streamzarr.flow.control import Control
 from streamzarr.flow.demand import Credits, Demand, LagDemand, ManualDemand
 from streamzarr.flow.dispatch.workers import Workers
+from streamzarr.flow.limit import DeadLetterLimit
 from streamzarr.flow.message import Batch, Failure, Message
 from streamzarr.flow.ops.spill import Spill
+from streamzarr.flow.pausing import Pause, PausedPartition
 from streamzarr.flow.rate import Rate
 from streamzarr.flow.results import aiter, iter  # noqa: A004 - what they are
 from streamzarr.flow.run import run
@@ -50,12 +52,15 @@ __all__ = [
     "Committer",
     "Control",
     "Credits",
+    "DeadLetterLimit",
     "Demand",
     "Failure",
     "LagDemand",
     "ManualDemand",
     "Message",
     "Overflow",
+    "Pause",
+    "PausedPartition",
     "Rate",
     "Refusing",
     "RunReport",

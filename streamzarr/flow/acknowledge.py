@@ -19,6 +19,8 @@ from collections.abc import Collection, Sequence
 from streamzarr.errors import ConfigError
 from streamzarr.flow.delivery import Delivery, Fate, Released
 from streamzarr.flow.demand.credits import Credits
+from streamzarr.flow.pausing import Pause
+from streamzarr.queue.ahead import joined
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.offsets import OffsetWindow
 
@@ -184,14 +186,18 @@ class Claim:
         "_pieces",
         "_seqs",
         "_sweep_at",
+        "ahead",
         "caught_up",
         "committed",
         "credits",
         "epoch",
+        "note",
+        "on_trial",
         "open",
         "ours",
         "parked",
         "partition",
+        "pause",
         "start",
         "window",
     )
@@ -213,11 +219,18 @@ class Claim:
         self.open = 0
         """Messages in flight: one however many pieces it was split into."""
         self.ours = True
+        self.ahead: list[range] = []
+        """Records that were settled before reading began here, and are not read again."""
         self.caught_up = True
         """All that there was to read has been read, when its source last looked."""
+        self.pause: Pause | None = None
+        """Set by who finds that the partition must not go on; its source ends the claim then."""
+        self.on_trial = False
+        """It has paused, and is read again to see whether it may go on."""
         self.parked = 0
         """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know
+        self.note = ""  # what is stored with it
         self._seqs: list[int] = []  # first sequence number of each of the deliveries, ascending
         self._deliveries: list[Delivery] = []  # those of which something is out, or was handed back
         self._pieces: dict[int, _Pieces] = {}
@@ -238,6 +251,28 @@ class Claim:
             return min(position, holds[0][0])
         return position
 
+    def settled_ahead(self) -> list[range]:
+        """Return the offsets from :attr:`position` on that are settled, or that hold no record.
+
+        Nothing while accumulators hold what was folded under them: that is settled only with their results.
+        """
+        position, end = self.position, self.window.end
+        if (
+            position is None
+            or end is None
+            or any(hold.offset(self) == offset for offset, _, hold in self._holds)
+        ):
+            return []
+        found = []
+        for delivery in self._deliveries:
+            for each in delivery.open_ranges() if delivery.parent is None else ():
+                if position < each.start:
+                    found.append(range(position, each.start))
+                position = max(position, each.stop)
+        if position < end:
+            found.append(range(position, end))
+        return joined([*found, *(range(max(each.start, end), each.stop) for each in self.ahead)])
+
     # -- entering ----------------------------------------------------------------------------------------
 
     def deliver(self, delivery: Delivery, stop: int | None = None) -> None:
@@ -247,6 +282,7 @@ class Claim:
             if self.window.watermark is None:
                 self.committed = self.start = first  # reading began here: there is nothing to store yet
             self.window.deliver(first, stop)
+            delivery.stop = stop
         self._enter(delivery)
 
     def _enter(self, delivery: Delivery) -> None:

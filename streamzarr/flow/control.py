@@ -7,6 +7,8 @@ from streamzarr.flow.arguments import checked, flag, patience, runtime
 from streamzarr.flow.drive import is_driving
 from streamzarr.flow.graph import Graph
 from streamzarr.flow.message import Barrier, Flush
+from streamzarr.flow.pausing import PausedPartition
+from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import SYSTEM, Deadline, Runtime
 
 
@@ -58,6 +60,22 @@ class Control:
             self._paused = False
             if self._graph is not None:
                 self._graph.resume()
+
+    @property
+    def paused_partitions(self) -> list[PausedPartition]:
+        """Partitions that pause by themselves, and why: see :class:`~streamzarr.flow.DeadLetterLimit`."""
+        graph = self._graph
+        return [] if graph is None else graph.pauses.paused
+
+    def resume_partitions(self, *partitions: TopicPartition) -> None:
+        """Let these partitions, or all that pause by themselves, go on at once.
+
+        Their limits begin anew: as many more of their messages may become dead letters.
+        """
+        with self._changed:
+            if self._graph is not None:
+                self._graph.pauses.go_on(partitions or None)
+                self._graph.chain.bell.ring()
 
     def flush(self) -> None:
         """Let go what waits for more, such as batches, as far as it was delivered before this call.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -68,6 +68,7 @@ class Delivery:
         "parent",
         "seq",
         "sizes",
+        "stop",
     )
 
     def __init__(
@@ -83,6 +84,8 @@ class Delivery:
         self.counts = counts
         self.offsets = offsets
         self.parent = parent
+        self.stop: int | None = None
+        """Offset behind the last record, if they came from a topic."""
         self.left = len(sizes)
         """Messages that are out, in parts or as a whole."""
         self.handed_back = False
@@ -129,6 +132,22 @@ class Delivery:
         self._state[place : place + 1] = _OUT
         self._low = min(self._low, place)
         self.sizes[place] = nbytes
+
+    def open_ranges(self) -> Iterator[range]:
+        """Yield the offsets of messages that are not acknowledged, in their order."""
+        if self.offsets is None:
+            return
+        for place, state in enumerate(self._state):
+            if state != _ACKNOWLEDGED[0]:
+                first = self.offsets[place]
+                yield range(first, self._stop_of(place))
+
+    def _stop_of(self, place: int) -> int:
+        assert self.offsets is not None
+        if self.counts is None or self.counts[place] == 1:
+            return self.offsets[place] + 1
+        following = self.stop if place + 1 == len(self.offsets) else self.offsets[place + 1]
+        return self.offsets[place] + self.counts[place] if following is None else following
 
     def out(self) -> tuple[int, int]:
         """Return the records and the bytes of all messages that are out as a whole."""

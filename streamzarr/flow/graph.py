@@ -24,6 +24,7 @@ from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.message import Batch, Marker, parts_of
+from streamzarr.flow.pausing import PauseBoard
 from streamzarr.flow.settling import check_settling, ends
 from streamzarr.flow.stage import Belongs, Stage, Upstream
 from streamzarr.flow.stop import Stop
@@ -93,6 +94,8 @@ class Graph:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.cancelled = False
+        self.pauses = PauseBoard(chain.runtime)
+        """Partitions of its topics that pause."""
         self._paused = False
         self.intakes: list[Intake] = []
         self._stages: list[Stage] = []

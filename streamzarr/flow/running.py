@@ -15,6 +15,7 @@ from streamzarr.flow.control import Control
 from streamzarr.flow.drive import is_driving
 from streamzarr.flow.graph import Graph, Wiring, connecting
 from streamzarr.flow.message import Batch
+from streamzarr.flow.pausing import PausedPartition
 from streamzarr.flow.stop import Stop
 from streamzarr.runtime import Runtime
 
@@ -40,6 +41,8 @@ class RunReport:
     stopped: bool = False
     """The chain was asked to stop (it may have completed all the same)."""
     seconds: float = 0.0
+    paused: tuple[PausedPartition, ...] = ()
+    """Partitions that paused by themselves and had not gone on: see :class:`DeadLetterLimit`."""
 
     def __str__(self) -> str:
         """Return the report as one line.
@@ -51,6 +54,7 @@ class RunReport:
             f"{self.delivered} delivered in {self.seconds:.1f} s: {self.ok} ok, {self.failed} failed, "
             f"{self.skipped} skipped, {self.handed_back} handed back, {self.left} left"
             + (f", {self.held} held" if self.held else "")
+            + "".join(f"; {each}" for each in self.paused)
         )
 
 
@@ -120,6 +124,7 @@ class Running:
             held=tally.held,
             stopped=self.stop.requested,
             seconds=self._runtime.now() - self._begun,
+            paused=tuple(self.graph.pauses.paused),
         )
 
 

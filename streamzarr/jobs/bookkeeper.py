@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 
-from streamzarr.errors import name_of
-from streamzarr.flow import Message
+from streamzarr.errors import describe, name_of
+from streamzarr.flow import Message, Pause, ops
 from streamzarr.flow.message import Failure
+from streamzarr.flow.ops import Report
 from streamzarr.jobs.block import part_of
 from streamzarr.jobs.outcome import Failed, Lost, Work, runs_of
 from streamzarr.jobs.topics import JobTopics
@@ -33,6 +34,7 @@ from streamzarr.jobs.wire import (
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.base import NewRecord, Record
 from streamzarr.queue.deadletter import DeadLetter
+from streamzarr.queue.retry import is_environmental
 
 EXECUTE = "execute"
 """Name of the stage of a worker's chain in which a chunk fails."""
@@ -52,15 +54,12 @@ class _Tally:
     dead: list[Dead] = field(default_factory=list)
     skipped: list[Run] = field(default_factory=list)
 
-    def enter(self, work: Work, failure: Failure | None) -> list[Lost]:
-        """Take in what has become of a task; return what of it is to be dead letters."""
+    def enter(self, work: Work, failure: Failure | None, lost: Sequence[Lost]) -> None:
+        """Take in what has become of a task, and what of it is to be dead letters."""
         self.written += work.outcome.written_runs()
-        left = work.outcome.left(work.task.numbers)
         if failure is None:
-            self.skipped += map(run_of, runs_of(left))
-        lost = work.outcome.lost(left, None if failure is None else Failed(failure.attempts, failure.error))
+            self.skipped += map(run_of, runs_of(work.outcome.left(work.task.numbers)))
         self.bury(lost)
-        return lost
 
     def bury(self, lost: Sequence[Lost]) -> None:
         """Take in what is dead."""
@@ -83,6 +82,9 @@ class _Tally:
 class Bookkeeper:
     """Makes the outcome of tasks durable: results, and dead letters for those that failed for good.
 
+    A task that failed for want of a store, or of the right to use it, is not to blame: its partition pauses,
+    and it is carried out again when that goes on.
+
     Called on the chain's thread with all tasks that finished since the last call; when it returns, their
     offsets may be committed. Blocks until the broker has acknowledged.
     """
@@ -94,22 +96,33 @@ class Bookkeeper:
         send: Callable[[str, Sequence[NewRecord]], None],
         flush: Callable[[], None],
         limits: Limits = DEFAULT_LIMITS,
+        pause_seconds: float = 1.0,
     ) -> None:
         self._topics = topics
         self._worker = worker
         self._send = send
         self._flush = flush
         self._limits = limits
+        self._pause_seconds = pause_seconds
 
-    def __call__(self, messages: Sequence[Message]) -> None:
+    def __call__(self, messages: Sequence[Message]) -> list[Report]:
         """Write results and dead letters; raises ``QueueError`` when the broker did not take them all."""
         jobs: dict[str, _Tally] = defaultdict(_Tally)
         lost: list[tuple[Message, list[Lost]]] = []
+        reports: list[Report] = []
         for message in messages:
-            if isinstance(message.data, Work):
-                lost.append((message, jobs[message.data.task.job].enter(message.data, message.failure)))
-            else:
+            reports.append(ops.DONE)
+            if not isinstance(message.data, Work):
                 lost.append((message, [self._enter_unread(message, jobs)]))
+                continue
+            found = _lost(message.data, message.failure)
+            if (
+                missing := next((each.error for each in found if is_environmental(each.error)), None)
+            ) is not None:
+                reports[-1] = Pause(f"task {message.data.task.job}: {describe(missing)}", self._pause_seconds)
+                continue
+            jobs[message.data.task.job].enter(message.data, message.failure, found)
+            lost.append((message, found))
         letters = (letter.to_record() for message, found in lost for letter in self._letters(message, found))
         while batch := list(islice(letters, LETTERS_A_SEND)):
             self._send(self._topics.dead, batch)
@@ -118,6 +131,7 @@ class Bookkeeper:
             [record for job, tally in jobs.items() for record in tally.records(job, self._worker)],
         )
         self._flush()
+        return reports
 
     def _enter_unread(self, message: Message, jobs: dict[str, _Tally]) -> Lost:
         """Enter what cannot be decoded: it may be a task all the same, then its headers tell."""
@@ -159,6 +173,12 @@ class Bookkeeper:
             value=record.value and value[:CUT_BYTES],
             headers=((CUT_HEADER, b"%d" % size),),
         )
+
+
+def _lost(work: Work, failure: Failure | None) -> list[Lost]:
+    """Return what has failed of a task."""
+    left = work.outcome.left(work.task.numbers)
+    return work.outcome.lost(left, None if failure is None else Failed(failure.attempts, failure.error))
 
 
 def _named(record: Record, job: str, numbers: range) -> Record:

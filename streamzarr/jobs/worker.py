@@ -43,6 +43,9 @@ IDLE_POLL_SECONDS = 0.2
 MESSAGE_BYTES = 8 << 20
 """Task messages in flight, beside what one poll has brought."""
 
+PAUSE_RETRIES = 10
+"""Delays of a first retry that a partition pauses at first, when it cannot reach what its tasks need."""
+
 ENTRY_SECONDS = 0.05
 """How long the outcome of a task waits for others: each entry is a durable write to the queue."""
 
@@ -168,7 +171,13 @@ def work_on(
         )
         # A task that was in flight when a worker died is tried where it can take nothing down.
         court = Court(options, supervision.task_timeout, supervision.max_memory, run_trial)
-        bookkeeper = Bookkeeper(topics, supervision.name, producer.send, producer.flush)
+        bookkeeper = Bookkeeper(
+            topics,
+            supervision.name,
+            producer.send,
+            producer.flush,
+            pause_seconds=PAUSE_RETRIES * options.retry_base,
+        )
 
         def carry_out(work: Work) -> Work:
             task, outcome = work.task, work.outcome
@@ -208,6 +217,6 @@ def work_on(
             ops.settle(bookkeeper, contact=broker.contact),
         )
         report = run(chain, stop=stop, runtime=broker.runtime)
-    level = logging.WARNING if report.left else logging.INFO
+    level = logging.WARNING if report.left or report.paused else logging.INFO
     _log.log(level, "%s ended; tasks: %s", supervision.name, report)
     return report

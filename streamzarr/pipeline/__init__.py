@@ -6,9 +6,12 @@ Where to find what:
 * ``batches``, ``bisect``, ``handlers``: decisions, and how handlers are called.
 * ``stages``, ``desk``, ``detached``, ``acks``, ``assemble``: the chain that a pipeline is.
 * ``acknowledger``, ``letters``: who is told what became of messages.
-* ``running``: how it runs, and is steered and stopped.
+* ``works``, ``child``, ``elsewhere``, ``trial``, ``guard``, ``processes``: handlers in other processes, and
+  supervision.
+* ``running``, ``figures``, ``telemetry``: how it runs, is steered and stopped, and what it tells.
 """
 
+from streamzarr.pipeline import telemetry
 from streamzarr.pipeline.acknowledger import Acknowledger
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.message import Message
@@ -27,4 +30,5 @@ __all__ = [
     "Processors",
     "RunningPipeline",
     "TopicSource",
+    "telemetry",
 ]

@@ -11,6 +11,7 @@ from streamzarr.errors import TopicNotFoundError, describe, is_interrupt
 from streamzarr.flow.message import Message as Part
 from streamzarr.flow.ops.settle import DONE, Again, Report
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
 
@@ -23,8 +24,8 @@ HOLD: Final = RetryPolicy(attempts=sys.maxsize, base=0.1, max_delay=5.0)
 class Acks:
     """A sink of :func:`streamzarr.flow.ops.settle`. Owned by the thread that drives the pipeline."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, teller: Teller, runtime: Runtime) -> None:
+        self._teller, self._runtime = teller, runtime
         self._failures: dict[tuple[int, Hashable, bool], int] = {}
 
     def __call__(self, parts: Sequence[Part]) -> list[Report]:
@@ -48,7 +49,9 @@ class Acks:
         assert acknowledger is not None
         successful = messages if group[2] else []
         try:
-            acknowledger.ack(ref, successful, [] if group[2] else messages)
+            failed = [] if group[2] else messages
+            with self._teller.span("streamzarr.pipeline.ack", len(messages), ok=successful, failed=failed):
+                acknowledger.ack(ref, successful, failed)
         except BaseException as error:
             # A topic of letters that is not there may be made again; nothing is lost meanwhile.
             if is_interrupt(error) or not (is_transient(error) or isinstance(error, TopicNotFoundError)):

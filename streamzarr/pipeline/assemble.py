@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import reactivex
 from reactivex import Observable
 
 from streamzarr.flow.demand.credits import Demand
+from streamzarr.flow.dispatch.process import ChildProcess
 from streamzarr.flow.dispatch.workers import Workers
 from streamzarr.flow.graph import Operator
 from streamzarr.flow.message import Batch
@@ -31,14 +32,18 @@ from streamzarr.options import parse_bytes
 from streamzarr.pipeline.acknowledger import Acknowledger
 from streamzarr.pipeline.acks import Acks
 from streamzarr.pipeline.bisect import Outcome
+from streamzarr.pipeline.child import WORK
 from streamzarr.pipeline.desk import Bench, desk
 from streamzarr.pipeline.detached import Detached, is_detached
-from streamzarr.pipeline.handlers import Handlers, Ours
+from streamzarr.pipeline.figures import Figures
+from streamzarr.pipeline.handlers import Ours
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.pace import Pace
 from streamzarr.pipeline.sources import Brokers, connect, split
 from streamzarr.pipeline.stages import batching, bunching, enter, leaving
+from streamzarr.pipeline.telemetry import Teller
+from streamzarr.pipeline.works import Works
 from streamzarr.runtime import Runtime
 
 PROCESSORS: Final = "processors"
@@ -56,6 +61,10 @@ class Controls:
     rate: Rate
     sizes: dict[str, Workers]
     """Of the processors, and of each batcher."""
+    figures: dict[str, Figures]
+    """What they have done."""
+    demands: list[Demand] = field(default_factory=list)
+    """Of the sources that have none of their own."""
 
 
 def controls(options: Options, runtime: Runtime) -> Controls:
@@ -68,39 +77,51 @@ def controls(options: Options, runtime: Runtime) -> Controls:
     sizes = {PROCESSORS: Workers(options.processors.concurrency, runtime=runtime)}
     for name, batcher in options.batchers.items():
         sizes[name] = Workers(batcher.concurrency, runtime=runtime)
-    return Controls(rate, sizes)
+    return Controls(rate, sizes, {name: Figures(runtime) for name in sizes})
 
 
 def assemble(
     options: Options,
-    handlers: Handlers,
+    works: Works,
     controls: Controls,
     acknowledger: Acknowledger,
     brokers: Brokers,
+    beat: Callable[[], None],
+    teller: Teller,
     runtime: Runtime,
 ) -> Observable[Batch]:
-    """Return the chain of a pipeline; subscribed to once."""
-    entering = enter(acknowledger, order_of(options), itertools.count())
-    observables = [entering(each) for each in _sources(options, brokers, runtime)]
+    """Return the chain of a pipeline; subscribed to once.
+
+    Parameters
+    ----------
+    beat
+        Called at every turn, at least five times a second unless something blocks.
+    """
+    entering = enter(acknowledger, order_of(options), itertools.count(), beat)
+    observables = [entering(each) for each in _sources(options, controls, brokers, teller, runtime)]
     chain = observables[0] if len(observables) == 1 else reactivex.merge(*observables)
     detached = Detached()
     operators = [
         rate_limit(controls.rate),
-        *_processors(options, handlers, controls, detached, runtime),
-        _batchers(options, handlers, controls, detached),
+        *_processors(options, works, controls, detached, runtime),
+        _batchers(options, works, controls, detached, teller),
         leaving(detached),
-        settle(Acks(runtime)),
+        settle(Acks(teller, runtime)),
     ]
     return reduce(lambda before, operator: operator(before), operators, chain)
 
 
-def _sources(options: Options, brokers: Brokers, runtime: Runtime) -> Iterator[Observable[Batch]]:
+def _sources(
+    options: Options, controls: Controls, brokers: Brokers, teller: Teller, runtime: Runtime
+) -> Iterator[Observable[Batch]]:
     """Yield what single sources emit; each has its share of what may be in flight, so that none starves."""
     every = split(options.source)
     share = -(-options.in_flight // len(every))
     nbytes = None if options.max_bytes is None else -(-parse_bytes(options.max_bytes) // len(every))
     for each in every:
-        yield connect(each, Demand(share, max_bytes=nbytes, runtime=runtime), brokers)
+        demand = Demand(share, max_bytes=nbytes, runtime=runtime)
+        controls.demands.append(demand)
+        yield connect(each, demand, brokers, teller)
 
 
 def order_of(options: Options) -> Callable[[Message], Hashable] | None:
@@ -115,31 +136,34 @@ def order_of(options: Options) -> Callable[[Message], Hashable] | None:
 
 
 def _processors(
-    options: Options, handlers: Handlers, controls: Controls, detached: Detached, runtime: Runtime
+    options: Options, works: Works, controls: Controls, detached: Detached, runtime: Runtime
 ) -> list[Operator]:
     size = controls.sizes[PROCESSORS]
     lanes = None if options.order == "none" else max(LANES, 4 * options.processors.concurrency)
-    pace = Pace(runtime)
-    most = options.processors.max_demand if handlers.prepares else None
+    pace, figures = Pace(runtime), controls.figures[PROCESSORS]
+    hire = _process if options.processors.kind == "processes" else _thread
+    most = options.processors.max_demand if works.prepares else None
 
     def bunch_size(count: int) -> int:
         fair = -(-count // size.size)
         return max(1, fair if most is not None else min(pace.size, fair))
 
     def work(callee: Callee, messages: Sequence[Message], _: Any, ours: Ours) -> Outcome:
-        with pace.measured(len(messages)):
-            return handlers.process(messages, ours)
+        with pace.measured(len(messages)), figures.working(len(messages)):
+            return figures.count(works.process(callee, messages, ours))
 
     return [
         bunching(lanes, bunch_size),
-        desk(Bench(PROCESSORS, size, _thread, work, detached)),
+        desk(Bench(PROCESSORS, size, hire, work, detached)),
     ]
 
 
-def _batchers(options: Options, handlers: Handlers, controls: Controls, detached: Detached) -> Operator:
+def _batchers(
+    options: Options, works: Works, controls: Controls, detached: Detached, teller: Teller
+) -> Operator:
     branches: dict[str, list[Operator]] = {_DONE: []}
     for name in options.batchers:
-        branches[_BATCHER + name] = _batcher(name, options, handlers, controls, detached)
+        branches[_BATCHER + name] = _batcher(name, options, works, controls, detached, teller)
 
     def branch(part: Part) -> str:
         message: Message = part.data
@@ -151,16 +175,17 @@ def _batchers(options: Options, handlers: Handlers, controls: Controls, detached
 
 
 def _batcher(
-    name: str, options: Options, handlers: Handlers, controls: Controls, detached: Detached
+    name: str, options: Options, works: Works, controls: Controls, detached: Detached, teller: Teller
 ) -> list[Operator]:
-    batcher = options.batchers[name]
+    batcher, figures = options.batchers[name], controls.figures[name]
     lanes = None if options.order == "none" else batcher.concurrency
 
     def work(callee: Callee, messages: Sequence[Message], info: Any, ours: Ours) -> Outcome:
-        return handlers.batch(name, messages, info, ours)
+        with figures.working(len(messages)):
+            return figures.count(works.batch(name, messages, info, ours))
 
     return [
-        batching(batcher, lanes),
+        batching(name, batcher, lanes, teller),
         desk(Bench(name, controls.sizes[name], _thread, work, detached)),
     ]
 
@@ -180,3 +205,7 @@ class _Thread:
 
 def _thread(name: str) -> Callee:
     return _Thread()
+
+
+def _process(name: str) -> Callee:
+    return ChildProcess(WORK, name)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from streamzarr.errors import ConfigError, HandlerError, describe, is_interrupt
@@ -15,6 +16,7 @@ from streamzarr.flow.arguments import shown
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.bisect import Again, Outcome, Verdict, bisect
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.retry import RetryPolicy
 from streamzarr.runtime import Runtime
 
@@ -30,30 +32,25 @@ Ours: TypeAlias = Callable[[Sequence[Message]], Sequence[Message]]
 """Leaves out messages whose partition somebody else has by now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How handlers are called."""
+
+    batchers: tuple[str, ...]
+    """Names of the batchers."""
+    ordered: bool
+    """The messages of one call of :meth:`Handlers.process` keep their order."""
+    retry: RetryPolicy
+
+
 class Handlers:
-    """Calls the handlers of a pipeline. Threads: any number of workers, each of which may block for long.
+    """Calls the handlers of a pipeline. Threads: any number of workers, each of which may block for long."""
 
-    Parameters
-    ----------
-    batchers
-        Names of the batchers.
-    ordered
-        Whether the messages of one call of :meth:`process` keep their order.
-    """
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        context: Any,
-        *,
-        batchers: Collection[str],
-        ordered: bool,
-        retry: RetryPolicy,
-        runtime: Runtime,
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, context: Any, rules: Rules, runtime: Runtime) -> None:
         self._pipeline, self._context = pipeline, context
-        self._batchers, self._ordered = batchers, ordered
-        self._retry, self._runtime = retry, runtime
+        self._teller = Teller(type(pipeline).__name__, runtime)
+        self._batchers, self._ordered, self._retry = rules.batchers, rules.ordered, rules.retry
+        self._runtime = runtime
 
     @property
     def prepares(self) -> bool:
@@ -61,7 +58,7 @@ class Handlers:
         return self._pipeline.overrides("prepare_messages")
 
     def process(self, messages: Sequence[Message], ours: Ours) -> Outcome:
-        """Prepare and handle messages; those that have failed before only meet ``handle_failed``."""
+        """Prepare and handle messages; those that have failed before are left as they are."""
         outcome = Outcome([message for message in messages if message.failure is not None])
         live = ours([message for message in messages if message.failure is None])
         if self.prepares:
@@ -88,16 +85,16 @@ class Handlers:
             )
             if self._ordered:
                 break
-        return self._tell_failed(outcome)
+        return outcome
 
     def batch(self, name: str, messages: Sequence[Message], info: BatchInfo, ours: Ours) -> Outcome:
-        """Handle a batch; the messages in it that have failed only meet ``handle_failed``."""
+        """Handle a batch; the messages in it that have failed are left as they are."""
         live = [message for message in messages if message.failure is None]
         outcome = bisect(
             live, lambda group: self._handle_batch(name, group, info), self._judge, "handle_batch", ours
         )
         outcome.decided += [message for message in messages if message.failure is not None]
-        return self._tell_failed(outcome)
+        return outcome
 
     # -- one handler each --------------------------------------------------------------------------------
 
@@ -107,7 +104,8 @@ class Handlers:
 
     def _handle(self, message: Message) -> Message | Again:
         try:
-            result: object = self._pipeline.handle_message(message, self._context)
+            with self._teller.span("streamzarr.pipeline.processor.message", 1, messages=[message]):
+                result: object = self._pipeline.handle_message(message, self._context)
             if not isinstance(result, Message) or result.place != message.place:
                 raise HandlerError(f"handle_message returned {shown(result)}, expected the message")
             if result.failure is not None:
@@ -128,17 +126,20 @@ class Handlers:
         if len(messages) != info.size:  # a part of the batch
             nbytes = sum(message.nbytes for message in messages)
             info = BatchInfo(info.key, len(messages), nbytes, info.trigger)
-        returned = self._pipeline.handle_batch(name, messages, info, self._context)
+        about = {"batcher": name, "info": info, "messages": messages}
+        with self._teller.span("streamzarr.pipeline.batch_processor", len(messages), **about):
+            returned = self._pipeline.handle_batch(name, messages, info, self._context)
         return _checked("handle_batch", messages, returned)
 
-    def _tell_failed(self, outcome: Outcome) -> Outcome:
+    def tell_failed(self, outcome: Outcome) -> Outcome:
         """Call ``handle_failed``; what it raises on is held, and it is called with that again."""
         failed = [message for message in outcome.decided if message.failure is not None]
         if not failed or not self._pipeline.overrides("handle_failed"):
             return outcome
         outcome.decided = [message for message in outcome.decided if message.failure is None]
         try:
-            returned = self._pipeline.handle_failed(failed, self._context)
+            with self._teller.span("streamzarr.pipeline.handle_failed", len(failed), messages=failed):
+                returned = self._pipeline.handle_failed(failed, self._context)
             outcome.decided += _kept(failed, returned)
         except BaseException as error:
             if is_interrupt(error):

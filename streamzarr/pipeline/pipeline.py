@@ -12,10 +12,12 @@ from streamzarr.flow.running import RunReport
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Batcher, OnFailure, Options, Ordering, Processors
+from streamzarr.pipeline.processes import supervised
 from streamzarr.pipeline.running import RunningPipeline
 from streamzarr.pipeline.sources import Source
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import SYSTEM, Runtime
+from streamzarr.supervisor import Report
 
 HANDLERS = ("prepare_messages", "handle_message", "handle_batch", "handle_failed", "retryable")
 
@@ -111,18 +113,33 @@ class Pipeline:
 
     @classmethod
     def run(
-        cls, *, runtime: Runtime = SYSTEM, install_signal_handlers: bool = False, **options: Any
-    ) -> RunReport:
+        cls,
+        *,
+        processes: int | None = None,
+        runtime: Runtime = SYSTEM,
+        install_signal_handlers: bool = False,
+        **options: Any,
+    ) -> RunReport | Report:
         """Run on the calling thread until the source has ended or the pipeline is stopped, and report.
 
         Parameters
         ----------
+        processes
+            Run so many supervised processes instead, and wait for them: one that dies is replaced, and the
+            message that killed it is found. SIGTERM and SIGINT drain them. `options` are then those of
+            :class:`~streamzarr.supervisor.Supervisor`, and the pipeline's own are attributes of its class,
+            which stands at the top of a module.
         runtime
             Clocks, threads and chance.
         install_signal_handlers
             SIGTERM and SIGINT drain, a second one stops at once. Main thread only.
         **options
             Override the class's own.
+
+        Returns
+        -------
+        RunReport or streamzarr.supervisor.Report
+            What became of the messages; of processes, how they ended.
 
         Raises
         ------
@@ -133,6 +150,8 @@ class Pipeline:
         Exception
             What broke the pipeline.
         """
+        if processes is not None:
+            return supervised(cls, processes, **options).run()
         return cls._made(options, runtime).drive(install_signal_handlers=install_signal_handlers)
 
     @classmethod

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.control import Control
@@ -15,10 +15,14 @@ from streamzarr.flow.running import RunReport
 from streamzarr.flow.stop import Stop
 from streamzarr.pipeline.acknowledger import Acknowledger, RecordAcknowledger
 from streamzarr.pipeline.assemble import assemble, controls
-from streamzarr.pipeline.handlers import Handlers
+from streamzarr.pipeline.elsewhere import Elsewhere, import_path
+from streamzarr.pipeline.guard import Guard, Supervision
+from streamzarr.pipeline.handlers import Handlers, Rules
 from streamzarr.pipeline.letters import Letters
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.sources import Brokers, TopicSource, split
+from streamzarr.pipeline.telemetry import Teller
+from streamzarr.pipeline.works import Works
 from streamzarr.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -36,9 +40,17 @@ class RunningPipeline:
     :meth:`stop`, :meth:`wait` and :meth:`barrier` block, as they say.
     """
 
-    def __init__(self, pipeline: Pipeline, options: Options, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        options: Options,
+        runtime: Runtime,
+        supervision: Supervision | None = None,
+    ) -> None:
         self.name = type(pipeline).__name__
         self._pipeline, self._options, self._runtime = pipeline, options, runtime
+        self._guard = Guard(supervision)
+        self._teller = Teller(self.name, runtime)
         self._stop = Stop(runtime)
         self._control = Control(runtime=runtime)
         self._controls = controls(options, runtime)
@@ -63,22 +75,20 @@ class RunningPipeline:
         options, runtime = self._options, self._runtime
         brokers = Brokers(runtime)
         letters: Letters | None = None
+        works: Works | None = None
         context, made = options.context, False
         try:
             if options.dead_letters is not None:
                 letters = self._letters(brokers, options.dead_letters)
             if context is None:
                 context, made = self._pipeline.make_context(), True
-            handlers = Handlers(
-                self._pipeline,
-                context,
-                batchers=options.batchers.keys(),
-                ordered=options.order != "none",
-                retry=options.retry,
+            acknowledger: Acknowledger = RecordAcknowledger(options.failures, letters)
+            works = self._works(context)
+            chain = assemble(
+                *(options, works, self._controls, acknowledger, brokers, self._guard.beat, self._teller),
                 runtime=runtime,
             )
-            acknowledger: Acknowledger = RecordAcknowledger(options.failures, letters)
-            chain = assemble(options, handlers, self._controls, acknowledger, brokers, runtime)
+            self._teller.tell("streamzarr.pipeline.init", topology=self.topology())
             report = run(
                 chain,
                 stop=self._stop,
@@ -88,6 +98,8 @@ class RunningPipeline:
                 drain=options.drain,
             )
         finally:
+            if works is not None:
+                works.close()
             if made:
                 self._pipeline.close_context(context)
             if letters is not None:
@@ -95,6 +107,17 @@ class RunningPipeline:
             brokers.close()
         _log.log(logging.WARNING if report.left else logging.INFO, "%s ended: %s", self.name, report)
         return report
+
+    def _works(self, context: Any) -> Works:
+        options, owner = self._options, type(self._pipeline)
+        rules = Rules(tuple(options.batchers), options.order != "none", options.retry)
+        elsewhere = None
+        if options.processors.kind == "processes" or self._guard.supervised:
+            elsewhere = Elsewhere(import_path(owner), rules)
+        handlers = Handlers(self._pipeline, context, rules, self._runtime)
+        return Works(
+            *(handlers, elsewhere, self._guard, self._teller), ordered=rules.ordered, runtime=self._runtime
+        )
 
     def _letters(self, brokers: Brokers, topic: str) -> Letters:
         source = next((each for each in split(self._options.source) if isinstance(each, TopicSource)), None)
@@ -171,6 +194,28 @@ class RunningPipeline:
             self._ended.wait()
 
     # -- steering ----------------------------------------------------------------------------------------
+
+    def topology(self) -> dict[str, Any]:
+        """Return what it is made of, with figures, as JSON could hold it."""
+        controls, options = self._controls, self._options
+        state = "ended" if self.ended else "draining" if self._stop.requested else "running"
+        sources = [
+            {"topics": list(each.topics), "group": each.group} if isinstance(each, TopicSource) else {}
+            for each in split(options.source)
+        ]
+        return {
+            "name": self.name,
+            "state": "paused" if state == "running" and self.paused else state,
+            "ordering": options.order,
+            "sources": sources,
+            "in_flight": sum(demand.in_flight for demand in controls.demands),
+            "in_flight_bytes": sum(demand.in_flight_bytes for demand in controls.demands),
+            "max_in_flight": options.in_flight,
+            "stages": [
+                {"name": name, "concurrency": size.size, **controls.figures[name].shown(size.size)}
+                for name, size in controls.sizes.items()
+            ],
+        }
 
     def pause(self) -> None:
         """Let nothing more in; what is in flight goes on, and so does membership of a group."""

@@ -14,6 +14,7 @@ from streamzarr.flow.message import Batch
 from streamzarr.flow.sources.topic import from_topic
 from streamzarr.options import texts
 from streamzarr.pipeline.schema import check_settings, setting
+from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.base import Broker, OnGap
 from streamzarr.queue.open import open_broker
 from streamzarr.runtime import Runtime
@@ -123,7 +124,7 @@ def split(source: Source | Sequence[Source]) -> list[Source]:
     return found
 
 
-def connect(source: Source, demand: Demand, brokers: Brokers) -> Observable[Batch]:
+def connect(source: Source, demand: Demand, brokers: Brokers, teller: Teller) -> Observable[Batch]:
     """Return what a single source emits; it takes no more than `demand`, unless it has its own."""
     if isinstance(source, Observable):
         return source
@@ -139,4 +140,8 @@ def connect(source: Source, demand: Demand, brokers: Brokers) -> Observable[Batc
         drain_timeout=source.drain_timeout,
         commit_every=source.commit_every,
         on_gap=source.on_gap,
+        remember=True,
+        on_rebalance=lambda what, partitions: teller.tell(
+            "streamzarr.pipeline.rebalance", what=what, partitions=tuple(partitions)
+        ),
     )

@@ -20,14 +20,23 @@ from streamzarr.pipeline.desk import BESIDE, bunch
 from streamzarr.pipeline.detached import Detached
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Batcher
+from streamzarr.pipeline.telemetry import Teller
 
 OrderOf = Callable[[Message], Hashable]
 """Returns what keeps a message behind others; ``None``: nothing does."""
 
 
-def enter(acknowledger: Acknowledger, order: OrderOf | None, places: itertools.count[int]) -> Operator:
-    """Make a pipeline's message of each of the flow's; what a source has made already is completed."""
-    return staged(lambda chain, observer: _Enter(chain, observer, acknowledger, order, places))
+def enter(
+    acknowledger: Acknowledger, order: OrderOf | None, places: itertools.count[int], beat: Callable[[], None]
+) -> Operator:
+    """Make a pipeline's message of each of the flow's; what a source has made already is completed.
+
+    Parameters
+    ----------
+    beat
+        Called at every turn of the chain.
+    """
+    return staged(lambda chain, observer: _Enter(chain, observer, acknowledger, order, places, beat))
 
 
 def bunching(lanes: int | None, size: Callable[[int], int]) -> Operator:
@@ -43,9 +52,9 @@ def bunching(lanes: int | None, size: Callable[[int], int]) -> Operator:
     return staged(lambda chain, observer: _Bunching(chain, observer, lanes, size))
 
 
-def batching(batcher: Batcher, lanes: int | None) -> Operator:
+def batching(name: str, batcher: Batcher, lanes: int | None, teller: Teller) -> Operator:
     """Hold messages until their batch is complete; `lanes` as for :func:`bunching`."""
-    return staged(lambda chain, observer: _Batching(chain, observer, batcher, lanes))
+    return staged(lambda chain, observer: _Batching(chain, observer, name, batcher, lanes, teller))
 
 
 def leaving(detached: Detached) -> Operator:
@@ -61,9 +70,13 @@ class _Enter(Stage):
         acknowledger: Acknowledger,
         order: OrderOf | None,
         places: itertools.count[int],
+        beat: Callable[[], None],
     ) -> None:
         super().__init__(chain, observer)
-        self._acknowledger, self._order, self._places = acknowledger, order, places
+        self._acknowledger, self._order, self._places, self._beat = acknowledger, order, places, beat
+
+    def turn(self) -> None:
+        self._beat()
 
     def receive(self, messages: Sequence[Part]) -> None:
         self.emit([self._entered(part) for part in messages])
@@ -124,13 +137,24 @@ class _Batching(Stage):
     """Markers wait for the batches begun before them."""
 
     def __init__(
-        self, chain: Chain, observer: ObserverBase[Batch], batcher: Batcher, lanes: int | None
+        self,
+        chain: Chain,
+        observer: ObserverBase[Batch],
+        name: str,
+        batcher: Batcher,
+        lanes: int | None,
+        teller: Teller,
     ) -> None:
         super().__init__(chain, observer)
+        self._name, self._teller = name, teller
         self._batches, self._lanes = Batches(batcher), lanes
         self._markers: deque[tuple[int, Marker]] = deque()  # with the number of batches that were begun then
 
     def receive(self, messages: Sequence[Part]) -> None:
+        with self._teller.span("streamzarr.pipeline.batcher", len(messages), batcher=self._name):
+            self._gather(messages)
+
+    def _gather(self, messages: Sequence[Part]) -> None:
         now = self.chain.runtime.now()
         complete = self._batches.take_due(now)  # others may have kept the chain busy for longer
         for part in messages:

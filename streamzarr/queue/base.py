@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from streamzarr.errors import ConfigError
 from streamzarr.queue.atomic import AtomicWriter
@@ -34,6 +34,12 @@ OnGap: TypeAlias = Literal["fail", "skip"]
 
 Offsets: TypeAlias = Mapping[TopicPartition, int]
 """Positions by partition. As in Kafka a position is the *next* offset to read."""
+
+Notes: TypeAlias = Mapping[TopicPartition, str]
+"""Texts that are kept with committed positions."""
+
+MAX_NOTE_BYTES: Final = 4000
+"""What may be kept with a position: Kafka's ``offset.metadata.max.bytes`` is 4096 by default, exclusively."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +190,15 @@ class Consumer(Reader):
         """Partitions that are ours now."""
 
     @abstractmethod
-    def commit(self, offsets: Offsets) -> None:
+    def commit(self, offsets: Offsets, notes: Notes | None = None) -> None:
         """Store these positions for the group, durably, before returning.
+
+        Parameters
+        ----------
+        notes
+            Texts that are kept with some of the positions, at most :data:`MAX_NOTE_BYTES` each: until the
+            next commit for the partition, which keeps its own, or none. A cluster that allows less is
+            given none.
 
         Raises
         ------
@@ -193,6 +206,13 @@ class Consumer(Reader):
             This member no longer owns one of the partitions; nothing was stored for those.
         streamzarr.errors.QueueError
             The broker cannot be reached; nothing is known to be stored.
+        """
+
+    @abstractmethod
+    def notes(self) -> dict[TopicPartition, str]:
+        """Return what is kept with the committed positions of our partitions.
+
+        As of their assignment, or newer; inside ``on_assigned`` those of the new ones are there already.
         """
 
     @abstractmethod
@@ -314,6 +334,7 @@ class Broker(Closing):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         """Join `group`; partitions without a committed position are read from their beginning.
 
@@ -334,6 +355,11 @@ class Broker(Closing):
         prefetch_bytes
             Bytes to fetch ahead of `poll` at most, and one fetch; None: the broker's own choice. The
             embedded broker fetches no more than a batch ahead, whatever this says.
+        instance
+            A name of this member that outlives it, another one for each member: one that comes back by it
+            within the session timeout has its partitions again, and the others notice nothing. So it does
+            not leave when it is closed. Kafka's static membership, by the classic protocol unless the URL
+            says otherwise; other brokers take no notice.
         """
 
     @abstractmethod

@@ -128,6 +128,11 @@ class OffsetWindow:
         return self._order[0] if self._order else self._next
 
     @property
+    def end(self) -> int | None:
+        """Where reading goes on: behind all that was delivered. ``None`` if no position is known yet."""
+        return self._next
+
+    @property
     def in_flight(self) -> int:
         """Number of delivered runs that are not settled."""
         return len(self._open)

@@ -11,6 +11,7 @@ from streamzarr.errors import (
     AccessDeniedError,
     ConfigError,
     DamagedError,
+    DamagedRecordError,
     KeyNotFoundError,
     MessageError,
     OffsetOutOfRangeError,
@@ -186,6 +187,50 @@ def is_transient(error: BaseException) -> bool:
         if isinstance(error, _TRANSIENT):
             return True
         return isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS
+    except BaseException as second:  # an exception is foreign code: looking at it may raise one more
+        if is_interrupt(second):
+            raise
+        return False
+
+
+_NOT_OF_MESSAGES: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, *TRANSIENT_ERRNOS})
+_OF_ENVIRONMENT: Final = (StoreError, QueueError)
+_OF_MESSAGES: Final = (
+    KeyNotFoundError,
+    PreconditionFailedError,
+    UnsupportedError,
+    OffsetOutOfRangeError,
+    DamagedRecordError,
+    MessageError,
+)
+
+
+def is_environmental(error: BaseException) -> bool:
+    """Tell whether no message is to blame for an error, but a store, a broker, a disk or a password.
+
+    Doing the same for another message would fail as well, so it must not become a dead letter: the partition
+    waits until somebody has mended it. What a transform or a user's own code throws is of the message, unless
+    the exception says otherwise by a boolean attribute ``environmental``.
+
+    Examples
+    --------
+    >>> from streamzarr.errors import KeyNotFoundError, StoreError
+    >>> is_environmental(StoreError("s3://lab: 403 SignatureDoesNotMatch"))
+    True
+    >>> is_environmental(PermissionError(errno.EACCES, "read-only")), is_environmental(ValueError("bad"))
+    (True, False)
+    >>> is_environmental(KeyNotFoundError("c/0"))
+    False
+    """
+    try:
+        own_word = getattr(error, "environmental", None)
+        if isinstance(own_word, bool):
+            return own_word
+        if isinstance(error, _OF_MESSAGES):
+            return False
+        if isinstance(error, _OF_ENVIRONMENT):
+            return True
+        return isinstance(error, OSError) and error.errno in _NOT_OF_MESSAGES
     except BaseException as second:  # an exception is foreign code: looking at it may raise one more
         if is_interrupt(second):
             raise

@@ -181,11 +181,28 @@ class Directories:
             return "strange"
         if entry.is_symlink():
             target = Path(entry.path)
-            inside = self.is_inside(entry.path)
+            inside = self.is_inside(entry.path) and not self._is_behind_link(start)
             is_file, is_directory = inside and target.is_file(), inside and target.is_dir()
         else:  # what the directory itself says, without a stat
             is_file, is_directory = entry.is_file(follow_symlinks=False), entry.is_dir(follow_symlinks=False)
         return "value" if is_file else "directory" if is_directory else "strange"
+
+    def _is_behind_link(self, start: str) -> bool:
+        """Tell whether a directory was come to by a link; those in it are not listed, so that circles end."""
+        path = self._base + start.rstrip("/")
+        return os.path.realpath(path) != path.rstrip("/")
+
+    def is_link(self, directory: str) -> bool:
+        """Tell whether `directory` is a symbolic link."""
+        return bool(directory) and Path(self.path(directory)).is_symlink()
+
+    def unlink(self, directory: str) -> None:
+        """Remove `directory` if it is a link to a place inside; what it leads to stays."""
+        if self.is_link(directory):
+            path = self.path(directory)
+            self.resolve(path)
+            Path(path).unlink(missing_ok=True)
+            self.forget()
 
     def _directory_path(self, directory: str) -> str:
         if directory not in self._inside:

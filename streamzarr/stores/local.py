@@ -348,6 +348,7 @@ class LocalStore(Store):
     def delete_prefix(self, prefix: str) -> None:
         check_prefix(prefix)
         try:
+            self._directories.unlink(prefix)
             for path, entries in self._directories.climb(prefix):
                 self._clear(path, [e.name for e in entries if not e.is_dir(follow_symlinks=False)])
         except OSError as error:
@@ -437,13 +438,14 @@ class LocalStore(Store):
             if kind != "value":
                 continue
             try:
-                yield key, entry.stat().st_size
-            except FileNotFoundError:  # deleted meanwhile
-                continue
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    yield key, entry.stat().st_size
             except OSError as error:
                 raise self._failed("list", key, error) from error
 
     def list_strange(self, prefix: str = "") -> Iterator[str]:
+        if self._directories.is_link(prefix):
+            yield prefix  # what is below it goes by another name, too
         for key, entry, kind in self._walk(prefix):
             if kind == "strange" or (kind == "directory" and entry.is_symlink()):
                 yield key
@@ -479,8 +481,7 @@ class LocalStore(Store):
         check_key(key)
         if TEMP_PREFIX in key:
             raise ConfigError(f"key {key!r}: {TEMP_PREFIX!r} names temp files")
-        parent, _, name = key.rpartition("/")
-        return parent, name
+        return key.rpartition("/")[::2]
 
     def _missing(self, key: str) -> KeyNotFoundError:
         return KeyNotFoundError(f"{self.url}: no value under key {key!r}")

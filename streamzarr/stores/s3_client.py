@@ -124,9 +124,16 @@ def code_of(error: Exception) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+_NO_KEY = frozenset({"NoSuchKey", "NotFound", "404", ""})
+"""Codes of a key without a value; the answer to a HEAD has no code of its own."""
+
+
 def is_missing(error: Exception) -> bool:
-    """Tell whether the error says that the key holds no value (a missing bucket is another matter)."""
-    return status_of(error) == 404 and code_of(error) != "NoSuchBucket"
+    """Tell whether the error says that the key holds no value.
+
+    A missing bucket is another matter. So is a user that is not known, which versitygw answers by 404 too.
+    """
+    return status_of(error) == 404 and code_of(error) in _NO_KEY
 
 
 def store_error(url: str, what: str, key: str, error: Exception) -> StoreError:

@@ -205,27 +205,29 @@ def _bounds(snapshot: Snapshot, name: str) -> Iterator[Found]:
         yield Finding(Kind.BOUNDS, field.url, name, what), None
 
 
-def _document(store: Store, path: str, name: str, limits: Limits) -> dict[str, Any] | str:
-    """Return the document of a field, or what is wrong with it."""
+def _document(store: Store, path: str, name: str, limits: Limits) -> dict[str, Any] | str | None:
+    """Return the document of a field, or what is wrong with it; None: it is not there."""
     key = key_below(key_below(path, name), ZARR_JSON)
     try:
         data = store.get_limited(key, limits.max_metadata_bytes)
         return parse_document(data, f"{store.url}: {key}", limits)
     except KeyNotFoundError:
-        return "is not there"
+        return None
     except (MetadataError, LimitExceededError) as error:
         return str(error)
 
 
 def _child(
-    path: str, name: str, document: dict[str, Any] | str, before: Snapshot, now: Snapshot
+    path: str, name: str, document: dict[str, Any] | str | None, before: Snapshot, now: Snapshot
 ) -> Iterator[Found]:
     """Compare the document of a field, which was read between two looks at the root."""
     key, wanted = key_below(key_below(path, name), ZARR_JSON), now.document.child(name)
-    shape: Any = None if isinstance(document, str) else document.get("shape")
+    shape: Any = document.get("shape") if isinstance(document, dict) else None
     most, least = _extent(now, name)[1], _extent(before, name)[1]
     kind = Kind.CHILD
-    if isinstance(document, str):
+    if document is None:
+        kind, what = Kind.LAGS, f"the document of {name!r} is not there"
+    elif isinstance(document, str):
         what = f"the document of {name!r} {document}"
     elif different := [part for part in LAYOUT if document.get(part) != wanted.get(part)]:
         what = f"the document of {name!r} has another {different[0]} than the root"

@@ -18,8 +18,8 @@ from streamzarr.zarr.grids.grid import RegularChunks
 from streamzarr.zarr.metadata import ArrayMetadataV3, GroupMetadataV3
 from streamzarr.zarr.metadata.document import dump_document, parse_document
 from streamzarr.zarr.metadata.v3 import parse_v3
-from streamzarr.zarr.nodes.hierarchy import STREAM_ATTRIBUTE
 from streamzarr.zarr.nodes.paths import key_below
+from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE
 
 SHARDS: Final = "shards"
 """The group below a stream's with the arrays of what was compacted, each by the name of its field."""

@@ -10,7 +10,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.stream.field_rows import FieldRows
 from streamzarr.stream.schema import is_sorted
 from streamzarr.zarr.codecs.base import NDArray
-from streamzarr.zarr.nodes.hierarchy import STREAM_ATTRIBUTE
+from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from streamzarr.errors import LimitExceededError, MetadataError
 from streamzarr.stream.bounds import Bounds
-from streamzarr.zarr.nodes.hierarchy import STREAM_ATTRIBUTE
+from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE
 
 VERSION: Final = 1
 MAX_NAMES: Final = 10_000

@@ -41,7 +41,7 @@ def repair(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS)
     ...     writer.append({"value": [1, 2, 3]})
     >>> sz.stores.open_store("memory://mended").delete("value/zarr.json")
     >>> [each.kind.repair for each in sz.stream.repair("memory://mended").findings]
-    ['writes it as the root has it']
+    ['lets it follow the root, as the next commit does']
     >>> sz.stream.check("memory://mended").findings
     ()
     """

@@ -1,7 +1,7 @@
 """The public test kit: stores that fail, wait and take notes; fakes; conformance suites.
 
-The suites (``streamzarr.testing.stores``, ``streamzarr.testing.brokers``) need pytest, so they are imported
-from their modules.
+The suites (``streamzarr.testing.stores``, ``streamzarr.testing.brokers``) and the fixtures of a real Kafka
+(``streamzarr.testing.kafka``) need pytest, so they are imported from their modules.
 """
 
 import importlib
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from streamzarr.testing.faults import Call, Fault, FaultyStore, LatencyStore, RecordingStore, WrappedStore
 
 if TYPE_CHECKING:
+    from streamzarr.testing.broker_fake import FakeBroker as FakeBroker
+    from streamzarr.testing.broker_fake import FakeConsumer as FakeConsumer
+    from streamzarr.testing.clock import FakeClock as FakeClock
     from streamzarr.testing.pipeline import Ack as Ack
     from streamzarr.testing.pipeline import CallerAcknowledger as CallerAcknowledger
     from streamzarr.testing.pipeline import DummySource as DummySource
@@ -21,6 +24,9 @@ __all__ = [
     "Call",
     "CallerAcknowledger",
     "DummySource",
+    "FakeBroker",
+    "FakeClock",
+    "FakeConsumer",
     "Fault",
     "FaultyStore",
     "LatencyStore",
@@ -34,6 +40,9 @@ _HOMES = {
     "Ack": "pipeline",
     "CallerAcknowledger": "pipeline",
     "DummySource": "pipeline",
+    "FakeBroker": "broker_fake",
+    "FakeClock": "clock",
+    "FakeConsumer": "broker_fake",
     "simulate": "simulation",
     "start": "pipeline",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from streamzarr.queue.base import (
     Consumer,
     GroupInfo,
     NewRecord,
+    Notes,
     Offsets,
     Producer,
     Reader,
@@ -40,7 +42,7 @@ class FakeBroker(Broker):
 
     It does not balance groups: each consumer is assigned what the test says (all partitions, if it says
     nothing), by :meth:`FakeConsumer.rebalance`. Faults are put into :attr:`faults`: a callable per method
-    name that may raise.
+    name that may raise. :meth:`at` writes a script of both, by the clock of `runtime`.
 
     Examples
     --------
@@ -61,8 +63,12 @@ class FakeBroker(Broker):
         self.commits: list[dict[TopicPartition, int]] = []
         """Every accepted commit, in order."""
         self.faults: dict[str, Callable[[], None]] = {}
+        self._script: list[tuple[float, int, Callable[[], None]]] = []  # a heap by time
+        self._steps = itertools.count()
         self.writers: dict[str, AtomicWriter] = {}
         """The newest writer of each name."""
+        self.notes: dict[tuple[str, TopicPartition], str] = {}
+        """What groups keep with their positions."""
         self._lock = runtime.lock()
         self._log: dict[str, list[list[Record]]] = {}
         self._ids: dict[str, int] = {}  # of topics, by name: how many were made before
@@ -86,6 +92,27 @@ class FakeBroker(Broker):
                 raise queue.pop(0)
 
         self.faults[method] = fault
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have `action` called by the first poll at or after a time, in seconds of the broker's runtime.
+
+        Examples
+        --------
+        >>> from streamzarr.testing import FakeClock
+        >>> clock = FakeClock()
+        >>> broker = FakeBroker(clock)
+        >>> broker.create_topic("jobs")
+        >>> broker.at(2.0, lambda: broker.append("jobs", 0, b"late"))
+        >>> with broker.consumer(["jobs"], "workers") as consumer:
+        ...     [(clock.now(), len(consumer.poll(10, timeout=1.5))) for _ in range(3)]
+        [(0.0, 0), (1.5, 0), (3.0, 1)]
+        """
+        heapq.heappush(self._script, (seconds, next(self._steps), action))
+
+    def _play(self) -> None:
+        """Do what the script says is due."""
+        while self._script and self._script[0][0] <= self.runtime.now():
+            heapq.heappop(self._script)[2]()
 
     def _fault(self, method: str) -> None:
         if method in self.faults:
@@ -235,6 +262,7 @@ class FakeBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> FakeConsumer:
         """Return a consumer that is assigned every partition at its first poll, unless told otherwise."""
         self._fault("consumer")
@@ -351,6 +379,7 @@ class FakeConsumer(Consumer):
         """Run what the test has ordered, then return records, from each partition in turn."""
         assert not self.closed
         self.polls += 1
+        self._broker._play()
         self._run_events()
         self._broker._fault("poll")
         runs = self._take(max_records, max_bytes)
@@ -399,7 +428,12 @@ class FakeConsumer(Consumer):
         """Return the next offsets to read."""
         return dict(self._positions)
 
-    def commit(self, offsets: Offsets) -> None:
+    def notes(self) -> dict[TopicPartition, str]:
+        """Return what is kept with the positions of our partitions."""
+        notes = self._broker.notes
+        return {each: notes[self._group, each] for each in self._positions if (self._group, each) in notes}
+
+    def commit(self, offsets: Offsets, notes: Notes | None = None) -> None:
         """Store positions; refuses those of fenced partitions, and then all of this call."""
         self._broker._fault("commit")
         refused = self.fenced.intersection(offsets)
@@ -408,6 +442,7 @@ class FakeConsumer(Consumer):
         self._broker.commits.append(dict(offsets))
         for partition, offset in offsets.items():
             self._broker._committed[self._group, partition] = offset
+            self._broker.notes[self._group, partition] = (notes or {}).get(partition, "")
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Fetch nothing from `partitions`."""

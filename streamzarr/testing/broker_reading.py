@@ -9,7 +9,7 @@ import contextlib
 import pytest
 
 from streamzarr.errors import OffsetOutOfRangeError, TopicNotFoundError
-from streamzarr.queue.base import Broker, NewRecord, Reader, Record, TopicPartition
+from streamzarr.queue.base import MAX_NOTE_BYTES, Broker, NewRecord, Reader, Record, TopicPartition
 from streamzarr.queue.retry import is_transient
 from streamzarr.queue.scan import scan
 from streamzarr.testing.broker_bench import BrokerBench
@@ -134,6 +134,24 @@ class ReadingCases(BrokerBench):
         assert (self._error_of(consumer).position, self._error_of(consumer).end) == (1000, 3)
         consumer.seek({partition: 0})
         assert [record.offset for record in self.take(consumer, 3)] == [0, 1, 2]
+
+    def test_a_note_is_kept_with_a_position_until_the_next_one(
+        self, broker: Broker, topic: str, group: str
+    ) -> None:
+        first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+        note = "x" * MAX_NOTE_BYTES
+        with broker.consumer([topic], group) as consumer:
+            self.until(lambda: len(consumer.assignment()) == 4, consumer, what="all is assigned")
+            consumer.commit({first: 4, second: 2}, {first: note})
+        with broker.consumer([topic], group) as consumer:
+            self.until(lambda: len(consumer.assignment()) == 4, consumer, what="all is assigned")
+            assert {each: text for each, text in consumer.notes().items() if text} == {first: note}
+            assert consumer.positions()[first] == 4
+            consumer.commit({second: 2}, {second: "here"})
+            consumer.commit({first: 5})
+        with broker.consumer([topic], group) as consumer:
+            self.until(lambda: len(consumer.assignment()) == 4, consumer, what="all is assigned")
+            assert {each: text for each, text in consumer.notes().items() if text} == {second: "here"}
 
     def test_other_partitions_are_read_and_the_error_is_told_however_busy_they_are(
         self, broker: Broker, topic: str, group: str, opened: contextlib.ExitStack

@@ -34,6 +34,7 @@ from streamzarr.zarr.nodes.attributes import Attributes, Change
 from streamzarr.zarr.nodes.documents import Seen, change_node, read_node, see_node
 from streamzarr.zarr.nodes.keeper import Keeper
 from streamzarr.zarr.nodes.revalidate import Version, node_version
+from streamzarr.zarr.nodes.streams import check_no_field
 from streamzarr.zarr.selections import Selections
 from streamzarr.zarr.settings import ZarrFormat
 from streamzarr.zarr.streaming.chunkwise import Chunkwise
@@ -86,6 +87,7 @@ class Array(Selections, Chunkwise, Exchange):
         before: ChunkIO | None = getattr(self, "_io", None)
         if before is not None and before.serves(metadata):
             return before
+        cache = None if metadata.data_type.elements_change else self._cache
         return chunk_io(
             self._store,
             self._path,
@@ -93,7 +95,7 @@ class Array(Selections, Chunkwise, Exchange):
             metadata,
             self._limits,
             write_empty=self._write_empty,
-            cache=None if self._cache is None else self._cache.of(self._url, metadata),
+            cache=None if cache is None else cache.of(self._url, metadata),
         )
 
     @property
@@ -252,9 +254,13 @@ class Array(Selections, Chunkwise, Exchange):
                 part = value if len(names) == 1 else np.asarray(value)[name]
                 records[name] = to_dtype(part, records.dtype[name], self._url)
             value = records
-        values = np.broadcast_to(to_dtype(value, self.dtype, self._url), chosen.shape)
+        values = np.broadcast_to(self._elements(value, len(chosen.shape)), chosen.shape)
         full = values.reshape(-1) if isinstance(chosen, Points) else values[chosen.expand]
         self._write(chosen, full, self._grid, self._io)
+
+    def _elements(self, value: Any, ndim: int) -> NDArray:
+        objects = self._metadata.data_type.objects(value, ndim)
+        return to_dtype(value, self.dtype, self._url) if objects is None else objects
 
     def _write(self, chosen: Selection | Points, values: NDArray, grid: Grid, io: ChunkIO) -> None:
         shares = io.shares(indexing.count_parts(chosen, grid), writing=True)
@@ -279,6 +285,7 @@ class Array(Selections, Chunkwise, Exchange):
         unchunked = any(n and not c for n, c in zip(wanted, lengths, strict=False))
         if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
             raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
+        check_no_field(self._store, self._path, self._limits)
         # First the metadata: a reader never meets a shape whose chunks are gone.
         before = self._change(lambda metadata: metadata.with_shape(wanted)).grid
         io, grid = self._io, self._grid
@@ -302,13 +309,14 @@ class Array(Selections, Chunkwise, Exchange):
             Another writer changed the shape meanwhile.
         """
         self._require_writable()
-        values = to_dtype(data, self.dtype, self._url)
+        values = self._elements(data, self.ndim)
         if not -self.ndim <= axis < self.ndim:
             raise ValueError(f"{self._url}: axis {axis} is out of bounds for {self.ndim} dimensions")
         axis %= self.ndim
         expected = (*self.shape[:axis], *self.shape[axis + 1 :])
         if values.ndim != self.ndim or (*values.shape[:axis], *values.shape[axis + 1 :]) != expected:
             raise ValueError(f"{self._url}: cannot append {values.shape} to {self.shape} along axis {axis}")
+        check_no_field(self._store, self._path, self._limits)
         old = self.shape
         new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
 
@@ -392,7 +400,7 @@ class Array(Selections, Chunkwise, Exchange):
         """
         self._require_writable()
         condition = self._condition(if_match, if_none_match)
-        values = to_dtype(block, self.dtype, self._url)
+        values = self._elements(block, self.ndim)
         expected = self._grid.valid_shape(index)
         if values.shape != expected:
             raise ValueError(

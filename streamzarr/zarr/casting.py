@@ -103,7 +103,10 @@ def filled(blocks: NDArray, fill: Any) -> list[int]:
 
 def _equal(values: NDArray, fill: Any) -> NDArray:
     """Compare each element with `fill`, by its bits where it has a size of its own."""
-    if values.dtype.kind in "OT":
+    if values.dtype.kind == "O":
+        element = np.array(fill, object).item()
+        return np.asarray(np.frompyfunc(lambda each: _same(each, element), 1, 1)(values), bool)
+    if values.dtype.kind == "T":
         return np.asarray(values == fill)
     pattern = np.asarray(fill, dtype=values.dtype)
     size = values.dtype.itemsize
@@ -112,3 +115,12 @@ def _equal(values: NDArray, fill: Any) -> NDArray:
         return np.asarray(values.view(unsigned) == pattern.reshape(1).view(unsigned)[0])
     flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(-1, size)
     return np.asarray((flat == np.frombuffer(pattern.tobytes(), np.uint8)).all(axis=1))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two objects are stored alike: 1, 1.0 and True are equal, but are not."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    return repr(one) == repr(other) if isinstance(one, float) else bool(one == other)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, MetadataError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.zarr.codecs.base import ArrayArray, BytesBytes, ChunkSpec, Codec
 from streamzarr.zarr.codecs.chain import codec_chain
@@ -18,7 +18,7 @@ from streamzarr.zarr.codecs.raw import BytesCodec
 from streamzarr.zarr.codecs.registry import lookup, parse_codec
 from streamzarr.zarr.codecs.sharding import ShardingCodec
 from streamzarr.zarr.codecs.v2 import numcodecs_codec
-from streamzarr.zarr.dtypes import DataType, data_type
+from streamzarr.zarr.dtypes import DataType, data_type, data_type_from_v2
 from streamzarr.zarr.grids.grid import RegularChunks, guess_chunks, guess_inner_chunks, guess_shards
 from streamzarr.zarr.grids.keys import ChunkKeys, DefaultKeys, V2Keys, parse_chunk_keys
 from streamzarr.zarr.grids.rectilinear import RectilinearChunks
@@ -71,10 +71,17 @@ class ArrayConfig:
         if self.order not in ("C", "F"):
             raise ConfigError(f"order: expected 'C' or 'F', got {self.order!r}")
         shape = _lengths(self.shape, "shape", least=0)
-        data = data_type(self.dtype)
+        data = self._data_type()
         chunks = self._chunk_grid(shape, data)
         check_rank(shape, chunks.chunk_shape, "create_array", limits)
         return (self._v2 if self.zarr_format == 2 else self._v3)(shape, data, chunks, limits)
+
+    def _data_type(self) -> DataType:
+        filters = [] if _is_auto(self.filters) else _listed(self.filters)
+        if self.zarr_format == 2 and filters and self.dtype in (object, "O", "|O"):
+            # Objects are known by their filter.
+            return data_type_from_v2("|O", [numcodecs_config(filters[0], "filters")], "create_array")
+        return data_type(self.dtype)
 
     def _chunk_grid(self, shape: tuple[int, ...], data: DataType) -> RegularChunks | RectilinearChunks:
         if self.chunks is None or isinstance(self.chunks, str):
@@ -145,6 +152,10 @@ class ArrayConfig:
         limits: Limits,
     ) -> ArrayMetadataV3:
         data = data.native()
+        try:
+            data.to_v3()
+        except ValueError as error:
+            raise MetadataError(f"create_array: {error}") from error
         fill = self._fill(data)
         codecs: list[Codec] = [
             *as_codecs(() if self.filters == "auto" else self.filters, ArrayArray, "filters"),
@@ -330,7 +341,10 @@ def numcodecs_config(given: CodecLike, argument: str) -> dict[str, Any]:
         given = given.get_config()
     if "id" not in given and "name" in given:
         given = _to_numcodecs(parse_codec(dict(given), argument), argument)
-    config: dict[str, Any] = numcodecs_codec(dict(given), argument).get_config()
+    found = numcodecs_codec(dict(given), argument).get_config()
+    config: dict[str, Any] = {
+        key: list(each) if isinstance(each, tuple) else each for key, each in found.items()
+    }
     # zarr-python leaves out what is at its default here, and so do we.
     if config["id"] == "zstd" and not config.get("checksum"):
         config.pop("checksum", None)

@@ -91,6 +91,10 @@ def _lost(metadata: ArrayMetadata | GroupMetadata, zarr_format: ZarrFormat, code
     if isinstance(metadata, ArrayMetadataV2):
         undefined = metadata.fill_value is None
         dropped = _dropped_v2(metadata) if codecs == "keep" else []
+        try:
+            metadata.data_type.to_v3()
+        except ValueError as error:
+            return [str(error)]
         return [
             *([f"the undefined fill value becomes {metadata.fill!r}"] if undefined else []),
             *(f"codec {each['id']} has no counterpart" for each in dropped),

@@ -38,6 +38,7 @@ from streamzarr.zarr.nodes.keeper import Edit, Keeper
 from streamzarr.zarr.nodes.members import Members, Unreadable
 from streamzarr.zarr.nodes.node import Node
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.nodes.streams import check_no_stream
 from streamzarr.zarr.nodes.tree import Tree, TreeNode
 from streamzarr.zarr.settings import ZarrFormat
 
@@ -130,7 +131,7 @@ class Group(Node):
 
     def __delitem__(self, path: str) -> None:
         """Delete the array or group at `path`, readable or not, and all that is below it."""
-        self._require_writable()
+        self._require_open_to_change()
         relative = normalize_path(path)
         if not relative:
             raise UnsupportedError(f"{self._url}: a group cannot delete itself")
@@ -226,7 +227,7 @@ class Group(Node):
         **options: Any,
     ) -> Array:
         """Create the array `name`; groups in between are made. Options as in ``create_array``."""
-        self._require_writable()
+        self._require_open_to_change()
         return make_array(
             self._store,
             self._child_path(name),
@@ -245,7 +246,7 @@ class Group(Node):
         self, name: str, *, attributes: dict[str, Any] | None = None, overwrite: bool = False
     ) -> Group:
         """Create the group `name`; groups in between are made."""
-        self._require_writable()
+        self._require_open_to_change()
         path = self._child_path(name)
         metadata = new_group(self.zarr_format, attributes, join_url(self._store.url, path), self._limits)
         with Creation(self._store, self._limits) as creation:
@@ -299,7 +300,7 @@ class Group(Node):
         └── run
             └── air (4, 4) float32
         """
-        self._require_writable()
+        self._require_open_to_change()
         zarr_format: ZarrFormat = 2 if self.zarr_format == 2 else 3
         planned = plan_hierarchy(nodes, zarr_format, self._limits)
         if "" in planned:
@@ -452,6 +453,11 @@ class Group(Node):
         # What is consolidated above goes for all below, whatever this group's own document says.
         self._metadata = replace(changed.after, consolidated=self._metadata.consolidated)
         self._keeper.changed(self._path, changed.after)
+
+    def _require_open_to_change(self) -> None:
+        """Raise unless members may be made and deleted here."""
+        self._require_writable()
+        check_no_stream(self._url, self._metadata.attributes)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_own_keeper": None}  # which tells this very handle

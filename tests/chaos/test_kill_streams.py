@@ -1,4 +1,4 @@
-"""Writers of a stream are killed and stopped while others read: rows are there once each, and none too early.
+"""Who writes and keeps a stream is killed and stopped while others read: rows are there once, none too early.
 
 ``STREAMZARR_STREAM_ROUNDS`` sets how many lives; ``STREAMZARR_TEST_S3_SERVERS`` names further servers.
 """
@@ -16,6 +16,7 @@ import pytest
 import streamzarr as sz
 from streamzarr.stores import LocalStore, open_store, probe_conditional_put
 from streamzarr.stores.replace import TEMP_PREFIX
+from streamzarr.stream import check as find
 from streamzarr.stream.failpoints import Failpoint
 from tests.integration.stores.conftest import SERVERS, new_bucket, s3_keys, server  # noqa: F401
 from tests.support import stream_lives
@@ -102,7 +103,7 @@ def check(url, promised):
     snapshot = sz.open_stream(url)
     assert snapshot.rows >= promised, "a commit that had returned was lost"
     assert (snapshot.position or 0) == snapshot.rows
-    assert wrong_in(snapshot, snapshot.rows) == []
+    assert wrong_in(snapshot) == []
     for name in snapshot:
         assert len(sz.open_array(url, path=name)) <= snapshot.rows
     return snapshot.rows
@@ -125,6 +126,7 @@ def finish(actors, rows):
     process.join(PATIENCE)
     assert process.exitcode == 0
     assert check(actors.url, rows + 100) == rows + 100
+    assert find(actors.url).is_sound
     assert temp_files(actors.url) == []
 
 
@@ -173,3 +175,23 @@ def test_a_stopped_writer_is_taken_over_and_fenced_when_it_goes_on(url):
             rows = check(url, max(rows, promised, hear_all(new_told)))
         finish(actors, rows)
     assert fenced == ROUNDS // 3 + 1
+
+
+def test_upkeep_is_killed_beside_a_writer_that_is_killed(url):
+    chance, rows, told = random.Random(3), 0, 0
+    with cast(url) as actors:
+        for number in range(ROUNDS // 2):
+            writer, promises = actors.writer(number)
+            keeper, findings = actors.start(stream_lives.keep, number)
+            promised = hear(promises, 2 + chance.randint(0, 12))
+            for _ in range(chance.randint(0, 2)):
+                assert findings.poll(PATIENCE), "the keeper says nothing"
+                assert findings.recv() == []
+                told += 1
+            for process in chance.sample((writer, keeper), 2):
+                process.kill()
+                process.join(PATIENCE)
+            rows = check(url, max(rows, promised, hear_all(promises)))
+        finish(actors, rows)
+    assert told
+    assert sz.open_stream(url).first_row > 0

@@ -46,9 +46,11 @@ FILTERS = [
     "categorize",
     "delta",
     "fixedscaleoffset",
+    "json2",
     "packbits",
     "pcodec",
     "quantize",
+    "vlen-array",
     "vlen-bytes",
     "vlen-utf8",
     "zfpy",
@@ -59,9 +61,7 @@ REFUSED = {
 }
 NOT_READ = {
     "pickle": "runs what the data says; refused",
-    "msgpack2": "codes objects of any kind, for which there is no data type",
-    "json2": "codes objects of any kind, for which there is no data type",
-    "vlen-array": "codes objects of any kind, for which there is no data type",
+    "msgpack2": "takes the memory that the data asks for; refused",
 }
 PIP_SECONDS = 180
 
@@ -154,6 +154,8 @@ def cases(fixtures: Path, codec: str) -> Iterator[Case]:
     assert configs, f"no fixtures of {codec}"
     for path in configs:
         config = json.loads(path.read_text())
+        if config["id"] == "json":  # before json2; numcodecs has it no more
+            continue
         for file in sorted(path.parent.glob("encoded.*.dat")):
             number = file.name.split(".")[1]
             # Strings are pickled objects there; the files are numcodecs' own.
@@ -181,6 +183,12 @@ def test_published_files_decode(fixtures, codec):
             continue
         if case.tolerance:
             np.testing.assert_allclose(found, case.expected, rtol=0, atol=case.tolerance)
+        elif codec == "vlen-array":
+            assert [each.tolist() for each in found] == [each.tolist() for each in case.expected]
+        elif codec == "json2":  # NaN is itself as text, and dicts have no order
+            assert json.dumps(found.tolist(), sort_keys=True) == json.dumps(
+                case.expected.tolist(), sort_keys=True
+            )
         elif found.dtype.kind in "OT":
             assert found.tolist() == case.expected.tolist()
         else:
@@ -193,7 +201,7 @@ def test_no_codec_is_left_out_in_silence(fixtures):
 
 
 @pytest.mark.parametrize("codec", NOT_READ)
-def test_arrays_of_objects_of_any_kind_are_refused(fixtures, codec):
+def test_codecs_that_are_refused(fixtures, codec):
     config = json.loads(next((fixtures / codec).rglob("config.json")).read_text())
     with pytest.raises(MetadataError, match="filters"):
         Case(Path("/dev/null"), config, np.array([1, "a"], dtype=object)).array()

@@ -16,14 +16,15 @@ import subprocess
 import tempfile
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlencode
 
 from confluent_kafka import KafkaException
 
 from streamzarr.queue.kafka.clients import AdminClient
-
-from .settings import SETTINGS, properties
+from streamzarr.testing.kafka.settings import SETTINGS, properties
 
 VERSION = "4.3.1"
 START_SECONDS = 60.0
@@ -79,6 +80,42 @@ def fetch_jars() -> Path:
     return libs
 
 
+@dataclass(frozen=True)
+class Lock:
+    """What a broker asks of its clients: TLS, and a name with a password."""
+
+    certificate: Path
+    """Of ``localhost``, its own authority."""
+    key: Path
+    user: str
+    password: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings of the broker; makes the file that it wants, of key and certificate, beside the key."""
+        both = self.key.with_name("both.pem")
+        both.write_text(self.key.read_text() + self.certificate.read_text())
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        return {
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{login} user_{self.user}="{self.password}";',
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(both),
+        }
+
+    @property
+    def client(self) -> dict[str, str]:
+        """Options of a client that is let in."""
+        return {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": self.user,
+            "sasl.password": self.password,
+            "ssl.ca.location": str(self.certificate),
+            "broker.address.family": "v4",
+        }
+
+
 class KafkaProcess:
     """One broker on 127.0.0.1. Its ports and data stay the same over ``stop`` and ``start``.
 
@@ -89,32 +126,42 @@ class KafkaProcess:
     '127.0.0.1:34567'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lock: Lock | None = None) -> None:
+        self._lock = lock
         self._folder = Path(tempfile.mkdtemp(prefix="streamzarr-kafka-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._log = self._folder / "server.log"
         self._libs = fetch_jars()
-        port, controller = _free_ports(2)
-        self.bootstrap = f"127.0.0.1:{port}"
+        port, inner, controller = _free_ports(3)
+        host, protocol = ("127.0.0.1", "PLAINTEXT") if lock is None else ("localhost", "SASL_SSL")
+        self.bootstrap = f"{host}:{port}"
         config = self._folder / "server.properties"
         config.write_text(
             properties(
                 SETTINGS
                 | {
                     "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-                    "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
-                    "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
-                    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                    "listeners": (
+                        f"{protocol}://127.0.0.1:{port},BROKER://127.0.0.1:{inner},"
+                        f"CONTROLLER://127.0.0.1:{controller}"
+                    ),
+                    "advertised.listeners": f"{protocol}://{self.bootstrap},BROKER://127.0.0.1:{inner}",
+                    "listener.security.protocol.map": (
+                        f"{protocol}:{protocol},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"
+                    ),
+                    "inter.broker.listener.name": "BROKER",
                     "log.dirs": str(self._folder / "data"),
                 }
+                | ({} if lock is None else lock.settings)
             )
         )
         self._config = config
 
     @property
     def url(self) -> str:
-        return f"kafka://{self.bootstrap}"
+        options = "" if self._lock is None else f"?{urlencode(self._lock.client)}"
+        return f"kafka://{self.bootstrap}{options}"
 
     def segment(self, topic: str, partition: int) -> Path:
         """Return the file with a partition's first records."""
@@ -212,6 +259,7 @@ class KafkaProcess:
                 "reconnect.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 100,
                 "log_level": 0,
+                **({} if self._lock is None else self._lock.client),
             }
         )
         while time.monotonic() < deadline:

@@ -10,7 +10,7 @@ import yaml
 
 from streamzarr.cli.main import cli
 from streamzarr.queue import NewRecord, open_broker
-from tests.kafka import container
+from streamzarr.testing.kafka import container
 
 FILE = Path(__file__).parents[2] / "compose" / "docker-compose.yml"
 

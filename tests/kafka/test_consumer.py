@@ -157,8 +157,9 @@ def consumer(listener, monkeypatch):
         committed=lambda group, partitions, member: {A: 10},
         begin=lambda partitions: dict.fromkeys(partitions, 3),
         end=lambda partitions: dict.fromkeys(partitions, 5),
+        describe_soon=lambda topics: {},
     )
-    return module.KafkaConsumer(admin, {"queued.max.messages.kbytes": 1024}, ["t"], "g", listener)
+    return module.KafkaConsumer(admin, {"queued.max.messages.kbytes": 1024}, {"t": "1"}, "g", listener)
 
 
 @pytest.fixture

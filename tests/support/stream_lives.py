@@ -1,7 +1,7 @@
-"""Processes that write and read one stream, for tests that kill and stop them.
+"""Processes that write, read and keep one stream, for tests that kill and stop them.
 
 A module of its own: a fork server loads it once. Row n of every field is a function of n alone, so whoever
-looks knows what it has to be.
+looks knows what it has to be; the field that is added later may be its fill value.
 """
 
 from __future__ import annotations
@@ -14,9 +14,20 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from streamzarr.errors import FencedError, StoreError
+from streamzarr.errors import FencedError, KeyNotFoundError, NodeNotFoundError, StoreError
 from streamzarr.stores import replace
-from streamzarr.stream import Field, StreamWriter, acquire, failpoints, open_stream
+from streamzarr.stream import (
+    Field,
+    Rows,
+    Snapshot,
+    StreamWriter,
+    acquire,
+    compact,
+    failpoints,
+    open_stream,
+    repair,
+    retain,
+)
 from streamzarr.stream.failpoints import Failpoint
 
 SCHEMA = {
@@ -24,6 +35,9 @@ SCHEMA = {
     "value": Field("f8", chunk_rows=24),
     "frame": Field("u1", shape=(2, 3), chunk_rows=10, chunks=(2, 2), compressors=None),
 }
+ADDED, NEW = "added", Field("i4", chunk_rows=12, fill_value=-1)
+KEPT = 60
+"""Rows at the end that are never given up."""
 FENCED = 3
 """Exit code of a writer that was fenced."""
 MID_RENAME = "between a temp file and its name"
@@ -34,12 +48,31 @@ def rows(start: int, stop: int) -> dict[str, np.ndarray]:
     """Return rows `start` to `stop` of every field."""
     offset = np.arange(start, stop)
     frame = (offset[:, None, None] + np.arange(6).reshape(2, 3)).astype("u1")
-    return {"offset": offset, "value": offset / 3, "frame": frame}
+    return {"offset": offset, "value": offset / 3, "frame": frame, ADDED: offset.astype("i4")}
 
 
-def wrong_in(fields, length: int) -> list[str]:
-    """Return the names of those `fields` that are not the first `length` rows."""
-    return [name for name, values in rows(0, length).items() if not np.array_equal(fields[name][:], values)]
+def wrong_in(found: Rows) -> list[str]:
+    """Return the names of the fields of which these rows are wrong."""
+    expected = rows(found.start, found.stop)
+    if ADDED in found:
+        fill = found[ADDED][:] == NEW.fill_value
+        count = len(fill) if fill.all() else int(fill.argmin())
+        expected[ADDED][:count] = NEW.fill_value
+    return [name for name in found if not np.array_equal(found[name][:], expected[name])]
+
+
+def wrong_in_group(group, length: int) -> list[str]:
+    """Return the names of the fields that are wrong for a reader who knows no streams.
+
+    What was given up, or is in a shard alone, is the fill value for him.
+    """
+    wrong = []
+    for name, expected in rows(0, length).items():
+        if name in SCHEMA:
+            values = group[name][:]
+            if not ((values == expected) | (values == 0)).all():
+                wrong.append(name)
+    return wrong
 
 
 def with_keys(keys: dict[str, str], target: Callable[..., None], *args: object) -> None:
@@ -57,14 +90,17 @@ def write(url: str, seed: int, until: int | None, point: str, nth: int, told: Co
     acquire._probed.add(url)
     chance = random.Random(seed)
     try:
-        writer = StreamWriter(url, schema=SCHEMA, source="rows")
+        writer = take_over(url)
         told.send(writer.rows)
+        if ADDED not in writer.fields and chance.random() < 0.5:
+            writer.add_field(ADDED, NEW)
         while until is None or writer.rows < until:
             start = writer.rows
             assert (writer.position or 0) == start, f"{writer.position} goes with {start} rows"
             stop = start + chance.randint(1, 30)
             stop = stop if until is None else min(stop, until)
-            writer.append(rows(start, stop), next_offset=stop)
+            values = rows(start, stop)
+            writer.append({name: values[name] for name in writer.fields}, next_offset=stop)
             if chance.random() < 0.7:
                 writer.commit()
                 told.send(writer.rows)
@@ -72,6 +108,29 @@ def write(url: str, seed: int, until: int | None, point: str, nth: int, told: Co
         told.send(writer.rows)
     except FencedError:
         os._exit(FENCED)
+
+
+def take_over(url: str) -> StreamWriter:
+    """Take the stream over, or make it."""
+    try:
+        return StreamWriter(url, source="rows")
+    except NodeNotFoundError:
+        return StreamWriter(url, schema=SCHEMA, source="rows")
+
+
+def keep(url: str, seed: int, told: Connection) -> None:
+    """Give rows up, gather chunks and repair, again and again; tell what was wrong that does harm."""
+    acquire._probed.add(url)
+    chance = random.Random(seed)
+    while True:
+        try:
+            for _ in range(chance.randint(1, 3)):
+                compact(url, chunks=3, delete=chance.random() < 0.5)
+            retain(url, rows=KEPT + chance.randint(0, 100))
+            found = repair(url)
+            told.send([str(each) for each in found.findings if not each.kind.harmless])
+        except (NodeNotFoundError, StoreError):
+            continue
 
 
 def _arm(point: str, nth: int) -> None:
@@ -107,9 +166,9 @@ def read(url: str, finish: Connection) -> None:
             group = zarr.open_group(ZarrStore(url, read_only=True), mode="r")
             lengths = {name: group[name].shape[0] for name in SCHEMA}
             length = lengths["offset"]
-            found = wrong_in(group, length)
+            found = wrong_in_group(group, length)
             snapshot = open_stream(url)
-            found += wrong_in(snapshot, snapshot.rows)
+            found += _wrong_unless_given_up(snapshot)
         except (FileNotFoundError, StoreError) as error:
             if seen:
                 wrong.append(repr(error))
@@ -119,3 +178,12 @@ def read(url: str, finish: Connection) -> None:
             wrong.append(f"{seen} rows, then {lengths}, by itself {child}, and {snapshot.rows}")
         count, seen = count + 1, length
     finish.send((count, wrong[:10]))
+
+
+def _wrong_unless_given_up(snapshot: Snapshot) -> list[str]:
+    try:
+        return wrong_in(snapshot)
+    except KeyNotFoundError:
+        if snapshot.refresh().first_row > snapshot.first_row:
+            return []
+        raise

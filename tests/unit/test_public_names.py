@@ -29,8 +29,8 @@ MODULES: dict[str, ModuleType] = {
     "stores": stores,
     "data": data,
 }
-ELSEWHERE = {"Demand", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
-ELSEWHERE |= {"StreamWriter", "open_stream"}
+ELSEWHERE = {"Demand", "FeedFleet", "Fleet", "LagDemand", "Limits", "open_broker", "transform"}
+ELSEWHERE |= {"StreamWriter", "open_stream"} | {"Batcher", "Pipeline", "Processors", "TopicSource"}
 """Names of the top level that belong to other layers."""
 
 

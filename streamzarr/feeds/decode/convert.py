@@ -42,6 +42,8 @@ class Conversion:
     def __call__(self, values: Values) -> tuple[NDArray[Any], dict[int, str]]:
         """Return the column, and of each row that has no value the reason."""
         column, unsure = self.kind.many(values.data)
+        if values.absent is None and self._sentinel_rows is None and not unsure.any():
+            return column, {}
         absent = np.zeros(len(values), bool) if values.absent is None else values.absent.copy()
         bad: dict[int, str] = {}
         if (unsure & ~absent).any():

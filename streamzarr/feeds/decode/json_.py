@@ -59,12 +59,14 @@ class JsonDecoder:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         layout = TypedLayout(columns, "." if lines else records, unknown, limits.max_message_records)
+        parser = _Parser(layout, lines, limits.max_message_depth)
         self._exact = ObjectDecoder(
             "json",
-            _Parser(layout, lines, limits.max_message_depth),
+            parser,
             layout,
             (msgspec.MsgspecError, UnicodeDecodeError),
             limits.max_message_bytes,
+            parser.all,
         )
         usable = arrow and not lines and importlib.util.find_spec("pyarrow") is not None and bool(columns)
         self._fast = (
@@ -103,14 +105,19 @@ class _Parser:
     """Parses one message, exactly."""
 
     def __init__(self, layout: TypedLayout, lines: bool, max_depth: int) -> None:
-        self._lines, self._max_depth = lines, max_depth
-        self._decoder = msgspec.json.Decoder(layout.record_type if lines else layout.message_type)
+        self._max_depth = max_depth
+        decoder = msgspec.json.Decoder(layout.record_type if lines else layout.message_type)
+        self._decode = decoder.decode_lines if lines else decoder.decode
 
     def __call__(self, value: bytes) -> Any:
         if not value.isascii():
             value.decode()  # what is skipped is not checked by the parser
         if is_deeper(value, self._max_depth):
             raise Malformed(f"nested more than {self._max_depth} deep")
-        if self._lines:
-            return self._decoder.decode_lines(value)
-        return self._decoder.decode(value)
+        return self._decode(value)
+
+    def all(self, values: Sequence[bytes]) -> list[Any]:
+        """Return an object for each message; short ones are not nested deep."""
+        if max(map(len, values), default=0) < 2 * self._max_depth and b"".join(values).isascii():
+            return list(map(self._decode, values))
+        return list(map(self, values))

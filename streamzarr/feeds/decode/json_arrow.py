@@ -154,13 +154,22 @@ def _joined(lines: Sequence[bytes], *, wrap: bool) -> bytes:
     data = between.join(lines)
     if wrap:
         data = b'{"r":' + data + b"}"
-    elif data[:1] != b"{" or data[-1:] != b"}" or data.count(b"}\n{") != len(lines) - 1:
+    elif data[:1] != b"{" or data[-1:] != b"}":
         raise Declined
-    if data.count(b"\n") != len(lines) - 1 or len(data) > MAX_BATCH:
+    if len(data) > MAX_BATCH:
         raise Declined
-    if b"NaN" in data or b"Inf" in data or (b"-0" in data and _ZERO.search(data)):
+    octets = np.frombuffer(data, np.uint8)
+    breaks = np.flatnonzero(octets == ord("\n"))
+    if len(breaks) != len(lines) - 1:
         raise Declined
-    if b"\\u" in data and _SURROGATE.search(data):
+    if not ((octets[breaks - 1] == ord("}")) & (octets[breaks + 1] == ord("{"))).all():
+        raise Declined
+    # One character is looked for ten times as fast as two are.
+    if (b"N" in data and b"NaN" in data) or (b"I" in data and b"Inf" in data):
+        raise Declined
+    if b"-" in data and b"-0" in data and _ZERO.search(data):
+        raise Declined
+    if b"\\" in data and _SURROGATE.search(data):
         raise Declined
     if not data.isascii():
         try:

@@ -67,7 +67,7 @@ class Layout:
 
     def find(self, messages: Sequence[Any]) -> Found:
         """Return the records of messages that were parsed; one that is MISSING has none."""
-        if self.records is None and not any(isinstance(each, list) or each is MISSING for each in messages):
+        if self.records is None and not {list, type(MISSING)} & set(map(type, messages)):
             return self.checked(messages, messages, None, {})
         records: list[Any] = []
         wholes: list[Any] = []

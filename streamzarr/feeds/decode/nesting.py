@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # an open end too, or it is searched again and again
+import numpy as np
+
+_ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
+_QUOTE: Final = 2
+_MARKS: Final = np.zeros(256, np.int8)
+_MARKS[list(b"[{")], _MARKS[list(b"]}")], _MARKS[ord('"')] = 1, -1, _QUOTE
 
 
 def is_deeper(value: bytes, most: int) -> bool:
-    """Tell whether arrays and objects in `value` are nested more than `most` deep.
+    r"""Tell whether arrays and objects in `value` are nested more than `most` deep.
 
-    >>> is_deeper(b"[" * 65 + b"]" * 65, 64), is_deeper(b'{"a": "[[["}', 1)
-    (True, False)
+    >>> is_deeper(b"[" * 65 + b"]" * 65, 64), is_deeper(b'{"a": "[[["}', 1), is_deeper(rb'["\"", [[]]]', 2)
+    (True, False, True)
     """
     if value.count(b"[") + value.count(b"{") <= most:
         return False
-    depth = 0
-    for mark in re.findall(rb"[\[\]{}]", _STRING.sub(b"", value)):
-        depth += 1 if mark in b"[{" else -1
-        if depth > most:
-            return True
-    return False
+    if b"\\" in value:
+        value = _ESCAPED.sub(b"", value)
+    marks = _MARKS[np.frombuffer(value, np.uint8)]
+    marks = marks[marks != 0]
+    quotes = marks == _QUOTE
+    within = np.logical_xor.accumulate(quotes) | quotes
+    return int(np.cumsum(np.where(within, 0, marks), dtype=np.int64).max(initial=0)) > most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ class ObjectDecoder:
         What `parse` raises of its own on bad messages; ``RecursionError`` and ``MemoryError`` are among them.
     max_bytes
         Of a message.
+    parse_all
+        Makes a list of objects of messages, none too long, or raises what `parse` does of any of them.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class ObjectDecoder:
         layout: Layout,
         failures: tuple[type[Exception], ...],
         max_bytes: int,
+        parse_all: Callable[[Sequence[bytes]], list[Any]] | None = None,
     ) -> None:
+        self._parse_all = parse_all or (lambda values: list(map(parse, values)))
         self._name, self._parse, self.layout, self._max_bytes = name, parse, layout, max_bytes
         self._failures: tuple[type[Exception], ...] = (*failures, Malformed, RecursionError, MemoryError)
 
@@ -71,6 +76,9 @@ class ObjectDecoder:
 
     def _parsed(self, values: Sequence[bytes | None]) -> tuple[list[Any], dict[int, str]]:
         """Return an object for each message, MISSING for those that have none, and why."""
+        if None not in values and max(map(len, values), default=0) <= self._max_bytes:  # type: ignore[arg-type]
+            with suppress(*self._failures):  # of the first that is bad; then each is parsed by itself
+                return self._parse_all(values), {}  # type: ignore[arg-type]
         messages: list[Any] = []
         bad = {}
         for index, value in enumerate(values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Union
 
 import msgspec
@@ -61,5 +62,5 @@ class TypedLayout(Layout):
 
     def _of_structs(self, path: Path, records: Sequence[Any]) -> list[Any]:
         attribute = f"f{self._names.index(path.steps[0])}"
-        values = [getattr(record, attribute) for record in records]
+        values = list(map(attrgetter(attribute), records))
         return values if len(path.steps) == 1 else [path.follow(value, 1) for value in values]

@@ -223,7 +223,7 @@ def _serve(path: str, connection: Connection[Any, Any]) -> None:
         except EOFError:
             return
         except Exception as error:  # noqa: BLE001 - classes of the data have code of their own
-            _send(connection, _ERROR, _sendable(error))
+            _send(connection, _ERROR, sendable(error))
             continue
         with there.memory(there_name) as memory:
             data = unpack(frame, memory)
@@ -231,7 +231,7 @@ def _serve(path: str, connection: Connection[Any, Any]) -> None:
         try:
             packed = pack(fn(data))
         except BaseException as error:  # noqa: BLE001 - the function's own failure, whatever its class
-            _send(connection, _ERROR, _sendable(error))
+            _send(connection, _ERROR, sendable(error))
         else:
             _reply(connection, packed, back, back_name)
             del packed
@@ -259,7 +259,7 @@ def _send(connection: Connection[Any, Any], kind: str, answer: Any) -> None:
         connection.send((_ERROR, what))
 
 
-def _sendable(error: BaseException) -> BaseException:
+def sendable(error: BaseException) -> BaseException:
     """Return `error` with its traceback as a note, or one that tells of it where it cannot travel itself."""
     error.add_note(f"in process {os.getpid()}:\n{traceback.format_exc()}")
     try:

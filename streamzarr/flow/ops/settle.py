@@ -17,8 +17,11 @@ from streamzarr.flow.arguments import checked, function, instance, optional, sec
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.lazy import LazyMessages, together
+from streamzarr.flow.limit import DeadLetterLimit
 from streamzarr.flow.message import Batch, Marker, Message, leaves, letters_of
 from streamzarr.flow.ops.behind import Behind
+from streamzarr.flow.ops.gate import Gate, pause
+from streamzarr.flow.pausing import Pause
 from streamzarr.flow.stage import Stage
 from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, RetryPolicy, is_transient
@@ -49,17 +52,21 @@ class Again:
 
 
 DONE = Done()
-Report: TypeAlias = Done | Failed | Again
+Report: TypeAlias = Done | Failed | Again | Pause
 """What a sink says of one message."""
 
 Sink: TypeAlias = Callable[[Sequence[Message]], Sequence[Report] | None]
-"""Stores messages, and reports on each of them in their order; ``None``: all are done."""
+"""Stores messages, and reports on each of them in their order; ``None``: all are done.
+
+A :class:`~streamzarr.flow.Pause` says that what it needs is not there: the message is handed back, and
+delivered again when its partition goes on."""
 
 
 @checked(
     "ops.settle",
     sink=optional(function),
     dead_letters=optional(function),
+    limit=optional(instance(DeadLetterLimit, "a DeadLetterLimit, e.g. DeadLetterLimit(in_a_row=10)")),
     retry=instance(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(attempts=5)"),
     is_transient=function,
     contact=optional(instance(Contact, "the contact of a broker, e.g. broker.contact")),
@@ -69,6 +76,7 @@ def settle(
     sink: Sink | None = None,
     *,
     dead_letters: Sink | None = None,
+    limit: DeadLetterLimit | None = None,
     retry: RetryPolicy = OUTAGE_RETRY,
     is_transient: Callable[[BaseException], bool] = is_transient,
     contact: Contact | None = None,
@@ -90,6 +98,11 @@ def settle(
         split only the first failed piece, of a combined message each record that it was made of, of a run
         each of its records. Without it
         `sink` gets them; a message that it reports as failed is given to it again, with that failure.
+    limit
+        How many of a partition's messages may become dead letters before it pauses. Nothing is lost by that:
+        what failed beyond the limit, or for want of a store, a broker or a password, is handed back and
+        delivered again (:class:`~streamzarr.flow.DeadLetterLimit`). Of sources that are no topics, the chain
+        breaks instead.
     retry
         How to go on after a transient error of a sink: the same messages again, in the same order, while
         their offsets and credit are held. Messages of a partition that is lost meanwhile are left out.
@@ -126,7 +139,11 @@ def settle(
     def make(chain: Chain, observer: ObserverBase[Batch]) -> Stage:
         if sink is None and dead_letters is None:
             return _Settle(chain, observer)
-        return _Sinking(chain, observer, sink, dead_letters, retry, is_transient, contact, stage)
+        gate = None if limit is None else Gate(chain, limit)
+        return _Sinking(chain, observer, sink, dead_letters, gate, retry, is_transient, contact, stage)
+
+    if limit is not None and dead_letters is None:
+        raise ConfigError("ops.settle(limit=...) bounds dead letters: expected dead_letters= as well")
 
     return staged(make)
 
@@ -152,19 +169,21 @@ class _Sinking(Stage):
         observer: ObserverBase[Batch],
         sink: Sink | None,
         dead_letters: Sink | None,
+        gate: Gate | None,
         retry: RetryPolicy,
         is_transient: Callable[[BaseException], bool],
         contact: Contact | None,
         stage: str,
     ) -> None:
         super().__init__(chain, observer)
-        self._sink, self._dead_letters = sink, dead_letters
+        self._sink, self._dead_letters, self._gate = sink, dead_letters, gate
         self._retry, self._is_transient = retry, is_transient
         self._contact, self._name = contact, stage
         self._ready: list[Sequence[Message]] = []  # for the sink
         self._given: Sequence[Message] = ()  # what the sink raised on: it gets the same again
         self._later: list[tuple[float, int, Message]] = []  # what the sink wants again: a heap by time
         self._numbers = itertools.count()
+        self._failed: list[Message] = []  # for the gate
         self._letters: list[Message] = []  # for the dead letters
         self._behind = Behind()
         self._failures = 0
@@ -192,6 +211,8 @@ class _Sinking(Stage):
         """Put failed messages where they wait, each of the records that one was combined of by itself."""
         if self._dead_letters is None:
             self._ready.append(messages)
+        elif self._gate is not None:
+            self._failed += messages
         else:
             self._letters += messages
 
@@ -219,10 +240,16 @@ class _Sinking(Stage):
             self._ready.append([heapq.heappop(self._later)[2]])
         if self._letters and not self._attempt(self._bury, self._letters):
             return
+        if self._gate is not None and not self._letters:
+            self._gate.let_pause()
         if not self._given:
             self._given, self._ready = together(self._ready), []
         if self._given and not self._attempt(self._give, self._given):
             return
+        if self._failed:
+            self._judge(())
+        if self._gate is not None and not self._letters:
+            self._gate.let_pause()
         if self._ready or self._letters:
             self.chain.bell.ring()  # what the sink has just reported as failed
 
@@ -250,6 +277,7 @@ class _Sinking(Stage):
         reports = self._reports(self._sink, shown)
         self._given = ()
         if reports is None:
+            self._judge(shown)
             self._done([*shown, *hidden] if hidden else shown)
             return
         done, again = [], []
@@ -269,9 +297,28 @@ class _Sinking(Stage):
                 case Again(after):
                     again.append(message)
                     self._put_off(message, after)
+                case Pause():
+                    pause(message, report)
+                    self._hand_back([message])
         if left := _settled_with(hidden, again, done):
             self._ready.append(left)
+        self._judge(done)
         self._done(done)
+
+    def _judge(self, done: Sequence[Message]) -> None:
+        """Let failed messages become letters, as far as they may, beside those that are `done`."""
+        if self._gate is not None:
+            failed, self._failed = self._failed, []
+            letters, back = self._gate.judge(done, failed)
+            self._letters += letters
+            self._hand_back(back)
+
+    def _hand_back(self, messages: Sequence[Message]) -> None:
+        """Give messages up unsettled: their partitions pause, and deliver them again."""
+        if messages:
+            self._leave(messages)
+            self.chain.hand_back(messages)
+            self.chain.bell.ring()  # their source has something to do
 
     def _bury(self) -> None:
         """Give failed messages to the dead letters; those that it wants again it gets again."""
@@ -304,10 +351,10 @@ class _Sinking(Stage):
         if reports is None:
             return None
         said = list(reports) if isinstance(reports, Iterable) else reports
-        if not isinstance(said, list) or not all(isinstance(each, Done | Failed | Again) for each in said):
+        if not isinstance(said, list) or not all(isinstance(each, Report) for each in said):
             raise ConfigError(
-                f"the sink reported {reports!r}, expected ops.DONE, ops.Failed or ops.Again for each "
-                "message, or None for all"
+                f"the sink reported {reports!r}, expected ops.DONE, ops.Failed, ops.Again or a Pause for "
+                "each message, or None for all"
             )
         if len(said) != len(messages):
             raise ConfigError(f"the sink reported on {len(said)} messages, expected {len(messages)} reports")
@@ -342,7 +389,8 @@ class _Sinking(Stage):
             _log.warning("%s; again in %.1f s", what, delay)
 
     def close(self, timeout: float) -> None:
-        self._ready, self._given, self._later, self._letters = [], (), [], []
+        self._ready, self._given, self._later = [], (), []
+        self._failed, self._letters = [], []
         self._behind = Behind()
         self.working = 0
 

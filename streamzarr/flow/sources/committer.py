@@ -39,10 +39,16 @@ class Committer(Protocol):
 
 
 class GroupOffsets:
-    """The committed offsets of the consumer group: a :class:`Committer`, and the default."""
+    """The committed offsets of the consumer group: a :class:`Committer`, and the default.
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    Parameters
+    ----------
+    notes
+        What is to be kept with the positions; the caller changes it before it has them committed.
+    """
+
+    def __init__(self, consumer: Consumer, notes: Mapping[TopicPartition, str]) -> None:
+        self._consumer, self._notes = consumer, notes
 
     def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Leave all to the consumer, which begins at the group's offsets."""
@@ -50,7 +56,8 @@ class GroupOffsets:
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit to the group."""
-        self._consumer.commit(positions)
+        notes = {each: self._notes[each] for each in positions if each in self._notes}
+        self._consumer.commit(positions, notes)
 
     def ended(self, partitions: Sequence[TopicPartition]) -> None:
         """Do nothing: the group knows."""

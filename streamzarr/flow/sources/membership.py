@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias, TypeVar
@@ -12,7 +13,9 @@ from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import within
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.graph import Graph
+from streamzarr.flow.pausing import PausedPartition
 from streamzarr.flow.sources.committer import Committer, GroupOffsets
+from streamzarr.queue import ahead
 from streamzarr.queue.base import Broker, Consumer, TopicPartition
 from streamzarr.queue.retry import OUTAGE_RETRY, is_transient, patiently
 
@@ -41,6 +44,7 @@ class Membership:
         committer: Committer | None,
         drain_timeout: float,
         on_rebalance: Rebalance | None,
+        remember: bool,
     ) -> None:
         self._graph = graph
         self._broker = broker
@@ -48,6 +52,8 @@ class Membership:
         self._chosen = committer
         self._drain_timeout = drain_timeout
         self._on_rebalance = on_rebalance
+        self._remembers = remember and committer is None
+        self._notes: dict[TopicPartition, str] = {}
         self._claims: dict[TopicPartition, Claim] = {}
         # Commits that were refused, until the next poll makes clear whose the partition is.
         self._fenced: dict[TopicPartition, int] = {}
@@ -55,13 +61,24 @@ class Membership:
         self._concluded = False
 
     def join(
-        self, topics: Sequence[str], group: str, *, session_timeout: float, prefetch_bytes: int | None
+        self,
+        topics: Sequence[str],
+        group: str,
+        *,
+        session_timeout: float,
+        prefetch_bytes: int | None,
+        instance: str | None,
     ) -> Consumer:
         """Join the group; return the consumer, which this object listens to."""
         self.consumer = self._broker.consumer(
-            topics, group, listener=self, session_timeout=session_timeout, prefetch_bytes=prefetch_bytes
+            topics,
+            group,
+            listener=self,
+            session_timeout=session_timeout,
+            prefetch_bytes=prefetch_bytes,
+            instance=instance,
         )
-        self._committer = self._chosen or GroupOffsets(self.consumer)
+        self._committer = self._chosen or GroupOffsets(self.consumer, self._notes)
         joined = getattr(self._chosen, "joined", None)
         if joined is not None:
             joined(self.consumer)
@@ -129,6 +146,54 @@ class Membership:
             self.begin(partition, position)
         return again
 
+    # -- pausing -----------------------------------------------------------------------------------------
+
+    def pause_and_try(self) -> None:
+        """End claims whose partitions are to pause, and read on where that is due; called at every turn."""
+        for claim in [claim for claim in self._claims.values() if claim.pause is not None]:
+            self._pause(claim)
+        board = self._graph.pauses
+        for paused, trial in board.due(self._graph.chain.runtime.now()):
+            if paused.partition in self.consumer.assignment():
+                self._go_on(paused, trial=trial)
+        for partition in board.trying:
+            tried = self._claims.get(partition)
+            if tried is not None and tried.position != tried.start and (over := board.passed(partition)):
+                seconds = self._graph.chain.runtime.now() - over.since
+                _log.warning("%s goes on, after %.0f s", _name(partition), seconds)
+
+    def _pause(self, claim: Claim) -> None:
+        partition, pause = claim.partition, claim.pause
+        assert partition is not None
+        assert pause is not None
+        self._commit_finally([claim], lambda: 0.0)
+        if not claim.ours:
+            return  # the commit was refused: it is somebody else's
+        position = claim.position  # before what was folded for it is forgotten
+        self.consumer.pause([partition])
+        self.end([partition])
+        self._patiently(lambda: self._committer.ended([partition]))
+        now = self._graph.chain.runtime.now()
+        paused = self._graph.pauses.begin(partition, pause, position, now)
+        again = "" if math.isinf(paused.next_try) else f"; tried again in {paused.next_try - now:.0f} s"
+        _log.error("%s%s", paused, again)
+
+    def _go_on(self, paused: PausedPartition, *, trial: bool) -> None:
+        partition = paused.partition
+        starts = dict(self._patiently(lambda: self._committer.start([partition])))
+        position = starts.get(partition, paused.position)
+        if position is not None:
+            self.consumer.seek({partition: position})
+        self.consumer.resume([partition])
+        self.begin(partition, position).on_trial = trial
+
+    def _forget_pauses(self, partitions: Sequence[TopicPartition]) -> None:
+        """Forget that partitions which are ours no more have paused: with the next owner they begin anew."""
+        if not self._concluded:  # else they are told of in the report
+            pausing = {each.partition for each in self._graph.pauses.paused}
+            self.consumer.resume([partition for partition in partitions if partition in pausing])
+            self._graph.pauses.forget(partitions)
+
     # -- committing --------------------------------------------------------------------------------------
 
     def commit(self) -> None:
@@ -140,8 +205,10 @@ class Membership:
         for claim in claims:
             if claim.ours and claim.partition is not None:
                 position = claim.position
-                if position is not None and (unmoved or position != claim.committed):
+                note = self._note(claim)
+                if position is not None and (unmoved or (position, note) != (claim.committed, claim.note)):
                     moved[claim.partition] = position
+                    self._notes[claim.partition] = note
         if not moved:
             return
         try:
@@ -154,7 +221,18 @@ class Membership:
         else:
             self._broker.contact.reached()
             for partition, position in moved.items():
-                self._claims[partition].committed = position
+                self._stored(partition, position)
+
+    def _note(self, claim: Claim) -> str:
+        """Return what is to be kept with the position of `claim`: which records beyond it are settled."""
+        position = claim.position
+        if not self._remembers or position is None:
+            return ""
+        return ahead.encode(position, claim.settled_ahead())
+
+    def _stored(self, partition: TopicPartition, position: int) -> None:
+        claim = self._claims[partition]
+        claim.committed, claim.note = position, self._notes.get(partition, "")
 
     def _commit_or_lose(self, partition: TopicPartition, position: int) -> None:
         try:
@@ -164,7 +242,7 @@ class Membership:
             self._fenced[partition] = position
             self.end([partition])
         else:
-            self._claims[partition].committed = position
+            self._stored(partition, position)
 
     def _commit_finally(
         self, claims: Sequence[Claim], remaining: Callable[[], float], *, insist: bool = False
@@ -199,10 +277,14 @@ class Membership:
             if starts:
                 self.consumer.seek(starts)
             positions = {**self.consumer.positions(), **starts}
+            notes = self.consumer.notes() if self._remembers else {}
             for partition in partitions:
                 self._fenced.pop(partition, None)
                 claim = self.begin(partition, positions.get(partition))
                 claim.committed = claim.position  # reading begins here: there is nothing to store yet
+                claim.note = notes.get(partition, "")
+                if claim.position is not None:
+                    claim.ahead = ahead.decode(claim.position, claim.note)
             self._tell("assigned", partitions)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -214,6 +296,7 @@ class Membership:
             self._graph.drain(claims, remaining)
             self._commit_finally(claims, remaining)
             self.end(partitions)
+            self._forget_pauses(partitions)
             self._patiently(lambda: self._committer.ended(partitions))
             self._tell("revoked", partitions)
 
@@ -221,6 +304,7 @@ class Membership:
         """End the claims on these partitions: somebody else has them, nothing is committed."""
         with self._listening():
             self.end(partitions)
+            self._forget_pauses(partitions)
             self._patiently(lambda: self._committer.ended(partitions))
             self._tell("lost", partitions)
 

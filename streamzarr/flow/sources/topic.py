@@ -12,6 +12,7 @@ from streamzarr.flow.arguments import (
     broker,
     checked,
     either,
+    flag,
     function,
     having,
     one_of,
@@ -40,6 +41,8 @@ _TOPIC: Final[dict[str, Check]] = {
     "session_timeout": seconds(above=0),
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
+    "instance": optional(text),
+    "remember": flag,
     "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
     **SOURCE,
 }
@@ -60,6 +63,8 @@ def from_topic(
     on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
     committer: Committer | None = None,
+    instance: str | None = None,
+    remember: bool = False,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
@@ -93,6 +98,12 @@ def from_topic(
         Told of each change, on the chain's thread, after the chain has dealt with it.
     committer
         Keeps the positions; the group's committed offsets when absent.
+    instance
+        A name of this member that outlives it: one that is restarted within `session_timeout` has its
+        partitions again, and the others notice nothing (:meth:`streamzarr.queue.Broker.consumer`).
+    remember
+        Keep with each committed position which records beyond it are settled, as far as that fits into 4 KB,
+        so that a restart does not repeat them where a slow one holds back the position.
     on_turn
         Called at every turn of the chain, at least five times a second unless something blocks: a heartbeat.
 
@@ -124,6 +135,8 @@ def from_topic(
             on_gap,
             on_rebalance,
             committer,
+            instance,
+            remember,
         ),
         demand,
         stop,
@@ -139,6 +152,8 @@ class TopicOptions(TypedDict, total=False):
     on_gap: OnGap
     on_rebalance: Rebalance | None
     committer: Committer | None
+    instance: str | None
+    remember: bool
 
 
 @checked("from_topic_columns", **_TOPIC)

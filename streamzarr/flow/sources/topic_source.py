@@ -22,6 +22,7 @@ from streamzarr.flow.lazy import Entry, LazyMessages, together
 from streamzarr.flow.message import Message
 from streamzarr.flow.sources.committer import Committer
 from streamzarr.flow.sources.membership import Membership, Rebalance
+from streamzarr.queue.ahead import without
 from streamzarr.queue.base import Broker, Consumer, OnGap, TopicPartition
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.retry import OUTAGE_RETRY, is_transient
@@ -48,6 +49,9 @@ class TopicSettings:
     on_gap: OnGap = "fail"
     on_rebalance: Rebalance | None = None
     committer: Committer | None = None
+    instance: str | None = None
+    remember: bool = False
+    """Keep with each position which records beyond it are settled, and do not read those again."""
 
     @property
     def name(self) -> str:
@@ -85,6 +89,7 @@ class TopicSource:
             committer=options.committer,
             drain_timeout=options.drain_timeout,
             on_rebalance=options.on_rebalance,
+            remember=options.remember,
         )
         # Five signs of life in a session: one or two may be late without harm.
         self._keepalive_every = min(1.0, options.session_timeout / 5)
@@ -99,6 +104,7 @@ class TopicSource:
             self._options.group,
             session_timeout=self._options.session_timeout,
             prefetch_bytes=self._demand.max_bytes,
+            instance=self._options.instance,
         )
 
     # -- reading -----------------------------------------------------------------------------------------
@@ -177,7 +183,7 @@ class TopicSource:
         for run in runs:
             claim = self._membership.claim(run.where)
             if claim is not None:  # else it was fetched before its partition was lost
-                messages.append(self._messages_of(chain, claim, run, now))
+                messages += [self._messages_of(chain, claim, part, now) for part in _unsettled(claim, run)]
         return together(messages)
 
     # -- turns -------------------------------------------------------------------------------------------
@@ -196,6 +202,7 @@ class TopicSource:
                 if not is_transient(error):
                     raise
                 self._broker.contact.failed(f"committing offsets of {self._options.name}: {error}")
+        self._membership.pause_and_try()
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)
 
@@ -207,6 +214,15 @@ class TopicSource:
         """Commit what is settled, if the chain was broken before it could be, and leave the group."""
         if self._consumer is not None:
             self._membership.leave()
+
+
+def _unsettled(claim: Claim, run: Columns) -> list[Columns]:
+    """Return the parts of a run that were not settled before reading began at the claim's position."""
+    while claim.ahead and claim.ahead[0].stop <= run.first:
+        del claim.ahead[0]
+    if not claim.ahead:
+        return [run]
+    return [run[part] for part in without(run.offset_list, claim.ahead)]
 
 
 def _had_room(runs: Sequence[Columns], count: int, max_bytes: int | None) -> bool:

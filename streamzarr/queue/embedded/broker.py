@@ -240,6 +240,7 @@ class EmbeddedBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         if session_timeout <= 0 or max_poll_interval <= 0:
             raise ConfigError(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import FencedError, QueueError, TopicNotFoundError
-from streamzarr.queue.base import Consumer, Offsets, Reader, RebalanceListener, TopicPartition
+from streamzarr.queue.base import Consumer, Notes, Offsets, Reader, RebalanceListener, TopicPartition
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.embedded import group, log, presence
 from streamzarr.queue.embedded.database import Database
@@ -121,14 +121,15 @@ class EmbeddedConsumer(Consumer):
     def assignment(self) -> frozenset[TopicPartition]:  # noqa: D102
         return frozenset(self._fetcher.positions())
 
-    def commit(self, offsets: Offsets) -> None:  # noqa: D102
+    def commit(self, offsets: Offsets, notes: Notes | None = None) -> None:  # noqa: D102
         self._ensure_usable()
         ids = self._fetcher.ids()
         fenced = [partition for partition in offsets if partition not in ids]
         by_id = {ids[partition]: offset for partition, offset in offsets.items() if partition in ids}
+        notes_by_id = {ids[partition]: note for partition, note in (notes or {}).items() if partition in ids}
         if by_id:
             with self._database.write() as db:
-                refused = group.commit(db, self._group, self._member, by_id)
+                refused = group.commit(db, self._group, self._member, by_id, notes_by_id)
             fenced += [partition for partition in offsets if ids.get(partition) in refused]
         if fenced:
             names = ", ".join(f"{topic}[{number}]" for topic, number in fenced)
@@ -136,6 +137,11 @@ class EmbeddedConsumer(Consumer):
                 f"{self._where}: group {self._group_name!r}: {names} no longer belong to this consumer, "
                 "nothing was committed for them"
             )
+
+    def notes(self) -> dict[TopicPartition, str]:  # noqa: D102
+        ids = {id_: partition for partition, id_ in self._fetcher.ids().items()}
+        with self._database.read() as db:
+            return {ids[id_]: note for id_, note in group.notes(db, self._group, ids).items()}
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:  # noqa: D102
         self._check_assigned(partitions)

@@ -70,6 +70,15 @@ CREATE TABLE committed (
     PRIMARY KEY (grp, partition)
 ) WITHOUT ROWID;
 """
+_NOTES = """
+CREATE TABLE IF NOT EXISTS notes (                  -- what a group has kept with a position
+    grp INTEGER NOT NULL REFERENCES groups(id),
+    partition INTEGER NOT NULL REFERENCES partitions(id),
+    note TEXT NOT NULL,
+    PRIMARY KEY (grp, partition)
+) WITHOUT ROWID;
+"""
+"""Not part of format 1 as it began, and nothing that its readers would miss: made where it is not there."""
 
 
 class Database:
@@ -201,6 +210,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode=WAL").fetchone()
             finally:
                 os.close(guard)
+        connection.execute(_NOTES)
         connection.execute("PRAGMA synchronous=FULL")  # NORMAL would lose flushed records on power loss
         connection.execute("PRAGMA wal_autocheckpoint=4096")  # 16 MiB: fewer and larger copies into the file
         connection.execute("PRAGMA journal_size_limit=67108864")  # what a burst leaves of the log, 64 MiB

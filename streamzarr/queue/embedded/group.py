@@ -191,8 +191,10 @@ def claim(
     return taken
 
 
-def commit(db: sqlite3.Connection, group: int, member: str, positions: Mapping[int, int]) -> list[int]:
-    """Store positions by row id for what `member` owns; return the ids of what it does not own."""
+def commit(
+    db: sqlite3.Connection, group: int, member: str, positions: Mapping[int, int], notes: Mapping[int, str]
+) -> list[int]:
+    """Store positions and notes by row id for what `member` owns; return the ids of what it does not own."""
     owned = {
         id_
         for (id_,) in db.execute(
@@ -203,6 +205,14 @@ def commit(db: sqlite3.Connection, group: int, member: str, positions: Mapping[i
         "INSERT INTO committed VALUES (?, ?, ?) "
         "ON CONFLICT (grp, partition) DO UPDATE SET position = excluded.position",
         [(group, id_, offset) for id_, offset in positions.items() if id_ in owned],
+    )
+    db.executemany(
+        "INSERT INTO notes VALUES (?, ?, ?) ON CONFLICT (grp, partition) DO UPDATE SET note = excluded.note",
+        [(group, id_, notes[id_]) for id_ in positions if id_ in owned and id_ in notes],
+    )
+    db.executemany(
+        "DELETE FROM notes WHERE grp = ? AND partition = ?",
+        [(group, id_) for id_ in positions if id_ in owned and id_ not in notes],
     )
     return [id_ for id_ in positions if id_ not in owned]
 
@@ -216,6 +226,15 @@ def committed(db: sqlite3.Connection, group: str) -> dict[TopicPartition, int]:
         (group,),
     )
     return {TopicPartition(topic, number): offset for topic, number, offset in rows}
+
+
+def notes(db: sqlite3.Connection, group: int, ids: Collection[int]) -> dict[int, str]:
+    """Return what `group` has kept with its positions, by row id."""
+    return {
+        id_: note
+        for id_, note in db.execute("SELECT partition, note FROM notes WHERE grp = ?", (group,))
+        if id_ in ids
+    }
 
 
 def _next_generation(db: sqlite3.Connection, group: int) -> None:

@@ -167,7 +167,7 @@ def create_topic(db: sqlite3.Connection, name: str, partitions: int) -> None:
 def delete_topic(db: sqlite3.Connection, name: str) -> None:
     """Remove a topic, its records, and what groups know of it."""
     ids = [state.id for state in partitions_of(db, name).values()]
-    for table in ("assignments", "committed"):
+    for table in ("assignments", "committed", "notes"):
         db.executemany(f"DELETE FROM {table} WHERE partition = ?", [(id_,) for id_ in ids])  # noqa: S608
     db.executemany(
         "DELETE FROM batches WHERE position >= ? AND position < ?",

@@ -28,13 +28,14 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from streamzarr.errors import ConfigError, QueueError, TopicNotFoundError
+from streamzarr.errors import AccessDeniedError, ConfigError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.clients import AdminClient
-from streamzarr.queue.kafka.committed import CommittedOffsets
+from streamzarr.queue.kafka.committed import CommittedOffsets, Stored
 from streamzarr.queue.kafka.config import KafkaConfig, logger
 from streamzarr.queue.kafka.errors import (
+    DENIED,
     STALE_LEADER,
     TRANSIENT,
     UNKNOWN_TOPIC,
@@ -80,6 +81,7 @@ class KafkaAdmin:
         self._coordination: Coordination | None = None
         self._coordination_known = False
         self._why_not_connected = ""
+        self._refused = False  # what it said last was that we may not
 
     # ------------------------------------------------------------ topics
 
@@ -95,6 +97,13 @@ class KafkaAdmin:
     def topic_id(self, topic: str) -> str:
         """Return the id of `topic`; raises `TopicNotFoundError`."""
         return str(self._described(topic).topic_id)
+
+    def describe_soon(self, topics: list[str]) -> Mapping[str, Future[Any]]:
+        """Return the descriptions to come of topics; nobody waits for them."""
+        answers: Mapping[str, Future[Any]] = self._client().describe_topics(
+            TopicCollection(topics), request_timeout=self.config.request_timeout
+        )
+        return answers
 
     def cluster_id(self) -> str:
         """Return the id of the cluster."""
@@ -239,10 +248,16 @@ class KafkaAdmin:
 
         A client that is a `member` of the group asks for itself.
         """
+        return {each: found.position for each, found in self.stored(group, partitions, member).items()}
+
+    def stored(
+        self, group: str, partitions: Sequence[TopicPartition], member: Any = None
+    ) -> dict[TopicPartition, Stored]:
+        """Return what :meth:`committed` does, with the notes that are kept with it."""
         if not partitions:
             return {}
 
-        def request(_: Any, timeout: float) -> dict[TopicPartition, int]:
+        def request(_: Any, timeout: float) -> dict[TopicPartition, Stored]:
             if member is not None:
                 return committed.ask(member, partitions, timeout)
             return self._committed.ask(group, partitions, timeout)
@@ -364,6 +379,7 @@ class KafkaAdmin:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # it follows the one that says why
             # "host:9092/bootstrap: Connect to ... failed: Connection refused (after 0ms in state CONNECT)"
             self._why_not_connected = error.str().partition(": ")[2].partition(" (after")[0]
+            self._refused = error.code() in DENIED
 
     def _ask(
         self,
@@ -404,7 +420,8 @@ class KafkaAdmin:
             client.poll(0)
             why = self._why_not_connected or "no answer"
             seconds = f"{self.config.request_timeout:g} s"
-            return QueueError(f"{self.config}: not reached within {seconds}, cannot {what}: {why}")
+            kind = AccessDeniedError if self._refused else QueueError
+            return kind(f"{self.config}: not reached within {seconds}, cannot {what}: {why}")
         return translate(error, f"{self.config}: cannot {what}")
 
     def _wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:

@@ -160,24 +160,30 @@ class KafkaBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         if session_timeout <= 0 or max_poll_interval <= 0:
             raise ConfigError(
                 f"consumer(session_timeout={session_timeout}, max_poll_interval={max_poll_interval}): "
                 "expected seconds above 0"
             )
-        for topic in topics:
-            self._admin.partitions(topic)
-        protocol = self._group_protocol(group, session_timeout)
-        settings = self._config.consumer(group, protocol, session_timeout, max_poll_interval, prefetch_bytes)
-        return KafkaConsumer(self._admin, settings, topics, group, listener)
+        ids = {topic: self._admin.topic_id(topic) for topic in topics}
+        # By KIP-848 the name of a member that was killed is taken until its session ends.
+        wanted = self._config.group_protocol or (None if instance is None else "classic")
+        protocol = self._group_protocol(group, session_timeout, wanted)
+        settings = self._config.consumer(
+            group, protocol, session_timeout, max_poll_interval, prefetch_bytes, instance
+        )
+        return KafkaConsumer(self._admin, settings, ids, group, listener)
 
-    def _group_protocol(self, group: str, session_timeout: float) -> GroupProtocol:
-        if self._config.group_protocol == "classic":
+    def _group_protocol(
+        self, group: str, session_timeout: float, wanted: GroupProtocol | None
+    ) -> GroupProtocol:
+        if wanted == "classic":
             return "classic"
         terms = self._admin.coordination()
         if terms is None:
-            return self._config.group_protocol or "classic"
+            return wanted or "classic"
         self._admin.set_session_timeout(group, terms, session_timeout)
         return "consumer"
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamzarr.queue.base import TopicPartition
+from streamzarr.queue.base import Notes, TopicPartition
 from streamzarr.queue.kafka.errors import kafka_error
 
 Errors = dict[TopicPartition, KafkaError]
@@ -38,10 +38,15 @@ class Commits:
     def __init__(self) -> None:
         self._open: list[Commit] = []
 
-    def send(self, client: Any, positions: Mapping[TopicPartition, int], *, awaited: bool) -> Commit:
+    def send(
+        self, client: Any, positions: Mapping[TopicPartition, int], notes: Notes, *, awaited: bool
+    ) -> Commit:
         """Send `positions`; the answer comes while `client` is polled."""
         commit = Commit(positions, awaited)
-        offsets = [KafkaPartition(*partition, offset) for partition, offset in positions.items()]
+        offsets = [
+            KafkaPartition(*partition, offset, notes.get(partition, ""))
+            for partition, offset in positions.items()
+        ]
         try:
             client.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:

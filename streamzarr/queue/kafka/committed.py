@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -23,14 +23,21 @@ _MOST_CLIENTS: Final = 4
 """Groups that are asked about again and again: those of the jobs and feeds that one process drives."""
 
 
-def ask(client: Any, partitions: Iterable[TopicPartition], timeout: float) -> dict[TopicPartition, int]:
+class Stored(NamedTuple):
+    """What a group has committed in a partition."""
+
+    position: int
+    note: str
+
+
+def ask(client: Any, partitions: Iterable[TopicPartition], timeout: float) -> dict[TopicPartition, Stored]:
     """Return what the group of `client`, a consumer, has committed; partitions without one are absent."""
     found = {}
     for each in client.committed([KafkaPartition(*partition) for partition in partitions], timeout=timeout):
         if each.error is not None:
             raise KafkaException(each.error)
         if each.offset >= 0:
-            found[TopicPartition(each.topic, each.partition)] = each.offset
+            found[TopicPartition(each.topic, each.partition)] = Stored(each.offset, each.metadata or "")
     return found
 
 
@@ -44,7 +51,7 @@ class CommittedOffsets:
 
     def ask(
         self, group: str, partitions: Iterable[TopicPartition], timeout: float
-    ) -> dict[TopicPartition, int]:
+    ) -> dict[TopicPartition, Stored]:
         """Return the positions of `group` in `partitions`; those without one are absent.
 
         Raises

@@ -57,7 +57,7 @@ DEFAULT_REQUEST_TIMEOUT: Final = 10.0
 OURS: Final = {
     "bootstrap.servers": "the host part of the URL says it",
     "group.id": "it is an argument of consumer()",
-    "group.instance.id": "it has to differ between the members, which share a URL",
+    "group.instance.id": "it is an argument of consumer(): the members share a URL",
     "enable.auto.commit": "offsets are committed by Consumer.commit alone",
     "enable.auto.offset.store": "offsets are committed by Consumer.commit alone",
     "auto.offset.reset": "a position that is out of range is an error, never reset in silence",
@@ -79,6 +79,8 @@ _COMMON: Final = {
     "reconnect.backoff.max.ms": 1000,
     "socket.connection.setup.timeout.ms": 10_000,
     "allow.auto.create.topics": False,
+    # librdkafka's default of five minutes is how long partitions that are added would lie idle.
+    "topic.metadata.refresh.interval.ms": 10_000,
 }
 
 _PRODUCER: Final = {
@@ -201,6 +203,7 @@ class KafkaConfig:
         session_timeout: float,
         max_poll_interval: float,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> dict[str, Any]:
         """Return the configuration of a member of `group`; times in seconds."""
         session = round(1000 * min(session_timeout, max_poll_interval))
@@ -209,6 +212,8 @@ class KafkaConfig:
             "group.protocol": protocol,
             "max.poll.interval.ms": round(1000 * max_poll_interval),
         }
+        if instance is not None:
+            member["group.instance.id"] = instance
         if protocol == "classic":  # with "consumer" the broker decides these
             member["partition.assignment.strategy"] = "cooperative-sticky"
             member["session.timeout.ms"] = session

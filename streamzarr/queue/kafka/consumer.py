@@ -10,17 +10,19 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamzarr.errors import FencedError, QueueError
-from streamzarr.queue.base import Consumer, Offsets, RebalanceListener, TopicPartition
+from streamzarr.errors import FencedError, QueueError, TopicReplacedError
+from streamzarr.queue.base import Consumer, Notes, Offsets, RebalanceListener, TopicPartition
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.clients import Member as Client
 from streamzarr.queue.kafka.commit import Commits, Errors
+from streamzarr.queue.kafka.committed import Stored
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import FENCED, TRANSIENT, UNSETTLED, code_of, translate
 from streamzarr.queue.kafka.fetch import Fetcher
 from streamzarr.queue.kafka.handle import Handle
+from streamzarr.queue.kafka.identity import Identities
 from streamzarr.runtime import Deadline
 
 _SERVE_SECONDS: Final = 0.05
@@ -50,7 +52,7 @@ class KafkaConsumer(Consumer):
         self,
         admin: KafkaAdmin,
         settings: Mapping[str, Any],
-        topics: Sequence[str],
+        ids: Mapping[str, str],
         group: str,
         listener: RebalanceListener | None,
     ) -> None:
@@ -73,12 +75,13 @@ class KafkaConsumer(Consumer):
         self._gone: set[TopicPartition] = set()  # taken from us, and the listener not yet told
         self._doubtful: set[str] = set()  # topics that may have been deleted
         self._joining: dict[TopicPartition, int] = {}  # where to start, while the listener is told
+        self._notes: dict[TopicPartition, str] = {}  # kept with the positions that partitions came with
         self._client = Client({**settings, "on_commit": self._on_commit}, logger=admin.config.log)
         self._handle = Handle(self._client)
-        topics = list(dict.fromkeys(topics))
-        self._fetcher = Fetcher(self._client, admin, len(topics))
+        self._identities = Identities(admin, ids)
+        self._fetcher = Fetcher(self._client, admin, len(ids))
         self._client.subscribe(
-            topics,
+            list(ids),
             on_assign=self._deferring(self._on_assign),
             on_revoke=self._deferring(self._on_revoke),
             on_lost=self._deferring(self._on_lost),
@@ -93,6 +96,8 @@ class KafkaConsumer(Consumer):
         self._tell()
         while self._doubtful:
             self._fetcher.check_topic(self._doubtful.pop())
+        if (replaced := self._identities.look()) is not None:
+            self._give_up_on(replaced)
         self._may_tell = True
         try:
             if max_records <= 0:
@@ -107,11 +112,28 @@ class KafkaConsumer(Consumer):
         finally:
             self._may_tell = False
 
+    def _give_up_on(self, replaced: TopicReplacedError) -> None:
+        """Commit the beginning of a topic that was made anew, and raise; nothing is committed after that.
+
+        What was committed since it was made anew were positions of the old one: a restart would go on there.
+        """
+        self._broken = replaced
+        ours = [each for each in self._fetcher.positions if each.topic == replaced.topic]
+        if ours:
+            begin = self._admin.begin(ours)
+            self._client.commit(
+                offsets=[KafkaPartition(*each, begin[each]) for each in ours], asynchronous=True
+            )
+        raise replaced
+
     def positions(self) -> dict[TopicPartition, int]:  # noqa: D102
         return dict(self._fetcher.positions)
 
     def assignment(self) -> frozenset[TopicPartition]:  # noqa: D102
         return frozenset(self._fetcher.positions)
+
+    def notes(self) -> dict[TopicPartition, str]:  # noqa: D102
+        return {each: note for each in self._fetcher.positions if (note := self._notes.get(each))}
 
     def _idle(self, timeout: float) -> None:
         """Run callbacks without handing out records.
@@ -190,30 +212,31 @@ class KafkaConsumer(Consumer):
 
     # ------------------------------------------------------------ committing
 
-    def commit(self, offsets: Offsets) -> None:  # noqa: D102
+    def commit(self, offsets: Offsets, notes: Notes | None = None) -> None:  # noqa: D102
         self._ensure_usable()
+        notes = notes or {}
         # Kafka checks that the member is in the group, but not that it owns the partition.
         owned = self._fetcher.positions.keys() - self._gone
         own = {partition: offset for partition, offset in offsets.items() if partition in owned}
         fenced = [partition for partition in offsets if partition not in own]
         if own and self._in_callback:
-            self._commits.send(self._client, own, awaited=False)
+            self._commits.send(self._client, own, notes, awaited=False)
         elif own:
-            fenced += self._commit(own)
+            fenced += self._commit(own, notes)
         if fenced:
             names = ", ".join(f"{topic}[{number}]" for topic, number in fenced)
             raise FencedError(
                 f"{self._where}: {names} no longer belong to this consumer, nothing was committed for them"
             )
 
-    def _commit(self, positions: dict[TopicPartition, int]) -> list[TopicPartition]:
+    def _commit(self, positions: dict[TopicPartition, int], notes: Notes) -> list[TopicPartition]:
         """Store `positions`; return the partitions for which this member is fenced."""
         deadline = Deadline(self._runtime, self._timeout)
         unsettled = Deadline(self._runtime, _UNSETTLED_SECONDS)
         fenced: list[TopicPartition] = []
         while True:
             again = {}
-            for partition, error in self._commit_once(positions, deadline).items():
+            for partition, error in self._commit_once(positions, notes, deadline).items():
                 code = error.code()
                 if partition in self._gone or (code in FENCED and code not in UNSETTLED):
                     fenced.append(partition)
@@ -223,6 +246,10 @@ class KafkaConsumer(Consumer):
                     again[partition] = positions[partition]
                 elif code in FENCED:
                     fenced.append(partition)
+                elif code == KafkaError.OFFSET_METADATA_TOO_LARGE and notes:
+                    again = dict(positions)  # the cluster allows less than others; positions are what counts
+                    notes = {}
+                    break
                 else:
                     name = f"{partition.topic}[{partition.partition}]"
                     raise translate(error, f"{self._where}: cannot commit {name}")
@@ -231,10 +258,13 @@ class KafkaConsumer(Consumer):
             positions = again
             self._runtime.event().wait(_RETRY_SECONDS)
 
-    def _commit_once(self, positions: Mapping[TopicPartition, int], deadline: Deadline) -> Errors:
-        commit = self._commits.send(self._client, positions, awaited=True)
+    def _commit_once(
+        self, positions: Mapping[TopicPartition, int], notes: Notes, deadline: Deadline
+    ) -> Errors:
+        commit = self._commits.send(self._client, positions, notes, awaited=True)
+        expected = {each: Stored(position, notes.get(each, "")) for each, position in positions.items()}
         try:
-            if commit.errors is None and self._is_stored(positions, deadline):
+            if commit.errors is None and self._is_stored(expected, deadline):
                 return {}
             while commit.errors is None:
                 if deadline.passed:
@@ -248,16 +278,16 @@ class KafkaConsumer(Consumer):
             self._commits.forget(commit)
         return commit.errors
 
-    def _is_stored(self, positions: Mapping[TopicPartition, int], deadline: Deadline) -> bool:
+    def _is_stored(self, expected: Mapping[TopicPartition, Stored], deadline: Deadline) -> bool:
         """Ask for what was just sent; the coordinator answers in turn.
 
         To wait for the answer itself means to serve librdkafka's queue, where a rebalance may come first.
         """
         try:
-            stored = committed.ask(self._client, positions, max(0.001, deadline.left))
+            stored = committed.ask(self._client, expected, max(0.001, deadline.left))
         except KafkaException:
             return False  # the answer to the commit, or that there is none, will say why
-        return stored == positions
+        return stored == expected
 
     def _on_commit(self, error: KafkaError | None, partitions: list[Any]) -> None:
         commit = self._commits.answer(error, partitions)
@@ -289,12 +319,14 @@ class KafkaConsumer(Consumer):
         if self._client.leaving:  # no question of it is answered any more
             return
         try:
-            known = self._admin.committed(self._group, partitions, member=self._client)
+            stored = self._admin.stored(self._group, partitions, member=self._client)
+            known = {each: found.position for each, found in stored.items()}
             begin = self._admin.begin(partition for partition in partitions if partition not in known)
         except QueueError as error:
             self._broken = error  # without positions nothing may be read, least of all from the beginning
             raise
         self._gone.difference_update(partitions)
+        self._notes.update({each: stored[each].note if each in stored else "" for each in partitions})
         self._fetcher.add({**begin, **known})
         # Not `begin`: what is trimmed before the first fetch would put that out of range.
         self._joining = {partition: known.get(partition, OFFSET_BEGINNING) for partition in partitions}

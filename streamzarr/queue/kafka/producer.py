@@ -92,9 +92,19 @@ class KafkaProducer(Producer):
                 refused = error
             else:
                 return True
+        if code_of(refused) == KafkaError._UNKNOWN_PARTITION and self._learns(client, topic, partition):
+            return False
         if code_of(refused) == KafkaError._FATAL:
             self._abandon(client)
         raise self._refusal(topic, record, refused) from refused
+
+    def _learns(self, client: Any, topic: str, partition: int) -> bool:
+        """Have `client` ask for the partitions of `topic`, to which some may have been added; tell if so."""
+        try:
+            found = client.list_topics(topic, timeout=self._config.request_timeout).topics[topic]
+        except KafkaException:
+            return False
+        return partition in found.partitions
 
     def flush(self, timeout: float = 30.0) -> None:  # noqa: D102
         self._ensure_usable()

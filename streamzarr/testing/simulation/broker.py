@@ -140,6 +140,7 @@ class SimulatedBroker(Broker):
         session_timeout: float = 10.0,
         max_poll_interval: float = 300.0,
         prefetch_bytes: int | None = None,
+        instance: str | None = None,
     ) -> Consumer:
         """Join `group`. Only polling keeps a member alive: there is no heartbeat beside it."""
         for topic in topics:

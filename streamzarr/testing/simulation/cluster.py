@@ -148,11 +148,17 @@ class Cluster:
             self.kernel.trace.add(self.kernel.time, "world", f"{name} is thrown out of group {group}")
             self.leave(group, name)
 
-    def commit(self, group: str, name: str, offsets: Mapping[TopicPartition, int]) -> list[TopicPartition]:
-        """Store positions; return the partitions that were refused."""
+    def commit(
+        self,
+        group: str,
+        name: str,
+        offsets: Mapping[TopicPartition, int],
+        notes: Mapping[TopicPartition, str],
+    ) -> list[TopicPartition]:
+        """Store positions and notes; return the partitions that were refused."""
         found = self.group(group)
         before = {partition: found.committed.get(partition) for partition in offsets}
-        refused = found.commit(name, offsets)
+        refused = found.commit(name, offsets, notes)
         for partition, position in offsets.items():
             if partition not in refused:
                 for watcher in self.on_commit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streamzarr.errors import FencedError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
-from streamzarr.queue.base import Consumer, Offsets, Reader, RebalanceListener, TopicPartition
+from streamzarr.queue.base import Consumer, Notes, Offsets, Reader, RebalanceListener, TopicPartition
 from streamzarr.queue.columns import Columns, Portion, columns_of
 from streamzarr.testing.simulation.cluster import Cluster
 
@@ -190,12 +190,19 @@ class SimulatedConsumer(Consumer):
         """Partitions that are ours, as far as we know."""
         return frozenset(self._positions.next)
 
-    def commit(self, offsets: Offsets) -> None:
+    def notes(self) -> dict[TopicPartition, str]:
+        """Return what is kept with the positions of our partitions."""
+        notes = self._cluster.group(self._group_name).notes
+        return {each: notes[each] for each in self._positions.next if each in notes}
+
+    def commit(self, offsets: Offsets, notes: Notes | None = None) -> None:
         """Store positions; refuses those of partitions that are not ours."""
         self._check_open()
         detail = ", ".join(f"{each.topic}[{each.partition}]={offsets[each]}" for each in sorted(offsets))
         refused = self._cluster.call(
-            "commit", detail, lambda: self._cluster.commit(self._group_name, self._name, offsets)
+            "commit",
+            detail,
+            lambda: self._cluster.commit(self._group_name, self._name, offsets, notes or {}),
         )
         if refused:
             raise FencedError(

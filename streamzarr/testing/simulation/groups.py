@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.embedded.assignment import plan_assignment
+
+NO_NOTES: Final[Mapping[TopicPartition, str]] = {}
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class Group:
     owner: dict[TopicPartition, str] = field(default_factory=dict)
     target: dict[TopicPartition, str] = field(default_factory=dict)
     committed: dict[TopicPartition, int] = field(default_factory=dict)
+    notes: dict[TopicPartition, str] = field(default_factory=dict)
     generation: int = 0
     """Grows with every change of membership, plan or ownership."""
 
@@ -93,8 +97,11 @@ class Group:
             self.generation += 1
         return taken
 
-    def commit(self, name: str, offsets: Mapping[TopicPartition, int]) -> list[TopicPartition]:
-        """Store positions of what a member owns; return the partitions that it does not."""
+    def commit(
+        self, name: str, offsets: Mapping[TopicPartition, int], notes: Mapping[TopicPartition, str] = NO_NOTES
+    ) -> list[TopicPartition]:
+        """Store positions and notes of what a member owns; return the partitions that it does not."""
         refused = [partition for partition in offsets if self.owner.get(partition) != name]
         self.committed.update({each: offsets[each] for each in offsets if each not in refused})
+        self.notes.update({each: notes.get(each, "") for each in offsets if each not in refused})
         return refused

@@ -1,37 +1,34 @@
-"""A scenario of one stream: writers that take it over from each other, and readers, all real code."""
+"""A scenario of one stream: writers that take it over from each other, readers and upkeep, all real code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from random import Random
 from typing import TypeVar
 
-import numpy as np
-
-from streamzarr.errors import FencedError, KeyNotFoundError, StoreError
-from streamzarr.stream import Field, StreamWriter, open_stream
-from streamzarr.stream.document import RootDocument
-from streamzarr.stream.record import CommitRecord
-from streamzarr.stream.root import fetch_root
+from streamzarr.errors import ConfigError, FencedError, KeyNotFoundError, NodeNotFoundError, StoreError
+from streamzarr.stream import Snapshot, StreamWriter, check, compact, open_stream, repair, retain
 from streamzarr.testing.simulation.errors import told
 from streamzarr.testing.simulation.faults import WORLD, Hazard
 from streamzarr.testing.simulation.process import SimulatedProcess
+from streamzarr.testing.simulation.stream_promises import (
+    ADDED,
+    EXTRA,
+    KEPT,
+    SCHEMA,
+    StreamPromises,
+    values_of,
+)
 from streamzarr.testing.simulation.world import World
 from streamzarr.zarr.api import open_array
-from streamzarr.zarr.codecs.base import NDArray
 
 T = TypeVar("T")
 
 URL = "sim://data/stream"
-WRITERS, READERS = ("writer-1", "writer-2"), ("reader-1", "reader-2")
-SCHEMA = {
-    "offset": Field("i8", chunk_rows=5, sorted=True),
-    "value": Field("f8", chunk_rows=3, compressors=None),
-    "frame": Field("u1", shape=(3,), chunk_rows=4, chunks=(2,)),
-}
+WRITERS, READERS, KEEPERS = ("writer-1", "writer-2"), ("reader-1", "reader-2"), ("keeper-1", "keeper-2")
 TRIES = 3
 """How often a writer repeats what fails before it gives up and begins anew."""
 PATIENCE = 400.0
@@ -42,6 +39,8 @@ HAZARDS: tuple[Hazard, ...] = (
     *(Hazard(name, "kill", within=400, weight=3.0) for name in WRITERS),
     *(Hazard(name, "freeze", within=400, seconds=(0.5, 40.0), weight=3.0) for name in WRITERS),
     *(Hazard(name, "freeze", within=200, seconds=(0.5, 20.0)) for name in READERS),
+    *(Hazard(name, "kill", within=200, weight=2.0) for name in KEEPERS),
+    *(Hazard(name, "freeze", within=200, seconds=(0.5, 20.0), weight=2.0) for name in KEEPERS),
     Hazard(WORLD, "jump", within=1000, seconds=(-7200.0, 7200.0), weight=0.5),
     *(Hazard("write", kind, within=200, weight=2.0) for kind in ("refuse", "lose")),
     Hazard("write", "late", within=200, seconds=(1.0, 30.0), weight=2.0),
@@ -49,7 +48,7 @@ HAZARDS: tuple[Hazard, ...] = (
     Hazard("write", "full", within=200, seconds=(1.0, 10.0), weight=0.5),
     Hazard("read", "refuse", within=400),
 )
-"""What can befall the writers and readers of a stream, and its store."""
+"""What can befall those who write, read and keep a stream, and its store."""
 
 
 @dataclass(frozen=True)
@@ -63,40 +62,33 @@ class StreamScenario:
 
     def run(self, world: World) -> None:
         """Play it."""
-        _Play(world).run()
+        random = Random(f"source {world.plan.seed}")
+        source = [*accumulate(random.choice((1, 1, 1, 4)) for _ in range(world.plan.size))]
+        _Play(world, StreamPromises(world, source, world.disks.contents("data", "stream"))).run()
 
 
 @dataclass
 class _Play:
     world: World
-    source: list[int] = field(default_factory=list)
-    """The offset of each row: there are gaps."""
-    root: RootDocument | None = None
-    """The root that was last seen in the store, and its etag."""
-    etag: str = ""
-    promised: int = 0
-    """Rows of the commits that have returned."""
+    promises: StreamPromises
     stopping: bool = False
 
     def run(self) -> None:
-        world = self.world
-        random = Random(f"source {world.plan.seed}")
-        self.source = [*accumulate(random.choice((1, 1, 1, 4)) for _ in range(world.plan.size))]
-        self.contents = world.disks.contents("data", "stream")
-        world.watch(self._check_root)
-        for name in WRITERS:
-            self._keep(name, self._write)
-        for name in READERS:
-            self._keep(name, self._read)
-        unsteady_until = world.kernel.time + UNSTEADY_SECONDS
-        while self.promised < len(self.source) and world.kernel.time < unsteady_until:
+        world, promises = self.world, self.promises
+        world.watch(promises.look)
+        for names, main in ((WRITERS, self._write), (READERS, self._read), (KEEPERS, self._keep_up)):
+            for name in names:
+                self._keep(name, main)
+        unsteady_until, rows = world.kernel.time + UNSTEADY_SECONDS, len(promises.source)
+        while promises.rows < rows and world.kernel.time < unsteady_until:
             world.sleep(0.5)
         world.be_steady()
-        world.wait_until(lambda: self.promised == len(self.source), PATIENCE, "all rows are committed")
+        world.wait_until(lambda: promises.rows == rows, PATIENCE, "all rows are committed")
         self.stopping = True
         world.wait_until(lambda: not world.alive(), PATIENCE, "all processes have ended")
         world.sleep(max((fault.seconds for fault in world.plan.faults if fault.kind == "stray"), default=0.0))
-        self._check_rows(open_stream(self.contents).document, "I1: in the end")
+        promises.check_snapshot(open_stream(promises.contents), "I1: in the end")
+        promises.check_findings(check(promises.contents))
 
     # -- processes ---------------------------------------------------------------------------------------
 
@@ -120,32 +112,54 @@ class _Play:
         while not self.stopping:
             epoch = 0
             try:
-                writer = self._repeat(lambda: StreamWriter(URL, schema=SCHEMA, source="log", runtime=runtime))
+                writer = self._repeat(self._take_over)
                 epoch = writer.record.epoch
                 self._append_all(writer)
             except FencedError:
-                fenced = self.root is not None and self.root.record.epoch > epoch
+                root = self.promises.root
+                fenced = root is not None and root.record.epoch > epoch
                 self.world.promise(fenced, f"I9: a writer of epoch {epoch} was fenced by nobody")
             runtime.event().wait(runtime.random() ** 3)
         return 0
 
+    def _take_over(self) -> StreamWriter:
+        """Make the stream if it is not there; it may have one more field if it is."""
+        take = partial(StreamWriter, URL, source="log", runtime=self.world.runtime)
+        try:
+            return take()
+        except NodeNotFoundError:
+            try:
+                return take(schema=SCHEMA)
+            except ConfigError:  # somebody else has made it, and added the field
+                return take()
+
     def _append_all(self, writer: StreamWriter) -> None:
-        runtime = self.world.runtime
-        while writer.rows < len(self.source):
+        runtime, source = self.world.runtime, self.promises.source
+        while writer.rows < len(source):
             start = writer.rows
-            position = self.source[start - 1] + 1 if start else None
+            position = self.promises.position(start)
             self.world.promise(writer.position == position, f"I1: {writer.position} goes with {start} rows")
-            stop = min(len(self.source), start + 1 + int(runtime.random() * 6))
-            batch = _rows(self.source[start:stop])
-            self._repeat(partial(writer.append, batch, next_offset=self.source[stop - 1] + 1))
+            if EXTRA not in writer.fields and runtime.random() < 0.1:
+                self._grow(writer)
+            stop = min(len(source), start + 1 + int(runtime.random() * 6))
+            values = values_of(source[start:stop])
+            batch = {name: values[name] for name in writer.fields}
+            self._repeat(partial(writer.append, batch, next_offset=source[stop - 1] + 1))
             if runtime.random() < 0.6:
                 self._commit(writer)
         self._commit(writer)
 
+    def _grow(self, writer: StreamWriter) -> None:
+        self.promises.filled = max(self.promises.filled, writer.rows)
+        try:
+            writer.add_field(EXTRA, ADDED)
+        except StoreError:
+            self._commit(writer)  # completes it, if it was begun
+
     def _commit(self, writer: StreamWriter) -> None:
         rows = writer.rows
         self._repeat(writer.commit)
-        self.promised = max(self.promised, rows)
+        self.promises.rows = max(self.promises.rows, rows)
 
     def _repeat(self, action: Callable[[], T]) -> T:
         """Do it again when the store fails, as often as :data:`TRIES`."""
@@ -156,6 +170,23 @@ class _Play:
                 self.world.runtime.event().wait(self.world.runtime.random())
         return action()
 
+    def _keep_up(self) -> int:
+        """Give rows up, gather chunks, and repair what needs no repair."""
+        runtime = self.world.runtime
+        while not self.stopping:
+            runtime.event().wait(runtime.random() ** 2 * 0.2)
+            try:
+                match int(runtime.random() * 5):
+                    case 0 | 1:
+                        retain(URL, rows=KEPT + int(runtime.random() * 40))
+                    case 2 | 3:
+                        compact(URL, chunks=1 + int(runtime.random() * 3), delete=runtime.random() < 0.5)
+                    case _:
+                        self.promises.check_findings(repair(URL))
+            except (StoreError, NodeNotFoundError):
+                continue
+        return 0
+
     def _read(self) -> int:
         """See committed rows, and the same ones in every field, also by the document of a field alone."""
         runtime, snapshot, seen = self.world.runtime, None, 0
@@ -165,63 +196,22 @@ class _Play:
                 snapshot = snapshot.refresh() if snapshot else open_stream(URL)
                 child = open_array(URL, path="value")
                 now = open_stream(URL).rows
-            except StoreError:
-                continue
-            except FileNotFoundError:
+            except (StoreError, NodeNotFoundError):
                 continue
             self.world.promise(snapshot.rows >= seen, f"I4: a reader saw {seen} rows, then {snapshot.rows}")
             self.world.promise(len(child) <= now, f"I3: a field says {len(child)} rows, the root {now}")
             seen = snapshot.rows
-            try:
-                for name in snapshot:
-                    self._check(name, snapshot[name][:], seen, "I3: a reader")
-            except StoreError:
-                continue
+            self._look_at(snapshot)
         return 0
 
-    # -- promises ----------------------------------------------------------------------------------------
-
-    def _check_root(self) -> None:
-        """Compare the root with what it was: called at every step, so it looks at the etag first."""
+    def _look_at(self, snapshot: Snapshot) -> None:
         try:
-            etag = self.contents.head("zarr.json").etag
-        except KeyNotFoundError:
+            self.promises.check_values(snapshot, "I3: a reader")
+        except KeyNotFoundError as error:
+            now = open_stream(self.promises.contents).first_row
+            self.world.promise(now > snapshot.first_row, f"I5: committed rows are gone: {told(error)}")
+        except StoreError:
             return
-        if etag == self.etag:
-            return
-        root, _ = fetch_root(self.contents, "")
-        assert root is not None
-        before, self.root, self.etag = self.root, root, etag
-        if before is not None:
-            self._check_order(before.record, root.record)
-        self.world.promise(
-            root.record.rows >= self.promised,
-            f"I7: a commit of {self.promised} rows has returned, but there are {root.record.rows}",
-        )
-        self._check_rows(root, "I2: the root")
-
-    def _check_order(self, before: CommitRecord, after: CommitRecord) -> None:
-        for name in ("epoch", "seq", "rows", "position"):
-            was, now = getattr(before, name) or 0, getattr(after, name) or 0
-            self.world.promise(was <= now, f"I4: {name} went back from {was} to {now}")
-
-    def _check_rows(self, root: RootDocument, who: str) -> None:
-        rows = root.record.rows
-        position = self.source[rows - 1] + 1 if rows else None
-        self.world.promise(root.record.position == position, f"{who}: {root.record.position} for {rows} rows")
-        stored = open_stream(self.contents)
-        for name in stored:
-            self._check(name, stored[name][:rows], rows, who)
-
-    def _check(self, name: str, values: NDArray, rows: int, who: str) -> None:
-        expected = _rows(self.source[:rows])[name]
-        same = bool(np.array_equal(values, expected))
-        self.world.promise(same, f"{who}: {name} is {values}, expected {expected}")
-
-
-def _rows(offsets: Sequence[int]) -> dict[str, NDArray]:
-    offset = np.array(offsets, "i8")
-    return {"offset": offset, "value": offset / 4, "frame": (offset[:, None] + np.arange(3)).astype("u1")}
 
 
 STREAM = StreamScenario()

@@ -44,7 +44,7 @@ SERIALIZERS: dict[str, Callable[[BytesLike, ChunkSpec], NDArray]] = {
 }
 """Compressors of numbers, which know of what type these are and how many; with what decodes theirs."""
 _CHECKSUMS = ("adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3")
-_COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "shuffle", "zlib", "zstd")
+COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "shuffle", "zlib", "zstd")
 
 _NEEDS = {"pcodec": "pcodec", "zfpy": "zfpy"}
 
@@ -257,7 +257,7 @@ _OWN: dict[str, type[Codec]] = {
     for identities, kind in (
         (_FILTERS, NumcodecsFilter),
         (tuple(SERIALIZERS), NumcodecsSerializer),
-        (_CHECKSUMS + _COMPRESSORS, NumcodecsCompressor),
+        (_CHECKSUMS + COMPRESSORS, NumcodecsCompressor),
     )
     for identity in identities
 }

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from streamzarr.errors import CodecError, MetadataError
+from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs import blosc_buffers, bounded
 from streamzarr.zarr.codecs.base import (
@@ -27,15 +28,18 @@ from streamzarr.zarr.codecs.base import (
     worst_compression,
 )
 from streamzarr.zarr.codecs.compressors import without_threads
-from streamzarr.zarr.codecs.foreign import SERIALIZERS, compressor, decompressor
+from streamzarr.zarr.codecs.foreign import COMPRESSORS, SERIALIZERS, compressor, decompressor
 from streamzarr.zarr.codecs.library import numcodecs
+from streamzarr.zarr.codecs.objects import check_json, check_text, decode_json
 from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
 from streamzarr.zarr.codecs.snappy import Snappy
 from streamzarr.zarr.codecs.transpose import TransposeCodec
 from streamzarr.zarr.codecs.vlen import decode_vlen
 
-_REFUSED = frozenset(["pickle"])
-"""Codecs that run code from data; never built from metadata."""
+_WIDEST = 16
+"""Bytes of the largest number that a filter makes."""
+_REFUSED = {"pickle": "could run code from data", "msgpack2": "takes the memory that the data asks for"}
+"""Codecs that are never built from metadata, and why."""
 
 
 def numcodecs_codec(config: dict[str, Any], where: str) -> Any:
@@ -49,12 +53,14 @@ def numcodecs_codec(config: dict[str, Any], where: str) -> Any:
     if not isinstance(config, dict) or not isinstance(config.get("id"), str):
         raise MetadataError(f"{where}: expected an object with an id, got {config!r}")
     if config["id"] in _REFUSED:
-        raise MetadataError(f"{where}: codec {config['id']!r} could run code from data and is refused")
+        raise MetadataError(f"{where}: codec {config['id']!r} {_REFUSED[config['id']]} and is refused")
     try:
+        if config["id"] == "json2":
+            check_json(config)
         if config["id"] == Snappy.codec_id:  # which numcodecs lacks
             return Snappy.from_config({key: value for key, value in config.items() if key != "id"})
         return numcodecs().get_codec(without_threads(config) if config["id"] == "blosc" else dict(config))
-    except (ValueError, TypeError, KeyError, ImportError) as error:
+    except (ValueError, TypeError, LookupError, ImportError) as error:
         raise MetadataError(f"{where}: codec {config!r}: {error}") from error
 
 
@@ -110,6 +116,7 @@ class V2Filters(ArrayBytes):
 
     name: ClassVar[str] = "numcodecs filters"
     configs: tuple[dict[str, Any], ...]
+    limits: Limits = DEFAULT_LIMITS
     _filters: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -123,6 +130,9 @@ class V2Filters(ArrayBytes):
     def configuration(self) -> dict[str, Any]:
         return {"filters": list(self.configs)}
 
+    def adapted(self, spec: ChunkSpec, limits: Limits) -> Self:
+        return replace(self, limits=limits)
+
     def encoded_size(self, spec: ChunkSpec) -> int | None:
         return None if self.configs else spec.nbytes
 
@@ -134,6 +144,8 @@ class V2Filters(ArrayBytes):
         for config, codec in zip(self.configs, self._filters, strict=True):
             try:
                 data = codec.encode(data)
+                if config["id"] == "json2":
+                    check_text(data, self.limits)
             except bounded.FAILURES as error:
                 raise CodecError(
                     f"filter {config['id']}: cannot encode {spec.dtype} values: {error}"
@@ -144,17 +156,10 @@ class V2Filters(ArrayBytes):
 
     def decode(self, data: BytesLike, spec: ChunkSpec) -> NDArray:
         value: Any = data
-        steps = zip(reversed(self.configs), reversed(self._filters), strict=True)
-        for position, (config, codec) in enumerate(steps):
-            if config["id"] in ("vlen-utf8", "vlen-bytes"):
-                value = decode_vlen(config["id"], _as_bytes(value), spec.size)
-                continue
-            if config["id"] in SERIALIZERS:
-                before = replace(spec, dtype=self._dtype_before(len(self.configs) - 1 - position, spec))
-                value = SERIALIZERS[config["id"]](_as_bytes(value), before)
-                continue
+        for position in range(len(self.configs) - 1, -1, -1):
+            config = self.configs[position]
             try:
-                value = codec.decode(value)
+                value = self._decoded(position, value, spec)
             except bounded.FAILURES as error:
                 raise CodecError(f"filter {config['id']}: {error}; got {len(data)} encoded bytes") from error
         if spec.nbytes is None:
@@ -165,6 +170,30 @@ class V2Filters(ArrayBytes):
         if len(flat) != spec.nbytes:
             raise CodecError(f"filters decoded to {len(flat)} bytes, expected {spec.nbytes}")
         return np.frombuffer(flat, spec.dtype, spec.size).reshape(spec.shape)
+
+    def _decoded(self, position: int, value: Any, spec: ChunkSpec) -> Any:
+        config, codec = self.configs[position], self._filters[position]
+        identity = config["id"]
+        if identity in ("vlen-utf8", "vlen-bytes", "vlen-array"):
+            return decode_vlen(identity, _as_bytes(value), spec.size, codec)
+        if identity in SERIALIZERS or identity == "json2":
+            before = replace(spec, dtype=self._dtype_before(position, spec))
+            if identity == "json2":
+                return decode_json(config, _as_bytes(value), before, self.limits)
+            return SERIALIZERS[identity](_as_bytes(value), before)
+        if identity in COMPRESSORS:
+            return decompressor(identity, codec)(_as_bytes(value), self._room(position, spec))
+        return codec.decode(value)
+
+    def _room(self, position: int, spec: ChunkSpec) -> Bound:
+        """Return how much a compressor that stands among the filters may have been given."""
+        most = self.limits.max_chunk_bytes
+        if spec.nbytes is not None:
+            most = min(spec.size * max(spec.dtype.itemsize, _WIDEST), most)
+        bound = Bound(most, exact=False)
+        for _ in range(position):
+            bound = worst_compression(bound)
+        return bound
 
     def _dtype_before(self, position: int, spec: ChunkSpec) -> np.dtype[Any]:
         """Return the type that the filter at `position` is given."""
@@ -179,7 +208,9 @@ def v2_codecs(
 ) -> list[Codec]:
     """Return the codecs of a v2 array in the order of encoding."""
     codecs: list[Codec] = []
-    if order == "F" and len(spec.shape) > 1:
+    # json2 writes nested lists, in which order has no meaning; zarr-python 2 reads such arrays scrambled.
+    nested = bool(filters) and filters[0]["id"] == "json2"
+    if order == "F" and len(spec.shape) > 1 and not nested:
         codecs.append(TransposeCodec(tuple(reversed(range(len(spec.shape))))))
     if compressor is not None and compressor.get("id") in SERIALIZERS:  # they take numbers, as filters do
         filters, compressor = (*filters, compressor), None

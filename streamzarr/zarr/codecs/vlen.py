@@ -36,15 +36,18 @@ def encode_vlen(name: str, array: NDArray) -> BytesLike:
     return encoded
 
 
-def decode_vlen(name: str, data: BytesLike, count: int) -> NDArray:
-    """Return `count` objects; the stored count is checked before memory is spent."""
+def decode_vlen(name: str, data: BytesLike, count: int, codec: Any = None) -> NDArray:
+    """Return `count` objects; the stored count is checked before memory is spent.
+
+    `codec` is numcodecs', for one that is configured.
+    """
     stored = int.from_bytes(bytes(data[:4]), "little") if len(data) >= 4 else None
     if stored != count:
         raise CodecError(f"{name}: got {stored} elements in {len(data)} bytes, expected {count}")
     if not count:
         return np.empty(0, object)
     try:
-        decoded: NDArray = _codec(name).decode(data)
+        decoded: NDArray = (codec or _codec(name)).decode(data)
     except FAILURES as error:
         raise CodecError(f"{name}: {error}; got {len(data)} bytes") from error
     return decoded

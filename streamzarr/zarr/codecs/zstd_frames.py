@@ -63,9 +63,10 @@ def compress(data: BytesLike, level: int, checksum: bool) -> bytes:
 def decompress(data: BytesLike, bound: Bound, out: memoryview | None = None) -> BytesLike:
     """Decompress one or more frames; the form of every function in ``bounded``."""
     if not bound.exact:
-        return _decompress_unknown(data, bound)
+        return _decompress_unknown(_past_skippable(data), bound)
     if out is not None and 0 < bound.size <= MAX_KEPT_BYTES and _decompress_one(data, out):
         return out
+    data = _past_skippable(data)
     first = _frame_size(data)
     # With a buffer given, libzstd writes no further and fails when there is more. It does not say when there
     # is less, but the first frame's header does; only input of several frames is measured by decoding it
@@ -105,6 +106,16 @@ def _decompress_unknown(data: BytesLike, bound: Bound) -> BytesLike:
     return checked("zstd", whole, bound)
 
 
+def _past_skippable(data: BytesLike) -> BytesLike:
+    """Return `data` from its first frame with content on (RFC 8878, 3.1.2); libzstd passes the others."""
+    view = memoryview(data)
+    while len(view) >= 8 and view[0] & 0xF0 == 0x50 and view[1:4] == _SKIPPABLE:
+        view = view[8 + int.from_bytes(view[4:8], "little") :]
+    return data if len(view) == len(data) else view
+
+
+_SKIPPABLE = b"\x2a\x4d\x18"
+"""Bytes 1 to 3 of the header of a frame that has no content."""
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _BLOCK = 128 * 1024
 
@@ -145,5 +156,5 @@ def _ceiling(data: BytesLike) -> int:
             blocks += length if kind in (0, 1) else _BLOCK
             position += 3 + (1 if kind == 1 else length)
         total += blocks if size is None else size
-        view = view[position + (4 if view[4] & 4 else 0) :]
+        view = memoryview(_past_skippable(view[position + (4 if view[4] & 4 else 0) :]))
     return total

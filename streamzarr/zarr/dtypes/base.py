@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 JSON: TypeAlias = Any
 """A value that :mod:`json` reads and writes."""
@@ -27,6 +28,9 @@ class DataType(ABC):
 
     object_filters: ClassVar[tuple[str, ...]] = ()
     """The numcodecs ids of first filters that say that the objects of a v2 array are of this type."""
+
+    elements_change: ClassVar[bool] = False
+    """Whether whoever has an element can change it: decoded chunks of such are not kept."""
 
     dtype: np.dtype[Any]
 
@@ -75,6 +79,10 @@ class DataType(ABC):
     def default_fill(self) -> Scalar:
         """Return the fill value of an array that was given none: zero."""
         return np.zeros((), self.dtype)[()]
+
+    def objects(self, value: Any, ndim: int) -> npt.NDArray[Any] | None:
+        """Return `value` as elements along at most `ndim` axes; None where the dtype says all about them."""
+        return None
 
     def cast_fill(self, value: Any) -> Scalar:
         """Return a user's fill value as one element of this type; ``ValueError`` when it does not fit."""

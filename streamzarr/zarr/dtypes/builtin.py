@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamzarr.zarr.dtypes.base import DataType
 from streamzarr.zarr.dtypes.numeric import Bool, Complex, Float, Integer
+from streamzarr.zarr.dtypes.objects import JsonValue, VariableArray
 from streamzarr.zarr.dtypes.small import SmallFloat, SmallInteger
 from streamzarr.zarr.dtypes.strings import FixedBytes, FixedString, RawBytes, VariableBytes, VariableString
 from streamzarr.zarr.dtypes.struct import Struct
@@ -12,4 +13,5 @@ from streamzarr.zarr.dtypes.time import Time
 DATA_TYPES: tuple[type[DataType], ...] = (
     *(Bool, Integer, Float, Complex, Time, SmallInteger, SmallFloat),  # raw bytes to numpy: before these
     *(FixedString, FixedBytes, RawBytes, VariableString, VariableBytes, Struct),
+    *(JsonValue, VariableArray),
 )

@@ -43,7 +43,8 @@ def data_type(dtype: Any) -> DataType:
                 return found
     except ValueError as error:
         raise MetadataError(f"Zarr has no data type for numpy dtype {as_numpy!r}: {error}") from error
-    hint = "; say str or bytes for objects that are" if as_numpy.kind == "O" else ""
+    others = "; say str or bytes for objects that are; others need zarr_format=2, filters='json2'"
+    hint = others if as_numpy.kind == "O" else ""
     raise MetadataError(f"Zarr has no data type for numpy dtype {as_numpy!r}{hint}")
 
 
@@ -84,6 +85,9 @@ def _of_objects(filters: list[dict[str, Any]], where: str) -> DataType:
     first = filters[0].get("id") if filters else None
     for kind in _kinds:
         if first in kind.object_filters:
-            return kind.from_objects(filters[0])
+            try:
+                return kind.from_objects(filters[0])
+            except (ValueError, TypeError) as error:
+                raise MetadataError(f"{where}: filter {filters[0]!r}: {error}") from error
     known = sorted(name for kind in _kinds for name in kind.object_filters)
     raise MetadataError(f"{where}: dtype '|O' needs one of the filters {known} first, got {first!r}")

@@ -153,9 +153,11 @@ def _dumps(document: dict[str, Any], where: str) -> str:
 
 def _plain(value: Any) -> Any:
     """Turn numpy scalars and arrays in attributes into what they hold."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not a JSON type")
+    if not isinstance(value, np.generic | np.ndarray):
+        raise TypeError(f"{type(value).__name__} is not a JSON type")
+    if value.dtype.kind in "mM":  # of which numpy makes dates or integers, as the unit is
+        raise TypeError(f"{value.dtype} is not a JSON type; give text, or a number of units")
+    return (value.astype(float) if value.dtype.char == "g" else value).tolist()
 
 
 def _new_non_finite(document: Any) -> str | None:
@@ -164,7 +166,7 @@ def _new_non_finite(document: Any) -> str | None:
     while left:
         path, value = left.pop()
         if isinstance(value, np.generic | np.ndarray):
-            value = value.tolist()
+            value = _plain(value)
         if isinstance(value, dict):
             left += reversed([(f"{path}/{key}", each) for key, each in value.items()])
         elif isinstance(value, list | tuple):

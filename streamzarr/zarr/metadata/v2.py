@@ -142,7 +142,10 @@ class ArrayMetadataV2:
         chunks = check_lengths(document, "chunks", where, least=0)
         check_rank(shape, chunks, where, limits)
         filters = document.get("filters") or []
-        order, separator = document.get("order", "C"), document.get("dimension_separator", ".")
+        order: Any = "C" if document.get("order") is None else document["order"]
+        separator: Any = (
+            "." if document.get("dimension_separator") is None else document["dimension_separator"]
+        )
         if not isinstance(filters, list) or not all(isinstance(each, dict) for each in filters):
             raise MetadataError(f"{where}: filters: expected a list of objects, got {filters!r}")
         if order not in ("C", "F"):

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from streamzarr.errors import StreamzarrError, UnsupportedError
+from streamzarr.errors import UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS
 from streamzarr.stores import Store, StoreLike, join_url, open_store
 from streamzarr.zarr.api import create_array, open, open_array, open_group  # noqa: A004
@@ -29,10 +29,8 @@ from streamzarr.zarr.nodes.members import Unreadable
 from streamzarr.zarr.nodes.overwrite import marked, refuse_itself
 from streamzarr.zarr.nodes.ownership import chunk_names, without_elements
 from streamzarr.zarr.nodes.paths import VISIBLE, key_below, name_of, normalize_path, parent_of
+from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE, check_no_stream
 from streamzarr.zarr.settings import ZarrFormat, format_of_new
-
-STREAM_ATTRIBUTE = "streamzarr"
-"""Where a stream group keeps its commit record; its own ``zarr.json`` is what its readers go by."""
 
 
 def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrFormat | None = None) -> Group:
@@ -53,9 +51,11 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
     Raises
     ------
     streamzarr.errors.UnsupportedError
-        A group below is a stream: its shapes change with every commit and would be frozen here.
+        A group below is a stream: its shapes change with every commit and would be frozen here. Or the group
+        is one itself, and consolidated by its writer.
     """
     root = open_group(store, path=path, mode="r+", zarr_format=zarr_format, use_consolidated=False)
+    check_no_stream(root.url, root.attrs)
     gathered: GroupMetadata = root.metadata.with_consolidated({})
     if root.zarr_format == 2:
         gathered = consolidation.with_root(gathered)
@@ -81,17 +81,17 @@ def consolidate_metadata(store: StoreLike, path: str = "", *, zarr_format: ZarrF
 def _documents_as_stored(group: Group, name: str, why: Unreadable) -> dict[str, JSON]:
     """Return the documents of a node below that cannot be read here, and perhaps can elsewhere, by key.
 
-    What is no JSON object is left out, with a warning: it is found in its own place.
+    What is no JSON object, or too large, is left out, with a warning: it is found in its own place.
     """
     found: dict[str, JSON] = {}
     for document in (ZARR_JSON,) if group.zarr_format == 3 else (ZARRAY, ZGROUP, ZATTRS):
         key = key_below(key_below(group.path, name), document)
-        data = get_optional(group.store, key, DEFAULT_LIMITS.max_metadata_bytes)
         try:
+            data = get_optional(group.store, key, DEFAULT_LIMITS.max_metadata_bytes)
             if data is not None:
                 place = name if group.zarr_format == 3 else key_below(name, document)
                 found[place] = parse_document(data, join_url(group.store.url, key))
-        except StreamzarrError:
+        except UNREADABLE:
             warnings.warn(f"{group.url}: {name!r} is not consolidated: {why}", stacklevel=3)
             return {}
     return found

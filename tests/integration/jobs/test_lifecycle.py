@@ -1,7 +1,6 @@
 """Cancel, resume, watch, drain; and a full disk."""
 
 import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -130,27 +129,6 @@ def test_stop_drains_and_reports(embedded, transforms):
             fifo.write("x" * 100)
             fifo.flush()
             assert job.wait(60).complete
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_full_disk_is_retried_then_a_dead_letter(embedded):
-    data = np.random.default_rng(0).integers(0, 255, (40, 65536)).astype("u1")
-    sz.create_array(embedded.url("a.zarr"), data=data, chunks=(1, 65536), compressors=None)
-    small = embedded.folder / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True)
-    try:
-        report = embedded.run("copy", "a.zarr", "small/b.zarr", fleet={"attempts": 2})
-        assert report.dead > 20
-        assert report.written + report.dead == 40
-        assert report.retried >= report.dead
-        with embedded.open() as broker:
-            _, letter = DeadLetterQueue(broker, embedded.topics.dead).ls()[0]
-        assert letter.error_class == "StoreError"
-        assert "No space left on device" in letter.message
-        assert letter.attempts == 2
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_a_closed_handle_says_so_at_once(embedded):

@@ -1,6 +1,6 @@
 """Whatever messages hold, decoders neither raise nor hang, and account for each.
 
-``STREAMZARR_FUZZ=100`` tries a hundred times as much; ``tests/support/fuzz_decoders.py`` is for a fuzzer
+``STREAMZARR_FUZZ=100`` tries a hundred times as much; ``tests/support/fuzz_by_coverage.py`` is for a fuzzer
 that is guided by coverage.
 """
 

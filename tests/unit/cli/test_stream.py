@@ -144,11 +144,11 @@ def test_check_and_repair_say_what_is_found_and_done(url):
     result = run("check", url)
     assert result.exit_code == 0
     assert "rows 0 to 12, 0 findings" in result.stdout
-    (url / "price" / "zarr.json").unlink()
+    (url / "price" / "zarr.json").write_bytes(b"{}")
     (url / "time" / "c" / "9").write_bytes(b"?")
     result = run("check", url)
     assert result.exit_code == 1
-    assert "! wrong document: the document of 'price' is not there" in result.stdout
+    assert "! wrong document: the document of 'price' " in result.stdout
     assert "    repair: writes it as the root has it" in result.stdout
     assert "    repair: nothing" in result.stdout
     facts = json.loads(run("repair", "--json", url).stdout)

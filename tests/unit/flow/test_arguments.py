@@ -97,6 +97,7 @@ TOPIC = [
     ("on_gap", "ignore", '"fail" or "skip"'),
     ("on_rebalance", [], "a function, or None"),
     ("committer", "file:x", f"{COMMITTER}, or None"),
+    ("remember", "yes", "True or False"),
     *SOURCE,
 ]
 SOME_BRANCHES = [

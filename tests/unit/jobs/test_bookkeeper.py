@@ -1,12 +1,13 @@
 """Every dead letter says which task of which job it is, and where its message lies."""
 
 import asyncio
+import errno
 
 import msgspec
 import pytest
 
-from streamzarr.errors import SourceChangedError, StoreError
-from streamzarr.flow import Message
+from streamzarr.errors import SourceChangedError, StoreError, name_of
+from streamzarr.flow import Message, ops
 from streamzarr.jobs.bookkeeper import CUT_HEADER, Bookkeeper
 from streamzarr.jobs.outcome import Work
 from streamzarr.jobs.topics import JobTopics
@@ -167,8 +168,8 @@ def test_a_task_that_failed_as_a_whole_leaves_one_letter_as_it_was_sent():
 
 
 def test_what_is_left_when_attempts_are_used_up_is_lost_for_its_own_error():
-    passing = StoreError("503")
-    work = worked(_104=16, _105=passing, _106=StoreError("504"), attempts=5)
+    passing = TimeoutError("503")
+    work = worked(_104=16, _105=passing, _106=TimeoutError("504"), attempts=5)
     letters, [results] = entered(Message(whole(), data=work).fail(passing, "execute", 5))
     found = [(task_of(letter.headers)[1], letter.message, letter.attempts) for letter in letters]
     assert found == [
@@ -177,6 +178,22 @@ def test_what_is_left_when_attempts_are_used_up_is_lost_for_its_own_error():
         (range(107, 108), "503", 5),
     ]
     assert results.written == (Written(104, 5, 16),)
+
+
+@pytest.mark.parametrize(
+    "error", [StoreError("403"), PermissionError(errno.EACCES, "no"), OSError(errno.EROFS, "no")]
+)
+def test_a_task_that_failed_for_want_of_its_store_leaves_nothing_and_its_partition_pauses(error):
+    sent = []
+    keep = Bookkeeper(TOPICS, "w", lambda topic, records: sent.extend(records), lambda: None)
+    broken = Message(whole(), data=worked(_104=16, _105=error, attempts=5)).fail(error, "execute", 5)
+    fine = Message(whole(), data=worked(_104=16, _105=16, _106=16, _107=16))
+    pause, done = keep([broken, fine])
+    assert pause.reason.startswith("task 01M7: ")
+    assert name_of(error) in pause.reason
+    assert done == ops.DONE
+    [results] = map(decode_results, [record.value for record in sent])
+    assert (results.written, results.dead) == ((Written(104, 1, 64, 4),), ())
 
 
 def test_results_and_letters_of_thousands_of_chunks_are_bounded():

@@ -93,6 +93,34 @@ def test_circles_of_links_end(store):
     assert not store.exists("a/b")
 
 
+def test_links_in_a_directory_that_a_link_leads_to_are_not_listed(store):
+    store.put("a/x", b"1")
+    for name in ("one", "two"):
+        os.symlink("..", f"{store.root}/a/{name}")
+    os.symlink("a", f"{store.root}/b")
+    assert store.list_dir("a").prefixes == ("a/one/", "a/two/")
+    assert store.list_dir("a/one") == DirListing((), ("a/one/a/",))
+    assert store.list_dir("a/one/a") == DirListing(("a/one/a/x",), ())
+    assert store.list_dir("b") == DirListing(("b/x",), ())
+    assert store.get("a/one/a/two/b/x") == b"1"
+
+
+def test_a_link_that_is_deleted_leaves_what_it_leads_to(store):
+    store.put("a/x", b"1")
+    os.symlink("..", f"{store.root}/a/up")
+    os.symlink("a", f"{store.root}/other")
+    os.symlink("nothing", f"{store.root}/dangling")
+    assert list(store.list_strange("other")) == ["other", "other/up"]
+    for prefix in ("other", "a/up", "dangling", "nowhere/at/all"):
+        store.delete_prefix(prefix)
+    assert sorted(os.listdir(store.root)) == ["a"]
+    assert list(store.list()) == ["a/x"]
+    os.symlink("a", f"{store.root}/other")
+    store.delete_prefix("other/x")
+    store.put("other/y", b"2")
+    assert sorted(store.list()) == ["a/x", "a/y"]
+
+
 def test_a_root_that_is_a_link_is_resolved(tmp_path, outside):
     os.symlink(outside, tmp_path / "alias")
     store = LocalStore(tmp_path / "alias")

@@ -173,6 +173,25 @@ def test_a_zstd_frame_without_content_size_is_read():
     assert z[1000:].tolist() == [7] * 1000
 
 
+SKIPPED = b"\x5e\x2a\x4d\x18\x05\0\0\0other"
+
+
+@pytest.mark.parametrize("dtype", ["u1", np.dtypes.StringDType()], ids=str)
+@pytest.mark.parametrize("length", [1000, 300_000])
+def test_frames_of_zstd_without_content_are_passed_over(dtype, length):
+    """Other programs may write them: RFC 8878, 3.1.2."""
+    values = (np.arange(length) % 9).astype(dtype)
+    z = sz.create_array("memory://", data=values, compressors="zstd", chunks=(length,))
+    frame = z.store.get("c/0")
+    for stored in (SKIPPED + frame, SKIPPED + SKIPPED + frame, frame + SKIPPED):
+        z.store.put("c/0", stored)
+        np.testing.assert_array_equal(z[...], values)
+    for stored in (SKIPPED, SKIPPED[:-1], SKIPPED[:6], SKIPPED + frame[:-9]):
+        z.store.put("c/0", stored)
+        with pytest.raises(CodecError):
+            z[...]
+
+
 def test_a_zstd_chunk_of_two_frames_is_read():
     z, key = filled("zstd", dtype="u1", chunks=(1000,))
     codec = numcodecs.Zstd(1)

@@ -228,3 +228,9 @@ def test_structured_with_fill_values_by_field_and_struct_with_base64_are_read_to
 
 def test_v2_names_of_types():
     assert data_type_from_v2("|S0", [], "x").to_v2() == "|S1"
+
+
+def test_null_for_order_and_separator_is_what_they_are_without():
+    z = sz.open_array(v2(order=None, dimension_separator=None, shape=[2, 2], chunks=[2, 2]), mode="r+")
+    z[...] = [[1, 2], [3, 4]]
+    assert z.store.get("0.0") == np.array([1, 2, 3, 4], "<i4").tobytes()

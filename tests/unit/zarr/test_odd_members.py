@@ -9,6 +9,7 @@ import pytest
 
 import streamzarr.zarr as sz
 from streamzarr.errors import LimitExceededError, MetadataError, NodeNotFoundError
+from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
 
 UNREADABLE = (MetadataError, LimitExceededError)
@@ -211,3 +212,15 @@ def test_it_is_copied_as_it_is(group):
     assert copied["g/x"][:].tolist() == [0, 1, 2]
     for key in group.store.list("bad"):
         assert copied.store.get(key) == group.store.get(key)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_document_that_is_too_large_is_left_out_of_those_consolidated(zarr_format, monkeypatch):
+    root = sz.create_group(MemoryStore(), zarr_format=zarr_format)
+    root.create_array("good", data=np.arange(3))
+    document = ".zarray" if zarr_format == 2 else "zarr.json"
+    monkeypatch.setattr("streamzarr.zarr.nodes.hierarchy.DEFAULT_LIMITS", Limits(max_metadata_bytes=4096))
+    root.store.put(f"bad/{document}", array_with(zarr_format, chunks=None, padding="x" * 5000))
+    with pytest.warns(UserWarning, match="'bad' is not consolidated"):
+        found = sz.consolidate_metadata(root.store)
+    assert found["good"][:].tolist() == [0, 1, 2]

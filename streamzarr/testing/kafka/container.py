@@ -11,22 +11,18 @@ import tarfile
 from typing import Self
 
 import docker
-from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from .settings import SETTINGS, environment
+from streamzarr.testing.kafka.settings import SETTINGS, environment
 
 IMAGE = "apache/kafka:4.3.1"
 PORT = 9092
 START_SECONDS = 60
-SCRIPT = "/tmp/streamzarr-start.sh"
+SCRIPT = "/tmp/streamzarr-start.sh"  # noqa: S108 - in the container
 
-# By this label .ci/run finds what a killed test run left behind.
 LABELS = {"streamzarr.test-run": os.environ.get("STREAMZARR_TEST_RUN", "")}
-
-# Ryuk removes containers after a killed test run; its image is one more to fetch, and .ci/run removes them.
-testcontainers_config.ryuk_disabled = True
+"""By which a program around the tests finds what a killed run has left behind."""
 
 
 def missing() -> str | None:
@@ -47,7 +43,14 @@ def missing() -> str | None:
 
 
 class KafkaContainer(DockerContainer):
-    """One broker, whose port is published on the host."""
+    """One broker, whose port is published on the host.
+
+    Examples
+    --------
+    >>> with KafkaContainer() as kafka:  # doctest: +SKIP
+    ...     kafka.url
+    'kafka://localhost:32768'
+    """
 
     def __init__(self) -> None:
         super().__init__(IMAGE, labels=LABELS)
@@ -72,13 +75,16 @@ class KafkaContainer(DockerContainer):
 
     @property
     def bootstrap(self) -> str:
+        """Host and port."""
         return f"{self.get_container_host_ip()}:{self.get_exposed_port(PORT)}"
 
     @property
     def url(self) -> str:
+        """URL for :func:`streamzarr.queue.open_broker`."""
         return f"kafka://{self.bootstrap}"
 
     def start(self) -> Self:
+        """Start it; return when it answers."""
         super().start()
         try:
             self._upload(

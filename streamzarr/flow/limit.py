@@ -1,0 +1,122 @@
+"""How many messages of a partition may become dead letters before it pauses: pure state, told outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamzarr.errors import ConfigError
+from streamzarr.flow.pausing import Pause
+from streamzarr.queue.retry import is_environmental
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterLimit:
+    """When a partition's messages stop becoming dead letters, and it pauses instead.
+
+    One bad message is a dead letter. A hundred in a row are a bad deployment, and a missing password is no
+    message's fault: then the partition stands still, nothing is lost, and goes on when what is wrong is
+    mended. Without limits only failures of the environment make it pause.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        A parameter is out of its range.
+
+    Examples
+    --------
+    >>> limit = DeadLetterLimit(in_a_row=3, ratio=0.1, of=1000)
+    >>> limit.pause("3 in a row").seconds(tries=0)
+    1.0
+    """
+
+    in_a_row: int | None = None
+    """Letters, one after the other, at most."""
+    ratio: float | None = None
+    """Largest share of letters among the last `of` messages."""
+    of: int = 100
+    """Messages that `ratio` is about; before there were as many, the others count as good."""
+    probe_after: float = 1.0
+    """Seconds until it is tried whether the next message goes well; infinity: only by command."""
+    probe_longest: float = 60.0
+    """Each try that fails doubles them, up to so many."""
+    is_environmental: Callable[[BaseException], bool] = is_environmental
+    """Tells errors that no message is to blame for: they never become letters."""
+
+    def __post_init__(self) -> None:
+        if self.in_a_row is not None and self.in_a_row < 0:
+            raise ConfigError(f"DeadLetterLimit(in_a_row={self.in_a_row}): expected 0 or more")
+        if self.ratio is not None and not 0 <= self.ratio <= 1:
+            raise ConfigError(f"DeadLetterLimit(ratio={self.ratio}): expected 0 to 1")
+        if self.of < 1:
+            raise ConfigError(f"DeadLetterLimit(of={self.of}): expected 1 or more")
+        if not (self.probe_after > 0 and 0 < self.probe_longest < math.inf):
+            raise ConfigError(
+                f"DeadLetterLimit(probe_after={self.probe_after}, probe_longest={self.probe_longest}): "
+                "expected seconds above 0"
+            )
+
+    def pause(self, reason: str) -> Pause:
+        """Return the pause for a reason."""
+        return Pause(reason, self.probe_after, self.probe_longest)
+
+
+class Breaker:
+    """Counts what becomes of one partition's messages, and says when that is too much.
+
+    Parameters
+    ----------
+    on_trial
+        It has paused: until a message is done, the first that fails makes it pause again.
+
+    Examples
+    --------
+    >>> breaker = Breaker(DeadLetterLimit(in_a_row=2))
+    >>> [breaker.failed() for _ in range(3)]
+    [None, None, '2 dead letters in a row']
+    >>> breaker.done(), breaker.failed()
+    (None, None)
+    """
+
+    __slots__ = ("_bad", "_in_a_row", "_last", "_limit", "_most", "_on_trial")
+
+    def __init__(self, limit: DeadLetterLimit, *, on_trial: bool = False) -> None:
+        self._limit = limit
+        self._on_trial = on_trial
+        self._in_a_row = 0
+        self._most = None if limit.ratio is None else int(limit.ratio * limit.of + 1e-9)
+        self._last: deque[bool] = deque(maxlen=None if limit.ratio is None else limit.of)
+        self._bad = 0  # among the last
+
+    def done(self, count: int = 1) -> None:
+        """Note that so many messages went well."""
+        self._on_trial = False
+        self._in_a_row = 0
+        if self._most is not None:
+            for _ in range(min(count, self._limit.of)):
+                self._enter(bad=False)
+
+    def failed(self) -> str | None:
+        """Note that a message failed and becomes a letter; or return why it may not, and note nothing."""
+        limit = self._limit
+        if self._on_trial:
+            return "the message that it was tried with failed too"
+        if limit.in_a_row is not None and self._in_a_row >= limit.in_a_row:
+            return f"{limit.in_a_row} dead letters in a row"
+        if self._most is not None and self._bad - self._leaving >= self._most:
+            return f"{self._bad - self._leaving} dead letters among the last {limit.of} messages"
+        self._in_a_row += 1
+        if self._most is not None:
+            self._enter(bad=True)
+        return None
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether the message that the next one takes the place of was a letter."""
+        return len(self._last) == self._limit.of and self._last[0]
+
+    def _enter(self, *, bad: bool) -> None:
+        self._bad += bad - self._leaving
+        self._last.append(bad)

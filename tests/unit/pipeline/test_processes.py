@@ -1,0 +1,57 @@
+"""Handlers in processes of their own."""
+
+import os
+
+import pytest
+
+from streamzarr import flow
+from streamzarr.errors import ConfigError, ProcessDiedError
+from streamzarr.pipeline import Pipeline, Processors
+from streamzarr.testing import start
+from tests.support.heavy_pipelines import Heavy
+
+
+@pytest.fixture(scope="module")
+def heavy():
+    with start(Heavy) as pipeline:
+        yield pipeline
+
+
+def test_messages_are_handled_in_other_processes(heavy):
+    acks = heavy.test_batch(range(100))
+    assert [ack.data[0] for ack in acks] == list(range(100))
+    pids = {ack.data[1] for ack in acks}
+    assert os.getpid() not in pids
+
+
+def test_a_message_that_kills_its_process_fails_alone_and_the_process_is_replaced(heavy):
+    acks = heavy.test_batch([1, 2, "die", 3, "fail"])
+    assert [ack.acked for ack in acks] == [True, True, False, True, False]
+    assert isinstance(acks[2].failed.error, ProcessDiedError)
+    assert (acks[2].failed.stage, acks[4].failed.stage) == ("handle_message", "handle_message")
+    assert heavy.test_message(4).acked
+
+
+def test_transient_errors_are_tried_again_there(heavy):
+    assert heavy.test_message("flaky").acked
+
+
+def test_an_error_that_cannot_travel_is_told_in_words(heavy):
+    assert "Unsendable" in str(heavy.test_message("lambda").failed.error)
+
+
+def test_an_acknowledgement_in_another_process_is_one_here(heavy):
+    assert heavy.test_message("ack").acked
+
+
+def test_how_to_acknowledge_is_checked_by_the_real_acknowledger():
+    chain = lambda demand: flow.from_iterable(["skip", "odd"], demand)  # noqa: E731
+    assert Heavy.run(source=chain).failed == 2
+
+
+def test_a_pipeline_that_others_cannot_find_is_told():
+    class Local(Pipeline):
+        processors = Processors(kind="processes")
+
+    with pytest.raises(ConfigError, match="expected a class at the top of a module"):
+        Local.run(source=lambda demand: flow.from_iterable([1], demand))
