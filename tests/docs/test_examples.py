@@ -17,6 +17,7 @@ SAYS = {
     "bars_from_ticks.py": "each is numpy's",
     "custom_codec.py": "as they were, bit by bit",
     "custom_store.py": "is the one that was written",
+    "feed_bars.py": "bars, each is numpy's",
     "first_array.py": "(3, 2, 4)",
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
@@ -28,6 +29,7 @@ SAYS = {
     "tick_cube.py": "each is numpy's",
 }
 ARGUMENTS = {
+    "feed_bars.py": ["--picture", "bars.png"],
     "instrument.py": ["--rate", "200"],
     "rechunk_maps.py": ["--rows", "60"],
     "sensor_log.py": ["--every", "0.1", "--seconds", "0.5"],
