@@ -6,12 +6,31 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from streamzarr.errors import ConfigError
+from streamzarr.flow.arguments import checked, function, integer, optional, seconds
 from streamzarr.flow.pausing import Pause
 from streamzarr.queue.retry import is_environmental
 
 
+def _share(value: Any) -> str | None:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return None if real and 0 <= value <= 1 else "a number from 0 to 1"
+
+
+def _probe(value: Any) -> str | None:
+    return None if value == math.inf else seconds(above=0)(value)
+
+
+@checked(
+    "DeadLetterLimit",
+    in_a_row=optional(integer(0)),
+    ratio=optional(_share),
+    of=integer(1),
+    probe_after=_probe,
+    probe_longest=seconds(above=0),
+    is_environmental=function,
+)
 @dataclass(frozen=True, slots=True)
 class DeadLetterLimit:
     """When a partition's messages stop becoming dead letters, and it pauses instead.
@@ -44,19 +63,6 @@ class DeadLetterLimit:
     """Each try that fails doubles them, up to so many."""
     is_environmental: Callable[[BaseException], bool] = is_environmental
     """Tells errors that no message is to blame for: they never become letters."""
-
-    def __post_init__(self) -> None:
-        if self.in_a_row is not None and self.in_a_row < 0:
-            raise ConfigError(f"DeadLetterLimit(in_a_row={self.in_a_row}): expected 0 or more")
-        if self.ratio is not None and not 0 <= self.ratio <= 1:
-            raise ConfigError(f"DeadLetterLimit(ratio={self.ratio}): expected 0 to 1")
-        if self.of < 1:
-            raise ConfigError(f"DeadLetterLimit(of={self.of}): expected 1 or more")
-        if not (self.probe_after > 0 and 0 < self.probe_longest < math.inf):
-            raise ConfigError(
-                f"DeadLetterLimit(probe_after={self.probe_after}, probe_longest={self.probe_longest}): "
-                "expected seconds above 0"
-            )
 
     def pause(self, reason: str) -> Pause:
         """Return the pause for a reason."""

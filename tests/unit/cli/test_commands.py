@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import numpy as np
@@ -48,10 +50,14 @@ def test_help_says_what_a_command_does_and_how_to_call_it(path):
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_examples_in_help_parse(path):
+def test_examples_in_help_parse(path, tmp_path, monkeypatch):
     """An example with an option that the command does not have would be a lie."""
+    monkeypatch.chdir(tmp_path)
     for line in (COMMANDS[path].epilog or "").splitlines()[2:]:
         words = line.partition("|")[0].split()
+        for file in words[1:]:
+            if re.fullmatch(r"\w+(\.\w+)+", file):  # so that one that has to be there is
+                Path(file).touch()
         assert words[0] == "streamzarr"
         assert tuple(words[1 : 1 + len(path)]) == path
         COMMANDS[path].make_context(path[-1], words[1 + len(path) :])

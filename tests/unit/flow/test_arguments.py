@@ -98,6 +98,7 @@ TOPIC = [
     ("on_rebalance", [], "a function, or None"),
     ("committer", "file:x", f"{COMMITTER}, or None"),
     ("remember", "yes", "True or False"),
+    ("instance", "", f"{TEXT}, or None"),
     *SOURCE,
 ]
 SOME_BRANCHES = [
@@ -133,7 +134,7 @@ TARGETS |= METHODS
 NOT_MADE_BY_USERS = {
     *("Batch", "Failure", "Message", "RunReport", "ops.Joined", "windows.Result", "windows.Window"),
     *("dispatch.Consumer", "dispatch.Sent", "dispatch.Dispatcher", "ops.Report", "ops.Sink", "ops.DONE"),
-    *("Committer", "Credits"),
+    *("Committer", "Credits", "Pause", "PausedPartition"),
 }
 """Values that chains make, what stands for types only, and what is there to be implemented."""
 WITHOUT_PARAMETERS = {"ops.Done", "windows.Global", "dispatch.by_demand"}
@@ -144,6 +145,7 @@ TAKES_ANYTHING = {
 }
 
 VALID = {
+    "DeadLetterLimit": {},
     "ops.combine": {"fn": len, "size": 1},
     "ops.batch": {"size": 1},
     "ops.charge": {"size_of": len},
@@ -273,6 +275,7 @@ FITS_NOT = {
         ("retry", None, RETRY),
         ("is_transient", 3, "a function"),
         ("contact", "kafka://", "the contact of a broker, e.g. broker.contact, or None"),
+        ("limit", 3, "a DeadLetterLimit, e.g. DeadLetterLimit(in_a_row=10), or None"),
         *STAGE,
     ],
     "ops.Again": [("after", -5, SECONDS), ("after", float("nan"), SECONDS), ("after", True, SECONDS)],
@@ -394,6 +397,15 @@ FITS_NOT = {
         ("credit", 0, INTEGER.format(1)),
     ],
     "dispatch.broadcast": [("selector", True, "a function, or None")],
+    "DeadLetterLimit": [
+        ("in_a_row", -1, "an integer of at least 0, or None"),
+        ("ratio", 1.5, "a number from 0 to 1, or None"),
+        ("ratio", True, "a number from 0 to 1, or None"),
+        ("of", 0, "an integer of at least 1"),
+        ("probe_after", 0, SOME_SECONDS),
+        ("probe_longest", "10s", SOME_SECONDS),
+        ("is_environmental", [OSError], "a function"),
+    ],
 }
 FITS_NOT["Rate"] = [*FITS_NOT["Rate"], ("burst", 0, SOME_SECONDS), *RUNTIME]
 
