@@ -18,6 +18,7 @@ SAYS = {
     "custom_dispatcher.py": "the most urgent came first",
     "custom_codec.py": "as they were, bit by bit",
     "custom_store.py": "is the one that was written",
+    "feed_bars.py": "bars, each is numpy's",
     "first_array.py": "(3, 2, 4)",
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
@@ -32,6 +33,7 @@ SAYS = {
     "word_count.py": "each is Counter's",
 }
 ARGUMENTS = {
+    "feed_bars.py": ["--picture", "bars.png"],
     "instrument.py": ["--rate", "200"],
     "rechunk_maps.py": ["--rows", "60"],
     "sensor_log.py": ["--every", "0.1", "--seconds", "0.5"],
