@@ -195,6 +195,10 @@ class OffsetOutOfRangeError(QueueError):
         )
 
 
+class SchemaRegistryError(QueueError):
+    """A schema registry is away, or refuses us: nothing is wrong with the messages that need it."""
+
+
 class MessageError(QueueError, ValueError):
     """A message of a topic that does not have the expected form."""
 

@@ -47,15 +47,31 @@ if TYPE_CHECKING:
 @click.option(
     "--picture/--no-picture", default=True, show_default=True, help="Draw input and output as a PNG."
 )
+@click.option(
+    "--feed-seconds",
+    type=click.FloatRange(min=0),
+    default=8.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the feed of the second part runs; 0 leaves it out.",
+)
 @json_option
 def demo(
-    output: Path, megabytes: float, workers: int, broker: str | None, picture: bool, as_json: bool
+    output: Path,
+    megabytes: float,
+    workers: int,
+    broker: str | None,
+    picture: bool,
+    feed_seconds: float,
+    as_json: bool,
 ) -> None:
-    """See the main job at work; needs no server.
+    """See a job and a feed at work; needs no server.
 
     Makes a year of sea-surface temperature, sends it through a queue to worker processes that turn kelvin
     into degrees Celsius and store it in other chunks, another codec and another Zarr format, checks every
-    value of the result against numpy, and draws both. Exit code 2 when a value is wrong.
+    value of the result against numpy, and draws both. Then it sends this machine's own counters to a topic,
+    shows the array that grows of them, and checks that each record is in it exactly once. Exit code 2 when
+    something is wrong.
     """
     from streamzarr.demo.run import run_demo
 
@@ -65,6 +81,7 @@ def demo(
         workers=workers,
         broker=broker,
         picture=picture,
+        feed_seconds=feed_seconds,
         say=lambda line: click.echo(line, err=True),
     )
     if as_json:
@@ -93,5 +110,7 @@ def _print_summary(result: DemoResult, *, own_broker: bool) -> None:
         empty="",
     )
     click.echo(f"\nlook at it: {hint('info', result.target)}")
+    if result.feed is not None:
+        click.echo(f"            {hint('feed', 'status', result.feed.target)}")
     if own_broker:
         click.echo(f"            {hint('job', 'status', broker=result.broker)}")

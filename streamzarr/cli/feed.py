@@ -12,6 +12,7 @@ from streamzarr.cli.failures import Failure
 from streamzarr.cli.options import examples, json_option, open_existing
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line, print_table
 from streamzarr.cli.rows import print_rows
+from streamzarr.hints import DEFAULT_BROKER
 from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
@@ -134,6 +135,31 @@ def follow(target: str, partition: str | None, count: int, fields: tuple[str, ..
     with suppress(KeyboardInterrupt):  # the end that was asked for
         for name, rows in follow_feed(parts, count):
             print_rows(rows, fields, as_json, partition=name)
+
+
+@feed.command(
+    epilog=examples("streamzarr feed init --topic fx.ticks --target fx.zarr > fx.toml"),
+)
+@click.option("--topic", required=True, metavar="NAME", help="The topic to look at.")
+@click.option("--target", required=True, metavar="URL", help="Where rows shall go.")
+@click.option(
+    "--broker",
+    metavar="URL",
+    envvar="STREAMZARR_BROKER",
+    default=DEFAULT_BROKER,
+    show_default=True,
+    show_envvar=True,
+    help="Where the topic is.",
+)
+def init(topic: str, target: str, broker: str) -> None:
+    """Propose a configuration for a topic of JSON records, from a look at its last ones.
+
+    It is printed, to be read and changed: what a column means nobody but you knows.
+    """
+    from streamzarr.feeds.propose import propose
+
+    with open_existing(broker) as opened:
+        click.echo(propose(opened, topic, target), nl=False)
 
 
 def _finding(found: PartitionCheck) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from streamzarr import jobs
 from streamzarr.demo.field import SeaSurface
+from streamzarr.demo.machine import FeedResult, run_feed_demo
 from streamzarr.demo.picture import check_installed, draw
 from streamzarr.demo.transforms import kelvin_to_celsius
 from streamzarr.errors import ConfigError, StreamzarrError
@@ -32,7 +33,7 @@ TARGET_CHUNKS = (13, 180, 90)
 BATCH = 4
 """Weeks that are made, written or checked at once: bounds memory."""
 
-OUTPUTS = {"kelvin.zarr", "celsius.zarr", "broker", "demo.png"}
+OUTPUTS = {"kelvin.zarr", "celsius.zarr", "broker", "demo.png", "machine.zarr"}
 """What the demo makes, and may replace, in its folder."""
 
 
@@ -55,6 +56,8 @@ class DemoResult:
     """Size of the source in its store, bytes."""
     target_stored: int
     values_checked: int
+    feed: FeedResult | None
+    """The second part; None where it was left out."""
     seconds: float
 
 
@@ -68,6 +71,7 @@ def run_demo(
     workers: int = 2,
     broker: str | None = None,
     picture: bool = True,
+    feed_seconds: float = 8.0,
     say: Say = lambda line: None,
 ) -> DemoResult:
     """Make the field, transform it through a queue with worker processes, check it, and draw it.
@@ -78,6 +82,8 @@ def run_demo(
         Folder for arrays, picture and, without `broker`, the embedded broker; made when it is not there.
     megabytes
         Least size of the field in memory.
+    feed_seconds
+        For how long this machine's own counters are sent to a topic and ingested afterwards; 0: not at all.
     say
         Told what happens, a line at a time.
 
@@ -109,6 +115,10 @@ def run_demo(
             report = _run_job(source, celsius, url, prefix, workers, say)
         target = open_array(celsius)
         checked = _check(sea, target, say)
+        feed = None
+        if feed_seconds:
+            topic = f"{prefix}.machine"
+            feed = run_feed_demo(output, url, topic, seconds=feed_seconds, keep=broker is None, say=say)
     drawn = None
     if picture:
         drawn = output / "demo.png"
@@ -125,6 +135,7 @@ def run_demo(
         source_stored=_stored(Path(kelvin)),
         target_stored=_stored(Path(celsius)),
         values_checked=checked,
+        feed=feed,
         seconds=SYSTEM.now() - began,
     )
 

@@ -12,7 +12,8 @@
 ``places``     which stream is a partition's, and which topic its rows are from
 ``letters``    bad records
 ``worker``     :func:`run_feed`: all of it together, until told to stop; ``meter``: how it does
-``target``     what is there, for those who come later: ``status``, ``check``, ``follow``
+``target``     what is there, for those who come later: ``status``, ``check``, ``follow``, ``progress``
+``propose``    a configuration from a look at a topic
 =============  ==================================================================================
 """
 

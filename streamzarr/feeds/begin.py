@@ -23,6 +23,8 @@ class Beginning:
     """Whose positions its stream holds."""
     first: int
     """Where it begins if its stream is new."""
+    fields: frozenset[str] | None
+    """The fields that the stream has; None: it is new."""
 
 
 def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) -> Beginning:
@@ -42,7 +44,7 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     try:
         snapshot = open_stream(store, path)
     except NodeNotFoundError:
-        return Beginning(source, begin if feed.source.start == "begin" else end)
+        return Beginning(source, begin if feed.source.start == "begin" else end, None)
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(broker))
     first = facts_of(snapshot).start
@@ -51,7 +53,7 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         position = position[OPEN]
     if not begin <= position <= end:
         raise OffsetOutOfRangeError(str(broker), *partition, position, begin, end)
-    return Beginning(source, first)
+    return Beginning(source, first, frozenset(snapshot.names))
 
 
 def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:

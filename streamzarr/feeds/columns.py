@@ -101,11 +101,14 @@ class ColumnSpec:
 
     def field(self) -> Field:
         """Return it as the field of a stream."""
+        fill = self.fill
+        if fill is None and self.dtype.kind in "fM":
+            fill = np.nan if self.dtype.kind == "f" else np.array("NaT", self.dtype)[()]
         return Field(
             self.type_name,
             chunk_rows=self.chunk_rows,
             compressors=self.compressors,
-            fill_value=self.fill,
+            fill_value=fill,
             attributes=self.attributes,
             sorted=self.sorted,
         )

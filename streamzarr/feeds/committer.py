@@ -10,9 +10,9 @@ from typing import Final
 from streamzarr.errors import FencedError, QueueError, StoreError
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
-from streamzarr.feeds.rows import Rows
+from streamzarr.feeds.rows import Rows, Undecoded
 from streamzarr.feeds.takeover import Partition, take_over
-from streamzarr.flow import Message
+from streamzarr.flow import Message, Pause
 from streamzarr.flow.ops.settle import DONE, Again, Report
 from streamzarr.queue import Broker, Consumer, TopicPartition
 from streamzarr.stores import Store
@@ -138,7 +138,9 @@ class FeedCommitter:
         """
         return [self._take(message.data) for message in messages]
 
-    def _take(self, rows: Rows) -> Report:
+    def _take(self, rows: Rows | Undecoded) -> Report:
+        if isinstance(rows, Undecoded):
+            return Pause(rows.reason)
         partition = rows.run.where
         owned = self._owned.get(partition)
         if owned is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import MessageError, SchemaRegistryError
 from streamzarr.feeds.columns import KEY, OFFSET, PARTITION, TIMESTAMP, TOPIC, ColumnSpec
 from streamzarr.feeds.decode.base import Decoder
 from streamzarr.queue import Columns as Run
@@ -64,6 +64,14 @@ class Rows:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """A run that waits for something beside it: nothing is wrong with its records."""
+
+    run: Run
+    reason: str
+
+
 class RowMaker:
     """Makes rows of runs. Owned by the chain's thread."""
 
@@ -72,13 +80,22 @@ class RowMaker:
         self._of_value = [name for name, each in columns.items() if not each.of_record]
         self._of_record = {name: each for name, each in columns.items() if each.of_record}
 
-    def __call__(self, run: Run) -> Rows:
+    def __call__(self, run: Run) -> Rows | Undecoded:
+        """Return the rows of a run, or why they cannot be had now; raises as :meth:`rows`."""
+        try:
+            return self.rows(run)
+        except SchemaRegistryError as error:
+            return Undecoded(run, str(error))
+
+    def rows(self, run: Run) -> Rows:
         """Return the rows of a run.
 
         Raises
         ------
         streamzarr.errors.MessageError
             The decoder did not give what it is to give.
+        streamzarr.errors.SchemaRegistryError
+            It needs a schema, and the registry is away or refuses us.
         """
         decoded = self._decoder(run.values)
         columns = {name: np.asarray(decoded.columns[name]) for name in self._of_value}

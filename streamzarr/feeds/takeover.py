@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -18,7 +19,7 @@ from streamzarr.feeds.target import Facts
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.redact import redacted
 from streamzarr.stores import Store
-from streamzarr.stream import CommitPolicy, StreamWriter
+from streamzarr.stream import CommitPolicy, Field, StreamWriter
 from streamzarr.stream.schema import CHUNK_ROWS
 
 
@@ -70,10 +71,11 @@ def take_over(
         keyed=spec is not None and spec.key is not None,
     )
     schema = feed.schema()
+    new = _new_fields(schema, found.fields)
     writer = StreamWriter(
         store,
         path,
-        schema=schema,
+        schema={name: each for name, each in schema.items() if name not in new},
         chunk_rows=feed.target.chunk_rows or CHUNK_ROWS,
         source=found.source,
         commit=feed.policy if spec is None else CommitPolicy(),
@@ -81,6 +83,8 @@ def take_over(
         max_bytes=feed.target_bytes,
         runtime=broker.runtime,
     )
+    for name in new:
+        writer.add_field(name, schema[name])
     if writer.position is None:  # new: from here on its beginning is settled, whatever the topic loses
         first = found.first
         writer.append(
@@ -94,3 +98,14 @@ def take_over(
         given = () if isinstance(spec.keys, int) else spec.keys
         keys = Keys(store, path, spec.room, given, broker.runtime)
     return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy)
+
+
+def _new_fields(schema: Mapping[str, Field], stored: frozenset[str] | None) -> list[str]:
+    """Return the fields that a stream gets now, whose rows so far are their fill value.
+
+    Where one of its own is not wanted any more, or a new one is sorted, there are none, and it is refused.
+    """
+    if stored is None or not stored <= schema.keys():
+        return []
+    new = [name for name in schema if name not in stored]
+    return [] if any(schema[name].sorted for name in new) else new

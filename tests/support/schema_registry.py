@@ -15,14 +15,15 @@ class SchemaRegistry:
     def __init__(self, schemas: dict[int, Any], *, fails: int = 0, password: str | None = None) -> None:
         self.asked: list[str] = []
         wanted = password and "Basic " + base64.b64encode(password.encode()).decode()
-        outer, left = self, [fails]
+        self.fails = fails
+        outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
                 number = int(self.path.rpartition("/")[2])
-                if left[0]:
-                    left[0] -= 1
+                if outer.fails:
+                    outer.fails -= 1
                     self._answer(503, {})
                 elif wanted and self.headers["Authorization"] != wanted:
                     self._answer(401, {})

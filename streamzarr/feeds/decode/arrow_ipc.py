@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from streamzarr.errors import ConfigError, message_of
+from streamzarr.errors import ConfigError, message_of, name_of
 from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.decode.arrow_metadata import has_compressed_buffers
 from streamzarr.feeds.decode.arrow_values import values_of
 from streamzarr.feeds.decode.assemble import assemble
 from streamzarr.feeds.decode.base import Decoded
@@ -48,17 +49,30 @@ class ArrowDecoder:
 
         bad: dict[int, str] = {}
         counts = np.zeros(len(values), np.intp)
-        parts: list[list[Any]] = []
+        tables: dict[int, Any] = {}
         for index, value in enumerate(values):
             try:
-                table = self._read(value)
-                parts.append([self._column(table, path) for path in self._paths.values()])
-                counts[index] = table.num_rows
+                tables[index] = self._read(value)
             except (Malformed, pa.ArrowException, OSError, ValueError, RecursionError, MemoryError) as error:
-                bad[index] = f"arrow: {' '.join(message_of(error, MAX_REASON).split())}"
+                bad[index] = _reason(error)
+        for index, why in self._unlike(tables).items():
+            bad[index] = why
+            del tables[index]
+        for index, table in tables.items():
+            counts[index] = table.num_rows
         origin = np.repeat(np.arange(len(values)), counts)
-        found = [_together([part[at] for part in parts]) for at in range(len(self._paths))]
+        found = [self._values(list(tables.values()), path) for path in self._paths.values()]
         return assemble(self._conversions, found, origin, bad, len(values))
+
+    def _unlike(self, tables: Mapping[int, Any]) -> dict[int, str]:
+        """Return the messages whose columns cannot be had, and why."""
+        bad = {}
+        for index, table in tables.items():
+            for path in self._paths.values():
+                if (why := self._fault(table, path)) is not None:
+                    bad[index] = f"arrow: {why}"
+                    break
+        return bad
 
     def _read(self, value: bytes | None) -> Any:
         """Return the table of a message, whose every offset and text was checked."""
@@ -69,6 +83,9 @@ class ArrowDecoder:
             raise Malformed("no value")
         if len(value) > self._limits.max_message_bytes:
             raise Malformed(f"got {len(value)} bytes, expected {self._limits.max_message_bytes} at most")
+        for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(value)):
+            if has_compressed_buffers(message.metadata.to_pybytes()):
+                raise Malformed("got buffers that are compressed, expected plain ones; compress the message")
         batches, rows = [], 0
         with pa.ipc.open_stream(pa.BufferReader(value)) as reader:
             schema = reader.schema
@@ -82,47 +99,69 @@ class ArrowDecoder:
             raise Malformed("no schema")
         return pa.Table.from_batches(batches, schema)
 
-    def _column(self, table: Any, path: Path) -> Any:
+    def _fault(self, table: Any, path: Path) -> str | None:
+        """Return why a table has no such column; one that is absent is all null."""
+        import pyarrow as pa
+
+        kind = table.schema.field(path.steps[0]).type if path.steps[0] in table.schema.names else None
+        for step in path.steps[1:]:
+            if kind is None:
+                return None
+            if not pa.types.is_struct(kind):
+                return f"got {kind} on the way to {'.'.join(path.steps)}, expected a struct"
+            kind = kind.field(step).type if kind.get_field_index(step) >= 0 else None
+        if kind is None or not pa.types.is_dictionary(kind):
+            return None
+        return self._bulk(_column(table, path))
+
+    def _bulk(self, array: Any) -> str | None:
+        """Return why a dictionary is not put in: it would make much of little."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        first, *rest = path.steps
-        if table.schema.get_field_index(first) < 0:
-            return pa.nulls(table.num_rows)
-        array = table.column(first).combine_chunks()
-        for step in rest:
-            if not pa.types.is_struct(array.type):
-                raise Malformed(f"got {array.type} on the way to {'.'.join(path.steps)}, expected a struct")
-            if array.type.get_field_index(step) < 0:
-                return pa.nulls(table.num_rows)
-            array = pc.struct_field(array, step)
-        return self._plain(array)
+        longest = 0
+        for chunk in array.chunks:
+            words = chunk.dictionary
+            if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
+                longest = max(longest, pc.max(pc.binary_length(words)).as_py() or 0)
+        if longest * len(array) <= 16 * self._limits.max_message_bytes:
+            return None
+        return f"got {len(array)} texts of up to {longest} bytes by a dictionary"
 
-    def _plain(self, array: Any) -> Any:
-        """Return an array with its dictionary put in, unless that would make much of little."""
+    @staticmethod
+    def _values(tables: Sequence[Any], path: Path) -> Values:
+        """Return a column of several tables, by whole arrays where all are of one type."""
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        if not pa.types.is_dictionary(array.type):
-            return array
-        words = array.dictionary
-        if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
-            longest = pc.max(pc.binary_length(words)).as_py() or 0
-            if longest * len(array) > 16 * self._limits.max_message_bytes:
-                raise Malformed(f"got {len(array)} texts of up to {longest} bytes by a dictionary")
-        return array.dictionary_decode()
+        columns = [_column(table, path) for table in tables]
+        kinds = {column.type for column in columns}
+        if len(kinds) == 1 and not pa.types.is_dictionary(columns[0].type):
+            chunks = [chunk for column in columns for chunk in column.chunks]
+            return values_of(pa.concat_arrays(chunks) if chunks else pa.array([], columns[0].type))
+        objects: list[Any] = []
+        for column in columns:
+            for chunk in column.chunks:
+                plain = values_of(chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk)
+                objects += [plain.item(row) for row in range(len(plain))]
+        return Values.of(objects)
 
 
-def _together(arrays: Sequence[Any]) -> Values:
-    """Return the values of several messages, by whole arrays where all are of one type."""
+def _column(table: Any, path: Path) -> Any:
+    """Return the chunked array at a path; null where there is none."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    if not arrays:
-        return Values([])
-    if all(array.type == arrays[0].type for array in arrays):
-        return values_of(pa.concat_arrays(arrays))
-    objects: list[Any] = []
-    for array in arrays:
-        each = values_of(array)
-        objects += [each.item(row) for row in range(len(each))]
-    return Values.of(objects)
+    nulls = pa.chunked_array([pa.nulls(table.num_rows)])
+    first, *rest = path.steps
+    if first not in table.schema.names:
+        return nulls
+    array = table.column(first)
+    for step in rest:
+        if array.type.get_field_index(step) < 0:
+            return nulls
+        array = pc.struct_field(array, step)
+    return array
+
+
+def _reason(error: Exception) -> str:
+    return f"arrow: {' '.join(message_of(error, MAX_REASON).split()) or name_of(error)}"

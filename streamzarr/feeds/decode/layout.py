@@ -134,7 +134,10 @@ class Layout:
 
     def values(self, found: Found) -> list[Values]:
         """Return what records have for each column."""
-        return [
-            Values.of([path.follow(each) for each in (found.wholes if path.whole else found.records)])
-            for path in self.paths.values()
-        ]
+        return [Values.of(self._along(path, found)) for path in self.paths.values()]
+
+    def _along(self, path: Path, found: Found) -> list[Any]:
+        if path.whole or self.positional or len(path.steps) > 1:
+            return [path.follow(each) for each in (found.wholes if path.whole else found.records)]
+        [name] = path.steps
+        return [record.get(name, MISSING) for record in found.records]

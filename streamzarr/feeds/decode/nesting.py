@@ -26,5 +26,5 @@ def is_deeper(value: bytes, most: int) -> bool:
     marks = _MARKS[np.frombuffer(value, np.uint8)]
     marks = marks[marks != 0]
     quotes = marks == _QUOTE
-    within = np.logical_xor.accumulate(quotes) | quotes
-    return int(np.cumsum(np.where(within, 0, marks), dtype=np.int64).max(initial=0)) > most
+    within = (np.cumsum(quotes, dtype=np.uint8) & 1).view(bool) | quotes
+    return int(np.cumsum(np.where(within, 0, marks), dtype=np.int32).max(initial=0)) > most

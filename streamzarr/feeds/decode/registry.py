@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from streamzarr.errors import ConfigError, QueueError
+from streamzarr.errors import ConfigError, SchemaRegistryError
 from streamzarr.feeds.decode.objects import Malformed
 from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM, Runtime
@@ -20,8 +20,8 @@ MAX_ANSWER: Final = 4 << 20
 """Bytes of an answer."""
 TIMEOUT: Final = 10.0
 """Seconds for one answer."""
-PATIENCE: Final = 60.0
-"""Seconds for which an absent registry is asked again: well within what a group allows between polls."""
+PATIENCE: Final = 2.0
+"""Seconds for which an absent registry is asked again; then the feed waits, and goes on polling."""
 MAX_UNKNOWN: Final = 10_000
 """Numbers without a schema that are remembered, so that they are not asked for by each message."""
 HEADER: Final = 5
@@ -38,7 +38,7 @@ class Registered:
 
 
 class Registry:
-    """A registry. Owned by one thread, which waits for it while it is away, for a minute at most.
+    """A registry. Owned by one thread, which waits for it while it is away, some seconds at most.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class Registry:
         ------
         Malformed
             There is none: whoever wrote the message made it up, or it is of another registry.
-        streamzarr.errors.QueueError
-            The registry was away for a minute, or refuses us. Nothing is wrong with the messages.
+        streamzarr.errors.SchemaRegistryError
+            The registry is away, or refuses us. Nothing is wrong with the messages.
         """
         if (known := self._known.get(number)) is not None:
             return known
@@ -89,7 +89,7 @@ class Registry:
                 return self._asked(path)
             except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
                 if self._runtime.now() + pause > deadline:
-                    raise QueueError(f"schema registry {self._base}{path}: {error}") from error
+                    raise SchemaRegistryError(f"schema registry {self._base}{path}: {error}") from error
             self._runtime.bell().wait(pause)
             pause = min(5.0, 2 * pause)
 
@@ -104,7 +104,7 @@ class Registry:
                 if error.code == 404:
                     return None
                 if error.code in (401, 403):
-                    raise QueueError(
+                    raise SchemaRegistryError(
                         f"schema registry {self._base}{path}: {error.code} {error.reason}; put user and "
                         "password into its URL"
                     ) from error

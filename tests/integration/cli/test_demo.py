@@ -15,7 +15,7 @@ from streamzarr.queue import open_broker
 
 
 def demo(*arguments, folder):
-    command = [sys.executable, "-m", "streamzarr", "demo", "--size", "9", *arguments]
+    command = [sys.executable, "-m", "streamzarr", "demo", "--size", "9", "--feed-seconds", "1.5", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 
@@ -37,6 +37,8 @@ def test_the_demo_is_right_and_can_be_run_again(tmp_path):
     result = json.loads(first.stdout)
     assert (result["job"]["state"], result["job"]["dead"], result["workers"]) == ("done", 0, 2)
     assert result["values_checked"] == 3 * 720 * 1440
+    assert result["feed"]["rows"] == result["feed"]["sent"] > 0
+    assert "exactly once, in order" in first.stderr
     for figure in ("chunks/s", "MB/s", "in flight", "retried", "dead"):
         assert figure in first.stderr
     check_output(tmp_path / "demo-output")

@@ -194,6 +194,28 @@ def test_other_columns_than_the_target_has_stop_the_feed(bench):
         bench.stops(bench.feed(columns={"n": "i8"}))
 
 
+def test_a_new_column_is_added_to_the_target(bench):
+    bench.ticks(3)
+    bench.ingest(bench.feed(columns={"n": "i8"}))
+    bench.ticks(2, start=3)
+    at = {"dtype": "datetime64[ms]", "from": "@timestamp"}
+    more = {"bid": {"dtype": "f8", "fill": -1.0}, "price": {"dtype": "f8", "from": "bid"}, "at": at}
+    bench.ingest(bench.feed(columns={"n": "i8", **more}))
+    stream = bench.streams()["p00000"]
+    assert list(stream["bid"][:]) == [-1.0, -1.0, -1.0, 0.75, 1.0]
+    assert np.array_equal(stream["price"][:], [np.nan, np.nan, np.nan, 0.75, 1.0], equal_nan=True)
+    assert list(np.isnat(stream["at"][:])) == [True, True, True, False, False]
+    assert list(stream["n"][:]) == [0, 1, 2, 3, 4]
+    checked(bench)
+
+
+def test_a_new_column_that_is_sorted_stops_the_feed(bench):
+    bench.ticks(1)
+    bench.ingest(bench.feed(columns={"n": "i8"}))
+    with pytest.raises(ConfigError, match="the stream has"):
+        bench.stops(bench.feed(columns={"n": "i8", "bid": {"dtype": "f8", "sorted": True}}))
+
+
 def test_a_topic_that_is_not_there(bench):
     with open_broker(bench.url) as broker, pytest.raises(Exception, match="no topic"):
         broker.describe("nowhere")

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from streamzarr.errors import ConfigError, QueueError
+from streamzarr.errors import ConfigError, SchemaRegistryError
 from streamzarr.feeds.decode import open_decoder, registry
 from tests.support.decoding import specs
 from tests.support.schema_registry import SchemaRegistry
@@ -113,7 +113,7 @@ def test_a_registry_that_is_away_is_no_fault_of_the_messages(monkeypatch):
     with SchemaRegistry({}) as served:
         url = served.url
     decode = open_decoder("avro", COLUMNS, registry=url)
-    with pytest.raises(QueueError, match="schema registry http://"):
+    with pytest.raises(SchemaRegistryError, match="schema registry http://"):
         decode([b"\0" + struct.pack(">I", 7) + tick()])
 
 
@@ -128,7 +128,7 @@ def test_a_registry_asks_for_a_password():
         message = b"\0" + struct.pack(">I", 7) + tick()
         url = served.url.replace("//", "//me:hunter2@")
         assert open_decoder("avro", COLUMNS, registry=url)([message]).rows == 1
-        with pytest.raises(QueueError, match=r"401 .*put user and password") as caught:
+        with pytest.raises(SchemaRegistryError, match=r"401 .*put user and password") as caught:
             open_decoder("avro", COLUMNS, registry=served.url.replace("//", "//me:wrong@"))([message])
         assert "wrong" not in str(caught.value)
 

@@ -1,0 +1,89 @@
+"""A configuration from a look at records: it is one, and the records fit it."""
+
+import json
+import tomllib
+
+import pytest
+
+from streamzarr.errors import MessageError, TopicNotFoundError
+from streamzarr.feeds import Feed
+from streamzarr.feeds.decode import open_decoder
+from streamzarr.feeds.propose import propose
+from streamzarr.testing.broker_fake import FakeBroker
+
+
+def proposed(*records, partition=0):
+    broker = FakeBroker()
+    broker.create_topic("t", 2)
+    values = [json.dumps(each).encode() if not isinstance(each, bytes) else each for each in records]
+    broker.append("t", partition, *values)
+    text = propose(broker, "t", "x.zarr")
+    feed = Feed.of(tomllib.loads(text))
+    columns = {name: each for name, each in feed.columns.items() if not each.of_record}
+    decoded = open_decoder("json", columns)([value for value in values if value.startswith(b"{")])
+    assert decoded.bad == {}
+    return tomllib.loads(text)["columns"], text
+
+
+def test_numbers_texts_and_times():
+    columns, _ = proposed(
+        {
+            "ts": 1767225600000,
+            "iso": "2026-01-05T10:00Z",
+            "n": 1,
+            "x": 1,
+            "s": "a",
+            "p": "1.25",
+            "ok": True,
+        },
+        {
+            "ts": 1767225600001,
+            "iso": "2026-01-05T09:00Z",
+            "n": 2,
+            "x": 1.5,
+            "s": "b",
+            "p": "1.5",
+            "ok": False,
+        },
+    )
+    assert columns == {
+        "ts": {"dtype": "datetime64[ns]", "unit": "ms", "sorted": True},
+        "iso": "datetime64[ns]",
+        "n": "i8",
+        "x": "f8",
+        "s": "string",
+        "p": "f8",
+        "ok": "bool",
+    }
+
+
+def test_what_is_nested_missing_null_or_named_as_ours():
+    columns, text = proposed(
+        {"quote": {"bid": 1.5}, "offset": 7, "gone": None, "list": [1, 2], "odd key": 1},
+        {"quote": {"bid": 1.25}, "more": "x", "offset": 8, "odd key": 2},
+        b"no json",
+    )
+    assert columns == {
+        "quote_bid": {"dtype": "f8", "from": "quote.bid"},
+        "offset_2": {"dtype": "i8", "from": "offset"},
+        "odd key": "i8",
+        "more": {"dtype": "string", "required": False},
+    }
+    assert text.startswith("# Proposed from 2 records; 1 more are no JSON objects\n")
+
+
+def test_a_number_is_a_time_only_under_a_name_that_says_so():
+    columns, _ = proposed({"id": 1767225600000, "time": 1767225600}, {"id": 1767225600001, "time": 5})
+    assert columns == {"id": "i8", "time": "i8"}
+
+
+def test_nothing_to_look_at():
+    broker = FakeBroker()
+    broker.create_topic("t", 1)
+    with pytest.raises(MessageError, match="has no records"):
+        propose(broker, "t", "x.zarr")
+    broker.append("t", 0, b"\x00", None)
+    with pytest.raises(MessageError, match="of 2 records of topic 't' none is a JSON object"):
+        propose(broker, "t", "x.zarr")
+    with pytest.raises(TopicNotFoundError):
+        propose(broker, "nowhere", "x.zarr")
