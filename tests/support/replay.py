@@ -265,7 +265,8 @@ def _carried_out(content: Content, op: Op, etag: str) -> tuple[Content, Any]:
         case "head":
             return content, KeyNotFoundError if found is None else ObjectInfo(len(found.data), found.etag)
         case "list":
-            below = (item for item in content.items() if item[0].startswith(f"{op.key}/"))
+            prefix = f"{op.key}/" if op.key else ""
+            below = (item for item in content.items() if item[0].startswith(prefix))
             return content, tuple(sorted((key, len(each.data)) for key, each in below))
         case "delete" if op.if_match is None:
             return {key: each for key, each in content.items() if key != op.key}, None
