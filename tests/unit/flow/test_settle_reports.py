@@ -179,7 +179,7 @@ def test_of_two_failed_pieces_one_is_buried_also_when_the_first_is_wanted_again(
 
 @pytest.mark.parametrize("reports", [[None], 5, ["done"]])
 def test_what_is_no_report_is_an_error_and_nothing_hangs(reports):
-    with pytest.raises(ConfigError, match=r"expected ops\.DONE, ops\.Failed or ops\.Again"):
+    with pytest.raises(ConfigError, match=r"expected ops\.DONE, ops\.Failed, ops\.Again or a Pause"):
         run(from_iterable([1], Demand(6)).pipe(ops.settle(lambda messages: reports)))
 
 
