@@ -1,4 +1,4 @@
-# ruff: noqa: D102 - the methods are documented by codecs.BytesBytes
+
 """A codec of your own: each number XORed with the one before it, as Gorilla does; zstd then has less to do.
 
 Prices that move little share their leading bits; XOR turns these to zeros. A package would name the class in

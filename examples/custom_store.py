@@ -1,4 +1,4 @@
-# ruff: noqa: D102 - methods are documented by Store
+
 """A store of one's own: values as rows of one SQLite table, opened by the URL ``table:///path/file.db``.
 
 All that a store must do is in six methods; the rest of the contract has defaults, of which this one replaces

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "streamzarr produce --generate sensors --seed 7 --ids 20 --topic lab --broker kafka://broker:9092",
     )
 )
-@click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--topic", required=True, metavar="NAME", help="Where to; made when it is not there.")
 @broker_option
 @click.option(
@@ -89,6 +89,7 @@ def produce(
     if file is None:
         pieces, speed = _made(options), None if options["fast"] else options["speed"] or 1.0
     else:
+        file.stat()  # raises before a topic is made
         pieces, speed = _read(file, options), options["speed"]
         if speed is not None and options["time"] is None:
             raise click.UsageError("--speed needs --time, the column that says when each record was")

@@ -218,7 +218,9 @@ def _edges(array: Rows) -> Positions:
         return np.array([0, rows], np.intp) if rows else np.zeros(1, np.intp)
     axis = array.grid.axes[0]
     if isinstance(axis, RegularAxis):
-        starts = np.arange(0, rows, array.chunks[0], dtype=np.intp)  # inner chunks of shards are read alone
+        starts = np.arange(
+            0, rows, array.chunks[0] or 1, dtype=np.intp
+        )  # inner chunks of shards are read alone
     else:
         starts = np.array([axis.start(chunk) for chunk in range(axis.count)], np.intp)
     return np.append(starts, rows)

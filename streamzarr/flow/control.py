@@ -73,8 +73,7 @@ class Control:
         Their limits begin anew: as many more of their messages may become dead letters.
         """
         with self._changed:
-            if self._graph is not None:
-                self._graph.pauses.go_on(partitions or None)
+            if self._graph is not None and self._graph.pauses.go_on(partitions or None):
                 self._graph.chain.bell.ring()
 
     def flush(self) -> None:

@@ -74,10 +74,12 @@ class PauseBoard:
         with self._lock:
             return [self._paused[partition] for partition in sorted(self._paused)]
 
-    def go_on(self, partitions: Collection[TopicPartition] | None = None) -> None:
-        """Ask that these, or all, read on at once, with their limits as at the beginning."""
+    def go_on(self, partitions: Collection[TopicPartition] | None = None) -> bool:
+        """Ask that these, or all, read on at once, with limits as at the beginning; tell if any pauses."""
         with self._lock:
-            self._wanted |= set(self._paused if partitions is None else partitions)
+            wanted = self._paused.keys() if partitions is None else self._paused.keys() & partitions
+            self._wanted |= wanted
+            return bool(wanted)
 
     def begin(
         self, partition: TopicPartition, pause: Pause, position: int | None, now: float

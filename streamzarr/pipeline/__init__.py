@@ -5,7 +5,7 @@ Where to find what:
 * ``pipeline``, ``options``, ``schema``, ``sources``, ``message``: what users write.
 * ``batches``, ``bisect``, ``handlers``: decisions, and how handlers are called.
 * ``stages``, ``desk``, ``detached``, ``acks``, ``assemble``: the chain that a pipeline is.
-* ``acknowledger``, ``letters``: who is told what became of messages.
+* ``acknowledger``, ``letters``, ``retries``: who is told what became of messages.
 * ``works``, ``child``, ``elsewhere``, ``trial``, ``guard``, ``processes``: handlers in other processes, and
   supervision.
 * ``running``, ``figures``, ``telemetry``: how it runs, is steered and stopped, and what it tells.
@@ -17,6 +17,7 @@ from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Batcher, Options, Processors
 from streamzarr.pipeline.pipeline import Pipeline
+from streamzarr.pipeline.retries import RetryTopic
 from streamzarr.pipeline.running import RunningPipeline
 from streamzarr.pipeline.sources import TopicSource
 
@@ -28,6 +29,7 @@ __all__ = [
     "Options",
     "Pipeline",
     "Processors",
+    "RetryTopic",
     "RunningPipeline",
     "TopicSource",
     "telemetry",

@@ -10,6 +10,7 @@ from streamzarr.flow.arguments import shown
 from streamzarr.pipeline.letters import Letters
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import ON_FAILURE, OnFailure
+from streamzarr.pipeline.retries import RetryTopic
 
 
 class Acknowledger(Protocol):
@@ -46,11 +47,15 @@ class RecordAcknowledger:
     on_failure
         What becomes of failed messages that do not say otherwise.
     letters
-        Writes dead letters; ``None``: there is no topic for them.
+        Writes dead letters; ``None``: there is no broker for them.
+    tiers
+        The retry topics.
     """
 
-    def __init__(self, on_failure: OnFailure, letters: Letters | None) -> None:
-        self._on_failure, self._letters = on_failure, letters
+    def __init__(
+        self, on_failure: OnFailure, letters: Letters | None, tiers: Sequence[RetryTopic] = ()
+    ) -> None:
+        self._on_failure, self._letters, self._tiers = on_failure, letters, tiers
 
     def configure(self, ref: Hashable, ack_data: Any, options: Mapping[str, Any]) -> Any:
         """Return what becomes of a message when it fails."""
@@ -60,23 +65,31 @@ class RecordAcknowledger:
         if choice not in ON_FAILURE:
             expected = " or ".join(f'"{name}"' for name in ON_FAILURE)
             raise ConfigError(f"configure_ack: on_failure is {shown(choice)}, expected {expected}")
-        if choice == "dead" and self._letters is None:
+        if choice == "dead" and not self._has_topic:
             raise ConfigError('configure_ack: on_failure is "dead", but the pipeline has no dead_letters')
         return choice
 
     def ack(self, ref: Hashable, successful: Sequence[Message], failed: Sequence[Message]) -> None:
         """Write dead letters; raises ``FailedError`` for what may not be passed over."""
         dead = []
+        waiting = [message for message in failed if message.waits]
         for message in failed:
+            if message.waits:
+                continue
             choice = cast(OnFailure, message.ack_data or self._on_failure)
             if choice == "skip":
                 continue
-            if choice == "stop" or message.record is None or self._letters is None:
+            if choice == "stop" or message.record is None or not self._has_topic:
                 raise _unsettled(message)
             dead.append(message)
-        if dead:
-            assert self._letters is not None
+        if self._letters is not None and waiting:
+            self._letters.put_off(waiting, self._tiers)
+        if self._letters is not None and dead:
             self._letters.write(dead)
+
+    @property
+    def _has_topic(self) -> bool:
+        return self._letters is not None and self._letters.has_topic
 
 
 def _unsettled(message: Message) -> FailedError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final
 
@@ -40,7 +40,8 @@ from streamzarr.pipeline.handlers import Ours
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.pace import Pace
-from streamzarr.pipeline.sources import Brokers, connect, split
+from streamzarr.pipeline.retries import until_due
+from streamzarr.pipeline.sources import Brokers, Source, TopicSource, connect, split
 from streamzarr.pipeline.stages import batching, bunching, enter, leaving
 from streamzarr.pipeline.telemetry import Teller
 from streamzarr.pipeline.works import Works
@@ -116,12 +117,23 @@ def _sources(
 ) -> Iterator[Observable[Batch]]:
     """Yield what single sources emit; each has its share of what may be in flight, so that none starves."""
     every = split(options.source)
+    later = _retry_sources(options, every)
+    every = [*every, *later]
     share = -(-options.in_flight // len(every))
     nbytes = None if options.max_bytes is None else -(-parse_bytes(options.max_bytes) // len(every))
     for each in every:
         demand = Demand(share, max_bytes=nbytes, runtime=runtime)
         controls.demands.append(demand)
-        yield connect(each, demand, brokers, teller)
+        observable = connect(each, demand, brokers, teller)
+        yield observable.pipe(until_due()) if each in later else observable
+
+
+def _retry_sources(options: Options, sources: Sequence[Source]) -> list[TopicSource]:
+    """Return what reads the retry topics, as the first source of topics reads its own."""
+    first = next((each for each in sources if isinstance(each, TopicSource)), None)
+    if first is None:
+        return []
+    return [replace(first, topics=(tier.topic,)) for tier in options.retry_topics]
 
 
 def order_of(options: Options) -> Callable[[Message], Hashable] | None:

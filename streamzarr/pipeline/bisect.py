@@ -101,5 +101,7 @@ def bisect(
                 outcome.decided += [message.fail(error, stage) for message in group]
             else:
                 middle = len(group) // 2
-                groups += [group[middle:], group[:middle]]
+                # What was transient is over: the handler has come to another error since.
+                fresh = [message.replace(attempts=0) if message.attempts else message for message in group]
+                groups += [fresh[middle:], fresh[:middle]]
     return outcome

@@ -41,6 +41,8 @@ class Rules:
     ordered: bool
     """The messages of one call of :meth:`Handlers.process` keep their order."""
     retry: RetryPolicy
+    tiers: int = 0
+    """Retry topics there are."""
 
 
 class Handlers:
@@ -50,7 +52,7 @@ class Handlers:
         self._pipeline, self._context = pipeline, context
         self._teller = Teller(type(pipeline).__name__, runtime)
         self._batchers, self._ordered, self._retry = rules.batchers, rules.ordered, rules.retry
-        self._runtime = runtime
+        self._runtime, self._tiers = runtime, rules.tiers
 
     @property
     def prepares(self) -> bool:
@@ -132,11 +134,16 @@ class Handlers:
         return _checked("handle_batch", messages, returned)
 
     def tell_failed(self, outcome: Outcome) -> Outcome:
-        """Call ``handle_failed``; what it raises on is held, and it is called with that again."""
-        failed = [message for message in outcome.decided if message.failure is not None]
+        """Call ``handle_failed``; what it raises on is held, and it is called with that again.
+
+        It does not see what goes to a retry topic: that has not failed for good.
+        """
+        if self._tiers:
+            outcome.decided = list(map(self._tiered, outcome.decided))
+        failed = [each for each in outcome.decided if each.failure is not None and not each.waits]
         if not failed or not self._pipeline.overrides("handle_failed"):
             return outcome
-        outcome.decided = [message for message in outcome.decided if message.failure is None]
+        outcome.decided = [each for each in outcome.decided if each.failure is None or each.waits]
         try:
             with self._teller.span("streamzarr.pipeline.handle_failed", len(failed), messages=failed):
                 returned = self._pipeline.handle_failed(failed, self._context)
@@ -155,6 +162,12 @@ class Handlers:
             )
             outcome.put_off(Again(held, after))
         return outcome
+
+    def _tiered(self, message: Message) -> Message:
+        """Return `message`, which goes to the next retry topic if there is one and it may work later."""
+        if message.failure is None or message.tier >= self._tiers or message.row is None:
+            return message
+        return message.replace(waits=True) if self._pipeline.retryable(message.failure.error) else message
 
     def _judge(self, error: BaseException, messages: Sequence[Message]) -> Again | Verdict:
         """Say what an error of a handler means: a transient one has its messages tried again, for a while."""

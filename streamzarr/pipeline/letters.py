@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.retries import RetryTopic, to_retry
 from streamzarr.queue.base import Broker, Producer
 from streamzarr.queue.deadletter import DeadLetter
 
@@ -14,17 +15,26 @@ FLUSH_TIMEOUT: Final = 5.0
 
 
 class Letters:
-    """Writes dead letters to one topic. Owned by the thread that drives the pipeline, which blocks in it.
+    """Writes dead letters to one topic, and to retry topics what may work later.
+
+    Owned by the thread that drives the pipeline, which blocks in it.
 
     Parameters
     ----------
+    topic
+        For dead letters; ``None``: there is none.
     worker
         Name of this process, for the letters.
     """
 
-    def __init__(self, broker: Broker, topic: str, worker: str) -> None:
+    def __init__(self, broker: Broker, topic: str | None, worker: str) -> None:
         self._broker, self._topic, self._worker = broker, topic, worker
         self._producer: Producer | None = None
+
+    @property
+    def has_topic(self) -> bool:
+        """Whether there is a topic for dead letters."""
+        return self._topic is not None
 
     def write(self, messages: Sequence[Message]) -> None:
         """Return when the letters of failed `messages`, each of which has a record, are durable.
@@ -48,10 +58,30 @@ class Letters:
                 worker=self._worker,
             )
             letters.append(letter.to_record())
+        assert self._topic is not None
+        producer = self._made()
+        producer.send(self._topic, letters)
+        producer.flush(FLUSH_TIMEOUT)
+
+    def put_off(self, messages: Sequence[Message], tiers: Sequence[RetryTopic]) -> None:
+        """Return when `messages` are durable on the retry topics that each has to go to next.
+
+        Raises
+        ------
+        streamzarr.errors.QueueError
+            The broker did not take them all; those that it took are handled twice.
+        """
+        now = self._broker.runtime.wall_ns() // 1_000_000
+        producer = self._made()
+        for message in messages:
+            tier = tiers[message.tier]
+            producer.send(tier.topic, [to_retry(message, tier, now)])
+        producer.flush(FLUSH_TIMEOUT)
+
+    def _made(self) -> Producer:
         if self._producer is None:
             self._producer = self._broker.producer()
-        self._producer.send(self._topic, letters)
-        self._producer.flush(FLUSH_TIMEOUT)
+        return self._producer
 
     def close(self) -> None:
         """Release the producer."""

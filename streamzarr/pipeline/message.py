@@ -49,7 +49,7 @@ class Message(Struct, frozen=True):
     nbytes: int = 0
     """Bytes that it counts for."""
     attempts: int = 0
-    """How often the handler that has it was called with it and raised a transient error."""
+    """How often in a row the handler that has it raised a transient error."""
     first_seen: int = 0
     """When it was delivered, milliseconds since the epoch."""
     place: int = 0
@@ -60,6 +60,10 @@ class Message(Struct, frozen=True):
     """Messages of one acknowledger with the same one are acknowledged together."""
     ack_data: Any = None
     """What the acknowledger has to know of it."""
+    tier: int = 0
+    """How many retry topics it has been to."""
+    waits: bool = False
+    """It has failed, and goes to the next retry topic."""
     acked: bool = False
     """It was acknowledged before its time (:meth:`ack_immediately`)."""
 

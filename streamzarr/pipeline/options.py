@@ -22,6 +22,7 @@ from streamzarr.flow.arguments import (
 from streamzarr.flow.rate import Rate
 from streamzarr.options import parse_bytes
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.retries import RetryTopic, retry_topics
 from streamzarr.pipeline.schema import check_settings, setting, settings_of
 from streamzarr.pipeline.sources import Source, sources
 from streamzarr.queue.retry import RetryPolicy
@@ -168,6 +169,12 @@ class Options:
         instance(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(attempts=5)"),
         RetryPolicy(attempts=10),
         shown="`RetryPolicy(attempts=10)`",
+    )
+    retry_topics: Sequence[RetryTopic] = setting(
+        "Where messages wait, one after the other, that still fail after all of `retry` and may work later.",
+        retry_topics,
+        (),
+        shown="none",
     )
     rate: Rate | None = setting(
         "Messages and bytes a second that may begin; `set_rate` changes it.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.arguments import function, shown
@@ -13,6 +13,7 @@ from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Batcher, OnFailure, Options, Ordering, Processors
 from streamzarr.pipeline.processes import supervised
+from streamzarr.pipeline.retries import RetryTopic
 from streamzarr.pipeline.running import RunningPipeline
 from streamzarr.pipeline.sources import Source
 from streamzarr.queue.retry import RetryPolicy, is_transient
@@ -68,6 +69,7 @@ class Pipeline:
     rate: ClassVar[Rate | None]
     max_in_flight: ClassVar[int | None]
     max_bytes: ClassVar[int | str | None]
+    retry_topics: ClassVar[Sequence[RetryTopic]]
     drain: ClassVar[float]
 
     # -- handlers ----------------------------------------------------------------------------------------
@@ -111,6 +113,19 @@ class Pipeline:
 
     # -- running -----------------------------------------------------------------------------------------
 
+    @overload
+    @classmethod
+    def run(
+        cls,
+        *,
+        processes: None = None,
+        runtime: Runtime = SYSTEM,
+        install_signal_handlers: bool = False,
+        **options: Any,
+    ) -> RunReport: ...
+    @overload
+    @classmethod
+    def run(cls, *, processes: int, **options: Any) -> Report: ...
     @classmethod
     def run(
         cls,

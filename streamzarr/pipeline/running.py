@@ -78,11 +78,11 @@ class RunningPipeline:
         works: Works | None = None
         context, made = options.context, False
         try:
-            if options.dead_letters is not None:
-                letters = self._letters(brokers, options.dead_letters)
+            if options.dead_letters is not None or options.retry_topics:
+                letters = self._letters(brokers)
             if context is None:
                 context, made = self._pipeline.make_context(), True
-            acknowledger: Acknowledger = RecordAcknowledger(options.failures, letters)
+            acknowledger: Acknowledger = RecordAcknowledger(options.failures, letters, options.retry_topics)
             works = self._works(context)
             chain = assemble(
                 *(options, works, self._controls, acknowledger, brokers, self._guard.beat, self._teller),
@@ -110,7 +110,8 @@ class RunningPipeline:
 
     def _works(self, context: Any) -> Works:
         options, owner = self._options, type(self._pipeline)
-        rules = Rules(tuple(options.batchers), options.order != "none", options.retry)
+        tiers = len(options.retry_topics)
+        rules = Rules(tuple(options.batchers), options.order != "none", options.retry, tiers)
         elsewhere = None
         if options.processors.kind == "processes" or self._guard.supervised:
             elsewhere = Elsewhere(import_path(owner), rules)
@@ -119,15 +120,21 @@ class RunningPipeline:
             *(handlers, elsewhere, self._guard, self._teller), ordered=rules.ordered, runtime=self._runtime
         )
 
-    def _letters(self, brokers: Brokers, topic: str) -> Letters:
-        source = next((each for each in split(self._options.source) if isinstance(each, TopicSource)), None)
+    def _letters(self, brokers: Brokers) -> Letters:
+        options = self._options
+        source = next((each for each in split(options.source) if isinstance(each, TopicSource)), None)
+        topics = [each.topic for each in options.retry_topics]
+        if options.dead_letters is not None:
+            topics.append(options.dead_letters)
         if source is None:
             raise ConfigError(
-                f"{self.name}: dead_letters is {topic!r}, but no source has a broker; expected a TopicSource"
+                f"{self.name}: topic {topics[0]!r} is for failures, but no source has a broker; "
+                "expected a TopicSource"
             )
         broker = brokers.open(source.broker)
-        broker.describe(topic)  # its absence is found now, and not with the first failure
-        return Letters(broker, topic, f"{socket.gethostname()}:{os.getpid()}")
+        for topic in topics:
+            broker.describe(topic)  # its absence is found now, and not with the first failure
+        return Letters(broker, options.dead_letters, f"{socket.gethostname()}:{os.getpid()}")
 
     def begin(self) -> Self:
         """Run it on a thread of its own."""

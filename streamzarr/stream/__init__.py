@@ -42,6 +42,7 @@ from streamzarr.stream.field_rows import FieldRows
 from streamzarr.stream.findings import Checked, Finding, Kind
 from streamzarr.stream.follow import Follow
 from streamzarr.stream.merge import Merged, MergedRows, merge
+from streamzarr.stream.merge_follow import MergedFollow
 from streamzarr.stream.partitions import open_streams
 from streamzarr.stream.policy import CommitPolicy
 from streamzarr.stream.record import CommitRecord
@@ -63,6 +64,7 @@ __all__ = [
     "Follow",
     "Kind",
     "Merged",
+    "MergedFollow",
     "MergedRows",
     "Retained",
     "Rows",

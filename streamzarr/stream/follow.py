@@ -115,23 +115,37 @@ class Follow:
 
     def _take(self) -> Rows | None:
         """Return what is there of the rows that come next, and count it as given."""
-        record = self._view.document.record
-        if record.rows < self._row:
-            raise StoreError(
-                f"{self._view.url}: the stream has {record.rows} rows, but row {self._row} comes next: "
-                "another stream took its place"
-            )
-        if self._row < record.first_row:
-            raise KeyNotFoundError(
-                f"{self._view.url}: row {self._row} comes next, but rows before {record.first_row} were "
-                "given up; follow() a new snapshot from there"
-            )
-        if self._wanted is not None or self._row == record.rows:
+        rows = rows_from(self._view, self._row)
+        if self._wanted is not None or not len(rows):
             return None
-        stop = record.rows if self._batch is None else min(record.rows, self._row + self._batch)
-        rows = Rows(self._view, self._row, stop)
-        self._row, self._deadline = stop, Deadline(self._runtime, self._timeout)
+        if self._batch is not None:
+            rows = rows.between(self._row, self._row + self._batch)
+        self._row, self._deadline = rows.stop, Deadline(self._runtime, self._timeout)
         return rows
+
+
+def rows_from(view: View, row: int) -> Rows:
+    """Return the rows from `row` on, which comes next to whom follows the stream; there may be none yet.
+
+    Raises
+    ------
+    streamzarr.errors.KeyNotFoundError
+        They were given up.
+    streamzarr.errors.StoreError
+        Another stream took this one's place.
+    """
+    record = view.document.record
+    if record.rows < row:
+        raise StoreError(
+            f"{view.url}: the stream has {record.rows} rows, but row {row} comes next: "
+            "another stream took its place"
+        )
+    if row < record.first_row:
+        raise KeyNotFoundError(
+            f"{view.url}: row {row} comes next, but rows before {record.first_row} were "
+            "given up; follow() a new snapshot from there"
+        )
+    return Rows(view, row, record.rows)
 
 
 def _first(view: View, start: int | None) -> int:

@@ -84,8 +84,9 @@ class Merged:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the fields."""
-        return self.parts[0].names
+        """The names of the fields: of those that every stream has, where one was just added to some."""
+        first, *others = (each.names for each in self.parts)
+        return tuple(name for name in first if all(name in names for names in others))
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -102,7 +103,7 @@ class Merged:
         Raises as reading a field does. Values of :attr:`by` are read once, those of other fields as well.
         """
         size = max(1, integer("rows", rows, 1) // len(self.parts))
-        sides = [_Side(number, part, self.by, size) for number, part in enumerate(self.parts)]
+        sides = [_Side(number, part, self.names, self.by, size) for number, part in enumerate(self.parts)]
         while sides := [side for side in sides if side.fill()]:
             end = _end(sides)
             yield _joined([side.take(end) for side in sides], self.by)
@@ -111,8 +112,8 @@ class Merged:
 class _Side:
     """One stream in a merge: what of it is in memory. Owned by one thread."""
 
-    def __init__(self, number: int, rows: Rows, by: str, size: int) -> None:
-        self.number, self._by, self._size = number, by, size
+    def __init__(self, number: int, rows: Rows, names: Sequence[str], by: str, size: int) -> None:
+        self.number, self._names, self._by, self._size = number, names, by, size
         self._rows, self._next = rows, rows.start
         self._block: dict[str, NDArray] = {}
         self._start = rows.start
@@ -122,7 +123,7 @@ class _Side:
         if not self._block or not len(self.keys):
             chosen = self._rows.between(self._next, self._next + self._size)
             self._start, self._next = chosen.start, chosen.stop
-            self._block = chosen.to_numpy()
+            self._block = chosen.to_numpy(self._names)
         return len(self.keys) > 0
 
     @property

@@ -52,12 +52,12 @@ def first_from(values: FieldRows, wanted: Any) -> int:
     Raises as :func:`rows_at`.
     """
     _check_sorted(values)
-    return _search(values, as_label(wanted, values.dtype, values.url).first, "left")
+    return place_of(values, as_label(wanted, values.dtype, values.url).first, "left")
 
 
 def _behind(values: FieldRows, wanted: Any) -> int:
     label = as_label(wanted, values.dtype, values.url)
-    return _search(values, label.last, "left" if label.is_open else "right")
+    return place_of(values, label.last, "left" if label.is_open else "right")
 
 
 def _check_sorted(values: FieldRows) -> None:
@@ -65,7 +65,8 @@ def _check_sorted(values: FieldRows) -> None:
         raise ValueError(f"{values.url}: the field is not sorted; only Field(…, sorted=True) is searched")
 
 
-def _search(values: FieldRows, value: Any, side: str) -> int:
+def place_of(values: FieldRows, value: Any, side: str) -> int:
+    """Return where `value`, one of the field's own type, belongs: left or right of those that are equal."""
     if not len(values):
         return 0
     starts = values.chunk_starts

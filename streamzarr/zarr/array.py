@@ -222,7 +222,7 @@ class Array(Selections, Chunkwise, Exchange):
 
     def __iter__(self) -> Iterator[Any]:
         step = (self._metadata.inner_chunks or self._metadata.chunk_grid.chunk_shape)[0] if self.shape else 1
-        for start in range(0, len(self), step):
+        for start in range(0, len(self), step or 1):
             yield from self.read(slice(start, start + step))
 
     # Writing
@@ -280,11 +280,9 @@ class Array(Selections, Chunkwise, Exchange):
         self._require_writable()
         wanted = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
         wanted = tuple(int(n) for n in wanted)
-        # Chunks may have no length along an axis that has none.
-        lengths = self._metadata.chunk_grid.chunk_shape
-        unchunked = any(n and not c for n, c in zip(wanted, lengths, strict=False))
-        if len(wanted) != self.ndim or any(n < 0 for n in wanted) or unchunked:
+        if len(wanted) != self.ndim or any(n < 0 for n in wanted):
             raise ValueError(f"{self._url}: cannot resize from {self.shape} to {wanted}")
+        self._require_chunks(wanted)
         check_no_field(self._store, self._path, self._limits)
         # First the metadata: a reader never meets a shape whose chunks are gone.
         before = self._change(lambda metadata: metadata.with_shape(wanted)).grid
@@ -293,6 +291,12 @@ class Array(Selections, Chunkwise, Exchange):
         if clear:
             full = tuple(map(_full_chunks, grid.axes))
             io.clear_each(concerned(grid.shape, full, lambda: io.stored(grid)), grid)
+
+    def _require_chunks(self, shape: tuple[int, ...]) -> None:
+        """Refuse a length where chunks have none, which they may along an axis that has none."""
+        lengths = self._metadata.chunk_grid.chunk_shape
+        if any(n and not c for n, c in zip(shape, lengths, strict=True)):
+            raise ValueError(f"{self._url}: cannot grow to {shape}: chunks of {lengths} hold no element")
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Write `data` behind the end of `axis` and return the new shape.
@@ -319,6 +323,7 @@ class Array(Selections, Chunkwise, Exchange):
         check_no_field(self._store, self._path, self._limits)
         old = self.shape
         new = (*old[:axis], old[axis] + values.shape[axis], *old[axis + 1 :])
+        self._require_chunks(new)
 
         def commit(now: ArrayMetadata) -> ArrayMetadata:
             if now.shape != old or now.data_type != self._metadata.data_type:

@@ -368,7 +368,9 @@ class Group(Node):
             `name` is an array of another shape, or of a dtype that cannot be cast to `dtype`
             (with `exact`: of another dtype).
         """
-        wanted = ArrayConfig(shape, dtype).metadata()
+        filters = options.get("filters", "auto")  # by which objects are known
+        zarr_format: ZarrFormat = 2 if self.zarr_format == 2 else 3
+        wanted = ArrayConfig(shape, dtype, zarr_format=zarr_format, filters=filters).metadata()
         found = find_or_make(
             lambda: self[name], lambda: self.create_array(name, shape=shape, dtype=dtype, **options)
         )

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAYS = {
     "bars_from_ticks.py": "each is numpy's",
+    "custom_dispatcher.py": "the most urgent came first",
     "custom_codec.py": "as they were, bit by bit",
     "custom_store.py": "is the one that was written",
     "feed_bars.py": "bars, each is numpy's",
@@ -25,8 +26,11 @@ SAYS = {
     "instrument.py": "60 frames, each as the camera saw it",
     "rechunk_maps.py": "both say the same",
     "sensor_log.py": "rows more, ",
+    "test_my_pipeline.py": "5 passed",
     "test_pressures.py": "passed",
     "tick_cube.py": "each is numpy's",
+    "two_batchers.py": "nothing is missing",
+    "word_count.py": "each is Counter's",
 }
 ARGUMENTS = {
     "feed_bars.py": ["--picture", "bars.png"],

@@ -34,11 +34,17 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    """From values of messages to rows. Holds no state that a call leaves behind; owned by one thread.
+    """From values of messages to rows. Owned by one thread; what it keeps only makes the next call quick.
 
     A call blocks for as long as decoding takes, and raises nothing for the sake of its messages: of a bad one
     the result has the reason, with column and value. A message gives all of its rows or none.
     """
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
-        """Return the rows of `values`; those of bad messages are left out."""
+        """Return the rows of `values`; those of bad messages are left out.
+
+        Raises
+        ------
+        streamzarr.errors.SchemaRegistryError
+            The format needs a registry, and that is away or refuses us; the same values may be given again.
+        """

@@ -79,8 +79,6 @@ _COMMON: Final = {
     "reconnect.backoff.max.ms": 1000,
     "socket.connection.setup.timeout.ms": 10_000,
     "allow.auto.create.topics": False,
-    # librdkafka's default of five minutes is how long partitions that are added would lie idle.
-    "topic.metadata.refresh.interval.ms": 10_000,
 }
 
 _PRODUCER: Final = {
@@ -106,6 +104,8 @@ _CONSUMER: Final = {
     # librdkafka's default of 1000 leaves a consumer that drains its queue idle for most of each second: 5x.
     "fetch.queue.backoff.ms": 2,
     "fetch.wait.max.ms": 50,
+    # librdkafka's default of five minutes is how long partitions that are added would lie unread.
+    "topic.metadata.refresh.interval.ms": 10_000,
     # Prefetch, per consumer. A slow pipeline must not hold much more than its demand in memory.
     "queued.max.messages.kbytes": 32 << 10,
 }

@@ -22,6 +22,7 @@ BUILT_IN = {
     "kept-windows": "streamzarr.testing.simulation.chains:KEPT_WINDOWS",
     "sessions": "streamzarr.testing.simulation.chains:SESSIONS",
     "window-parts": "streamzarr.testing.simulation.chains:PARTS",
+    "pipeline": "streamzarr.testing.simulation.pipelines:PIPELINE",
     "jobs": "streamzarr.testing.simulation.jobs:JOBS",
     "stream": "streamzarr.testing.simulation.streams:STREAM",
 }

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.errors import CodecError
+from streamzarr.errors import CodecError, LimitExceededError
 from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
 
@@ -158,6 +159,21 @@ class BytesBytes(Codec):
         out
             A buffer of exactly ``bound.size`` bytes that the codec may decode into and return.
         """
+
+
+_MOST_CODECS = 64
+
+
+def check_count(codecs: Sequence[object], where: str) -> None:
+    """Check that a chain has no more codecs than could be meant: each swells the memory that it may take.
+
+    Raises
+    ------
+    streamzarr.errors.LimitExceededError
+        It has more.
+    """
+    if len(codecs) > _MOST_CODECS:
+        raise LimitExceededError(f"{where}: {len(codecs)} codecs, at most {_MOST_CODECS} allowed")
 
 
 def as_buffer(array: NDArray) -> memoryview:

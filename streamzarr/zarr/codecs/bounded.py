@@ -55,13 +55,13 @@ def _streamed(
 bzip2: Decompress = partial(_streamed, name="bz2", start=bz2.BZ2Decompressor)
 
 
-_LZMA_MEMORY = 128 << 20
+LZMA_MEMORY = 128 << 20
 """Bytes that a header may make liblzma allocate for its dictionary; the highest preset needs 65 MiB."""
 
 
 def xz(codec: Any) -> Decompress:
     """Return the decompressor for a numcodecs ``LZMA``, whose raw streams need its filters to be read."""
-    start = partial(lzma.LZMADecompressor, format=lzma.FORMAT_AUTO, memlimit=_LZMA_MEMORY)
+    start = partial(lzma.LZMADecompressor, format=lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY)
     if codec.format == lzma.FORMAT_RAW:
         start = partial(lzma.LZMADecompressor, format=codec.format, filters=codec.filters)
     return partial(_streamed, name="lzma", start=start)

@@ -21,9 +21,12 @@ from streamzarr.zarr.codecs.base import (
     Codec,
     NDArray,
     as_buffer,
+    check_count,
 )
 from streamzarr.zarr.codecs.raw import BytesCodec
 
+_SWELLING = 16
+"""How much wider numbers may become on the way: bytes as complex ones, say."""
 _AMPLE = 64 << 20
 """Bytes that take no memory worth a refusal; decoding has bounds of its own."""
 
@@ -186,6 +189,12 @@ class CodecChain:
         )
 
 
+def check_swelling(spec: ChunkSpec, limits: Limits) -> None:
+    """Check that a codec from array to array makes no array that is far larger than chunks may be."""
+    if (spec.nbytes or 0) > _SWELLING * limits.max_chunk_bytes:
+        raise ValueError(f"makes {spec.nbytes} bytes of a chunk, at most {limits.max_chunk_bytes} allowed")
+
+
 def codec_chain(
     codecs: Sequence[Codec], spec: ChunkSpec, *, where: str = "codecs", limits: Limits = DEFAULT_LIMITS
 ) -> CodecChain:
@@ -198,6 +207,7 @@ def codec_chain(
     streamzarr.errors.LimitExceededError
         A chunk is larger than `limits` allow.
     """
+    check_count(codecs, where)
     kinds = [0 if isinstance(c, ArrayArray) else 1 if isinstance(c, ArrayBytes) else 2 for c in codecs]
     names = [codec.name for codec in codecs]
     if kinds.count(1) != 1:
@@ -222,6 +232,7 @@ def codec_chain(
             adapted.append(codec)
             if isinstance(codec, ArrayArray):
                 current = codec.encoded_spec(current)
+                check_swelling(current, limits)
         except (ValueError, TypeError, CodecError) as error:
             raise MetadataError(f"{where}: codec {codec.name!r}: {error}") from error
     return CodecChain(

@@ -34,7 +34,7 @@ from streamzarr.zarr.codecs.base import (
 from streamzarr.zarr.codecs.compressors import GzipCodec, without_threads
 from streamzarr.zarr.codecs.library import numcodecs
 from streamzarr.zarr.codecs.pcodec import decode_pcodec
-from streamzarr.zarr.codecs.zfp import decode_headed
+from streamzarr.zarr.codecs.zfp import check_rate, decode_headed
 
 PREFIX = "numcodecs."
 _FILTERS = ("astype", "bitround", "categorize", "delta", "fixedscaleoffset", "packbits", "quantize")
@@ -57,6 +57,10 @@ _TAKEN_FROM_DTYPE = {
 }
 """The parameter that a filter takes from the array when it is not given."""
 
+_DTYPES = ("dtype", "astype", "encode_dtype", "decode_dtype")
+_WIDEST = 1024
+"""Bytes of the largest element that a filter may be told to make."""
+
 _BOUNDED: dict[str, bounded.Decompress] = {
     "zstd": bounded.zstd,
     "blosc": bounded.blosc,
@@ -66,6 +70,17 @@ _BOUNDED: dict[str, bounded.Decompress] = {
     "lz4": bounded.lz4,
     "snappy": snappy.decompress,
 }
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Check that a codec of numcodecs is not told to take memory at will; ``ValueError`` when it is."""
+    for key in _DTYPES:
+        if config.get(key) is not None and np.dtype(config[key]).itemsize > _WIDEST:
+            raise ValueError(f"{key}: expected elements of at most {_WIDEST} bytes, got {config[key]!r}")
+    check_rate(config.get("rate") or 0)
+    for step in config.get("filters") or ():
+        if isinstance(step, dict) and (step.get("dict_size") or 0) > bounded.LZMA_MEMORY:
+            raise ValueError(f"dict_size: expected at most {bounded.LZMA_MEMORY} bytes, got {step!r}")
 
 
 def decompressor(identity: str, codec: Any) -> bounded.Decompress:
@@ -98,6 +113,7 @@ class _Numcodec(Codec):
     _codec: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_config(self.config)
         missing = _TAKEN_FROM_DTYPE.get(self.identity)
         if missing is None or missing in self.config:
             object.__setattr__(self, "_codec", numcodecs().get_codec({"id": self.identity} | self.config))

@@ -49,7 +49,8 @@ class ReshapeCodec(ArrayArray):
         return {"shape": [list(each) if isinstance(each, tuple) else each for each in self.shape]}
 
     def adapted(self, spec: ChunkSpec, limits: Limits) -> Self:
-        self.lengths(spec.shape)
+        if len(self.lengths(spec.shape)) > limits.max_ndim:
+            raise ValueError(f"{len(self.shape)} dimensions, at most {limits.max_ndim} allowed")
         return self
 
     def lengths(self, given: tuple[int, ...]) -> tuple[int, ...]:

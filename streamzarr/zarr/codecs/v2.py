@@ -25,10 +25,11 @@ from streamzarr.zarr.codecs.base import (
     Codec,
     NDArray,
     as_buffer,
+    check_count,
     worst_compression,
 )
 from streamzarr.zarr.codecs.compressors import without_threads
-from streamzarr.zarr.codecs.foreign import COMPRESSORS, SERIALIZERS, compressor, decompressor
+from streamzarr.zarr.codecs.foreign import COMPRESSORS, SERIALIZERS, check_config, compressor, decompressor
 from streamzarr.zarr.codecs.library import numcodecs
 from streamzarr.zarr.codecs.objects import check_json, check_text, decode_json
 from streamzarr.zarr.codecs.raw import BytesCodec, machine_endian
@@ -55,6 +56,7 @@ def numcodecs_codec(config: dict[str, Any], where: str) -> Any:
     if config["id"] in _REFUSED:
         raise MetadataError(f"{where}: codec {config['id']!r} {_REFUSED[config['id']]} and is refused")
     try:
+        check_config(config)
         if config["id"] == "json2":
             check_json(config)
         if config["id"] == Snappy.codec_id:  # which numcodecs lacks
@@ -120,6 +122,7 @@ class V2Filters(ArrayBytes):
     _filters: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_count(self.configs, "filters")
         filters = (numcodecs_codec(config, f"filters[{n}]") for n, config in enumerate(self.configs))
         object.__setattr__(self, "_filters", tuple(filters))
 

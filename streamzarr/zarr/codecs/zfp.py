@@ -30,8 +30,16 @@ _PARAMETERS = {
     "fixed_rate": "rate",
     "fixed_precision": "precision",
 }
+_MOST_BITS = 128
+"""For each element, of a rate that could be meant; no type has more than 64."""
 _NATIVE = ("i4", "i8", "f4", "f8")
 _PROMOTED = {"i1": "i4", "i2": "i4", "u1": "i4", "u2": "i4", "u4": "i4", "u8": "i8", "f2": "f4", "E": "f4"}
+
+
+def check_rate(rate: float) -> None:
+    """Check that a rate asks for no memory at will; ``ValueError`` when it does."""
+    if rate > _MOST_BITS:
+        raise ValueError(f"expected a rate of at most {_MOST_BITS} bits for each element, got {rate!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class ZfpCodec(ArrayBytes):
             raise ValueError(
                 f"expected {key} as a positive {'integer' if whole else 'number'}, got {number!r}"
             )
+        check_rate(number if key == "rate" else 0)
         return cls(mode, number)
 
     def configuration(self) -> dict[str, Any]:
@@ -122,9 +131,11 @@ def decode_headed(data: BytesLike, spec: ChunkSpec) -> NDArray:
     if not spec.size:
         return np.empty(spec.shape, spec.dtype)
     try:
-        header = zfpy.header(bytes(data[:64]) + bytes(64))
+        header, again = (zfpy.header(bytes(data[:64]) + fill * 64) for fill in (b"\0", b"\xff"))
     except FAILURES as error:
         raise CodecError(f"zfpy: {error}; got {len(data)} bytes") from error
+    if header != again:
+        raise CodecError(f"zfpy: the stream ends before its header does; got {len(data)} bytes")
     shape = tuple(header[axis] for axis in ("nw", "nz", "ny", "nx") if header[axis])
     dtype = np.dtype(header["type"])
     if math.prod(shape) != spec.size or dtype != spec.dtype:

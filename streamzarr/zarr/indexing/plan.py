@@ -54,6 +54,8 @@ class Part(NamedTuple):
     def chunk_at(self, position: int) -> tuple[int, ...]:
         """Return the index of a run's chunk."""
         axis = self.axis
+        if not position:  # the one chunk of an array without axes, too
+            return self.chunk
         return (*self.chunk[:axis], self.chunk[axis] + position, *self.chunk[axis + 1 :])
 
     def singles(self) -> Iterator[Part]:

@@ -262,6 +262,7 @@ def test_the_command_replays_a_file(tmp_path):
         (["--topic", "t"], "give a file, or --generate"),
         (["{file}", "--generate", "ticks", "--topic", "t"], "give a file, or --generate"),
         (["{file}", "--topic", "t", "--speed", "2"], "--speed needs --time"),
+        (["absent.csv", "--topic", "t"], "absent.csv: No such file or directory"),
     ],
 )
 def test_what_the_command_is_not_told(tmp_path, arguments, says):

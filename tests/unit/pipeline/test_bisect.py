@@ -84,3 +84,14 @@ def test_what_others_have_by_now_is_left_out_between_calls():
     found = bisect(numbers(8), handler, some, "store", lambda each: [m for m in each if m.data not in gone])
     assert 6 not in handler.stored
     assert sorted(m.data for m in found.decided) == [0, 1, 2, 3, 4, 5, 7]
+
+
+def test_the_halves_of_a_batch_begin_to_count_attempts_anew():
+    calls = []
+
+    def handle(messages):
+        calls.append([message.attempts for message in messages])
+        raise ValueError
+
+    bisect([Message(data=n, place=n, attempts=3) for n in range(2)], handle, some, "store", list)
+    assert calls == [[3, 3], [0], [0]]

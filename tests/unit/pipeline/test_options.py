@@ -60,7 +60,7 @@ def test_a_source_is_needed():
 
 
 def test_letters_need_a_broker():
-    with pytest.raises(ConfigError, match="dead_letters is 'dead', but no source has a broker"):
+    with pytest.raises(ConfigError, match="topic 'dead' is for failures, but no source has a broker"):
         Pipeline.run(source=lambda demand: flow.from_iterable([1], demand), dead_letters="dead")
 
 

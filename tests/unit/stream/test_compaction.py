@@ -153,7 +153,7 @@ def test_a_check_looks_at_shards(store):
     store.delete("shards/y/zarr.json")
     assert {(each.kind, each.array) for each in repair(store).findings} == {
         (Kind.BEHIND, "shards/x"),
-        (Kind.CHILD, "shards/y"),
+        (Kind.LAGS, "shards/y"),
     }
     assert {each.kind for each in check(store).findings} == {Kind.BEHIND}
     store.delete("shards/x/c/1")

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
-from streamzarr.errors import CodecError, DecompressionLimitError, LimitExceededError, MetadataError
+from streamzarr.errors import (
+    CodecError,
+    DecompressionLimitError,
+    KeyNotFoundError,
+    LimitExceededError,
+    MetadataError,
+)
 from streamzarr.limits import Limits
 from streamzarr.stores import MemoryStore
 
@@ -358,3 +364,15 @@ def test_v2_metadata_that_is_not_valid(changes):
     with pytest.raises(MetadataError) as caught:
         sz.open_array(z.store)
     assert ".zarray" in str(caught.value)
+
+
+def test_the_one_chunk_of_an_array_without_axes_is_named():
+    shuffle = [{"id": "shuffle", "elementsize": 3}]
+    z = sz.create_array(MemoryStore(), shape=(), dtype="i4", zarr_format=2, filters=shuffle, compressors=None)
+    with pytest.raises(CodecError, match=r"chunk \(\) \(key '0'\): filter shuffle"):
+        z[()] = 5
+    with pytest.raises(KeyNotFoundError):
+        z.read((), missing="error")
+    z.store.put("0", b"x")
+    with pytest.raises(CodecError, match=r"chunk \(\)"):
+        z[()]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import streamzarr.zarr as sz
+from streamzarr.data import batches
 from streamzarr.errors import MetadataError
 from streamzarr.stores import MemoryStore
 from streamzarr.zarr.codecs.registry import parse_codec
@@ -234,3 +235,18 @@ def test_null_for_order_and_separator_is_what_they_are_without():
     z = sz.open_array(v2(order=None, dimension_separator=None, shape=[2, 2], chunks=[2, 2]), mode="r+")
     z[...] = [[1, 2], [3, 4]]
     assert z.store.get("0.0") == np.array([1, 2, 3, 4], "<i4").tobytes()
+
+
+@pytest.mark.parametrize("shape", [[0], [0, 3]], ids=str)
+@pytest.mark.parametrize("make", [v2, v3], ids=["v2", "v3"])
+def test_chunks_of_no_length_hold_no_rows_and_take_none(make, shape):
+    chunks = [0, 2][: len(shape)]
+    grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+    store = make(shape=shape, chunks=chunks) if make is v2 else make(shape=shape, chunk_grid=grid)
+    z = sz.open_array(store, mode="r+")
+    assert (list(z), list(batches(z, batch_size=2, shuffle="chunks")), z[::-1].shape) == ([], [], z.shape)
+    rows = np.ones((2, *z.shape[1:]), "i4")
+    for grow in (lambda: z.append(rows), lambda: z.resize((2, *z.shape[1:]))):
+        with pytest.raises(ValueError, match="hold no element"):
+            grow()
+    assert z.append(rows[:0]) == z.shape

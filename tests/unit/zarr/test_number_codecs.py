@@ -257,6 +257,20 @@ def test_numbers_that_zfp_would_clamp_are_refused():
         z[0] = 2**31
 
 
+@pytest.mark.parametrize(
+    "config", [{"mode": 4, "tolerance": 1e-3}, {"mode": 2, "rate": 16}, HEADED["configuration"]]
+)
+def test_a_header_that_was_cut_says_nothing(config):
+    values = np.arange(16, dtype="f4").reshape(4, 4)
+    z = whole_chunk("f4", values.shape, HEADED | {"configuration": config})
+    z[...] = values
+    whole = z.store.get("c/0/0")
+    for cut in range(16):
+        z.store.put("c/0/0", whole[:cut])
+        with pytest.raises(CodecError, match="zfpy"):
+            sz.open_array(z.store)[...]
+
+
 @pytest.mark.parametrize("codec", [REVERSIBLE, HEADED, RATE, PCO], ids=lambda each: each["name"])
 def test_a_stream_that_was_cut_is_an_error_wherever(codec):
     """zfp itself would read on in memory that is not its own."""

@@ -150,3 +150,20 @@ def test_processes(tmp_path, zarr_format):
     for _, array in root["g"].arrays():
         assert array.attrs.asdict() == {f"by{number}": number for number in range(8)}
         assert array[:].tolist() == np.zeros(4).tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [
+        (">i4", {}),
+        ([("x", "<f4", (2,))], {}),
+        (object, {"filters": "json2"}),
+        (object, {"filters": [{"id": "vlen-array", "dtype": "<i4"}]}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("exact", [False, True])
+def test_types_that_only_v2_has_are_required_again(dtype, options, exact):
+    group = sz.create_group(MemoryStore(), zarr_format=2)
+    made = group.require_array("a", shape=3, dtype=dtype, **options)
+    assert group.require_array("a", shape=3, dtype=dtype, exact=exact, **options).metadata == made.metadata

@@ -1,0 +1,111 @@
+"""Pipelines are killed, stopped, and lose their topic of letters: each record is stored, or a letter.
+
+``STREAMZARR_CHAOS_RECORDS`` and ``STREAMZARR_CHAOS_EVENTS`` make it longer.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.pipeline.conftest import place  # noqa: F401 - a fixture
+from tests.support.pipelines import until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
+
+RECORDS = int(os.environ.get("STREAMZARR_CHAOS_RECORDS", "4000"))
+EVENTS = int(os.environ.get("STREAMZARR_CHAOS_EVENTS", "8"))
+WORKERS = 2
+
+WORKER = """
+import os, sys, threading
+from streamzarr.pipeline import Batcher, Pipeline, Processors, TopicSource
+
+class Storing(Pipeline):
+    processors = Processors(concurrency=2)
+    batchers = {"default": Batcher(size=50, timeout=0.1)}
+
+    def handle_message(self, message, context):
+        threading.Event().wait(0.001)
+        if message.offset % 97 == 5:
+            raise ValueError("poison")
+        return message
+
+    def handle_batch(self, batcher, messages, info, context):
+        if any(message.offset % 101 == 7 for message in messages):
+            raise ValueError("cannot be stored")
+        lines = "".join(f"{message.partition} {message.offset}\\n" for message in messages)
+        os.write(context, lines.encode())
+        return messages
+
+url, topic, dead, group, path = sys.argv[1:]
+out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+source = TopicSource(url, topics=[topic], group=group, session_timeout=6.0)
+Storing.run(source=source, dead_letters=dead, context=out, install_signal_handlers=True)
+"""
+
+
+def is_bad(offset):
+    return offset % 97 == 5 or offset % 101 == 7
+
+
+def test_each_record_is_stored_or_a_letter_whatever_happens_to_workers(place, tmp_path):  # noqa: F811
+    topic, dead = place.topic("in", partitions=4), place.topic("dead")
+    each = RECORDS // 4
+    for partition in range(4):
+        place.fill(topic, [b"%d" % n for n in range(each)], partition)
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", WORKER, place.broker.url, topic, dead, place.group, str(out)]
+    rng = random.Random(4)
+    workers = [subprocess.Popen(command) for _ in range(WORKERS)]
+
+    def stored():
+        return out.read_bytes().count(b"\n") if out.exists() else 0
+
+    def revive():
+        """Start anew who has ended: also those that gave up while the topic of letters was away."""
+        for number, worker in enumerate(workers):
+            if worker.poll() is not None:
+                workers[number] = subprocess.Popen(command)
+
+    try:
+        for event in range(EVENTS):
+            until(lambda at=event: revive() or stored() >= RECORDS * at // (2 * EVENTS))
+            victim = rng.choice(workers)
+            match rng.choice(["kill", "kill", "stop", "term", "letters"]):
+                case "kill":
+                    victim.kill()
+                    victim.wait()
+                case "stop":
+                    victim.send_signal(signal.SIGSTOP)
+                    before = stored()
+                    until(lambda before=before: revive() or stored() > before)  # the others go on
+                    victim.send_signal(signal.SIGCONT)
+                case "term":
+                    victim.send_signal(signal.SIGTERM)
+                case "letters":
+                    before = stored()
+                    kept = place.letters(dead)
+                    if not kept:  # else they would go with their topic
+                        place.broker.delete_topic(dead)
+                        until(lambda before=before: revive() or stored() > before)
+                        place.broker.create_topic(dead, exist_ok=True)
+        until(
+            lambda: revive() or place.committed(topic) == dict.fromkeys(range(4), each),
+            "all is acknowledged",
+        )
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    lines = [tuple(map(int, line.split())) for line in out.read_text().splitlines()]
+    letters = {(letter.partition, letter.offset) for letter in place.letters(dead)}
+    everything = {(partition, offset) for partition in range(4) for offset in range(each)}
+    assert letters == {origin for origin in everything if is_bad(origin[1])}
+    assert set(lines) == everything - letters
+    repeated = len(lines) - len(set(lines))
+    # What was in flight when a worker was killed may be stored twice; what was acknowledged may not.
+    assert repeated <= EVENTS * 2000

@@ -1,0 +1,32 @@
+import pytest
+from click.testing import CliRunner
+
+from streamzarr.cli.main import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["pipeline", *arguments], prog_name="streamzarr")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere:Ticks"], "nowhere:Ticks: No module named 'nowhere'; expected MODULE:CLASS"),
+        (["json:Nothing"], "has no attribute 'Nothing'; expected MODULE:CLASS"),
+        (["json"], "expected MODULE:CLASS"),
+        (["json:loads"], "expected a class derived from streamzarr.Pipeline"),
+        (["tests.support.heavy_pipelines:Heavy"], "Heavy: source is missing, expected such as TopicSource"),
+        (["json:loads", "--processes", "0"], "0 is not in the range"),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_a_sentence(arguments, words):
+    done = run(*arguments)
+    assert done.exit_code == 2 or done.exit_code == 1
+    assert words in done.output + done.stderr
+    assert "Traceback" not in done.output + done.stderr
+
+
+def test_help_has_the_supervisors_options():
+    text = run("--help").output
+    for option in ("--processes", "--max-restarts", "--task-timeout", "--max-memory", "--drain"):
+        assert option in text
