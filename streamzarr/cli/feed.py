@@ -138,7 +138,7 @@ def follow(target: str, partition: str | None, count: int, fields: tuple[str, ..
 
 
 @feed.command(
-    epilog=examples("streamzarr feed init --topic fx.ticks --target fx.zarr > fx.toml"),
+    epilog=examples("streamzarr feed init --topic fx.ticks --target fx.zarr | tee fx.toml"),
 )
 @click.option("--topic", required=True, metavar="NAME", help="The topic to look at.")
 @click.option("--target", required=True, metavar="URL", help="Where rows shall go.")
