@@ -207,12 +207,11 @@ def _print_findings(found: Checked, as_json: bool, word: str) -> None:
             }
             for each in found.findings
         ]
-        facts = {"url": found.url, "first_row": found.first_row, "rows": found.rows}
+        facts = {"url": redacted(found.url), "first_row": found.first_row, "rows": found.rows}
         print_json({**facts, "sound": found.is_sound, "findings": findings})
         return
-    print_line(
-        f"{found.url}: rows {found.first_row} to {found.rows}, {counted(len(found.findings), 'finding')}"
-    )
+    count = counted(len(found.findings), "finding")
+    print_line(f"{redacted(found.url)}: rows {found.first_row} to {found.rows}, {count}")
     for each in found.findings:
         harm = "" if each.kind.harmless else "!"
         print_line(f"{harm:1} {each}")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamzarr.queue.embedded import group, log
-from streamzarr.queue.embedded.database import _SCHEMA
+from streamzarr.queue.embedded.database import _NOTES, _SCHEMA
 
 PARTITIONS = 5
 
@@ -18,7 +18,7 @@ class GroupModel(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.db = sqlite3.connect(":memory:", isolation_level=None)
-        self.db.executescript(_SCHEMA)
+        self.db.executescript(_SCHEMA + _NOTES)
         log.create_topic(self.db, "t", PARTITIONS)
         self.names = iter(range(10**6))
         self.group = None

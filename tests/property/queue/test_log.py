@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streamzarr.errors import DamagedRecordError, MessageError
 from streamzarr.queue.base import Record, TopicPartition
 from streamzarr.queue.embedded import log
-from streamzarr.queue.embedded.database import _SCHEMA
+from streamzarr.queue.embedded.database import _NOTES, _SCHEMA
 
 WHERE = TopicPartition("t", 3)
 payloads = st.none() | st.binary(max_size=40)
@@ -30,7 +30,7 @@ def test_a_batch_round_trips(batch, offset):
 @pytest.fixture
 def db():
     with sqlite3.connect(":memory:", isolation_level=None) as connection:
-        connection.executescript(_SCHEMA)
+        connection.executescript(_SCHEMA + _NOTES)
         log.create_topic(connection, "other", 3)
         log.create_topic(connection, "t", 4)
         yield connection
@@ -56,7 +56,7 @@ def read_all(db, id_, offset):
 @given(writes=st.lists(st.integers(1, 30), max_size=8), start=st.integers(0, 260), before=st.integers(0, 260))
 def test_reading_from_any_offset_after_any_trim(writes, start, before):
     db = sqlite3.connect(":memory:", isolation_level=None)
-    db.executescript(_SCHEMA)
+    db.executescript(_SCHEMA + _NOTES)
     log.create_topic(db, "t", 4)
     end = 0
     for count in writes:
