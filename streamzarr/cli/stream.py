@@ -10,6 +10,7 @@ import click
 from streamzarr.cli.options import Size, examples, json_option
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line
 from streamzarr.cli.rows import print_rows, text_of
+from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:

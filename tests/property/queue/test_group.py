@@ -76,7 +76,7 @@ class GroupModel(RuleBasedStateMachine):
     def owner_commits(self, data, offset):
         name = self.some(data, [name for name, held in self.members.items() if held])
         partition = self.some(data, self.members[name])
-        assert group.commit(self.db, self.group, name, {self.members[name][partition]: offset}) == []
+        assert group.commit(self.db, self.group, name, {self.members[name][partition]: offset}, {}) == []
         self.committed[partition] = offset
 
     @precondition(lambda self: any(self.zombies.values()))
