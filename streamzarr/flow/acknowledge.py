@@ -184,6 +184,7 @@ class Claim:
         "_holds",
         "_numbers",
         "_pieces",
+        "_said",
         "_seqs",
         "_sweep_at",
         "ahead",
@@ -231,6 +232,7 @@ class Claim:
         """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know
         self.note = ""  # what is stored with it
+        self._said: list[range] | None = None  # what was settled ahead when all in flight was forgotten
         self._seqs: list[int] = []  # first sequence number of each of the deliveries, ascending
         self._deliveries: list[Delivery] = []  # those of which something is out, or was handed back
         self._pieces: dict[int, _Pieces] = {}
@@ -256,6 +258,8 @@ class Claim:
 
         Nothing while accumulators hold what was folded under them: that is settled only with their results.
         """
+        if self._said is not None:
+            return self._said
         position, end = self.position, self.window.end
         if (
             position is None
@@ -456,6 +460,7 @@ class Claim:
         for delivery in self._deliveries:
             out = delivery.out()
             records, nbytes = records + out[0], nbytes + out[1]
+        self._said = self.settled_ahead()
         self.open = 0
         self._seqs.clear()
         del self._deliveries[1:]  # the first one keeps the position within it

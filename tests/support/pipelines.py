@@ -71,12 +71,12 @@ class Place:
                 self.broker.delete_topic(topic)
 
 
-def until(condition: Callable[[], object], what: str = "condition") -> None:
+def until(condition: Callable[[], object], what: str = "condition", patience: float = PATIENCE) -> None:
     """Return when `condition` holds."""
-    for _ in Deadline(SYSTEM, PATIENCE).tries(every=0.02):
+    for _ in Deadline(SYSTEM, patience).tries(every=0.02):
         if condition():
             return
-    raise AssertionError(f"{what} not reached within {PATIENCE:g} s")
+    raise AssertionError(f"{what} not reached within {patience:g} s")
 
 
 class Noted:

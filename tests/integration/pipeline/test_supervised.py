@@ -6,6 +6,11 @@ from streamzarr.pipeline.processes import supervised
 from tests.support.heavy_pipelines import Deadly
 from tests.support.pipelines import until
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(700)]
+
+MANY_STARTS = 500.0
+"""Seconds for some ten processes to begin, one after the other, on a loaded machine."""
+
 
 @pytest.fixture
 def spot(place, tmp_path, monkeypatch):
@@ -32,7 +37,7 @@ def test_messages_that_kill_their_process_are_found_and_the_others_are_stored(sp
         records[70 + partition] = (b"poison", b"poison in batch")[partition]
         place.fill(topic, records, partition)
     with supervised(Deadly, 2, max_restarts=20) as pool:
-        until(lambda: place.committed(topic) == {0: 150, 1: 150}, "all is committed")
+        until(lambda: place.committed(topic) == {0: 150, 1: 150}, "all is committed", MANY_STARTS)
         report = pool.stop()
     assert sorted(letter.value for letter in place.letters(dead)) == [b"poison", b"poison in batch"]
     assert {letter.error_class for letter in place.letters(dead)} == {"ProcessDiedError"}

@@ -49,6 +49,19 @@ def test_settled_ahead_is_all_that_is_not_open(groups, random, before):
         assert not said & set(left.values())
 
 
+def test_what_was_left_in_flight_at_the_end_is_not_said_to_be_settled():
+    chain = Chain()
+    claim = chain.claim(Demand(1000), PARTITION, 0)
+    first, at = deliver(chain, claim, 0, [0, 0, 0])
+    second, _ = deliver(chain, claim, at, [0, 0, 0])
+    claim.release(list(first)[1], Fate.OK)
+    claim.release(list(second)[2], Fate.OK)
+    before = claim.settled_ahead()
+    assert before == [range(1, 2), range(5, 6)]
+    claim.end()
+    assert (claim.position, claim.settled_ahead()) == (0, before)
+
+
 def test_nothing_is_said_while_an_accumulator_holds_what_was_folded():
     chain = Chain()
     claim = chain.claim(Demand(1000), PARTITION, 0)
