@@ -84,7 +84,7 @@ class GroupModel(RuleBasedStateMachine):
     def zombie_commits(self, data):
         name = self.some(data, [name for name, held in self.zombies.items() if held])
         ids = list(self.zombies[name].values())
-        assert group.commit(self.db, self.group, name, dict.fromkeys(ids, 777)) == ids
+        assert group.commit(self.db, self.group, name, dict.fromkeys(ids, 777), {}) == ids
         assert group.claim(self.db, self.group, name, ()) == {}
         group.release(self.db, self.group, name, ids)
 
