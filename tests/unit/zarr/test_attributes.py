@@ -77,6 +77,8 @@ NUMPY = [
     (np.bool_(True), True),
     (np.str_("m"), "m"),
     (np.array(["a", "b"]), ["a", "b"]),
+    (np.longdouble(1.5), 1.5),
+    (np.array([0.5], np.longdouble), [0.5]),
     ({"deep": [np.arange(2), {"x": np.uint64(2**63)}]}, {"deep": [[0, 1], {"x": 2**63}]}),
     ((1, (2, 3)), [1, [2, 3]]),
 ]
@@ -100,6 +102,22 @@ def test_values_of_numpy_at_creation(zarr_format, value, read):
     for each in made:
         assert each.attrs["a"] == read
         assert type(each.attrs["a"]) is type(read)
+
+
+TIMES = [
+    np.datetime64("2026-01-01"),
+    np.datetime64("2026-01-01T00", "ns"),  # numpy itself makes an integer of it
+    np.timedelta64(3, "s"),
+    np.array(["2026-01-01", "NaT"], "M8[D]"),
+]
+
+
+@pytest.mark.parametrize("value", [*TIMES, {"deep": TIMES[:1]}], ids=str)
+def test_times_of_numpy_are_refused_whatever_their_unit(node, value):
+    node.attrs["a"] = "before"
+    with pytest.raises(MetadataError, match="is not a JSON type; give text, or a number of units"):
+        node.attrs["a"] = value
+    assert stored(node) == {"a": "before"}
 
 
 def test_nothing_is_written_where_nothing_changes(node):
