@@ -9,6 +9,9 @@ import multiprocessing
 import os
 import random
 import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 import pytest
@@ -29,6 +32,18 @@ BURST = 200
 BAD = 97
 """Every so many records one is bad."""
 POINTS = [str(point) for point in Failpoint] + [feed_lives.MID_RENAME]
+BY_CHANCE = (-signal.SIGKILL, feed_lives.FENCED)
+"""Exit codes of what was killed, by itself or by us, or lost a partition to a late member."""
+PATIENCE = 180.0
+"""Seconds for what a loaded machine does in the end."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Actor:
+    """A process, and the pipe that it closes once it can be told to stop."""
+
+    process: BaseProcess
+    ready: Connection
 
 
 class Cast:
@@ -42,39 +57,51 @@ class Cast:
 
     def fill(self, armed):
         """Replace those that have ended; of new ones some kill themselves at a point."""
-        ended = [each for each in self.alive if not each.is_alive()]
-        for each in ended:
-            assert each.exitcode in (-signal.SIGKILL, feed_lives.FENCED), f"by itself: {each.exitcode}"
-            self.killed += each.exitcode != feed_lives.FENCED
-        self.alive = [each for each in self.alive if each.is_alive()]
+        staying = [each for each in self.alive if each.process.is_alive()]
+        for each in self.alive:
+            if each not in staying:
+                code = each.process.exitcode
+                assert code in BY_CHANCE, f"by itself: {code}"
+                self.killed += code != feed_lives.FENCED
+                each.ready.close()
+        self.alive = staying
         while len(self.alive) < PROCESSES:
             point = self.chance.choice(POINTS) if armed and self.chance.random() < 0.5 else ""
+            self.alive.append(self.start(point, self.chance.randint(1, 12)))
+
+    def start(self, point, nth):
+        ready, theirs = self.context.Pipe(duplex=False)
+        with theirs:
             process = self.context.Process(
-                target=feed_lives.live, args=(self.told, point, self.chance.randint(1, 12)), daemon=True
+                target=feed_lives.live, args=(self.told, theirs, point, nth), daemon=True
             )
             process.start()
-            self.alive.append(process)
+        return Actor(process, ready)
 
     def signal(self, number, victim=None):
         victim = victim or self.chance.choice(self.alive)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(victim.pid, number)
+            os.kill(victim.process.pid, number)
         return victim
 
     def end(self):
+        """Tell all to stop; one may yet get to the point where it kills itself, or see that it was late."""
         for each in self.alive:
-            self.signal(signal.SIGCONT, each)
+            assert each.ready.poll(PATIENCE), "a process did not begin"
             self.signal(signal.SIGTERM, each)
         for each in self.alive:
-            each.join(60)
-        assert [each.exitcode for each in self.alive] == [0] * len(self.alive)
+            each.process.join(PATIENCE)
+        codes = [each.process.exitcode for each in self.alive]
+        assert 0 in codes, codes
+        assert set(codes) <= {0, *BY_CHANCE}, codes
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         for each in self.alive:
-            each.kill()
+            each.process.kill()
+            each.ready.close()
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -138,7 +165,7 @@ def test_each_record_once_whatever_happens_to_the_processes(bench, layout):
                 case _:
                     cast.signal(signal.SIGKILL)
                     cast.signal(signal.SIGKILL)
-        until(lambda: (cast.fill(armed=False), bench.caught_up(feed))[1], "the end of the topic", 180)
+        until(lambda: (cast.fill(armed=False), bench.caught_up(feed))[1], "the end of the topic", PATIENCE)
         cast.end()
     count = ROUNDS * BURST
     bad = np.arange(0, count, BAD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from multiprocessing.connection import Connection
 from typing import Any
 
 from streamzarr.errors import FencedError
@@ -17,13 +18,17 @@ FENCED = 3
 MID_RENAME = "between a temp file and its name"
 
 
-def live(told: dict[str, Any], point: str = "", nth: int = 0) -> None:
-    """Ingest until SIGTERM; with `point` the process kills itself as it gets there for the `nth` time."""
+def live(told: dict[str, Any], ready: Connection, point: str = "", nth: int = 0) -> None:
+    """Ingest until SIGTERM; with `point` the process kills itself as it gets there for the `nth` time.
+
+    It closes `ready` once SIGTERM no longer ends it: no supervisor has held the signal back until then.
+    """
+    stop = Stop()
+    signal.signal(signal.SIGTERM, lambda *_: stop.drain(10))
+    ready.close()
     _arm(point, nth)
     feed = Feed.of(told)
     acquire._probed.add(f"file://{feed.url}")  # asking a store costs more than all else here
-    stop = Stop()
-    signal.signal(signal.SIGTERM, lambda *_: stop.drain(10))
     try:
         run_feed(feed, stop=stop)
     except FencedError:
