@@ -20,7 +20,7 @@ from streamzarr.feeds.check import check_feed
 from streamzarr.runtime import SYSTEM
 from streamzarr.stream.failpoints import Failpoint
 from tests.support import feed_lives
-from tests.support.feeds import FeedBench, until
+from tests.support.feeds import PATIENCE, FeedBench, until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
@@ -34,8 +34,6 @@ BAD = 97
 POINTS = [str(point) for point in Failpoint] + [feed_lives.MID_RENAME]
 BY_CHANCE = (-signal.SIGKILL, feed_lives.FENCED)
 """Exit codes of what was killed, by itself or by us, or lost a partition to a late member."""
-PATIENCE = 180.0
-"""Seconds for what a loaded machine does in the end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,10 +104,11 @@ class Cast:
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def bench(request, tmp_path):
-    url = f"sqlite:///{tmp_path}/queue.db"
     if request.param == "kafka":
-        url = request.getfixturevalue("kafka_broker_url")
-    return FeedBench(url, tmp_path, partitions=PARTITIONS)
+        url, session = request.getfixturevalue("kafka_broker_url"), 6.0
+    else:
+        url, session = f"sqlite:///{tmp_path}/queue.db", 1.0
+    return FeedBench(url, tmp_path, partitions=PARTITIONS, session_timeout=session)
 
 
 STEP = 1000
@@ -165,7 +164,7 @@ def test_each_record_once_whatever_happens_to_the_processes(bench, layout):
                 case _:
                     cast.signal(signal.SIGKILL)
                     cast.signal(signal.SIGKILL)
-        until(lambda: (cast.fill(armed=False), bench.caught_up(feed))[1], "the end of the topic", PATIENCE)
+        until(lambda: (cast.fill(armed=False), bench.caught_up(feed))[1], "the end of the topic")
         cast.end()
     count = ROUNDS * BURST
     bad = np.arange(0, count, BAD)

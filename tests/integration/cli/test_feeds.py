@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamzarr.cli.main import cli
-from tests.support.feeds import FeedBench, until
+from tests.support.feeds import PATIENCE, FeedBench, until
 
 FEED_WORKER = [sys.executable, str(Path(__file__).parents[3] / "workers" / "feed_worker.py")]
 INGEST = [sys.executable, "-m", "streamzarr", "ingest"]
@@ -69,7 +69,7 @@ def run(*arguments, code=0):
 
 
 def ended(process, code=0):
-    _, said = process.communicate(timeout=90)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, said
     return said
 
@@ -146,7 +146,7 @@ def test_rows_as_they_are_committed(local):
         ended(start(local, "--until-end"))
         assert json.loads(follower.stdout.readline())["n"] == 5
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(30) == 0
+        assert follower.wait(PATIENCE) == 0
     finally:
         follower.kill()
         follower.communicate()

@@ -11,8 +11,10 @@ import sys
 
 import pytest
 
+from tests.support.pipelines import PATIENCE
+
 TRIES = int(os.environ.get("STREAMZARR_DRAINS", "3"))
-DRAIN = 10.0
+DRAIN = 30.0
 
 WORKER = f"""
 DRAIN = {DRAIN}
@@ -56,7 +58,7 @@ def test_a_signal_under_load_ends_in_time_and_the_report_is_right(place):
             lines = [process.stdout.readline() for _ in range(20 + 13 * (number % 7))]
             process.send_signal(signal.SIGTERM)
             rest = process.stdout.read()
-            process.wait(60)
+            process.wait(PATIENCE)
         assert process.returncode == 0
         *more, last = [line.strip() for line in [*lines, *rest.splitlines()] if line.strip()]
         report = json.loads(last.removeprefix("report "))

@@ -5,7 +5,7 @@ import sys
 import threading
 
 from streamzarr.pipeline import Pipeline
-from tests.support.pipelines import Noted, until
+from tests.support.pipelines import PATIENCE, Noted, until
 
 HELD = b"held"
 
@@ -33,7 +33,7 @@ class Holding(Pipeline):
     def handle_message(self, message, context):
         noted, release = context
         if message.value == HELD:
-            release.wait(60)
+            release.wait(2 * PATIENCE)
         noted.note(noted.handled, [message.value])
         return message
 
@@ -46,7 +46,7 @@ def test_what_was_done_behind_a_slow_record_is_not_done_again(place):
     topic, noted, release = place.topic("in"), Noted(), threading.Event()
     place.fill(topic, records(2000))
     pipeline = Holding.start(source=place.source(topic), context=(noted, release), max_in_flight=3000)
-    until(lambda: len(noted.handled) == 2000)
+    until(lambda: place.ahead(topic) == 2000, "all but the slow one is done")
     pipeline.stop(drain=0.5)
     assert (place.committed(topic), place.ahead(topic)) == ({0: 0}, 2000)
     release.set()
