@@ -95,7 +95,7 @@ class View:
         pieces = (
             Piece(full if new else since // length * length, small, "fill"),
             Piece(full, small, "error"),
-            # The last chunk of a field that has just been added may be stored: with what is not committed yet.
+            # The last chunk of a new field may be stored already, with what is not committed yet.
             Piece(record.rows, self.array(name, self.tail), "fill" if new else "error"),
         )
         shards = self.document.shards.get(name)

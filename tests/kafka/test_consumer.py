@@ -399,7 +399,7 @@ def test_without_positions_nothing_is_read(consumer, client):
     def unreachable(group, partitions, member):
         raise QueueError("not reached")
 
-    consumer._admin.committed = unreachable
+    consumer._admin.stored = unreachable
     client.assign(A)
     client.record(A, 0)
     for _ in range(2):
