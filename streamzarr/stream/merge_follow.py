@@ -42,9 +42,9 @@ class MergedFollow:
     >>> import streamzarr as sz
     >>> from streamzarr.stream import Field, open_streams
     >>> for path, times in (("p0", [1, 4, 5]), ("p1", [2, 3])):
-    ...     with sz.StreamWriter("memory://partitions", path, schema={"time": Field("i8", sorted=True)}) as writer:
+    ...     with sz.StreamWriter("memory://parts", path, schema={"time": Field("i8", sorted=True)}) as writer:
     ...         writer.append({"time": times})
-    >>> both = [*open_streams("memory://partitions").values()]
+    >>> both = [*open_streams("memory://parts").values()]
     >>> for rows in MergedFollow(both, "time", timeout=0):  # p1 may go on with another 3, or with 4
     ...     print(rows["time"], rows.streams)
     [1 2 3] [0 1 1]

@@ -91,11 +91,12 @@ class View:
         """
         record, small = self.document.record, self.array(name)
         length, since = chunk_rows_of(self.document.fields[name]), record.since.get(name, 0)
-        unstored = record.rows if since >= record.rows else since // length * length
+        full, new = record.rows // length * length, since >= record.rows
         pieces = (
-            Piece(unstored, small, "fill"),
-            Piece(record.rows // length * length, small, "error"),
-            Piece(record.rows, self.array(name, self.tail), "error"),
+            Piece(full if new else since // length * length, small, "fill"),
+            Piece(full, small, "error"),
+            # The last chunk of a new field may be stored already, with what is not committed yet.
+            Piece(record.rows, self.array(name, self.tail), "fill" if new else "error"),
         )
         shards = self.document.shards.get(name)
         if shards is None:

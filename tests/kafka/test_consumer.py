@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from streamzarr.errors import DamagedRecordError, FencedError, OffsetOutOfRangeError, QueueError
 from streamzarr.queue.base import TopicPartition
 from streamzarr.queue.kafka import consumer as module
+from streamzarr.queue.kafka.committed import Stored
 from streamzarr.queue.kafka.config import KafkaConfig
 from streamzarr.queue.retry import is_transient
 
@@ -154,7 +155,7 @@ def consumer(listener, monkeypatch):
     monkeypatch.setattr("streamzarr.queue.kafka.columns.Message", Message)
     admin = SimpleNamespace(
         config=KafkaConfig.parse("kafka://h?request_timeout=0.2"),
-        committed=lambda group, partitions, member: {A: 10},
+        stored=lambda group, partitions, member: {A: Stored(10, "")},
         begin=lambda partitions: dict.fromkeys(partitions, 3),
         end=lambda partitions: dict.fromkeys(partitions, 5),
         describe_soon=lambda topics: {},
@@ -398,7 +399,7 @@ def test_without_positions_nothing_is_read(consumer, client):
     def unreachable(group, partitions, member):
         raise QueueError("not reached")
 
-    consumer._admin.committed = unreachable
+    consumer._admin.stored = unreachable
     client.assign(A)
     client.record(A, 0)
     for _ in range(2):

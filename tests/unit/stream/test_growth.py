@@ -201,6 +201,22 @@ def test_no_chunk_of_the_field_is_put_before_its_commit(store):
     assert not [call for call in recorder.calls if "list" in call.operation]
 
 
+def test_a_reader_keeps_no_chunk_of_the_field_that_was_not_committed(store, monkeypatch):
+    writer = started(store, 5)
+    writer.commit()
+    writer.add_field("new", Field("i4", chunk_rows=4, fill_value=-1))
+    reader, seen = sz.open_stream(store), []
+    monkeypatch.setattr(failpoints, "hook", lambda point: seen.append(reader["new"][:].tolist()))
+    writer.append(both(5, 6))
+    writer.commit()  # the reader looks at each step
+    monkeypatch.setattr(failpoints, "hook", None)
+    writer.append(both(6, 8))
+    writer.commit()
+    assert len(seen) > 2
+    assert all(each == [-1] * 5 for each in seen)
+    assert reader.refresh()["new"][:].tolist() == [-1] * 5 + [5, 6, 7]
+
+
 def test_what_cannot_be_a_field_is_refused_and_changes_nothing(store):
     writer = started(store, max_bytes="1MB")
     writer.commit()
