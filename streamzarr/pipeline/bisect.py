@@ -22,6 +22,8 @@ class Verdict(Enum):
     """Some of them are to blame, or the only one."""
     ALL = "all"
     """All have failed."""
+    ONCE_MORE = "once more"
+    """They shall be given to the handler again, at once and before the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,9 @@ def bisect(
                 rest = [message for each in reversed(groups) for message in each]
                 outcome.put_off(Again([*verdict.messages, *rest], verdict.after))
                 break
-            if len(group) == 1 or verdict is Verdict.ALL:
+            if verdict is Verdict.ONCE_MORE:
+                groups.append([message.replace(attempts=message.attempts + 1) for message in group])
+            elif len(group) == 1 or verdict is Verdict.ALL:
                 outcome.decided += [message.fail(error, stage) for message in group]
             else:
                 middle = len(group) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from streamzarr.pipeline.handlers import Ours, Rules
 from streamzarr.pipeline.message import Message
 
 DEATHS = 2
-"""Processes that a message may take along: the first one may have died of something else."""
+"""Processes that a message may take along while it is alone: the first may have died of something else."""
 
 
 def import_path(pipeline: type) -> str:
@@ -71,18 +72,25 @@ class Elsewhere:
             put_off.put_off(Again([_back(each, own[each.place]) for each in outcome.again], outcome.after))
             return [_back(each, own[each.place]) for each in outcome.decided]
 
-        found = bisect(messages, handle, _judge, stage, ours)
+        found = bisect(messages, handle, _Coroner(), stage, ours)
         found.put_off(Again(put_off.again, put_off.after))
         return found
 
 
-def _judge(error: BaseException, messages: Sequence[Message]) -> Again | Verdict:
-    """Say what the death of a process means for the messages it had."""
-    if not isinstance(error, ProcessDiedError):
-        raise error  # the machine is at fault, or the program
-    if len(messages) == 1 and messages[0].attempts + 1 < DEATHS:
-        return Again([messages[0].replace(attempts=messages[0].attempts + 1)], 0.0)
-    return Verdict.SOME
+class _Coroner:
+    """Says what the death of a process means for the messages it had; counts those of one message alone."""
+
+    def __init__(self) -> None:
+        self._deaths: Counter[int] = Counter()
+
+    def __call__(self, error: BaseException, messages: Sequence[Message]) -> Verdict:
+        if not isinstance(error, ProcessDiedError):
+            raise error  # the machine is at fault, or the program
+        if len(messages) > 1:
+            return Verdict.SOME
+        place = messages[0].place
+        self._deaths[place] += 1
+        return Verdict.ONCE_MORE if self._deaths[place] < DEATHS else Verdict.SOME
 
 
 def _cut(batch: tuple[str, BatchInfo] | None, messages: Sequence[Message]) -> tuple[str, BatchInfo] | None:
