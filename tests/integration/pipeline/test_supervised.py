@@ -33,15 +33,15 @@ def spot(place, tmp_path, monkeypatch):
 def test_messages_that_kill_their_process_are_found_and_the_others_are_stored(spot):
     place, topic, dead, folder = spot
     for partition in range(2):
-        records = [b"n%d" % n for n in range(150)]
-        records[70 + partition] = (b"poison", b"poison in batch")[partition]
+        records = [b"n%d" % n for n in range(40)]
+        records[35 + partition] = (b"poison", b"poison in batch")[partition]
         place.fill(topic, records, partition)
     with supervised(Deadly, 2, max_restarts=20) as pool:
-        until(lambda: place.committed(topic) == {0: 150, 1: 150}, "all is committed", MANY_STARTS)
+        until(lambda: place.committed(topic) == {0: 40, 1: 40}, "all is committed", MANY_STARTS)
         report = pool.stop()
     assert sorted(letter.value for letter in place.letters(dead)) == [b"poison", b"poison in batch"]
     assert {letter.error_class for letter in place.letters(dead)} == {"ProcessDiedError"}
-    assert len(list(folder.iterdir())) == 298
+    assert len(list(folder.iterdir())) == 78
     assert report.clean
 
 
