@@ -18,8 +18,8 @@ import pytest
 
 from streamzarr.feeds.check import check_feed
 from streamzarr.runtime import SYSTEM
-from streamzarr.stream.failpoints import Failpoint
 from tests.support import feed_lives
+from tests.support.deadly import POINTS
 from tests.support.feeds import PATIENCE, FeedBench, until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
@@ -31,7 +31,6 @@ BURST = 200
 """Records of each partition in a round."""
 BAD = 97
 """Every so many records one is bad."""
-POINTS = [str(point) for point in Failpoint] + [feed_lives.MID_RENAME]
 BY_CHANCE = (-signal.SIGKILL, feed_lives.FENCED)
 """Exit codes of what was killed, by itself or by us, or lost a partition to a late member."""
 
@@ -64,7 +63,7 @@ class Cast:
                 each.ready.close()
         self.alive = staying
         while len(self.alive) < PROCESSES:
-            point = self.chance.choice(POINTS) if armed and self.chance.random() < 0.5 else ""
+            point = str(self.chance.choice(POINTS)) if armed and self.chance.random() < 0.5 else ""
             self.alive.append(self.start(point, self.chance.randint(1, 12)))
 
     def start(self, point, nth):

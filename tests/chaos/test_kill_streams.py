@@ -20,7 +20,8 @@ from streamzarr.stream import check as find
 from streamzarr.stream.failpoints import Failpoint
 from tests.integration.stores.conftest import SERVERS, new_bucket, s3_keys, server  # noqa: F401
 from tests.support import stream_lives
-from tests.support.stream_lives import FENCED, MID_RENAME, POINTS, wrong_in
+from tests.support.deadly import MID_RENAME, POINTS
+from tests.support.stream_lives import FENCED, wrong_in
 
 ROUNDS = int(os.environ.get("STREAMZARR_STREAM_ROUNDS", "12"))
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300 + 10 * ROUNDS)]

@@ -10,12 +10,11 @@ from typing import Any
 from streamzarr.errors import FencedError
 from streamzarr.feeds import Feed, run_feed
 from streamzarr.flow import Stop
-from streamzarr.stores import replace
-from streamzarr.stream import acquire, failpoints
+from streamzarr.stream import acquire
+from tests.support.deadly import arm
 
 FENCED = 3
 """Exit code of a worker that lost a partition to a late member; it takes it back when it starts anew."""
-MID_RENAME = "between a temp file and its name"
 
 
 def live(told: dict[str, Any], ready: Connection, point: str = "", nth: int = 0) -> None:
@@ -26,30 +25,10 @@ def live(told: dict[str, Any], ready: Connection, point: str = "", nth: int = 0)
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda *_: stop.drain(10))
     ready.close()
-    _arm(point, nth)
+    arm(point, nth)
     feed = Feed.of(told)
     acquire._probed.add(f"file://{feed.url}")  # asking a store costs more than all else here
     try:
         run_feed(feed, stop=stop)
     except FencedError:
         os._exit(FENCED)
-
-
-def _arm(point: str, nth: int) -> None:
-    left = nth
-
-    def reach(reached: object) -> None:
-        nonlocal left
-        if str(reached) == point:
-            left -= 1
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    failpoints.hook = reach
-    rename = replace.TempFile.rename
-
-    def hurt(temp: replace.TempFile, name: str) -> None:
-        reach(MID_RENAME)
-        rename(temp, name)
-
-    replace.TempFile.rename = hurt  # type: ignore[method-assign]

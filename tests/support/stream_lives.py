@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import numpy as np
 
 from streamzarr.errors import FencedError, KeyNotFoundError, NodeNotFoundError, StoreError
-from streamzarr.stores import replace
 from streamzarr.stream import (
     Field,
     Rows,
@@ -23,12 +21,11 @@ from streamzarr.stream import (
     StreamWriter,
     acquire,
     compact,
-    failpoints,
     open_stream,
     repair,
     retain,
 )
-from streamzarr.stream.failpoints import Failpoint
+from tests.support.deadly import arm
 
 SCHEMA = {
     "offset": Field("i8", chunk_rows=16, sorted=True),
@@ -40,8 +37,6 @@ KEPT = 60
 """Rows at the end that are never given up."""
 FENCED = 3
 """Exit code of a writer that was fenced."""
-MID_RENAME = "between a temp file and its name"
-POINTS = [*Failpoint, MID_RENAME]
 
 
 def rows(start: int, stop: int) -> dict[str, np.ndarray]:
@@ -86,7 +81,7 @@ def write(url: str, seed: int, until: int | None, point: str, nth: int, told: Co
 
     With `point`, the process kills itself as it gets there for the `nth` time.
     """
-    _arm(point, nth)
+    arm(point, nth)
     acquire._probed.add(url)
     chance = random.Random(seed)
     try:
@@ -131,26 +126,6 @@ def keep(url: str, seed: int, told: Connection) -> None:
             told.send([str(each) for each in found.findings if not each.kind.harmless])
         except (NodeNotFoundError, StoreError):
             continue
-
-
-def _arm(point: str, nth: int) -> None:
-    left = nth
-
-    def reach(reached: object) -> None:
-        nonlocal left
-        if str(reached) == point:
-            left -= 1
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    failpoints.hook = reach
-    rename = replace.TempFile.rename
-
-    def hurt(temp: replace.TempFile, name: str) -> None:
-        reach(MID_RENAME)
-        rename(temp, name)
-
-    replace.TempFile.rename = hurt  # type: ignore[method-assign]
 
 
 def read(url: str, finish: Connection) -> None:
