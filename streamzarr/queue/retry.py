@@ -178,19 +178,7 @@ def is_transient(error: BaseException) -> bool:
     >>> is_transient(OSError(errno.ENOSPC, "disk full")), is_transient(ValueError("bad block"))
     (True, False)
     """
-    try:
-        own_word = getattr(error, "transient", None)
-        if isinstance(own_word, bool):
-            return own_word
-        if isinstance(error, _PERMANENT):
-            return False
-        if isinstance(error, _TRANSIENT):
-            return True
-        return isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS
-    except BaseException as second:  # an exception is foreign code: looking at it may raise one more
-        if is_interrupt(second):
-            raise
-        return False
+    return _judged(error, "transient", _PERMANENT, _TRANSIENT, TRANSIENT_ERRNOS)
 
 
 _NOT_OF_MESSAGES: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, *TRANSIENT_ERRNOS})
@@ -222,15 +210,26 @@ def is_environmental(error: BaseException) -> bool:
     >>> is_environmental(KeyNotFoundError("c/0"))
     False
     """
+    return _judged(error, "environmental", _OF_MESSAGES, _OF_ENVIRONMENT, _NOT_OF_MESSAGES)
+
+
+def _judged(
+    error: BaseException,
+    own_word: str,
+    never: tuple[type[BaseException], ...],
+    always: tuple[type[BaseException], ...],
+    errnos: frozenset[int],
+) -> bool:
+    """Return what an error says of itself by the attribute `own_word`, else what its class or errno says."""
     try:
-        own_word = getattr(error, "environmental", None)
-        if isinstance(own_word, bool):
-            return own_word
-        if isinstance(error, _OF_MESSAGES):
+        said = getattr(error, own_word, None)
+        if isinstance(said, bool):
+            return said
+        if isinstance(error, never):
             return False
-        if isinstance(error, _OF_ENVIRONMENT):
+        if isinstance(error, always):
             return True
-        return isinstance(error, OSError) and error.errno in _NOT_OF_MESSAGES
+        return isinstance(error, OSError) and error.errno in errnos
     except BaseException as second:  # an exception is foreign code: looking at it may raise one more
         if is_interrupt(second):
             raise
