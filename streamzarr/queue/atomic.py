@@ -36,4 +36,8 @@ class AtomicWriter(Closing):
 
     @abstractmethod
     def close(self) -> None:
-        """Release the connection. Idempotent."""
+        """Release the connection. Idempotent.
+
+        When it returns, all that was written can be read; on Kafka it waits for that 10 seconds at most, as
+        where others have begun writing together to the same partitions and do not end.
+        """

@@ -8,6 +8,7 @@ import pytest
 
 from streamzarr.errors import FencedError, QueueError, TopicNotFoundError
 from streamzarr.queue.base import Broker, NewRecord
+from streamzarr.queue.scan import scan
 from streamzarr.testing.broker_bench import BrokerBench
 
 
@@ -35,6 +36,14 @@ class AtomicCases(BrokerBench):
             first, second = self.take(reader, 2)
         assert (first.value, second.key, second.value) == (b"x", b"k", b"y")
         assert (second.headers, second.timestamp) == ((("h", b"1"),), 1_767_225_600_123)
+
+    def test_what_a_closed_writer_has_written_is_there_at_once(self, broker: Broker, single: str) -> None:
+        for n in range(20):
+            with broker.atomic_writer(self.new_name("writer")) as writer:
+                writer.write([(single, NewRecord(b"%d" % n))])
+            assert [record.value for record in scan(broker, single)] == [
+                b"%d" % each for each in range(n + 1)
+            ]
 
     def test_with_a_record_that_is_refused_none_is_written(self, broker: Broker, single: str) -> None:
         with broker.atomic_writer(self.new_name("writer")) as writer:

@@ -173,20 +173,26 @@ class KafkaAdmin:
         """Offset behind the last record that can be read: an open transaction is not there yet."""
         return self._offsets(dict.fromkeys(partitions, _LATEST))
 
+    def high(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Offset behind the last record, whether it can be read yet or not."""
+        return self._offsets(dict.fromkeys(partitions, _LATEST), IsolationLevel.READ_UNCOMMITTED)
+
     def at(self, partitions: Iterable[TopicPartition], timestamp: int) -> dict[TopicPartition, int]:
         """First offset not older than `timestamp` (ms); -1 if none."""
         return self._offsets(dict.fromkeys(partitions, OffsetSpec.for_timestamp(timestamp)))
 
-    def _offsets(self, wanted: Mapping[TopicPartition, OffsetSpec]) -> dict[TopicPartition, int]:
+    def _offsets(
+        self,
+        wanted: Mapping[TopicPartition, OffsetSpec],
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> dict[TopicPartition, int]:
         if not wanted:
             return {}
         topics = ", ".join(sorted({partition.topic for partition in wanted}))
 
         def request(client: Any, timeout: float) -> dict[TopicPartition, int]:
             specs = {KafkaPartition(*partition): spec for partition, spec in wanted.items()}
-            answers = client.list_offsets(
-                specs, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout
-            )
+            answers = client.list_offsets(specs, isolation_level=isolation, request_timeout=timeout)
             return {
                 TopicPartition(where.topic, where.partition): answer.result().offset
                 for where, answer in answers.items()

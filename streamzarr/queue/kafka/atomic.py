@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -14,6 +15,7 @@ from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.clients import Producer as Client
 from streamzarr.queue.kafka.errors import code_of, kafka_error, translate
 from streamzarr.queue.kafka.handle import Handle
+from streamzarr.queue.record import TopicPartition
 from streamzarr.runtime import Deadline
 
 TRANSACTION_MS: Final = 60_000
@@ -22,6 +24,8 @@ TRANSACTION_MS: Final = 60_000
 _FENCED: Final = frozenset(
     {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 )
+READABLE_SECONDS: Final = 10.0
+"""How long a writer that is closed waits for what it wrote to be read."""
 _ANY_PARTITION: Final = -1
 _NOW: Final = 0
 
@@ -38,6 +42,7 @@ class KafkaAtomicWriter(AtomicWriter):
         self._where = f"{admin.config}: writer {name!r}"
         self._patience = TRANSACTION_MS / 1000
         self._usable = True
+        self._topics: set[str] = set()  # that were written to
         settings = {
             **admin.config.producer(),
             "transactional.id": name,
@@ -54,8 +59,10 @@ class KafkaAtomicWriter(AtomicWriter):
         self._handle.check(self._where, "writer")
         if not records:
             return
-        for topic in {topic for topic, _ in records}:
+        topics = {topic for topic, _ in records}
+        for topic in topics:
             self._admin.partitions(topic)
+        self._topics |= topics
         client = self._handle.client
         self._usable = False  # until it is known how this has ended
         self._insist(lambda _: client.begin_transaction())
@@ -110,4 +117,18 @@ class KafkaAtomicWriter(AtomicWriter):
         return translate(error, self._where)
 
     def close(self) -> None:  # noqa: D102
-        self._handle = None
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        # Kafka ends a transaction some time after it was committed, and until then nobody sees it.
+        deadline = Deadline(self._admin.config.runtime, READABLE_SECONDS)
+        with suppress(QueueError):  # it is written, whoever cannot be asked
+            written = self._admin.high({place for topic in self._topics for place in self._places(topic)})
+            any(self._is_readable(written) for _ in deadline.tries(every=0.01))
+
+    def _places(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in self._admin.partitions(topic)]
+
+    def _is_readable(self, written: Mapping[TopicPartition, int]) -> bool:
+        ends = self._admin.end(written)
+        return all(high <= ends[where] for where, high in written.items())
