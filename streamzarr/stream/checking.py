@@ -17,6 +17,7 @@ from streamzarr.stream.schema import is_sorted
 from streamzarr.stream.snapshot import Snapshot, snapshot_of
 from streamzarr.stream.stored import StoredChunk, StoredObject, stored_objects
 from streamzarr.stream.view import open_view
+from streamzarr.zarr.chunks.cache import ChunkCache
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.metadata.document import parse_document
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
@@ -133,7 +134,7 @@ def _copy(stored: StoredChunk, snapshot: Snapshot) -> Iterator[Finding]:
         return  # which is a finding already
     what = f"{stored.key} has other rows {rows.start} to {rows.stop} than their shard"
     try:
-        chunk = snapshot.view.array(stored.array).read(
+        chunk = snapshot.view.array(stored.array, ChunkCache()).read(  # it is no chunk of ours
             (slice(rows.start, rows.stop), *stored.inner), missing="error"
         )
     except KeyNotFoundError:

@@ -67,8 +67,7 @@ def compact(
         Chunks of rows in a shard; only the first compaction of a field asks.
     delete
         Delete the chunks that are in shards. Other libraries then find these rows in the group ``shards``
-        alone: in the field itself they read the fill value. Only when no writer that was replaced can still
-        be at work: its late put would make such a chunk anew, and a snapshot from before would read it.
+        alone: in the field itself they read the fill value.
 
     Raises
     ------

@@ -115,17 +115,60 @@ class FieldRows:
         streamzarr.errors.StoreError
             The store failed.
         """
-        try:
-            return self._read(selection)
-        except KeyNotFoundError:
-            now = self.view.renewed()
-            sealed, ours = now.document.record.sealed, self.view.document.record.sealed
-            if sealed.get(self.name, 0) <= ours.get(self.name, 0):
-                raise
-            return FieldRows(now, self.name, self.start, self.stop).read(selection)  # they are in shards now
-
-    def _read(self, selection: Any) -> NDArray:
         first, rest = self._split(selection)
+        with self.view.reads.one(self.view.sealed, self.view.tail) as read:
+            try:
+                values = self._read(first, rest)
+            except KeyNotFoundError:
+                if (anew := self._in_shards(0)) is None:
+                    raise
+                return anew.read(selection)
+            if read.is_confirmed and not self._is_never_kept:
+                return values
+            return self._confirmed(values, first, selection)
+
+    def _confirmed(self, values: NDArray, first: Any, selection: Any) -> NDArray:
+        """Return `values`, which were just fetched, if their chunks are still where rows of them belong."""
+        lowest = self._lowest(first)
+        if lowest is None:
+            return values
+        now = self.view.renewed()
+        if lowest < now.document.record.first_row:
+            self._forget()
+            raise self.view.lost(lowest, KeyNotFoundError(f"{self.url}: row {lowest} is not there any more"))
+        anew = self._in_shards(lowest, now)
+        if anew is None:
+            return values
+        self._forget()
+        return anew.read(selection)
+
+    def _in_shards(self, lowest: int, now: View | None = None) -> FieldRows | None:
+        """Return the same rows as they are read now, if more of those from `lowest` on are in shards."""
+        now = now or self.view.renewed()
+        sealed, ours = (each.document.record.sealed.get(self.name, 0) for each in (now, self.view))
+        return FieldRows(now, self.name, self.start, self.stop) if sealed > max(ours, lowest) else None
+
+    def _forget(self) -> None:
+        """Forget what lies in the caches unconfirmed."""
+        self.view.sealed.clear()
+        self.view.tail.clear()
+
+    @property
+    def _is_never_kept(self) -> bool:
+        """Whether chunks of this field are fetched each time."""
+        return self.view.document.fields[self.name].data_type.elements_change
+
+    def _lowest(self, first: Any) -> int | None:
+        """Return the first row of the stream that is chosen; None: there is none."""
+        if isinstance(first, slice):
+            rows = range(len(self))[first]
+            return self.start + min(rows[0], rows[-1]) if rows else None
+        if np.ndim(first):
+            positions = self._positions(first)
+            return int(positions.min()) if positions.size else None
+        return self.start + operator.index(first) % len(self)
+
+    def _read(self, first: Any, rest: tuple[Any, ...]) -> NDArray:
         if isinstance(first, slice):
             rows = range(len(self))[first]
             if rows.step > 0:

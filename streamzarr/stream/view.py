@@ -10,6 +10,7 @@ from streamzarr.errors import KeyNotFoundError, NodeNotFoundError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
 from streamzarr.stream.document import SHARDS, RootDocument
+from streamzarr.stream.reads import Reads
 from streamzarr.stream.root import fetch_root
 from streamzarr.stream.schema import chunk_rows_of
 from streamzarr.zarr.array import Array
@@ -47,6 +48,8 @@ class View:
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
     sealed: ChunkCache = field(default_factory=lambda: ChunkCache(CACHE_BYTES), repr=False, compare=False)
     tail: ChunkCache = field(default_factory=lambda: ChunkCache(CACHE_BYTES), repr=False, compare=False)
+    reads: Reads = field(default_factory=Reads, repr=False, compare=False)
+    """Those of all views of the stream that share `sealed`."""
 
     @property
     def url(self) -> str:
@@ -72,7 +75,7 @@ class View:
             document = RootDocument.parse(stored.data, join_url(self.store.url, key), self.limits)
         if document is None or stored is None:
             raise NodeNotFoundError(f"no stream at {self.url} any more")
-        return View(self.store, self.path, document, stored.etag, self.limits, self.sealed)
+        return View(self.store, self.path, document, stored.etag, self.limits, self.sealed, reads=self.reads)
 
     def array(self, name: str, cache: ChunkCache | None = None) -> Array:
         """Return the array of a field, which has as many rows as the stream."""

@@ -180,7 +180,7 @@ class _Play:
                     case 0 | 1:
                         retain(URL, rows=KEPT + int(runtime.random() * 40))
                     case 2 | 3:
-                        compact(URL, chunks=1 + int(runtime.random() * 3))  # see `delete` there
+                        compact(URL, chunks=1 + int(runtime.random() * 3), delete=runtime.random() < 0.5)
                     case _:
                         self.promises.check_findings(repair(URL))
             except (StoreError, NodeNotFoundError):

@@ -102,6 +102,11 @@ class ChunkCache:
                 self._hits, self._misses, self._evictions, len(self._blocks), self._bytes, self.max_bytes
             )
 
+    @property
+    def misses(self) -> int:
+        """Chunks that were asked for and not there, since the cache was made."""
+        return self._misses
+
     def clear(self) -> None:
         """Forget all chunks; counts go on."""
         self.invalidate("")

@@ -1,0 +1,64 @@
+"""Reads of chunks that are under way: which of them have to look at the root again before they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from streamzarr.zarr.chunks.cache import ChunkCache
+
+
+class Reads:
+    """The reads of one stream by all who share a cache of its chunks.
+
+    A chunk may be deleted once its rows are given up or lie in a shard, and what a replaced writer puts late
+    may then stand in its place. Whoever has fetched a chunk is sure of it when the root, looked at then,
+    still says that it belongs there. Until then it lies in the cache unconfirmed, where others find it: so
+    they look too, unless they were alone and fetched nothing themselves.
+
+    Thread-safe without a lock, which a forked child might find taken; nothing blocks.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: Final[set[object]] = set()
+
+    @contextmanager
+    def one(self, *caches: ChunkCache) -> Iterator[Read]:
+        """Count one read, which finds chunks in `caches`, or keeps there what it fetches."""
+        read = Read(self, caches)
+        self._under_way.add(read)  # before anything is looked at, and until it is confirmed
+        try:
+            read.begin()
+            yield read
+        finally:
+            self._under_way.discard(read)
+
+    @property
+    def count(self) -> int:
+        """How many are under way."""
+        return len(self._under_way)
+
+    def __reduce__(self) -> tuple[type[Reads], tuple[Any, ...]]:
+        return Reads, ()
+
+
+class Read:
+    """One read. Owned by the thread that reads."""
+
+    def __init__(self, reads: Reads, caches: tuple[ChunkCache, ...]) -> None:
+        self._reads, self._caches = reads, caches
+        self._misses, self._alone = 0, False
+
+    def begin(self) -> None:
+        """Note what it begins with; whoever fetches from now on is seen by :attr:`is_confirmed`."""
+        self._misses = self._missed()
+        self._alone = self._reads.count == 1
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether all that it has read so far was in the caches, and confirmed when it began."""
+        return self._alone and self._reads.count == 1 and self._missed() == self._misses
+
+    def _missed(self) -> int:
+        return sum(cache.misses for cache in self._caches)

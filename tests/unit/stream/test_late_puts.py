@@ -1,0 +1,92 @@
+"""Snapshots from before upkeep, and chunks that replaced writers put late where upkeep had deleted one."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import streamzarr as sz
+from streamzarr.errors import KeyNotFoundError
+from streamzarr.stores import MemoryStore
+from streamzarr.stream import Field
+from streamzarr.testing import WrappedStore
+
+PATIENCE = 60.0
+ROWS = 40
+
+
+def put_late(store, key="x/c/0"):
+    """Put a chunk of other rows where there is none, as whoever was held up in the middle of a put does."""
+    others = sz.create_array(MemoryStore(), data=np.full(4, 666), chunks=4, compressors="zstd")
+    store.put(key, others.store.get("c/0"), if_none_match=True)
+
+
+@pytest.fixture
+def store():
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"x": Field("i8", compressors="zstd")}, chunk_rows=4) as writer:
+        writer.append({"x": np.arange(ROWS)})
+    return store
+
+
+@pytest.mark.parametrize(
+    "chosen", [slice(None), slice(8, None, -1), slice(2, 30, 3), 0, -ROWS, [30, 1, 2], [True] * ROWS], ids=str
+)
+def test_a_snapshot_from_before_a_compaction_reads_what_was_committed(store, chosen):
+    snapshot = sz.open_stream(store)
+    sz.stream.compact(store, chunks=2, delete=True)
+    put_late(store)
+    np.testing.assert_array_equal(snapshot["x"][chosen], np.arange(ROWS)[chosen])
+    np.testing.assert_array_equal(snapshot["x"][chosen], np.arange(ROWS)[chosen])
+    np.testing.assert_array_equal(snapshot.refresh()["x"][:], np.arange(ROWS))
+
+
+def test_rows_that_were_given_up_are_gone_whatever_lies_there(store):
+    snapshot = sz.open_stream(store)
+    sz.stream.retain(store, rows=10)
+    put_late(store)
+    for _ in range(2):
+        with pytest.raises(KeyNotFoundError, match="rows before 28 were given up"):
+            snapshot["x"][:]
+    np.testing.assert_array_equal(snapshot["x"][28:], np.arange(28, ROWS))
+
+
+def test_texts_which_no_cache_keeps():
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"x": "string"}, chunk_rows=4) as writer:
+        writer.append({"x": [str(n) for n in range(ROWS)]})
+    snapshot = sz.open_stream(store)
+    wrong = store.get("x/c/1")
+    sz.stream.compact(store, chunks=2, delete=True)
+    store.put("x/c/0", wrong, if_none_match=True)
+    for _ in range(2):
+        assert snapshot["x"][:].tolist() == [str(n) for n in range(ROWS)]
+
+
+def test_what_one_reader_has_not_confirmed_yet_is_not_given_by_another(store):
+    slow = HeldStore(store)
+    snapshot = sz.open_stream(slow)
+    sz.stream.compact(store, chunks=2, delete=True)
+    put_late(store)
+    found = []
+    first = threading.Thread(target=lambda: found.append(snapshot["x"][:4].tolist()))
+    first.start()
+    assert slow.held.wait(PATIENCE)  # it has fetched the chunk, and looks at the root
+    assert snapshot["x"][:4].tolist() == [0, 1, 2, 3]
+    slow.go.set()
+    first.join(PATIENCE)
+    assert found == [[0, 1, 2, 3]]
+
+
+class HeldStore(WrappedStore):
+    """Holds up the first look at whether the root has changed."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.held, self.go = threading.Event(), threading.Event()
+
+    def around(self, call, action):
+        if call.operation == "fetch_changed" and not self.held.is_set():
+            self.held.set()
+            assert self.go.wait(PATIENCE)
+        return action()
