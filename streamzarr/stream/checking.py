@@ -160,7 +160,7 @@ def _values(snapshot: Snapshot, name: str) -> Iterator[Found]:
             continue
         rows = f"rows {field.start + start} to {field.start + stop} of {name!r}"
         try:
-            values = field.read(slice(start, stop))
+            start, values = _still_there(field, start, stop)
         except KeyNotFoundError as error:
             what = f"{rows} were committed, but {error}"
             yield Finding(Kind.MISSING, field.url, name, what), field.start + stop
@@ -174,6 +174,18 @@ def _values(snapshot: Snapshot, name: str) -> Iterator[Found]:
                 last = values[-1]
     if sort and name in snapshot.record.bounds and len(field):
         yield from _bounds(snapshot, name)
+
+
+def _still_there(field: FieldRows, start: int, stop: int) -> tuple[int, NDArray]:
+    """Read rows but those that were given up since the check began; also return where they begin."""
+    while True:
+        try:
+            return start, field.read(slice(start, stop))
+        except KeyNotFoundError:
+            first = field.view.renewed().document.record.first_row - field.start
+            if not start < first < stop:
+                raise
+            start = first
 
 
 def _order(field: FieldRows, values: NDArray, start: int, last: Any) -> Iterator[Found]:

@@ -152,6 +152,7 @@ def values_of_results(tmp_path):
     cache.invalidate("")
     cache.clear()
     assert cache.stats().hit_rate == 0.0
+    assert cache.misses == 0
 
 
 STREAM_FIELDS = list(zarr.ChunkStream.__dataclass_fields__)

@@ -217,8 +217,11 @@ class Database:
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:
         """Tell whether the schema is there; false for a file that is still empty."""
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("BEGIN")  # one look at all three: others may be making the file just now
+        with connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application == APPLICATION_ID:
             if version != SCHEMA_VERSION:
                 raise ConfigError(
@@ -226,7 +229,7 @@ class Database:
                     "use the streamzarr version that wrote it, or another file"
                 )
             return True
-        if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
+        if objects:
             raise ConfigError(f"sqlite:///{self.path}: an SQLite database of something else, not a queue")
         return False
 

@@ -120,10 +120,14 @@ def test_a_locked_file_is_an_error_after_the_busy_timeout(tmp_path):
 def test_many_processes_may_make_the_same_new_file(tmp_path):
     code = (
         "import sys; from streamzarr.queue import open_broker\n"
-        "sys.stdin.readline(); open_broker(sys.argv[1]).create_topic('t', 3, exist_ok=True)"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "open_broker(sys.argv[1]).create_topic('t', 3, exist_ok=True)"
     )
     argv = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/q.db"]
-    racers = [subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    racers = [subprocess.Popen(argv, **pipes) for _ in range(5)]
+    for racer in racers:
+        racer.stdout.readline()
     for racer in racers:
         racer.stdin.write(b"\n")
         racer.stdin.flush()
