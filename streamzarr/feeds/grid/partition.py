@@ -19,6 +19,7 @@ from streamzarr.stream import CommitPolicy, StreamWriter
 OPEN = "open"
 READ = "read"
 LATEST = "latest"
+MORE = "more"
 EARLIEST = SPAN
 """Positions are never negative, times before 1970 are: so much is added."""
 
@@ -26,9 +27,10 @@ EARLIEST = SPAN
 class PartitionGrid:
     """Records of one partition on their way into slots. Owned by the chain's thread; blocks on the store.
 
-    The stream's position has three numbers: ``read``, up to where each record is in a slot or has its letter;
-    ``open``, from where on records are read again to have the slots that are not closed; and ``latest``, the
-    latest time before that, so that each is judged as it was. What is read again and is in no open slot was
+    The stream's position has up to four numbers: ``read``, up to where each record is in a slot or has its
+    letter; ``open``, from where on records are read again to have the slots that are not closed; ``latest``,
+    the latest time before that, so that each is judged as it was; and ``more``, how many more rows than
+    records were read, by which slots can be checked. What is read again and is in no open slot was
     settled before, and is left alone.
     """
 
@@ -46,6 +48,7 @@ class PartitionGrid:
         position = writer.position
         assert isinstance(position, Mapping)
         self._known, self._read = position[READ], position[OPEN]
+        self._more = position.get(MORE, 0)
         last = writer.last.get(TIME)
         self._fold = GridFold(
             spec,
@@ -90,6 +93,7 @@ class PartitionGrid:
             if bad:
                 self._letters.bury(rows.run, bad, "grid")
             self._held, self._taken = self._positions(), rows.run.stop
+            self._more += self._more_than_records(rows, judgement.bad)
             self._closing = self._fold.take(arrivals, judgement)
             self.bad += len(bad)
         self._flush()
@@ -144,4 +148,12 @@ class PartitionGrid:
     def _positions(self) -> dict[str, int]:
         opened, latest = self._fold.resume(self._read)
         told = {} if latest is None else {LATEST: latest + EARLIEST}
+        if self._more:
+            told[MORE] = self._more
         return {OPEN: opened, READ: max(self._read, self._known), **told}
+
+    def _more_than_records(self, rows: Rows, bad: Mapping[int, str]) -> int:
+        """Return how many rows beyond the first the good records of a run have that were not read before."""
+        counts = np.bincount(rows.records(), minlength=len(rows.run))
+        counts[[*bad]] = 0
+        return int((counts - 1)[(counts > 1) & (rows.run.offsets >= self._known)].sum())
