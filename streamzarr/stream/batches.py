@@ -93,8 +93,8 @@ def _rows(values: Any, array: ArrayMetadataV3, where: str) -> NDArray:
 
 def _given(values: Any, dtype: np.dtype[Any]) -> NDArray | None:
     """Return values as they were before they became those of a field; None: nothing can have been lost."""
-    if isinstance(values, np.ndarray):
-        return None if values.dtype == dtype else values
+    if hasattr(values, "dtype"):
+        return None if values.dtype == dtype else np.asarray(values)
     if dtype.kind in "fSU":
         return np.asarray(values)
     if dtype.kind == "M":

@@ -94,6 +94,7 @@ def test_what_does_not_fit_is_named(batch, error, message):
         ("M8[ns]", np.array(["3000-01-01"], "M8[D]")),
         ("M8[ns]", ["3000-01-01"]),
         ("f4", [1e300]),
+        ("i4", pd.Series([2**40])),
         ("m8[ns]", np.array([2**40], "m8[D]")),
     ],
 )
