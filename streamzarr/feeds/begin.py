@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streamzarr.errors import NodeNotFoundError, OffsetOutOfRangeError
+from streamzarr.errors import ConfigError, NodeNotFoundError, OffsetOutOfRangeError
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.partition import OPEN
 from streamzarr.feeds.places import check_same, path_of, source_of
@@ -36,6 +36,8 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         Its rows come from another topic or cluster.
     streamzarr.errors.OffsetOutOfRangeError
         The records that come next are gone, or the topic ends before them.
+    streamzarr.errors.ConfigError
+        Its rows are routed by another column.
     """
     path = path_of(partition, feed.source.topics)
     source = source_of(partition, broker.identify(partition.topic))
@@ -47,13 +49,32 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         return Beginning(source, begin if feed.source.start == "begin" else end, None)
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(broker))
-    first = facts_of(snapshot).start
+    facts = facts_of(snapshot)
+    by = "" if feed.route is None else feed.route.by
+    if facts.by != by:
+        raise ConfigError(
+            f"{where}: its rows are routed {_told(facts.by)}, and the feed says {_told(by)}; give another "
+            "target"
+        )
+    first = facts.start
     position = first if record.position is None else record.position
     if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again
         position = position[OPEN]
     if not begin <= position <= end:
         raise OffsetOutOfRangeError(str(broker), *partition, position, begin, end)
     return Beginning(source, first, frozenset(snapshot.names))
+
+
+def fields_of(store: Store, path: str) -> frozenset[str] | None:
+    """Return the fields of the stream at `path`; None: there is none."""
+    try:
+        return frozenset(open_stream(store, path).names)
+    except NodeNotFoundError:
+        return None
+
+
+def _told(by: str) -> str:
+    return f"by {by!r}" if by else "nowhere"
 
 
 def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:

@@ -13,6 +13,8 @@ from msgspec import Meta, Struct, field
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import OFFSET, ColumnSpec, TimeUnit
 from streamzarr.feeds.grid.spec import GridSpec, How, check_how
+from streamzarr.feeds.replayed.names import OWN
+from streamzarr.feeds.route.spec import RouteSpec
 from streamzarr.feeds.toml import parse_toml, place_of
 from streamzarr.flow.windows.moments import duration
 from streamzarr.options import parse_bytes
@@ -28,7 +30,7 @@ _AS_THEY_ARE: Final = (
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
-_NESTED: Final = ("source", "decode", "columns", "target", "grid", "dead_letters")
+_NESTED: Final = ("source", "decode", "columns", "target", "route", "grid", "dead_letters")
 MAX_OPEN_CELLS: Final = 1 << 24
 """Cells of open slots of one field: 128 MB of floats."""
 
@@ -112,6 +114,23 @@ class GridConfig(_Part, frozen=True):
         return spec
 
 
+class RouteConfig(_Part, frozen=True):
+    """``[route]``: which of several targets a row goes into."""
+
+    by: Text
+    """The column whose value names it."""
+    targets: Count | Annotated[list[Text], Meta(min_length=1)] = 64
+    """How many there is room for, or which there are."""
+    other: Text | None = None
+    """The target of rows that have none; without it their records are bad."""
+
+    def spec(self) -> RouteSpec:
+        """Return it."""
+        return RouteSpec(
+            self.by, self.targets if isinstance(self.targets, int) else tuple(self.targets), self.other
+        )
+
+
 class LettersConfig(_Part, frozen=True):
     """``[dead_letters]``: what becomes of bad records."""
 
@@ -155,6 +174,7 @@ class Feed(Struct, frozen=True, kw_only=True):
     """``format``, and the options of its decoder."""
     columns: dict[str, ColumnSpec]
     target: TargetConfig
+    route: RouteConfig | None = None
     grid: GridConfig | None = None
     dead_letters: LettersConfig
 
@@ -211,6 +231,8 @@ class Feed(Struct, frozen=True, kw_only=True):
                 columns[name].field()
             except ConfigError as error:
                 raise fail(keys, str(error)) from error
+        for name in columns.keys() & set(OWN):
+            raise fail(("columns", name), "is what a feed calls a field of its own; give it another name")
         if not columns:
             raise fail(("columns",), "expected at least one column")
         target: TargetConfig = part(TargetConfig, ("target",), given["target"])
@@ -219,6 +241,8 @@ class Feed(Struct, frozen=True, kw_only=True):
         grid = None
         if (target.layout == "grid") != ("grid" in given):
             raise fail(("grid",), 'expected if and only if target.layout is "grid"')
+        if target.layout == "grid" and "route" in given:
+            raise fail(("route",), 'expected only if target.layout is "log"; a grid has keys')
         if target.layout == "grid":
             grid = part(GridConfig, ("grid",), given["grid"])
         feed = cls(
@@ -226,6 +250,7 @@ class Feed(Struct, frozen=True, kw_only=True):
             decode=decode,
             columns=columns,
             target=target,
+            route=part(RouteConfig, ("route",), given["route"]) if "route" in given else None,
             grid=grid,
             dead_letters=part(LettersConfig, ("dead_letters",), given.get("dead_letters", {})),
         )
@@ -282,6 +307,11 @@ class Feed(Struct, frozen=True, kw_only=True):
         nbytes = None if commit.bytes is None else parse_bytes(commit.bytes)
         return CommitPolicy(rows=commit.rows, bytes=nbytes)
 
+    def check_route(self) -> None:
+        """Raise :class:`~streamzarr.errors.ConfigError` unless rows of these columns can be routed."""
+        if self.route is not None:
+            self.route.spec().check(self.columns)
+
     def schema(self) -> dict[str, Field]:
         """Return the fields of each partition's stream."""
         if self.grid is not None:
@@ -305,6 +335,7 @@ def _check_all(feed: Feed, fail: Callable[[tuple[str, ...], str], ConfigError]) 
         (("target", "max_bytes"), lambda: feed.target_bytes),
         (("target", "commit"), lambda: feed.policy),
         (("grid",), feed.schema),
+        (("route",), feed.check_route),
     ]
     for keys, read in reads:
         try:

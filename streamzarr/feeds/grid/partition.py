@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.columns import ColumnSpec
-from streamzarr.feeds.grid.fold import Arrivals, GridFold
+from streamzarr.feeds.grid.fold import Arrivals, GridFold, unplaceable
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.replayed.places import places_of
+from streamzarr.feeds.replayed.stream import Replayed
 from streamzarr.feeds.rows import Rows
 from streamzarr.stream import CommitPolicy, StreamWriter
 
@@ -40,9 +42,10 @@ class PartitionGrid:
         columns: Mapping[str, ColumnSpec],
         letters: Letters,
         policy: CommitPolicy,
+        replayed: Replayed,
     ) -> None:
         self._writer, self._keys, self._spec, self._letters = writer, keys, spec, letters
-        self._policy = policy
+        self._policy, self._replayed = policy, replayed
         position = writer.position
         assert isinstance(position, Mapping)
         self._known, self._read = position[READ], position[OPEN]
@@ -61,9 +64,9 @@ class PartitionGrid:
         """Records that became dead letters."""
 
     @property
-    def writer(self) -> StreamWriter:
-        """The writer of the stream."""
-        return self._writer
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far."""
+        return self._writer.put_bytes
 
     @property
     def position(self) -> int:
@@ -73,6 +76,7 @@ class PartitionGrid:
     def take(self, rows: Rows) -> None:
         """Fold the rows of a run, once; raises as :meth:`PartitionStream.take`."""
         if rows.run.stop > self._read:
+            rows = self._without_replayed(rows)
             arrivals = self._arrivals(rows)
             judgement = self._fold.judge(arrivals)
             offsets = rows.run.offsets
@@ -100,9 +104,26 @@ class PartitionGrid:
 
     def drop(self) -> None:
         """Give up what is not committed."""
+        self._replayed.drop()
         self._writer.drop()
         if self._keys is not None:
             self._keys.drop()
+
+    def _without_replayed(self, rows: Rows) -> Rows:
+        """Put the rows of records that were replayed beside their slots; return the others."""
+        places = places_of(rows)
+        if not places:
+            return rows
+        ours = self._arrivals(rows.chosen(~rows.kept(places)))
+        self.commit(self._read)  # so that the first slot is known
+        if self._keys is not None:
+            self._keys.commit()
+        times = self._replayed.committed()[TIME]
+        first = int(times[0].astype("M8[ns]").astype(np.int64)) if len(times) else None
+        bad = unplaceable(ours, first, self._fold.latest, self._spec)
+        every = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
+        slots = (every // self._spec.step * self._spec.step).astype("M8[ns]")
+        return self._replayed.take(rows, places, lambda record, _: bad.get(record, ""), slots)
 
     def _arrivals(self, rows: Rows) -> Arrivals:
         records = rows.records()

@@ -20,8 +20,11 @@ COUNT: Final = "count"
 CHUNK_BYTES: Final = 1 << 20
 
 _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "ohlc": {"_open": "first", "_high": "max", "_low": "min", "_close": "last"}
+    "ohlc": {"_open": "first", "_high": "max", "_low": "min", "_close": "last"},
+    "mean": {"": "mean", "_count": "count"},  # of how many values: so one more can be put in
 }
+MADE_OF: Final = "streamzarr_grid"
+"""Attribute of a field: the column that it is of, and how values of a slot become one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,9 @@ class GridSpec:
             ]
         if taken := {TIME, COUNT} & {each.name for each in found}:
             raise ConfigError(f"grid: a field may not be called {min(taken)!r}, which the grid has itself")
+        names = [each.name for each in found]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ConfigError(f"grid: two fields would be called {min(twice)!r}; give a column another name")
         return found
 
     def schema(self, columns: Mapping[str, ColumnSpec], chunk_rows: int | None) -> dict[str, Field]:
@@ -101,7 +107,7 @@ class GridSpec:
         rows = chunk_rows or max(1, CHUNK_BYTES // (8 * self.room))
         shape = {"shape": (self.room,), "dimension_names": ("key",), "chunk_rows": rows}
         fields = {
-            each.name: Field(each.dtype, fill_value=each.fill, attributes=each.attributes, **shape)  # type: ignore[arg-type]
+            each.name: Field(each.dtype, fill_value=each.fill, attributes=_attributes(each), **shape)  # type: ignore[arg-type]
             for each in self.outputs(columns)
         }
         return {
@@ -126,6 +132,10 @@ def _output(name: str, spec: ColumnSpec, how: str) -> Output:
     elif how != "mean" and spec.fill is not None:
         fill = spec.fill
     return Output(name, spec.name, how, dtype, fill, spec.attributes)
+
+
+def _attributes(output: Output) -> dict[str, Any]:
+    return {**output.attributes, MADE_OF: {"column": output.column, "how": output.how}}
 
 
 def _dtype(column: np.dtype[Any], how: str) -> np.dtype[Any]:
