@@ -6,21 +6,12 @@ from hypothesis import strategies as st
 
 from streamzarr.errors import ConfigError, StoreError
 from streamzarr.feeds import Feed
-from streamzarr.feeds.committer import FeedCommitter
-from streamzarr.feeds.decode import open_decoder
-from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.places import target_path
 from streamzarr.feeds.route.spec import MAX_FOLDER, RouteSpec, folder_of, grouped, route
-from streamzarr.feeds.rows import RowMaker
-from streamzarr.flow import Message
 from streamzarr.flow.ops.settle import DONE
-from streamzarr.queue import DeadLetterQueue, TopicPartition
-from streamzarr.stores import MemoryStore
 from streamzarr.stream import open_stream
-from streamzarr.testing.broker_fake import FakeBroker
-from streamzarr.testing.clock import FakeClock
+from tests.support.routes import WHERE, RouteBench, routed
 
-WHERE = TopicPartition("t", 0)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
     ["", ".", "..", "zarr.json", ".zattrs", "p0", "p00003", "%7000", "__x", "a/b", "a b", "A", "a"]
 )
@@ -70,90 +61,28 @@ def test_groups_hold_each_row_once_in_order(names):
 )
 def test_a_route_that_cannot_be(table, expected):
     with pytest.raises(ConfigError, match=expected):
-        feed(route=table)
+        routed(route=table)
 
 
 def test_a_grid_has_no_route():
     grid = {"time": "t", "step": "1s"}
     with pytest.raises(ConfigError, match="a grid has keys"):
-        feed(columns={"t": "M8[ns]", "s": "string"}, grid=grid, layout="grid")
+        routed(columns={"t": "M8[ns]", "s": "string"}, grid=grid, layout="grid")
 
 
 def test_a_feed_with_a_route_survives_the_way_to_another_process():
-    told = feed(route={"by": "s", "targets": ["a", "b"], "other": "rest"})
+    told = routed(route={"by": "s", "targets": ["a", "b"], "other": "rest"})
     assert Feed.of(told.to_builtins()) == told
-
-
-def feed(route=None, columns=None, layout="log", **more):
-    return Feed.of(
-        {
-            "source": {"broker": "sqlite:///q.db", "topics": ["t"], "session_timeout": 5},
-            "decode": {"format": "json"},
-            "columns": columns or {"s": "string", "x": "f8"},
-            "target": {"url": "memory://", "chunk_rows": 4, "layout": layout, **more.pop("target", {})},
-            "route": {"by": "s"} if route is None else route,
-            **more,
-        }
-    )
-
-
-class Flaky(MemoryStore):
-    """Puts of keys that end so fail, while there is a text."""
-
-    failing = ""
-
-    def put(self, key, data, **condition):
-        if self.failing and key.endswith(self.failing):
-            raise StoreError("away")
-        return super().put(key, data, **condition)
-
-
-class Bench:
-    def __init__(self):
-        self.runtime = FakeClock()
-        self.broker = FakeBroker(self.runtime)
-        self.broker.create_topic("t", 1)
-        self.broker.create_topic("t.dead", 1)
-        self.store = Flaky()
-        self.sent = 0
-
-    def life(self, told):
-        """Return the committer of a new life."""
-        self.maker = RowMaker(
-            told.columns,
-            open_decoder("json", {name: each for name, each in told.columns.items() if not each.of_record}),
-        )
-        letters = Letters(self.broker.producer(), told.dead_topic, "w", self.runtime)
-        committer = FeedCommitter(told, self.broker, self.store, letters)
-        self.begins = committer.start([WHERE])[WHERE]
-        return committer
-
-    def send(self, *names):
-        values = [b'{"s": "%s", "x": %d}' % (name.encode(), self.sent + at) for at, name in enumerate(names)]
-        self.broker.append("t", 0, *values)
-        self.sent += len(names)
-
-    def take(self, committer, start, stop):
-        with self.broker.reader("t", {0: start}) as reader:
-            [run] = reader.poll_columns(stop - start, 0)
-        return committer.store([Message(run=run, data=self.maker(run))])
-
-    def rows(self, target):
-        return open_stream(self.store, target_path(target, "p00000"))["offset"][:].tolist()
-
-    @property
-    def letters(self):
-        return {each.offset: each.message for _, each in DeadLetterQueue(self.broker, "t.dead").ls()}
 
 
 @pytest.fixture
 def bench():
-    return Bench()
+    return RouteBench()
 
 
 def test_rows_go_where_their_name_says_and_become_visible_with_the_position(bench):
     bench.send("a", "b", "a", "c/d", "b")
-    life = bench.life(feed())
+    life = bench.life(routed())
     assert bench.take(life, 0, 5) == [DONE]
     life.commit({WHERE: 5})
     assert (bench.rows("a"), bench.rows("b"), bench.rows("c/d")) == ([0, 2], [1, 4], [3])
@@ -163,13 +92,13 @@ def test_rows_go_where_their_name_says_and_become_visible_with_the_position(benc
         ["a", "b", "c/d"],
         [0, 0, 0],
     )
-    bench.life(feed())
+    bench.life(routed())
     assert bench.begins == 5
 
 
 def test_a_life_that_ends_before_the_ledger_is_put_doubles_nothing(bench):
     bench.send("a", "b", "a")
-    life = bench.life(feed())
+    life = bench.life(routed())
     bench.take(life, 0, 3)
     bench.store.failing = "p00000/zarr.json"
     with pytest.raises(StoreError):
@@ -178,7 +107,7 @@ def test_a_life_that_ends_before_the_ledger_is_put_doubles_nothing(bench):
     for target in life.owned[WHERE]._open.values():
         target.commit(3)  # those are there, the ledger is not
     bench.send("b", "a")
-    life = bench.life(feed())
+    life = bench.life(routed())
     assert bench.begins == 0
     bench.take(life, 0, 2)
     bench.take(life, 2, 5)
@@ -188,7 +117,7 @@ def test_a_life_that_ends_before_the_ledger_is_put_doubles_nothing(bench):
 
 def test_a_commit_that_fails_is_made_by_the_next(bench):
     bench.send("a", "b")
-    life = bench.life(feed())
+    life = bench.life(routed())
     bench.take(life, 0, 2)
     bench.store.failing = "by/b/p00000/zarr.json"
     with pytest.raises(StoreError):
@@ -202,7 +131,7 @@ def test_a_commit_that_fails_is_made_by_the_next(bench):
 
 def test_targets_to_which_nothing_comes_cost_nothing_and_hold_nothing_back(bench):
     bench.send("a", "b")
-    life = bench.life(feed())
+    life = bench.life(routed())
     bench.take(life, 0, 2)
     life.commit({WHERE: 2})
     before = open_stream(bench.store, target_path("a", "p00000")).record.seq
@@ -211,13 +140,13 @@ def test_targets_to_which_nothing_comes_cost_nothing_and_hold_nothing_back(bench
         bench.take(life, number, number + 1)
         life.commit({WHERE: number + 1})
     assert open_stream(bench.store, target_path("a", "p00000")).record.seq == before
-    bench.life(feed())
+    bench.life(routed())
     assert bench.begins == 6
 
 
 def test_a_target_that_comes_later_begins_where_it_came(bench):
     bench.send("a", "b")
-    life = bench.life(feed())
+    life = bench.life(routed())
     bench.take(life, 0, 1)
     bench.take(life, 1, 2)
     life.commit({WHERE: 2})
@@ -232,7 +161,7 @@ def test_a_target_that_comes_later_begins_where_it_came(bench):
 
 def test_what_has_no_target_has_a_letter(bench):
     bench.send("a", "b", "c", "", "a", "z" * 300)
-    life = bench.life(feed(route={"by": "s", "targets": 2}))
+    life = bench.life(routed(route={"by": "s", "targets": 2}))
     bench.take(life, 0, 6)
     life.commit({WHERE: 6})
     assert (bench.rows("a"), bench.rows("b")) == ([0, 4], [1])
@@ -246,7 +175,7 @@ def test_what_has_no_target_has_a_letter(bench):
 
 def test_what_has_no_target_goes_where_it_is_told(bench):
     bench.send("a", "b", "c", "", "a")
-    life = bench.life(feed(route={"by": "s", "targets": ["a"], "other": "rest"}))
+    life = bench.life(routed(route={"by": "s", "targets": ["a"], "other": "rest"}))
     bench.take(life, 0, 5)
     life.commit({WHERE: 5})
     assert (bench.rows("a"), bench.rows("rest"), bench.letters) == ([0, 4], [1, 2, 3], {})
@@ -257,12 +186,12 @@ def test_what_has_no_target_goes_where_it_is_told(bench):
 )
 def test_other_targets_in_a_later_life_take_nothing_that_was_taken(bench, later):
     bench.send("a", "b", "c")
-    life = bench.life(feed(route={"by": "s", "targets": ["a"], "other": "rest"}))
+    life = bench.life(routed(route={"by": "s", "targets": ["a"], "other": "rest"}))
     bench.take(life, 0, 3)
     for target in life.owned[WHERE]._open.values():
         target.commit(3)  # and there the life ends
     bench.send("b", "c")
-    life = bench.life(feed(route=later))
+    life = bench.life(routed(route=later))
     assert bench.begins == 0
     bench.take(life, 0, 5)
     life.commit({WHERE: 5})
@@ -271,35 +200,35 @@ def test_other_targets_in_a_later_life_take_nothing_that_was_taken(bench, later)
 
 def test_a_target_that_is_there_stays_whatever_is_told_later(bench):
     bench.send("a", "b")
-    life = bench.life(feed())
+    life = bench.life(routed())
     bench.take(life, 0, 2)
     life.commit({WHERE: 2})
     bench.send("a", "b", "c")
-    life = bench.life(feed(route={"by": "s", "targets": ["a"]}))
+    life = bench.life(routed(route={"by": "s", "targets": ["a"]}))
     bench.take(life, 2, 5)
     life.commit({WHERE: 5})
     assert (bench.rows("a"), bench.rows("b"), [*bench.letters]) == ([0, 2], [1, 3], [4])
 
 
 def test_routed_by_another_column_it_stops(bench):
-    bench.life(feed())
+    bench.life(routed())
     with pytest.raises(ConfigError, match="routed by 's', and the feed says by 'x'"):
-        bench.life(feed(route={"by": "x"}, columns={"s": "string", "x": "i8"}))
+        bench.life(routed(route={"by": "x"}, columns={"s": "string", "x": "i8"}))
 
 
 def test_a_target_of_a_name_is_not_for_others(bench):
     bench.send("a")
-    life = bench.life(feed())
+    life = bench.life(routed())
     bench.take(life, 0, 1)
     life.commit({WHERE: 1})
     with pytest.raises(ConfigError, match="a target of rows of this name alone"):
-        bench.life(feed(route={"by": "s", "other": "a"}))
+        bench.life(routed(route={"by": "s", "other": "a"}))
 
 
 def test_more_targets_than_fit_into_memory(bench):
     names = [f"n{number % 7}" for number in range(60)]
     bench.send(*names)
-    life = bench.life(feed(target={"max_bytes": 30_000, "chunk_rows": 400}))  # two of them
+    life = bench.life(routed(target={"max_bytes": 30_000, "chunk_rows": 400}))  # two of them
     for start in range(0, 60, 10):
         bench.take(life, start, start + 10)
         assert len(life.owned[WHERE]._open) <= life.owned[WHERE]._most_open < 7
@@ -312,7 +241,7 @@ def test_a_sorted_column_is_sorted_in_each_target(bench):
     columns = {"s": "string", "x": {"dtype": "f8", "sorted": True}}
     for name, x in (("a", 5), ("b", 1), ("a", 4), ("b", 2)):
         bench.broker.append("t", 0, b'{"s": "%s", "x": %d}' % (name.encode(), x))
-    life = bench.life(feed(columns=columns))
+    life = bench.life(routed(columns=columns))
     bench.take(life, 0, 4)
     life.commit({WHERE: 4})
     assert (bench.rows("a"), bench.rows("b"), [*bench.letters]) == ([0], [1, 3], [2])
@@ -322,7 +251,7 @@ def test_a_record_of_several_targets_is_in_all_of_them_or_in_none(bench):
     bench.broker.append(
         "t", 0, b'[{"s": "a", "x": 1}, {"s": "b", "x": 2}]', b'[{"s": "a", "x": 3}, {"s": "", "x": 4}]'
     )
-    life = bench.life(feed())
+    life = bench.life(routed())
     bench.take(life, 0, 2)
     life.commit({WHERE: 2})
     assert (bench.rows("a"), bench.rows("b"), [*bench.letters]) == ([0], [0], [1])
