@@ -139,7 +139,7 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
 def _check(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
     info = broker.describe(part.partition.topic)
     begin = max(info.begin[part.partition.partition], part.facts.start)
-    if part.facts.layout == "grid":
+    if part.facts.layout in ("grid", "bars"):
         return _check_grid(broker, part, letters)
     if part.facts.layout == "routes":
         return _check_routes(broker, part, begin, letters)

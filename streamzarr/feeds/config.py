@@ -67,8 +67,8 @@ class TargetConfig(_Part, frozen=True):
     """``[target]``: where rows go."""
 
     url: Text
-    layout: Literal["log", "grid"] = "log"
-    """A row for each record, or a slot for each step and key."""
+    layout: Literal["log", "grid", "bars"] = "log"
+    """A row for each record; slots of each step with all keys; or a row for each slot that has records."""
     chunk_rows: Count | None = None
     """65,536 when absent; of a grid as many as make 1 MiB."""
     commit: CommitConfig = field(default_factory=CommitConfig)
@@ -239,11 +239,11 @@ class Feed(Struct, frozen=True, kw_only=True):
         if target.layout == "log":
             _add_offset(columns, fail)
         grid = None
-        if (target.layout == "grid") != ("grid" in given):
-            raise fail(("grid",), 'expected if and only if target.layout is "grid"')
-        if target.layout == "grid" and "route" in given:
+        if (target.layout != "log") != ("grid" in given):
+            raise fail(("grid",), 'expected if and only if target.layout is "grid" or "bars"')
+        if target.layout != "log" and "route" in given:
             raise fail(("route",), 'expected only if target.layout is "log"; a grid has keys')
-        if target.layout == "grid":
+        if target.layout != "log":
             grid = part(GridConfig, ("grid",), given["grid"])
         feed = cls(
             source=part(SourceConfig, ("source",), given["source"]),
@@ -315,7 +315,10 @@ class Feed(Struct, frozen=True, kw_only=True):
     def schema(self) -> dict[str, Field]:
         """Return the fields of each partition's stream."""
         if self.grid is not None:
-            return self.grid.spec().schema(self.columns, self.target.chunk_rows)
+            spec = self.grid.spec()
+            if self.target.layout == "bars":
+                return spec.bars(self.columns)
+            return spec.schema(self.columns, self.target.chunk_rows)
         return {name: each.field() for name, each in self.columns.items()}
 
     @property

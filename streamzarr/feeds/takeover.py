@@ -13,6 +13,7 @@ from streamzarr.feeds.begin import Beginning, fields_of, look
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.partition import OPEN, READ, PartitionGrid
+from streamzarr.feeds.grid.shape import Bars, Planes, Shape
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.partition import PartitionStream
 from streamzarr.feeds.places import FEED_ATTRIBUTE, path_of, target_path
@@ -87,8 +88,11 @@ def take_over(
     if spec.key is not None:
         given = () if isinstance(spec.keys, int) else spec.keys
         keys = Keys(store, path, spec.room, given, broker.runtime)
-    replayed = _replayed(feed, broker, store, path, found)
-    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, replayed)
+    shape: Shape = Bars(spec, feed.columns, keys)
+    replayed = None
+    if feed.target.layout == "grid":
+        shape, replayed = Planes(spec, feed.columns), _replayed(feed, broker, store, path, found)
+    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, shape, replayed)
 
 
 def _routes(
@@ -134,7 +138,7 @@ def _writer(
 ) -> StreamWriter:
     """Return the writer of a stream, ours from now on; a new one has its position."""
     new = _new_fields(schema, found.fields)
-    is_grid = facts.layout == "grid"
+    is_grid = facts.layout in ("grid", "bars")
     writer = StreamWriter(
         store,
         path,

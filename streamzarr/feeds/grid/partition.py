@@ -11,6 +11,7 @@ import numpy.typing as npt
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.grid.fold import Arrivals, GridFold, unplaceable
 from streamzarr.feeds.grid.keys import Keys
+from streamzarr.feeds.grid.shape import Shape
 from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
@@ -32,6 +33,13 @@ class PartitionGrid:
     ``open``, from where on records are read again to have the slots that are not closed; and ``latest``, the
     latest time before that, so that each is judged as it was. What is read again and is in no open slot was
     settled before, and is left alone.
+
+    Parameters
+    ----------
+    shape
+        How slots become rows.
+    replayed
+        Takes records that were replayed; None: they are bad, as slots that are closed stay as they are.
     """
 
     def __init__(
@@ -42,10 +50,11 @@ class PartitionGrid:
         columns: Mapping[str, ColumnSpec],
         letters: Letters,
         policy: CommitPolicy,
-        replayed: Replayed,
+        shape: Shape,
+        replayed: Replayed | None,
     ) -> None:
         self._writer, self._keys, self._spec, self._letters = writer, keys, spec, letters
-        self._policy, self._replayed = policy, replayed
+        self._policy, self._shape, self._replayed = policy, shape, replayed
         position = writer.position
         assert isinstance(position, Mapping)
         self._known, self._read = position[READ], position[OPEN]
@@ -57,9 +66,6 @@ class PartitionGrid:
             latest=position[LATEST] - EARLIEST if position.get(LATEST) else None,
         )
         self._closed: list[dict[str, npt.NDArray[Any]]] = []
-        self._empty = {
-            name: np.empty((0, *each.shape), each.dtype) for name, each in spec.schema(columns, None).items()
-        }
         self.bad = 0
         """Records that became dead letters."""
 
@@ -99,12 +105,13 @@ class PartitionGrid:
         """Make closed slots visible; raises as :meth:`PartitionStream.commit`."""
         self._read = max(self._read, position)
         self._flush()
-        self._writer.append(self._empty, next_offset=self._positions())
+        self._writer.append(self._shape.empty, next_offset=self._positions())
         self._writer.commit()
 
     def drop(self) -> None:
         """Give up what is not committed."""
-        self._replayed.drop()
+        if self._replayed is not None:
+            self._replayed.drop()
         self._writer.drop()
         if self._keys is not None:
             self._keys.drop()
@@ -114,6 +121,8 @@ class PartitionGrid:
         places = places_of(rows)
         if not places:
             return rows
+        if self._replayed is None:
+            return rows.without(dict.fromkeys(places, "a bar that is closed takes no replay"))
         ours = self._arrivals(rows.chosen(~rows.kept(places)))
         self.commit(self._read)  # so that the first slot is known
         if self._keys is not None:
@@ -138,7 +147,7 @@ class PartitionGrid:
         if self._closed and self._keys is not None:
             self._keys.commit()  # first: a slot is never seen without its key
         while self._closed:
-            self._writer.append(self._closed[0], next_offset=self._positions())
+            self._writer.append(self._shape.rows(self._closed[0]), next_offset=self._positions())
             del self._closed[0]
 
     def _positions(self) -> dict[str, int]:

@@ -116,6 +116,23 @@ class GridSpec:
             **fields,
         }
 
+    def bars(self, columns: Mapping[str, ColumnSpec]) -> dict[str, Field]:
+        """Return the fields of a stream whose rows are slots that have records; raises as :meth:`outputs`."""
+        outputs = self.outputs(columns)
+        if self.key in (TIME, COUNT, *(each.name for each in outputs)):
+            raise ConfigError(
+                f"grid: the key is {self.key!r}, as another field; give its column another name"
+            )
+        return {
+            TIME: Field("M8[ns]", sorted=True),
+            **({} if self.key is None else {self.key: Field("string")}),
+            COUNT: Field("u4"),
+            **{
+                each.name: Field(each.dtype, fill_value=each.fill, attributes=each.attributes)
+                for each in outputs
+            },
+        }
+
 
 def check_how(values: Mapping[str, str]) -> None:
     """Raise :class:`~streamzarr.errors.ConfigError` unless each value is a way to make one of several."""
