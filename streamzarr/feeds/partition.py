@@ -60,7 +60,7 @@ class PartitionStream:
         if rows.run.stop <= self.position:
             return
         if places := places_of(rows):
-            rows = self._replayed.take(rows, places, self._refuse())
+            rows = self._replayed.take(rows, places, self._refuse(rows, places))
         rows = rows.without(self._late(rows))
         if rows.bad:
             self._letters.bury(rows.run, rows.bad, "decode")
@@ -96,14 +96,15 @@ class PartitionStream:
                 late |= {int(each): why for each in found}
         return late
 
-    def _refuse(self) -> Refuse:
+    def _refuse(self, rows: Rows, places: Mapping[int, int]) -> Refuse:
         """Return what says why a replayed record has no place here."""
-        self._writer.commit()  # so that all rows can be looked at
+        self._writer.commit()  # so that all rows of before can be looked at
         offsets = self._replayed.committed()[self._offset]
+        coming = set(rows.run.offsets[rows.records()[rows.kept(places)]].tolist())
 
         def why(_: int, place: int) -> str:
             at = bisect_left(offsets, place)
-            is_there = at < len(offsets) and offsets[at] == place
+            is_there = place in coming or (at < len(offsets) and offsets[at] == place)
             return f"offset {place} has its rows already" if is_there else ""
 
         return why

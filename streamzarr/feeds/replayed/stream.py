@@ -90,7 +90,7 @@ class Replayed:
             if by != offset:
                 bad[record] = f"offset {place} was replayed before, as offset {by}"
             elif place not in self._by_place:
-                if why := refuse(record, place):
+                if why := _before(place, offset) or refuse(record, place):
                     bad[record] = why
                     del filled[place]
                 else:
@@ -126,3 +126,8 @@ class Replayed:
             pairs = zip(stored[PLACE][:].tolist(), stored[RECORD][:].tolist(), strict=True)
             self._by_place, self._writer = dict(pairs), writer
         return self._writer
+
+
+def _before(place: int, offset: int) -> str:
+    """Return what is wrong with a replay that comes before its record; empty: it does not."""
+    return f"a replay of offset {place} comes before it" if place >= offset else ""
