@@ -12,7 +12,9 @@ from streamzarr.errors import ConfigError
 from streamzarr.feeds.begin import Beginning, fields_of, look
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.keys import Keys
+from streamzarr.feeds.grid.late import LateSlots
 from streamzarr.feeds.grid.partition import OPEN, READ, PartitionGrid
+from streamzarr.feeds.grid.reserved import Reserved, reserved_schema
 from streamzarr.feeds.grid.shape import Bars, Planes, Shape
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.partition import PartitionStream
@@ -89,10 +91,10 @@ def take_over(
         given = () if isinstance(spec.keys, int) else spec.keys
         keys = Keys(store, path, spec.room, given, broker.runtime)
     shape: Shape = Bars(spec, feed.columns, keys)
-    replayed = None
+    late = None
     if feed.target.layout == "grid":
-        shape, replayed = Planes(spec, feed.columns), _replayed(feed, broker, store, path, found)
-    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, shape, replayed)
+        shape, late = Planes(spec, feed.columns), _late(feed, broker, store, path, found, writer)
+    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, shape, late)
 
 
 def _routes(
@@ -164,23 +166,40 @@ def _writer(
 def _replayed(feed: Feed, broker: Broker, store: Store, path: str, found: Beginning) -> Replayed:
     """Return what takes the rows of a partition that come by a replay."""
     schema = replayed_schema(feed.columns, slots=feed.grid is not None)
+    return Replayed(store, path, lambda place: _beside(feed, broker, store, place, schema, found))
 
-    def open_writer(place: str) -> StreamWriter:
-        stored = fields_of(store, place)
-        new = _new_fields(schema, stored)
-        writer = StreamWriter(
-            store,
-            place,
-            schema={name: each for name, each in schema.items() if name not in new},
-            source=found.source,
-            max_bytes=feed.target_bytes,
-            runtime=broker.runtime,
-        )
-        for name in new:
-            writer.add_field(name, schema[name])
-        return writer
 
-    return Replayed(store, path, open_writer)
+def _late(
+    feed: Feed, broker: Broker, store: Store, path: str, found: Beginning, writer: StreamWriter
+) -> LateSlots:
+    """Return what takes the records of a grid that come when their slots are closed."""
+    assert feed.grid is not None
+    assert isinstance(writer.position, Mapping)
+    schema = reserved_schema()
+    reserved = Reserved(
+        store, path, writer.position[READ], lambda place: _beside(feed, broker, store, place, schema, found)
+    )
+    reserved.begin()
+    return LateSlots(feed.grid.spec(), _replayed(feed, broker, store, path, found), reserved)
+
+
+def _beside(
+    feed: Feed, broker: Broker, store: Store, path: str, schema: Mapping[str, Field], found: Beginning
+) -> StreamWriter:
+    """Return the writer of a stream beside a partition's, without positions, ours from now on."""
+    stored = fields_of(store, path)
+    new = _new_fields(schema, stored)
+    writer = StreamWriter(
+        store,
+        path,
+        schema={name: each for name, each in schema.items() if name not in new},
+        source=found.source,
+        max_bytes=feed.target_bytes,
+        runtime=broker.runtime,
+    )
+    for name in new:
+        writer.add_field(name, schema[name])
+    return writer
 
 
 def _chunk_rows(feed: Feed) -> int:

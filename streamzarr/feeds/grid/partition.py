@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.columns import ColumnSpec
-from streamzarr.feeds.grid.fold import Arrivals, GridFold, unplaceable
+from streamzarr.feeds.grid.fold import Arrivals, GridFold
 from streamzarr.feeds.grid.keys import Keys
+from streamzarr.feeds.grid.late import LateSlots
 from streamzarr.feeds.grid.shape import Shape
 from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
-from streamzarr.feeds.replayed.stream import Replayed
 from streamzarr.feeds.rows import Rows
 from streamzarr.stream import CommitPolicy, StreamWriter
 
@@ -38,7 +38,7 @@ class PartitionGrid:
     ----------
     shape
         How slots become rows.
-    replayed
+    late
         Takes records that were replayed; None: they are bad, as slots that are closed stay as they are.
     """
 
@@ -51,10 +51,10 @@ class PartitionGrid:
         letters: Letters,
         policy: CommitPolicy,
         shape: Shape,
-        replayed: Replayed | None,
+        late: LateSlots | None,
     ) -> None:
         self._writer, self._keys, self._spec, self._letters = writer, keys, spec, letters
-        self._policy, self._shape, self._replayed = policy, shape, replayed
+        self._policy, self._shape, self._late = policy, shape, late
         position = writer.position
         assert isinstance(position, Mapping)
         self._known, self._read = position[READ], position[OPEN]
@@ -93,6 +93,8 @@ class PartitionGrid:
             }
             if bad:
                 self._letters.bury(rows.run, bad, "grid")
+                if self._late is not None:
+                    self._late.note([int(offsets[index]) for index in bad])
             self._closed += self._fold.take(arrivals, judgement)
             self._read = rows.run.stop
             self.bad += len(bad)
@@ -110,8 +112,8 @@ class PartitionGrid:
 
     def drop(self) -> None:
         """Give up what is not committed."""
-        if self._replayed is not None:
-            self._replayed.drop()
+        if self._late is not None:
+            self._late.drop()
         self._writer.drop()
         if self._keys is not None:
             self._keys.drop()
@@ -121,18 +123,13 @@ class PartitionGrid:
         places = places_of(rows)
         if not places:
             return rows
-        if self._replayed is None:
+        if self._late is None:
             return rows.without(dict.fromkeys(places, "a bar that is closed takes no replay"))
         ours = self._arrivals(rows.chosen(~rows.kept(places)))
         self.commit(self._read)  # so that the first slot is known
         if self._keys is not None:
             self._keys.commit()
-        times = self._replayed.committed()[TIME]
-        first = int(times[0].astype("M8[ns]").astype(np.int64)) if len(times) else None
-        bad = unplaceable(ours, first, self._fold.latest, self._spec)
-        every = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
-        slots = (every // self._spec.step * self._spec.step).astype("M8[ns]")
-        return self._replayed.take(rows, places, lambda record, _: bad.get(record, ""), slots)
+        return self._late.take(rows, places, ours, self._fold.latest)
 
     def _arrivals(self, rows: Rows) -> Arrivals:
         records = rows.records()
@@ -144,6 +141,8 @@ class PartitionGrid:
 
     def _flush(self) -> None:
         """Append the slots that are closed: all of them, or the position stays behind."""
+        if self._late is not None:
+            self._late.commit()
         if self._closed and self._keys is not None:
             self._keys.commit()  # first: a slot is never seen without its key
         while self._closed:

@@ -17,10 +17,9 @@ def places_of(rows: Rows) -> dict[int, int]:
 
     Only records that have rows are looked at.
     """
-    headers = rows.run.headers
-    if not any(headers):
+    if not rows.run.has_headers:
         return {}
-    found = {}
+    found, headers = {}, rows.run.headers
     for record in dict.fromkeys(rows.records().tolist()):
         for name, value in headers[record]:
             if name == ORIGIN_HEADER and (place := place_in(value, rows.run.where)) is not None:

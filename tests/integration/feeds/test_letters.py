@@ -174,6 +174,26 @@ def test_a_late_record_of_a_grid_that_is_replayed_fills_its_slot(bench, values):
     assert found.to_xarray()["count"].attrs == {}
 
 
+def test_a_letter_of_a_grid_that_was_made_anew_adds_nothing(bench):
+    strict = bench.feed(columns=COLUMNS, target={"layout": "grid"}, grid=GRID)
+    ticks(bench, (0, "A", 1.0, 1), (9000, "A", 1.0, 2), (100, "A", 1.0, 4))
+    bench.ingest(strict)
+    patient = bench.feed(
+        columns=COLUMNS,
+        target={"layout": "grid", "url": f"{bench.target}.anew"},
+        grid={**GRID, "lateness": "20s", "values": {"size": "sum"}},
+    )
+    bench.ingest(patient)
+    ticks(bench, (60_000, "A", 1.0, 8))
+    bench.ingest(patient)
+    replay(bench)
+    bench.ingest(patient)
+    assert open_grid(patient.url)["size"][0].tolist() == [5]
+    assert bench.letters()[-1].message == "offset 2 is in its slot already"
+    [first, _] = check_feed(patient.url, bench.broker)
+    assert (first.ok, first.replayed) == (True, 0)
+
+
 def test_a_replay_for_which_a_grid_has_no_slot_has_a_letter_again(bench):
     feed = bench.feed(columns=COLUMNS, target={"layout": "grid"}, grid={**GRID, "keys": 1, "ahead": "1h"})
     ticks(bench, (10_000, "A", 1.0, 1), (20_000, "A", 1.0, 1))

@@ -162,6 +162,21 @@ def test_a_replay_into_a_grid_that_is_read_again_is_there_once(bench):
     assert bench.letters.keys() == {3, 7}
 
 
+def test_what_a_life_has_reserved_too_early_is_no_place(bench):
+    life = bench.life(grid())
+    bench.take(life, 0, 4)  # the bad record is noted, and there the life ends
+    partition = life.owned[WHERE]
+    partition._late.commit()
+    better = feed(
+        columns={"x": {"dtype": "datetime64[s]", "unit": "s", "from": "@timestamp"}},
+        target={"url": "memory://", "layout": "grid"},
+        grid={"time": "x", "step": "1s"},
+    )
+    life = bench.life(better)  # to which the record is good
+    assert bench.begins == 0
+    assert life.owned[WHERE]._late._reserved.among({3}) == set()
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_a_column_is_not_called_like_those_of_replayed_rows(name):
     with pytest.raises(ConfigError, match="a field of its own"):
