@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from streamzarr.errors import ConfigError, NodeNotFoundError, OffsetOutOfRangeError
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.partition import OPEN
-from streamzarr.feeds.places import check_same, path_of, source_of
+from streamzarr.feeds.meaning import check_meaning
+from streamzarr.feeds.places import check_same, other_path_of, path_of, source_of
 from streamzarr.feeds.target import facts_of
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.stores import Store, join_url
-from streamzarr.stream import open_stream
+from streamzarr.stream import Snapshot, open_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     streamzarr.errors.OffsetOutOfRangeError
         The records that come next are gone, or the topic ends before them.
     streamzarr.errors.ConfigError
-        Its rows are routed by another column.
+        Values of a field mean something else in the stream, the topic's rows are elsewhere in the target, or
+        they are routed by another column.
     """
     path = path_of(partition, feed.source.topics)
     source = source_of(partition, broker.identify(partition.topic))
@@ -46,6 +48,7 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     try:
         snapshot = open_stream(store, path)
     except NodeNotFoundError:
+        _check_nowhere_else(store, other_path_of(partition, feed.source.topics))
         return Beginning(source, begin if feed.source.start == "begin" else end, None)
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(broker))
@@ -56,6 +59,8 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
             f"{where}: its rows are routed {_told(facts.by)}, and the feed says {_told(by)}; give another "
             "target"
         )
+    if not by:
+        check_fields(snapshot, feed)
     first = facts.start
     position = first if record.position is None else record.position
     if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again
@@ -65,16 +70,32 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     return Beginning(source, first, frozenset(snapshot.names))
 
 
-def fields_of(store: Store, path: str) -> frozenset[str] | None:
-    """Return the fields of the stream at `path`; None: there is none."""
+def stream_at(store: Store, path: str) -> Snapshot | None:
+    """Return the stream at `path`; None: there is none."""
     try:
-        return frozenset(open_stream(store, path).names)
+        return open_stream(store, path)
     except NodeNotFoundError:
         return None
 
 
+def check_fields(snapshot: Snapshot, feed: Feed) -> None:
+    """Raise as :func:`streamzarr.feeds.meaning.check_meaning` does of the fields of a stream."""
+    attributes = {name: each.attributes for name, each in snapshot.document.fields.items()}
+    check_meaning(attributes, feed, snapshot.url)
+
+
 def _told(by: str) -> str:
     return f"by {by!r}" if by else "nowhere"
+
+
+def _check_nowhere_else(store: Store, path: str) -> None:
+    found = stream_at(store, path)
+    if found is None:
+        return
+    raise ConfigError(
+        f"{found.url} has rows already: with one topic they are directly below the target, with several "
+        "below the name of each; give another target, or as many topics as before"
+    )
 
 
 def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from streamzarr.errors import ConfigError
-from streamzarr.feeds.begin import Beginning, fields_of, look
+from streamzarr.feeds.begin import Beginning, check_fields, look, stream_at
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.late import LateSlots
@@ -113,7 +113,10 @@ def _routes(
 
     def open_target(name: str, start: int) -> PartitionStream:
         place = target_path(name, path)
-        there = Beginning(found.source, start, fields_of(store, place))
+        stored = stream_at(store, place)
+        if stored is not None:
+            check_fields(stored, feed)
+        there = Beginning(found.source, start, None if stored is None else frozenset(stored.names))
         told = replace(facts, layout="log", target=name, start=start)
         writer = _writer(feed, broker, store, place, schema, there, told)
         return PartitionStream(writer, feed.columns, letters, _replayed(feed, broker, store, place, found))
@@ -187,8 +190,8 @@ def _beside(
     feed: Feed, broker: Broker, store: Store, path: str, schema: Mapping[str, Field], found: Beginning
 ) -> StreamWriter:
     """Return the writer of a stream beside a partition's, without positions, ours from now on."""
-    stored = fields_of(store, path)
-    new = _new_fields(schema, stored)
+    stored = stream_at(store, path)
+    new = _new_fields(schema, None if stored is None else frozenset(stored.names))
     writer = StreamWriter(
         store,
         path,

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.grid.keys import keys_path
-from streamzarr.feeds.grid.spec import COUNT, MADE_OF, TIME, Output
+from streamzarr.feeds.grid.spec import COLUMN, COUNT, TIME, Output
 from streamzarr.feeds.grid.values import Values
+from streamzarr.feeds.meaning import HOW
 from streamzarr.feeds.replayed.names import SLOT
 from streamzarr.feeds.replayed.read import replayed_of
 from streamzarr.feeds.target import find_parts
@@ -41,8 +42,8 @@ class GridPart:
             np.add.at(plane.reshape(-1), places, 1)
             return plane
         stored = self.snapshot.document.fields[field]
-        made_of = stored.attributes[MADE_OF]
-        output = Output(field, made_of["column"], made_of["how"], plane.dtype, stored.fill_value, {})
+        column, how = stored.attributes[COLUMN], stored.attributes[HOW]
+        output = Output(field, column, how, plane.dtype, stored.fill_value, {})
         values = Values.of(output, plane, self._seen(output, plane))
         values.fold(places, self.replayed[output.column][:][which])
         return values.result()
@@ -110,7 +111,7 @@ class Grid:
         chosen = self.fields if fields is None else fields
         attributes = {name: dict(self.parts[0].snapshot[name].attributes) for name in chosen}
         for each in attributes.values():
-            each.pop(MADE_OF, None)
+            each.pop(COLUMN, None)
         return xr.Dataset(
             {name: ((TIME, "key"), self[name], attributes[name]) for name in chosen},
             {TIME: self.times, "key": [*self.keys]},

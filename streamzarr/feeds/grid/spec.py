@@ -10,6 +10,7 @@ import numpy as np
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.meaning import HOW, STEP
 from streamzarr.stream import Field
 
 How: TypeAlias = Literal["last", "first", "min", "max", "sum", "mean", "count", "ohlc"]
@@ -23,8 +24,8 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "ohlc": {"_open": "first", "_high": "max", "_low": "min", "_close": "last"},
     "mean": {"": "mean", "_count": "count"},  # of how many values: so one more can be put in
 }
-MADE_OF: Final = "streamzarr_grid"
-"""Attribute of a field: the column that it is of, and how values of a slot become one."""
+COLUMN: Final = "streamzarr_column"
+"""Attribute of a field: the column that it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,11 @@ class GridSpec:
         rows = chunk_rows or max(1, CHUNK_BYTES // (8 * self.room))
         shape = {"shape": (self.room,), "dimension_names": ("key",), "chunk_rows": rows}
         fields = {
-            each.name: Field(each.dtype, fill_value=each.fill, attributes=_attributes(each), **shape)  # type: ignore[arg-type]
+            each.name: Field(each.dtype, fill_value=each.fill, attributes=each.attributes, **shape)  # type: ignore[arg-type]
             for each in self.outputs(columns)
         }
         return {
-            TIME: Field("M8[ns]", sorted=True, chunk_rows=rows),
+            TIME: Field("M8[ns]", sorted=True, chunk_rows=rows, attributes={STEP: self.step}),
             COUNT: Field("u4", **shape),  # type: ignore[arg-type]
             **fields,
         }
@@ -124,7 +125,7 @@ class GridSpec:
                 f"grid: the key is {self.key!r}, as another field; give its column another name"
             )
         return {
-            TIME: Field("M8[ns]", sorted=True),
+            TIME: Field("M8[ns]", sorted=True, attributes={STEP: self.step}),
             **({} if self.key is None else {self.key: Field("string")}),
             COUNT: Field("u4"),
             **{
@@ -148,11 +149,7 @@ def _output(name: str, spec: ColumnSpec, how: str) -> Output:
         fill = 0
     elif how != "mean" and spec.fill is not None:
         fill = spec.fill
-    return Output(name, spec.name, how, dtype, fill, spec.attributes)
-
-
-def _attributes(output: Output) -> dict[str, Any]:
-    return {**output.attributes, MADE_OF: {"column": output.column, "how": output.how}}
+    return Output(name, spec.name, how, dtype, fill, {**spec.attributes, HOW: how, COLUMN: spec.name})
 
 
 def _dtype(column: np.dtype[Any], how: str) -> np.dtype[Any]:
