@@ -8,7 +8,7 @@ from typing import Final
 
 from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow import Message
-from streamzarr.queue import Broker, Columns, DeadLetter, Producer
+from streamzarr.queue import Broker, Columns, DeadLetter, Producer, TopicPartition
 from streamzarr.runtime import Runtime
 
 AT_ONCE: Final = 500
@@ -31,8 +31,13 @@ class Letters:
     ) -> None:
         self._producer, self._topic_of = producer, topic_of
         self._worker, self._runtime = worker, runtime
+        self._feeds: dict[TopicPartition, str] = {}
         self.written = 0
         """How many so far, those that a retry has written twice included."""
+
+    def sign(self, partition: TopicPartition, feed: str) -> None:
+        """Have letters about records of a partition say which feed they are of: others may read it, too."""
+        self._feeds[partition] = feed
 
     def bury(self, run: Columns, bad: Mapping[int, str], stage: str) -> None:
         """Write letters about the records of a run that are `bad`; durable when it returns.
@@ -52,6 +57,7 @@ class Letters:
                     error=MessageError(reason),
                     stage=stage,
                     worker=self._worker,
+                    feed=self._feeds.get(run.where, ""),
                     runtime=self._runtime,
                 )
                 for index, reason in sorted(bad.items())
@@ -71,6 +77,7 @@ class Letters:
                 attempts=failure.attempts,
                 first_seen=message.first_seen,
                 worker=self._worker,
+                feed=self._feeds.get(TopicPartition(record.topic, record.partition), ""),
             )
             self._write(record.topic, iter([letter]))
 
@@ -93,9 +100,9 @@ class Letters:
                 self._send(topic, [letter.cut()])
             except MessageError as error:
                 raise ConfigError(
-                    f"a dead letter of {letter.topic!r} is too large for its topic, even without its message, "
-                    "and the record is not passed without it; allow more there, or name another topic in "
-                    f"dead_letters.topic: {error}"
+                    f"a dead letter of {letter.topic!r} is too large for its topic, even without its "
+                    "message, and the record is not passed without it; allow more there, or name another "
+                    f"topic in dead_letters.topic: {error}"
                 ) from error
 
     def _send(self, topic: str, letters: Sequence[DeadLetter]) -> None:
