@@ -22,13 +22,15 @@ except Exception as error:
 
 
 def test_options_of_the_pipeline_are_not_those_of_the_supervisor():
-    with pytest.raises(ConfigError, match="Deadly: dead_letters cannot be given to other processes, expected"):
+    with pytest.raises(
+        ConfigError, match="Deadly: dead_letters cannot be given to other processes, expected"
+    ):
         Deadly.run(processes=2, dead_letters="elsewhere")
 
 
 @pytest.mark.parametrize("processes", [0, -1, True, "2", 1.5])
 def test_a_number_of_processes_that_is_none_is_told(processes):
-    with pytest.raises(ConfigError, match="workers is .*, expected an integer, 1 or more"):
+    with pytest.raises(ConfigError, match=r"workers is .*, expected an integer, 1 or more"):
         Deadly.run(processes=processes)
 
 
