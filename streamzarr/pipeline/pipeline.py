@@ -94,13 +94,16 @@ class Pipeline:
     def handle_failed(self, messages: Sequence[Message], context: Any) -> Sequence[Message]:
         """Look at failed messages before they are acknowledged, and return them.
 
-        One that is returned without its `failure` counts as done. When it raises nothing of these messages
-        is acknowledged, and it is called with them again.
+        One that is returned without its `failure` is done, and meets no batcher. When it raises nothing of
+        these messages is acknowledged, and it is called with them again.
         """
         return messages
 
     def retryable(self, error: BaseException) -> bool:
-        """Tell whether what raised `error` may work later: broker, store and network failures, as a rule."""
+        """Tell whether what raised `error` may work later: broker, store and network failures, as a rule.
+
+        Where it raises itself, that rule counts.
+        """
         return is_transient(error)
 
     def make_context(self) -> Any:
