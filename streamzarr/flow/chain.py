@@ -10,8 +10,8 @@ from operator import attrgetter
 from typing import Any
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.acknowledge import Claim, Hold, seqs_follow
-from streamzarr.flow.delivery import Delivery, Fate, Released
+from streamzarr.flow.acknowledge import Claim, Hold
+from streamzarr.flow.delivery import Delivery, Fate, Released, seqs_follow
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Message, leaves

@@ -37,7 +37,9 @@ from streamzarr.pipeline.desk import Bench, desk
 from streamzarr.pipeline.detached import Detached, is_detached
 from streamzarr.pipeline.figures import Figures
 from streamzarr.pipeline.handlers import Ours
+from streamzarr.pipeline.limits import Limits
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.notices import Notices
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.pace import Pace
 from streamzarr.pipeline.retries import until_due
@@ -87,6 +89,7 @@ def assemble(
     controls: Controls,
     acknowledger: Acknowledger,
     brokers: Brokers,
+    notices: Notices | None,
     beat: Callable[[], None],
     teller: Teller,
     runtime: Runtime,
@@ -95,11 +98,17 @@ def assemble(
 
     Parameters
     ----------
+    notices
+        Tells other processes of partitions that pause; ``None``: nobody asks.
     beat
         Called at every turn, at least five times a second unless something blocks.
     """
     entering = enter(acknowledger, order_of(options), itertools.count(), beat)
-    observables = [entering(each) for each in _sources(options, controls, brokers, teller, runtime)]
+
+    def connected(source: Source, demand: Demand) -> Observable[Batch]:
+        return connect(source, demand, brokers, teller, notices)
+
+    observables = [entering(each) for each in _sources(options, controls, connected, runtime)]
     chain = observables[0] if len(observables) == 1 else reactivex.merge(*observables)
     detached = Detached()
     operators = [
@@ -107,13 +116,16 @@ def assemble(
         *_processors(options, works, controls, detached, runtime),
         _batchers(options, works, controls, detached, teller),
         leaving(detached),
-        settle(Acks(teller, runtime)),
+        settle(Acks(teller, None if options.limit is None else Limits(options.limit), runtime)),
     ]
     return reduce(lambda before, operator: operator(before), operators, chain)
 
 
 def _sources(
-    options: Options, controls: Controls, brokers: Brokers, teller: Teller, runtime: Runtime
+    options: Options,
+    controls: Controls,
+    connected: Callable[[Source, Demand], Observable[Batch]],
+    runtime: Runtime,
 ) -> Iterator[Observable[Batch]]:
     """Yield what single sources emit; each has its share of what may be in flight, so that none starves."""
     every = split(options.source)
@@ -124,7 +136,7 @@ def _sources(
     for each in every:
         demand = Demand(share, max_bytes=nbytes, runtime=runtime)
         controls.demands.append(demand)
-        observable = connect(each, demand, brokers, teller)
+        observable = connected(each, demand)
         yield observable.pipe(until_due()) if each in later else observable
 
 

@@ -43,6 +43,8 @@ class Rules:
     retry: RetryPolicy
     tiers: int = 0
     """Retry topics there are."""
+    pauses_on: Callable[[BaseException], bool] | None = None
+    """Tells errors that make a partition pause: a batch is not searched for whom to blame. ``None``: none."""
 
 
 class Handlers:
@@ -52,7 +54,7 @@ class Handlers:
         self._pipeline, self._context = pipeline, context
         self._teller = Teller(type(pipeline).__name__, runtime)
         self._batchers, self._ordered, self._retry = rules.batchers, rules.ordered, rules.retry
-        self._runtime, self._tiers = runtime, rules.tiers
+        self._runtime, self._tiers, self._pauses_on = runtime, rules.tiers, rules.pauses_on
 
     @property
     def prepares(self) -> bool:
@@ -171,8 +173,11 @@ class Handlers:
 
     def _judge(self, error: BaseException, messages: Sequence[Message]) -> Again | Verdict:
         """Say what an error of a handler means: a transient one has its messages tried again, for a while."""
-        if isinstance(error, HandlerError) or not self._pipeline.retryable(error):
+        if isinstance(error, HandlerError):
             return Verdict.SOME
+        if not self._pipeline.retryable(error):
+            pauses = self._pauses_on is not None and self._pauses_on(error)
+            return Verdict.ALL if pauses else Verdict.SOME
         tried = [message.replace(attempts=message.attempts + 1) for message in messages]
         after = self._retry.delay(max(message.attempts for message in tried), self._runtime.random())
         if after is None:

@@ -10,6 +10,8 @@
     streamzarr.pipeline.handle_failed.*                handle_failed has failed messages
     streamzarr.pipeline.ack.*                          an acknowledger is told
     streamzarr.pipeline.rebalance                      partitions were assigned, revoked or lost
+    streamzarr.pipeline.partition.paused               one pauses by itself, and why
+    streamzarr.pipeline.partition.resumed              it goes on
 
 ``*`` is ``start``, then ``stop`` or ``exception``. Nobody pays for events that nobody has attached to.
 """
@@ -59,6 +61,8 @@ EventName: TypeAlias = Literal[
     "streamzarr.pipeline.ack.stop",
     "streamzarr.pipeline.ack.exception",
     "streamzarr.pipeline.rebalance",
+    "streamzarr.pipeline.partition.paused",
+    "streamzarr.pipeline.partition.resumed",
 ]
 EVENTS: Final[tuple[EventName, ...]] = get_args(EventName)
 
@@ -71,7 +75,7 @@ class Event:
     measurements: Mapping[str, float]
     """Of ``stop`` and ``exception``: `duration`, seconds. Of ``start``: `count`, messages."""
     metadata: Mapping[str, Any]
-    """`pipeline`, its name, and what the event is about: `messages`, `batcher`, `info`, `error`."""
+    """`pipeline`, its name, and what the event is about: `messages`, `batcher`, `info`, `error`, `paused`."""
 
 
 Listener: TypeAlias = Callable[[Event], None]

@@ -107,12 +107,12 @@ class DeadLetter:
             record.topic,
             record.partition,
             record.offset,
-            error_class=_cut(name_of(error), MAX_WORD_BYTES),
-            message=_cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
-            stage=_cut(stage, MAX_WORD_BYTES),
+            error_class=cut(name_of(error), MAX_WORD_BYTES),
+            message=cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
+            stage=cut(stage, MAX_WORD_BYTES),
             attempts=attempts,
             first_seen=runtime.wall_ns() // 1_000_000 if first_seen is None else first_seen,
-            worker=_cut(worker, MAX_WORD_BYTES),
+            worker=cut(worker, MAX_WORD_BYTES),
         )
 
     def to_record(self) -> NewRecord:
@@ -199,7 +199,7 @@ class DeadLetter:
 Entry: TypeAlias = tuple[LetterId, DeadLetter]
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """Shorten to `limit` bytes of UTF-8, at a character's edge, and show that something is missing."""
     data = text.encode(errors="replace")
     if len(data) <= limit:
