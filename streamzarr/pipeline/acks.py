@@ -35,24 +35,27 @@ class Acks:
         self._teller, self._limits, self._runtime = teller, limits, runtime
         self._failures: dict[tuple[int, Hashable, bool], int] = {}
 
-    def __call__(self, parts: Sequence[Part]) -> list[Report]:
+    def __call__(self, parts: Sequence[Part]) -> list[Report] | None:
         """Tell the acknowledgers of messages; those of which one cannot take note come again."""
         back = {} if self._limits is None else self._limits.judge(parts)
         reports: dict[int, Report] = {**back, **self._acknowledge(parts, back)}
         if self._limits is not None:
             self._limits.let_pause()
-        return [reports.get(part.data.place, DONE) for part in parts] if reports else [DONE] * len(parts)
+        return [reports.get(part.data.place, DONE) for part in parts] if reports else None
 
     def _acknowledge(self, parts: Sequence[Part], back: Container[int]) -> dict[int, Again]:
         """Tell the acknowledgers of all but what is to be handed `back`; return what they want again."""
         groups: dict[tuple[int, Hashable, bool], list[Message]] = {}
+        group, together = None, []
         for part in parts:
             message: Message = part.data
             if message.place in back:
                 continue
             # Failed ones by themselves: what becomes of them needs a broker, as a rule, and may fail.
-            group = (id(message.acknowledger), message.ack_ref, message.failure is None)
-            groups.setdefault(group, []).append(message)
+            found = (id(message.acknowledger), message.ack_ref, message.failure is None)
+            if found != group:
+                group, together = found, groups.setdefault(found, [])
+            together.append(message)
         put_off: dict[int, Again] = {}
         for group, messages in groups.items():
             after = self._tell(group, messages)

@@ -189,11 +189,13 @@ def _batchers(
     for name in options.batchers:
         branches[_BATCHER + name] = _batcher(name, options, works, controls, detached, teller)
 
+    named = {name: _BATCHER + name for name in options.batchers}
+
     def branch(part: Part) -> str:
         message: Message = part.data
-        if not options.batchers or (message.acked and not is_detached(part)):
+        if not named or (message.acked and not is_detached(part)):
             return _DONE
-        return _BATCHER + message.batcher
+        return named.get(message.batcher, message.batcher)
 
     return route(branch, branches, stage="batcher")
 

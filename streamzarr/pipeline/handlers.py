@@ -191,6 +191,8 @@ def _checked(handler: str, given: Sequence[Message], returned: object) -> list[M
 
     None of them is given to it again: it has ended, so its work is done.
     """
+    if returned is given:
+        return [_staged(message, handler) for message in given]
     found = _by_place(handler, given, returned)
     if isinstance(found, HandlerError):
         return [message.fail(found, handler) for message in given]

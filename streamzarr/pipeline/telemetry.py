@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -80,6 +80,7 @@ class Event:
 
 Listener: TypeAlias = Callable[[Event], None]
 
+_UNHEARD: Final = nullcontext()
 _changing = SYSTEM.lock()
 _attached: dict[str, tuple[tuple[EventName, ...], Listener]] = {}
 _by_name: dict[
@@ -163,12 +164,12 @@ class Teller:
         if name in _by_name:
             emit(name, {}, {"pipeline": self._pipeline, **metadata})
 
-    @contextmanager
-    def span(self, name: SpanName, count: int, **metadata: Any) -> Iterator[None]:
+    def span(self, name: SpanName, count: int, **metadata: Any) -> AbstractContextManager[None]:
         """Emit the events of what happens inside, to `count` messages."""
-        if not _by_name:
-            yield
-            return
+        return self._span(name, count, metadata) if _by_name else _UNHEARD
+
+    @contextmanager
+    def _span(self, name: SpanName, count: int, metadata: Mapping[str, Any]) -> Iterator[None]:
         about = {"pipeline": self._pipeline, **metadata}
         emit(f"{name}.start", {"count": count}, about)  # type: ignore[arg-type]  # each span has three
         begun = self._now()
