@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Container, Hashable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamzarr.errors import TopicNotFoundError, describe, is_interrupt
 from streamzarr.flow.message import Message as Part
@@ -22,6 +22,16 @@ HOLD: Final = RetryPolicy(attempts=sys.maxsize, base=0.1, max_delay=5.0)
 """When to tell an acknowledger again that could not take note: for as long as it takes."""
 
 
+class _Group(NamedTuple):
+    """Messages that an acknowledger is told of together."""
+
+    acknowledger: int
+    ref: Hashable
+    ok: bool
+    later: int | None
+    """Which retry topic they go to."""
+
+
 class Acks:
     """A sink of :func:`streamzarr.flow.ops.settle`. Owned by the thread that drives the pipeline.
 
@@ -33,7 +43,7 @@ class Acks:
 
     def __init__(self, teller: Teller, limits: Limits | None, runtime: Runtime) -> None:
         self._teller, self._limits, self._runtime = teller, limits, runtime
-        self._failures: dict[tuple[int, Hashable, bool], int] = {}
+        self._failures: dict[_Group, int] = {}
 
     def __call__(self, parts: Sequence[Part]) -> list[Report] | None:
         """Tell the acknowledgers of messages; those of which one cannot take note come again."""
@@ -45,16 +55,20 @@ class Acks:
 
     def _acknowledge(self, parts: Sequence[Part], back: Container[int]) -> dict[int, Again]:
         """Tell the acknowledgers of all but what is to be handed `back`; return what they want again."""
-        groups: dict[tuple[int, Hashable, bool], list[Message]] = {}
-        group, together = None, []
+        groups: dict[_Group, list[Message]] = {}
+        group: _Group | None = None
+        together: list[Message] = []
         for part in parts:
             message: Message = part.data
             if message.place in back:
                 continue
-            # Failed ones by themselves: what becomes of them needs a broker, as a rule, and may fail.
-            found = (id(message.acknowledger), message.ack_ref, message.failure is None)
+            # Each kind by itself: what becomes of failed ones needs a topic, which may be away, and what is
+            # in another one by then must not be written there once more.
+            later = message.tier if message.waits else None
+            found = (id(message.acknowledger), message.ack_ref, message.failure is None, later)
             if found != group:
-                group, together = found, groups.setdefault(found, [])
+                group = _Group(*found)
+                together = groups.setdefault(group, [])
             together.append(message)
         put_off: dict[int, Again] = {}
         for group, messages in groups.items():
@@ -65,13 +79,13 @@ class Acks:
             self._limits.forget(part for part in parts if part.data.place not in put_off)
         return put_off
 
-    def _tell(self, group: tuple[int, Hashable, bool], messages: Sequence[Message]) -> float | None:
+    def _tell(self, group: _Group, messages: Sequence[Message]) -> float | None:
         """Tell one acknowledger; return the seconds until it shall be told again."""
-        acknowledger, ref = messages[0].acknowledger, group[1]
+        acknowledger, ref = messages[0].acknowledger, group.ref
         assert acknowledger is not None
-        successful = messages if group[2] else []
+        successful = messages if group.ok else []
         try:
-            failed = [] if group[2] else messages
+            failed = [] if group.ok else messages
             with self._teller.span("streamzarr.pipeline.ack", len(messages), ok=successful, failed=failed):
                 acknowledger.ack(ref, successful, failed)
         except BaseException as error:

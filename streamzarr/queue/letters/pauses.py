@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamzarr.queue.base import Broker, NewRecord, Record, TopicPartition
-from streamzarr.queue.deadletter import cut
+from streamzarr.queue.deadletter import cut, whole
 from streamzarr.queue.scan import scan
 
 _PREFIX: Final = "streamzarr.paused."
@@ -21,7 +21,6 @@ _NAMES: Final = tuple(
 )
 _ORDER: Final = "streamzarr.resume"
 _REASON_BYTES: Final = 1024
-_DIGITS: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +68,9 @@ class PauseNotice:
             group, topic, partition, position, reason, since, worker = (
                 value.decode() for _, value in record.headers
             )
-        except UnicodeDecodeError:
+            return cls(group, topic, whole(partition, 0), whole(position, 0), reason, whole(since), worker)
+        except ValueError:
             return None
-        numbers = (partition, position, since)
-        if not all(number.isdecimal() and len(number) <= _DIGITS for number in numbers):
-            return None
-        return cls(group, topic, int(partition), int(position), reason, int(since), worker)
 
 
 def order_of(partition: TopicPartition) -> NewRecord:
@@ -92,9 +88,10 @@ def ordered(record: Record) -> TopicPartition | None:
     if record.value is not None or len(record.headers) != 1 or record.headers[0][0] != _ORDER:
         return None
     topic, _, number = record.headers[0][1].decode(errors="replace").rpartition(":")
-    if not topic or not number.isdecimal() or len(number) > _DIGITS:
+    try:
+        return TopicPartition(topic, whole(number, 0)) if topic else None
+    except ValueError:
         return None
-    return TopicPartition(topic, int(number))
 
 
 def is_about_pauses(record: Record) -> bool:
