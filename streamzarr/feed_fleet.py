@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from streamzarr.supervisor.local import LocalHost
 _log = logging.getLogger(__name__)
 
 FEED_TARGET = "streamzarr.feed_fleet:work"
+GC_OBJECTS = 20_000
+"""More objects than before, after which a worker looks for garbage."""
 LOOK_SECONDS = 0.1
 """Between looks at how far the target is."""
 
@@ -33,6 +36,10 @@ def work(supervision: Supervision, feed: Mapping[str, Any]) -> None:
     """Run one feed worker; the target of each worker process."""
     logging.basicConfig(format="%(asctime)s %(process)d %(name)s %(levelname)s %(message)s")
     logging.getLogger("streamzarr.feeds").setLevel(logging.INFO)  # it says how far it is
+    # By default all young objects are looked at each time that there are 700 more, as one poll has, and what
+    # was imported again and again. The process is ours, and runs nothing but the chain.
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS)
     try:
         run_feed(Feed.of(feed), supervision)
     except (OffsetOutOfRangeError, SourceChangedError, UnsupportedError) as error:

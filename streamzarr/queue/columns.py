@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate, groupby, repeat
+from itertools import accumulate, chain, groupby, pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 from streamzarr.queue.record import Headers, Record, TopicPartition
@@ -29,7 +29,7 @@ class Columns:
     where
         The partition that all the records are of.
     offsets
-        Offset of each record, ascending.
+        Offset of each record, ascending; a range of step 1 where none is left out takes no time.
     keys
         Key of each record; ``None``: none has one.
     values
@@ -159,16 +159,30 @@ class Columns:
             self._timestamps[start:stop],
         )
 
-    def joined(self, other: Columns) -> Columns:
-        """Return the records of both; those of `other` follow."""
-        return Columns(
+    def joined(self, *others: Columns) -> Columns:
+        """Return the records of all; those of `others` follow, in their order.
+
+        >>> first, second = columns_of([Record("t", n // 5, n % 5, None, b"12", (), 0) for n in range(10)])
+        >>> first[:3].joined(first[3:]).offsets, second.joined() is second
+        (array([0, 1, 2, 3, 4]), True)
+        """
+        if not others:
+            return self
+        runs = (self, *others)
+
+        def gathered(name: str) -> list[Any]:
+            return list(chain.from_iterable(getattr(run, name) for run in runs))
+
+        joined = Columns(
             self.where,
-            [*self.offset_list, *other.offset_list],
-            None if self._keys is None and other._keys is None else [*self.keys, *other.keys],
-            [*self.values, *other.values],
-            None if self._headers is None and other._headers is None else [*self.headers, *other.headers],
-            [*self._timestamps, *other._timestamps],
+            _range_of([run.offset_list for run in runs]) or gathered("offset_list"),
+            gathered("keys") if any(run._keys is not None for run in runs) else None,
+            gathered("values"),
+            gathered("headers") if any(run._headers is not None for run in runs) else None,
+            gathered("_timestamps"),
         )
+        joined.nbytes = sum(run.nbytes for run in runs)  # each has been counted, most likely
+        return joined
 
     def record(self, number: int) -> Record:
         """Return one record as such: one that cannot be decoded, say."""
@@ -209,9 +223,19 @@ def _bytes_of(headers: Headers) -> int:
     return sum([len(name) + len(value) for name, value in headers]) if headers else 0
 
 
+def _range_of(parts: Sequence[Sequence[int]]) -> range | None:
+    """Return ranges that follow on one another as one; None: they are something else."""
+    ranges = [part for part in parts if isinstance(part, range)]
+    if len(ranges) < len(parts) or any(one.stop != other.start for one, other in pairwise(ranges)):
+        return None
+    return range(ranges[0].start, ranges[-1].stop)
+
+
 def _integers(values: Sequence[int]) -> NDArray[np.int64]:
     import numpy as np
 
+    if isinstance(values, range):
+        return np.arange(values.start, values.stop, dtype=np.int64)
     return np.fromiter(values, np.int64, len(values))
 
 

@@ -56,6 +56,17 @@ class Column:
         """Return `count` rows of the fill value."""
         return np.full((count, *self._array.shape[1:]), self._array.fill_value, self._array.dtype)
 
+    def bytes_filled_by(self, count: int) -> int:
+        """Return the bytes of the chunks that `count` more rows make full; of texts, those of references."""
+        block = self.tail.block
+        return (block.filled + count) // self.chunk_rows * block.rows.nbytes
+
+    @property
+    def bytes_of_rows(self) -> int:
+        """Bytes of the rows of the chunk that is not full."""
+        block = self.tail.block
+        return block.rows[: block.filled].nbytes
+
     def take(self, values: NDArray) -> None:
         """Add rows, and put each chunk that becomes full; raises as :meth:`FencedChunks.put`."""
         for block in self.tail.extend(values):

@@ -24,7 +24,8 @@ from streamzarr.zarr.nodes.paths import key_below
 class Columns:
     """The fields of the stream at `path`. Owned by the writer's thread.
 
-    What puts or reads chunks blocks on the store, and works on several fields at a time where that likes it.
+    What puts or reads chunks blocks on the store, and works on several fields at a time where that likes it,
+    or where there is much to encode.
     """
 
     def __init__(self, store: Store, path: str, root: Root, runtime: Runtime) -> None:
@@ -114,8 +115,9 @@ class Columns:
             As :meth:`FencedChunks.put`.
         """
         marks = {name: column.tail.mark() for name, column in self._columns.items()}
+        nbytes = sum(column.bytes_filled_by(len(rows[name])) for name, column in self._columns.items())
         try:
-            self._each(lambda name: self._columns[name].take(rows[name]))
+            self._each(lambda name: self._columns[name].take(rows[name]), nbytes)
             check()
         except BaseException:
             for name, mark in marks.items():
@@ -137,15 +139,19 @@ class Columns:
             self._columns[name].put_tail()
             failpoints.reach(Failpoint.AFTER_TAIL)
 
-        self._each(put)
+        self._each(put, sum(column.bytes_of_rows for column in self._columns.values()))
 
     def settle(self) -> None:
         """Forget what was known of full chunks: they are committed, and not put again."""
         self._chunks.keep_only({key for column in self._columns.values() for key in column.tail_keys()})
 
-    def _each(self, action: Callable[[str], None]) -> None:
-        threads = min(self._store.capabilities.in_flight, len(self._columns))
-        parallel.for_each(action, self._columns, threads)
+    def _each(self, action: Callable[[str], None], nbytes: int = 0) -> None:
+        """Call `action` with each field, on several threads where store or `nbytes` to be encoded want it."""
+        count = len(self._columns)
+        shares = parallel.divide(
+            count, nbytes // count, cpus=parallel.cores(), in_flight=self._store.capabilities.in_flight
+        )
+        parallel.for_each(action, self._columns, shares.threads)
 
     def _column(self, name: str, array: ArrayMetadataV3) -> Column:
         return Column(key_below(self._path, name), array, self._chunks, self._store.url, self._runtime)

@@ -21,6 +21,8 @@ class Block:
     number: int
     rows: NDArray
     filled: int
+    texts: int = 0
+    """Characters or bytes of what its rows refer to, where they hold texts."""
 
     @property
     def is_full(self) -> bool:
@@ -60,16 +62,13 @@ class Tail:
     @property
     def nbytes(self) -> int:
         """Bytes of the buffer; of texts, those of what they refer to as well."""
-        rows = self._block.rows
-        if self._dtype.kind not in "OT":
-            return rows.nbytes
-        return rows.nbytes + sum(map(len, rows[: self._block.filled].flat))
+        return self._block.rows.nbytes + self._block.texts
 
     def start(self, number: int, rows: NDArray) -> None:
         """Begin in chunk `number` with the `rows` that it has already."""
         block = self.empty()
         block[: len(rows)] = rows
-        self._block = Block(number, block, len(rows))
+        self._block = Block(number, block, len(rows), _texts_of(rows))
 
     def extend(self, values: NDArray) -> Iterator[Block]:
         """Add rows, and yield each chunk that becomes full."""
@@ -77,9 +76,10 @@ class Tail:
         while done < len(values):
             number, rows, filled = self._block.number, self._block.rows, self._block.filled
             count = min(length - filled, len(values) - done)
-            rows[filled : filled + count] = values[done : done + count]
+            some = values[done : done + count]
+            rows[filled : filled + count] = some
             done += count
-            self._block = Block(number, rows, filled + count)
+            self._block = Block(number, rows, filled + count, self._block.texts + _texts_of(some))
             if self._block.is_full:
                 yield self._block
                 self._block = Block(number + 1, self.empty(), 0)
@@ -95,6 +95,11 @@ class Tail:
     def empty(self) -> NDArray:
         """Return the rows of a chunk of which none is written."""
         return np.full(self._shape, self._fill, self._dtype)
+
+
+def _texts_of(rows: NDArray) -> int:
+    """Return how long the texts are that rows refer to, all together."""
+    return sum(map(len, rows.flat)) if rows.dtype.kind in "OT" else 0
 
 
 def stamp(padding: NDArray, random: bytes) -> None:

@@ -1,7 +1,7 @@
 """Three processes share a feed while records arrive, and are killed, stopped and replaced all the while.
 
-Each offset has its rows exactly once, in order; what a row says is what its record said. A short version runs
-in CI; ``STREAMZARR_FEED_ROUNDS=300`` makes it long.
+Each offset has its rows exactly once, in order; what a row says is what its record said; in a bucket, too. A
+short version runs in CI; ``STREAMZARR_FEED_ROUNDS=300`` makes it long.
 """
 
 import contextlib
@@ -18,9 +18,11 @@ import pytest
 
 from streamzarr.feeds.check import check_feed
 from streamzarr.runtime import SYSTEM
+from tests.integration.stores.conftest import new_bucket, s3_keys, server  # noqa: F401
 from tests.support import feed_lives
 from tests.support.deadly import POINTS
 from tests.support.feeds import PATIENCE, FeedBench, until
+from tests.support.stream_lives import with_keys
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
@@ -68,9 +70,10 @@ class Cast:
 
     def start(self, point, nth):
         ready, theirs = self.context.Pipe(duplex=False)
+        keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         with theirs:
             process = self.context.Process(
-                target=feed_lives.live, args=(self.told, theirs, point, nth), daemon=True
+                target=with_keys, args=(keys, feed_lives.live, self.told, theirs, point, nth), daemon=True
             )
             process.start()
         return Actor(process, ready)
@@ -110,6 +113,14 @@ def bench(request, tmp_path):
     return FeedBench(url, tmp_path, partitions=PARTITIONS, session_timeout=session)
 
 
+@pytest.fixture
+def bench_in_a_bucket(s3_keys, tmp_path):  # noqa: F811
+    url = f"sqlite:///{tmp_path}/queue.db"
+    with server("versitygw") as endpoint:
+        place = f"s3://{new_bucket(endpoint)}/feed.zarr?endpoint_url={endpoint}"
+        yield FeedBench(url, tmp_path, partitions=PARTITIONS, session_timeout=1.0, place=place)
+
+
 STEP = 1000
 LATE = 5 * STEP
 """A record every 100 ms of event time, some of them late: milliseconds."""
@@ -146,6 +157,14 @@ def grid(bench):
 
 @pytest.mark.parametrize("layout", [log, grid])
 def test_each_record_once_whatever_happens_to_the_processes(bench, layout):
+    live_through(bench, layout)
+
+
+def test_each_record_once_in_a_bucket_too(bench_in_a_bucket):
+    live_through(bench_in_a_bucket, log)
+
+
+def live_through(bench, layout):
     chance = random.Random(7)
     feed = layout(bench)
     with Cast(feed.to_builtins(), chance) as cast:

@@ -14,6 +14,7 @@ from typing import Any
 from streamzarr.errors import NodeNotFoundError
 from streamzarr.feeds import Feed, run_feed
 from streamzarr.feeds.target import position_of
+from streamzarr.feeds.worker import Supervision
 from streamzarr.flow import RunReport, Stop
 from streamzarr.queue import Broker, DeadLetter, DeadLetterQueue, NewRecord, open_broker
 from streamzarr.queue.base import TopicPartition
@@ -51,6 +52,8 @@ class FeedBench:
     partitions: int = 2
     session_timeout: float = 10.0
     topic: str = field(default_factory=lambda: f"feed-{uuid.uuid4().hex[:12]}")
+    place: str = ""
+    """URL of the target; empty: below the folder."""
 
     def __post_init__(self) -> None:
         self.broker: Broker = open_broker(self.url)
@@ -58,7 +61,7 @@ class FeedBench:
 
     @property
     def target(self) -> str:
-        return str(self.folder / "feed.zarr")
+        return self.place or str(self.folder / "feed.zarr")
 
     def feed(self, **changes: Any) -> Feed:
         """Return the feed; `changes` are entries of its tables."""
@@ -86,13 +89,15 @@ class FeedBench:
         self.send(*map(payload, range(start, start + count)), partition=partition)
 
     @contextlib.contextmanager
-    def running(self, feed: Feed | None = None) -> Iterator[list[RunReport | BaseException]]:
+    def running(
+        self, feed: Feed | None = None, supervision: Supervision | None = None
+    ) -> Iterator[list[RunReport | BaseException]]:
         """Ingest meanwhile; give what comes of it, which is there at the end."""
         stop, ended = Stop(), []
 
         def ingest() -> None:
             try:
-                ended.append(run_feed(feed or self.feed(), stop=stop))
+                ended.append(run_feed(feed or self.feed(), supervision, stop))
             except BaseException as error:
                 ended.append(error)
 

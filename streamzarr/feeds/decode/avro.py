@@ -78,6 +78,8 @@ class AvroDecoder:
         ):
             raise ConfigError("avro: expected registry, with framing 'confluent', or else schema")
         self._decoders: dict[Any, ObjectDecoder] = {}
+        self._refused: dict[int, str] = {}
+        """Schemas of the registry that cannot be used, and why: found out once, not by each message."""
         given = schema if isinstance(schema, list) and self._framing == "single" else [schema]
         for number, each in enumerate([] if schema is None else given):
             self._add(each, f"schema {number}" if len(given) > 1 else "schema")
@@ -121,15 +123,18 @@ class AvroDecoder:
     def _registered(self, number: int) -> ObjectDecoder:
         if (known := self._decoders.get(number)) is not None:
             return known
+        if (why := self._refused.get(number)) is not None:
+            raise Malformed(why)
         assert self._registry is not None
-        found = self._registry.schema(number)
-        if found.kind != "AVRO":
-            raise Malformed(f"schema {number} of the registry is {found.kind}, expected AVRO")
+        found, where = self._registry.schema(number), f"schema {number} of the registry"
         try:
-            schema = AvroSchema.of(found.text, f"schema {number} of the registry")
+            if found.kind != "AVRO":
+                raise ConfigError(f"{where} is {found.kind}, expected AVRO")
+            made = self._decoder(AvroSchema.of(found.text, where))
         except ConfigError as error:
+            self._refused[number] = str(error)
             raise Malformed(str(error)) from error
-        made = self._decoders[number] = self._decoder(schema)
+        self._decoders[number] = made
         return made
 
     def _add(self, given: Any, where: str) -> None:

@@ -47,21 +47,18 @@ class AvroSchema:
         try:
             document = json.loads(given) if isinstance(given, str | bytes) else given
             parsed = fastavro.parse_schema(_without_times(document))
+            fault = _fault(document)
         except (
             ValueError,
             TypeError,
             KeyError,
+            AttributeError,
             RecursionError,
             fastavro.schema.SchemaParseException,
         ) as error:
             raise ConfigError(f"{where}: not a schema of Avro: {type(error).__name__}: {error}") from error
-        named = _named(document)
-        if name := next((name for name, node in named.items() if _holds(node, name, named, set())), None):
-            raise ConfigError(f"{where}: type {name!r} holds itself, so that nothing bounds how deep it is")
-        if any(not _takes_bytes(each["items"], named) for each in _nodes(document) if "items" in each):
-            raise ConfigError(
-                f"{where}: has arrays of what takes no bytes, so that nothing bounds their length"
-            )
+        if fault:
+            raise ConfigError(f"{where}: {fault}")
         return cls(parsed, document)
 
     def columns(self, columns: Mapping[str, ColumnSpec], records: str | None) -> dict[str, ColumnSpec]:
@@ -76,6 +73,16 @@ class AvroSchema:
         node = _descend(self.document, (*above, *path.steps) if not above else (*above, "0", *path.steps))
         unit = TIMES.get(node.get("logicalType", "")) if isinstance(node, dict) else None
         return spec if unit is None else replace(spec, unit=cast(Any, unit))
+
+
+def _fault(document: Any) -> str:
+    """Return why messages of a schema that fastavro takes would not be bounded; empty: they are."""
+    named = _named(document)
+    if name := next((name for name, node in named.items() if _holds(node, name, named, set())), None):
+        return f"type {name!r} holds itself, so that nothing bounds how deep it is"
+    if any(not _takes_bytes(each["items"], named) for each in _nodes(document) if "items" in each):
+        return "has arrays of what takes no bytes, so that nothing bounds their length"
+    return ""
 
 
 def _without_times(node: Any) -> Any:

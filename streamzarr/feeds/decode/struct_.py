@@ -56,18 +56,14 @@ class StructDecoder:
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
-        size = self._dtype.itemsize
-        try:
-            sizes = set(map(len, values))  # type: ignore[arg-type]
-        except TypeError:
-            sizes = {-1}
+        size, origin = self._dtype.itemsize, None
         bad: dict[int, str] = {}
-        origin = None
-        if sizes - {size}:
-            bad = {index: why for index, value in enumerate(values) if (why := self._fault(value))}
-            counts = [0 if i in bad else len(value or b"") // size for i, value in enumerate(values)]
-            origin = np.repeat(np.arange(len(values)), counts)
-            values = [value for index, value in enumerate(values) if index not in bad]
+        lengths = _lengths(values)
+        if not (lengths == size).all():
+            good = (lengths > 0) & (lengths % size == 0) & (lengths <= self._most)
+            bad = {index: self._fault(values[index]) for index in np.flatnonzero(~good).tolist()}
+            origin = np.repeat(np.arange(len(values)), np.where(good, lengths // size, 0))
+            values = [value for index, value in enumerate(values) if index not in bad] if bad else values
         rows = np.frombuffer(b"".join(values), self._dtype)  # type: ignore[arg-type]
         found = [
             Values(_plain(_field(rows, path, name), self._conversions[name]))
@@ -76,17 +72,21 @@ class StructDecoder:
         return assemble(self._conversions, found, origin, bad, len(rows) if origin is None else len(values))
 
     def _fault(self, value: bytes | None) -> str:
-        """Return why a message has no records; empty: it has."""
+        """Return why a message has no records."""
         if value is None:
             return "struct: no value"
         if not value or len(value) % self._dtype.itemsize:
             names = ", ".join(self._dtype.names or ())
             return f"struct: got {len(value)} bytes, expected a multiple of {self._dtype.itemsize} ({names})"
-        return (
-            ""
-            if len(value) <= self._most
-            else f"struct: got {len(value)} bytes, expected {self._most} at most"
-        )
+        return f"struct: got {len(value)} bytes, expected {self._most} at most"
+
+
+def _lengths(values: Sequence[bytes | None]) -> NDArray[np.intp]:
+    """Return the bytes of each message; 0 where there is no value."""
+    try:
+        return np.fromiter(map(len, values), np.intp, len(values))  # type: ignore[arg-type]
+    except TypeError:
+        return np.fromiter((len(value or b"") for value in values), np.intp, len(values))
 
 
 def _as_dtype(given: Any) -> np.dtype[Any]:

@@ -41,7 +41,11 @@ class Backlog:
     def take(
         self, max_records: int, max_bytes: int | None, held: Collection[TopicPartition]
     ) -> list[Columns]:
-        """Take the first records within these bounds, but none of the partitions that are `held`."""
+        """Take the first records within these bounds, but none of the partitions that are `held`.
+
+        A partition's are one run, for who works on runs pays for each: a fetch brings hundreds of records,
+        and there may be a hundred fetches.
+        """
         portion = Portion(max_records, max_bytes)
         left = []
         for run in self._runs:
@@ -49,7 +53,10 @@ class Backlog:
             if rest is not None:
                 left.append(rest)
         self._set(left)
-        return portion.runs
+        together: dict[TopicPartition, list[Columns]] = {}
+        for run in portion.runs:
+            together.setdefault(run.where, []).append(run)
+        return [first.joined(*others) for first, *others in together.values()]
 
     def without(self, held: Collection[TopicPartition]) -> Backlog:
         """Return what waits but of the partitions that are `held`."""

@@ -42,12 +42,20 @@ def columns(messages: Sequence[Any]) -> Columns:
     headers = list(map(of.headers, messages))
     return Columns(
         TopicPartition(first.topic(), first.partition()),
-        list(map(of.offset, messages)),
+        _offsets(messages),
         keys if keys.count(None) < len(keys) else None,
         list(map(of.value, messages)),
         list(map(_as_headers, headers)) if any(headers) else None,
         list(map(itemgetter(1), map(of.timestamp, messages))),
     )
+
+
+def _offsets(messages: Sequence[Any]) -> Sequence[int]:
+    """Return the offsets, which ascend: between ends as far apart as there are messages none is left out."""
+    first, last = messages[0].offset(), messages[-1].offset()
+    if last - first + 1 == len(messages):
+        return range(first, last + 1)
+    return [message.offset() for message in messages]
 
 
 def _as_headers(headers: list[tuple[str, bytes | None]] | None) -> Headers:

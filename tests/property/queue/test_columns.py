@@ -1,6 +1,6 @@
 """Columns, and the bounds of what a poll takes, against records in plain lists."""
 
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -138,3 +138,15 @@ def test_columns_of_records_are_a_run_for_each_stretch_of_a_partition(places):
     runs = list(columns_of(records))
     assert [record for run in runs for record in run.records()] == records
     assert [run.where for run in runs] == [place for place, _ in groupby(places)]
+
+
+@given(records_of_one_partition(), st.data())
+def test_pieces_joined_are_the_whole(records, data):
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(records)), max_size=4)) | {0, len(records)})
+    for whole in each_kind(records):
+        pieces = [whole[start:stop] for start, stop in pairwise(cuts)]
+        joined = pieces[0].joined(*pieces[1:])
+        assert joined.records() == records
+        assert joined.offsets.tolist() == [record.offset for record in records]
+        assert joined.nbytes == sum(map(size, records))
+        assert (joined.first, joined.stop) == (records[0].offset, records[-1].offset + 1)

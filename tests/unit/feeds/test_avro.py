@@ -152,6 +152,15 @@ def test_records_below_a_path():
 
 
 NESTED = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
+
+
+def deep(levels):
+    schema = "long"
+    for level in range(levels):
+        schema = {"type": "record", "name": f"R{level}", "fields": [{"name": "n", "type": schema}]}
+    return schema
+
+
 EMPTY = {"type": "record", "name": "E", "fields": [{"name": "x", "type": {"type": "array", "items": "null"}}]}
 
 
@@ -161,6 +170,8 @@ EMPTY = {"type": "record", "name": "E", "fields": [{"name": "x", "type": {"type"
         (NESTED, "type 'Node' holds itself"),
         (EMPTY, "arrays of what takes no bytes"),
         ("{", "not a schema of Avro"),
+        (deep(150), "not a schema of Avro: RecursionError"),
+        ({"type": "enum", "name": 5, "symbols": ["a"]}, "not a schema of Avro: TypeError"),
     ],
 )
 def test_schemas_that_bound_nothing_are_refused(schema, says):
