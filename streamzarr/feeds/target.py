@@ -30,9 +30,16 @@ class Facts(msgspec.Struct, frozen=True):
     """The field that has the records' offsets; empty: a grid has none."""
     start: int
     """The offset that it begins at."""
-    layout: Literal["log", "grid"] = "log"
+    layout: Literal["log", "grid", "bars", "routes"] = "log"
+    """Of a partition whose rows go into several targets its ledger."""
     keyed: bool = False
     """Whether a grid has keys."""
+    key: str = ""
+    """The column that they are in."""
+    by: str = ""
+    """The column that names the target of a row."""
+    target: str | None = None
+    """Which of several targets it is; None: the only one, or the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +93,11 @@ def parts_of(url: str, broker: Broker | None = None) -> Iterator[Parts]:
     streamzarr.errors.NodeNotFoundError
         There is no stream.
     streamzarr.errors.ConfigError
-        No feed wrote what is there.
+        No feed wrote what is there, or it is one of several targets.
     """
     parts = find_parts(url)
+    if (target := parts[0].facts.target) is not None:
+        raise ConfigError(f"{url}: target {target!r} of a feed that has several; give the URL of the feed")
     if broker is not None:
         yield Parts(broker, parts)
         return
