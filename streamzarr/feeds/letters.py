@@ -89,7 +89,14 @@ class Letters:
         try:
             self._send(topic, [letter])
         except MessageError:
-            self._send(topic, [letter.cut()])
+            try:
+                self._send(topic, [letter.cut()])
+            except MessageError as error:
+                raise ConfigError(
+                    f"a dead letter of {letter.topic!r} is too large for its topic, even without its message, "
+                    "and the record is not passed without it; allow more there, or name another topic in "
+                    f"dead_letters.topic: {error}"
+                ) from error
 
     def _send(self, topic: str, letters: Sequence[DeadLetter]) -> None:
         self._producer.send(topic, [each.to_record() for each in letters])

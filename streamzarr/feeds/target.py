@@ -108,7 +108,7 @@ def parts_of(url: str, broker: Broker | None = None) -> Iterator[Parts]:
 def find_parts(url: str) -> tuple[Part, ...]:
     """Return the partitions of a target, by name; raises as :func:`parts_of`."""
     store = open_store(url, mode="r")
-    found = {name: _part(name, each) for name, each in _snapshots(store).items()}
+    found = {name: _part(name, each) for name, each in streams_below(store).items()}
     return tuple(found[name] for name in sorted(found))
 
 
@@ -123,8 +123,11 @@ def facts_of(snapshot: Snapshot) -> Facts:
         ) from error
 
 
-def _snapshots(store: Store) -> dict[str, Snapshot]:
-    """Return the streams directly below the target, or those below its groups: one for each topic."""
+def streams_below(store: Store) -> dict[str, Snapshot]:
+    """Return the streams directly below a target, or those below its groups: one for each topic.
+
+    Raises :class:`~streamzarr.errors.NodeNotFoundError` when there are none.
+    """
     try:
         return open_streams(store)
     except NodeNotFoundError as error:
