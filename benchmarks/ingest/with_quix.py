@@ -6,7 +6,6 @@ from ingest.trial import Trial, Watch
 from quixstreams import Application
 from quixstreams.sinks import BatchingSink, SinkBatch
 
-
 FLUSH_EVERY = 0.2
 """Seconds between two flushes, which are all that its sink hears of."""
 
