@@ -11,7 +11,7 @@ import click
 from streamzarr.cli.failures import Failure
 from streamzarr.cli.options import examples
 from streamzarr.cli.pool import PoolCommand, run_pool
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, describe
 
 
 @click.command(
@@ -51,8 +51,12 @@ def _found(path: str) -> type:
 
     try:
         found = find(path)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise Failure(f"{path}: {error}; expected MODULE:CLASS, as in my_feeds:Ticks") from error
+    except BaseException as error:  # what a module does when it is imported is its user's own
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise Failure(f"{path} cannot be imported: {describe(error)}") from error
     if not isinstance(found, type) or not issubclass(found, Pipeline):
         raise ConfigError(f"{path} is {found!r}, expected a class derived from streamzarr.Pipeline")
     return found

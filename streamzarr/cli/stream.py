@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamzarr.cli.options import Size, examples, json_option
+from streamzarr.cli.options import Size, examples, json_option, prefix_option
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line
 from streamzarr.cli.rows import print_rows, text_of
 from streamzarr.redact import redacted
@@ -156,6 +156,7 @@ def retain(url: str, rows: int | None, since: str | None, max_bytes: int | None,
     epilog=examples(
         "streamzarr stream compact lab.zarr",
         "streamzarr stream compact --chunks 256 --delete --json lab.zarr",
+        "streamzarr stream compact --broker kafka://localhost:9092 s3://lab/feed.zarr",
     )
 )
 @click.argument("url")
@@ -167,9 +168,21 @@ def retain(url: str, rows: int | None, since: str | None, max_bytes: int | None,
     help="Chunks of rows in a shard; only the first time counts.",
 )
 @click.option("--delete", is_flag=True, help="Delete chunks that are in shards; other libraries look there.")
+@click.option("--broker", metavar="URL", help="Share the work out to the workers of this broker, as a job.")
+@prefix_option
 @json_option
-def compact(url: str, chunks: int, delete: bool, as_json: bool) -> None:
-    """Copy full chunks of the stream at URL into large shards, from which they are then read."""
+def compact(url: str, chunks: int, delete: bool, broker: str | None, prefix: str, as_json: bool) -> None:
+    """Copy full chunks of the stream at URL into large shards, from which they are then read.
+
+    With --broker it is a job, as those of `streamzarr job submit`, with their exit codes.
+    """
+    if broker is not None:
+        from streamzarr.cli.submit import follow
+        from streamzarr.jobs import compact_stream
+
+        handle = compact_stream(url, broker=broker, chunks=chunks, delete=delete, prefix=prefix)
+        follow(handle, broker=broker, prefix=prefix, as_json=as_json)
+        return
     from streamzarr.stream import compact as gather
 
     done = gather(url, chunks=chunks, delete=delete)

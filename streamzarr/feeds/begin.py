@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streamzarr.errors import NodeNotFoundError, OffsetOutOfRangeError
+from streamzarr.errors import ConfigError, NodeNotFoundError, OffsetOutOfRangeError
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.partition import OPEN
-from streamzarr.feeds.places import check_same, path_of, source_of
+from streamzarr.feeds.meaning import check_meaning
+from streamzarr.feeds.places import check_same, other_path_of, path_of, source_of
 from streamzarr.feeds.target import facts_of
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.stores import Store, join_url
@@ -36,6 +37,8 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         Its rows come from another topic or cluster.
     streamzarr.errors.OffsetOutOfRangeError
         The records that come next are gone, or the topic ends before them.
+    streamzarr.errors.ConfigError
+        Values of a field mean something else in the stream, or the topic's rows are elsewhere in the target.
     """
     path = path_of(partition, feed.source.topics)
     source = source_of(partition, broker.identify(partition.topic))
@@ -44,9 +47,11 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     try:
         snapshot = open_stream(store, path)
     except NodeNotFoundError:
+        _check_nowhere_else(store, other_path_of(partition, feed.source.topics))
         return Beginning(source, begin if feed.source.start == "begin" else end, None)
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(broker))
+    check_meaning({name: each.attributes for name, each in snapshot.document.fields.items()}, feed, where)
     first = facts_of(snapshot).start
     position = first if record.position is None else record.position
     if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again
@@ -54,6 +59,17 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     if not begin <= position <= end:
         raise OffsetOutOfRangeError(str(broker), *partition, position, begin, end)
     return Beginning(source, first, frozenset(snapshot.names))
+
+
+def _check_nowhere_else(store: Store, path: str) -> None:
+    try:
+        found = open_stream(store, path)
+    except NodeNotFoundError:
+        return
+    raise ConfigError(
+        f"{found.url} has rows already: with one topic they are directly below the target, with several "
+        "below the name of each; give another target, or as many topics as before"
+    )
 
 
 def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:

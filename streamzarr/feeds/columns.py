@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from streamzarr.errors import ConfigError
+from streamzarr.feeds.meaning import DECIMALS
 from streamzarr.stream.schema import Field, check_name
 
 TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
@@ -109,7 +110,7 @@ class ColumnSpec:
             chunk_rows=self.chunk_rows,
             compressors=self.compressors,
             fill_value=fill,
-            attributes=self.attributes,
+            attributes={**self.attributes, **({} if self.decimals is None else {DECIMALS: self.decimals})},
             sorted=self.sorted,
         )
 

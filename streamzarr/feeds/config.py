@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import OFFSET, ColumnSpec, TimeUnit
 from streamzarr.feeds.grid.spec import GridSpec, How, check_how
+from streamzarr.feeds.of_record import OfRecord
 from streamzarr.feeds.toml import parse_toml, place_of
 from streamzarr.flow.windows.moments import duration
 from streamzarr.options import parse_bytes
@@ -209,6 +210,8 @@ class Feed(Struct, frozen=True, kw_only=True):
                     name, **{**msgspec.structs.asdict(told), "source": told.source or ""}
                 )
                 columns[name].field()
+                if columns[name].of_record:
+                    OfRecord(columns[name])
             except ConfigError as error:
                 raise fail(keys, str(error)) from error
         if not columns:

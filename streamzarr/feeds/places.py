@@ -25,6 +25,15 @@ def path_of(partition: TopicPartition, topics: Sequence[str]) -> str:
     return name if len(topics) == 1 else f"{partition.topic}/{name}"
 
 
+def other_path_of(partition: TopicPartition, topics: Sequence[str]) -> str:
+    """Return where the stream would be if the feed had one topic instead of several, or several.
+
+    >>> other_path_of(TopicPartition("fx.ticks", 3), ["fx.ticks"])
+    'fx.ticks/p00003'
+    """
+    return path_of(partition, [] if len(topics) == 1 else [partition.topic])
+
+
 def source_of(partition: TopicPartition, identity: TopicIdentity) -> dict[str, str | int]:
     """Return what the positions of a partition count in, for the commit record."""
     return {

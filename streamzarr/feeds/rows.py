@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.errors import MessageError, SchemaRegistryError
-from streamzarr.feeds.columns import KEY, OFFSET, PARTITION, TIMESTAMP, TOPIC, ColumnSpec
+from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.base import Decoder
+from streamzarr.feeds.of_record import OfRecord
 from streamzarr.queue import Columns as Run
-
-Values = Any
-"""One column: an array, or a list of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class RowMaker:
     def __init__(self, columns: Mapping[str, ColumnSpec], decoder: Decoder) -> None:
         self._decoder = decoder
         self._of_value = [name for name, each in columns.items() if not each.of_record]
-        self._of_record = {name: each for name, each in columns.items() if each.of_record}
+        self._of_record = {name: OfRecord(each) for name, each in columns.items() if each.of_record}
 
     def __call__(self, run: Run) -> Rows | Undecoded:
         """Return the rows of a run, or why they cannot be had now; raises as :meth:`rows`."""
@@ -106,9 +104,9 @@ class RowMaker:
                 raise MessageError(f"{run!r} gave {count} rows, and nothing says which record each is of")
             origin = np.setdiff1d(np.arange(len(run)), list(decoded.bad))
         bad = {} if origin is None else _empty(len(run), origin, decoded.bad)
-        for name, spec in self._of_record.items():
-            values, missing = _of_record(run, spec)
-            bad.update(missing)
+        for name, column in self._of_record.items():
+            values, unfit = column(run)
+            bad.update(unfit)
             columns[name] = values if origin is None else values[origin]
         return Rows(run, columns, origin, decoded.bad).without(bad)
 
@@ -141,75 +139,3 @@ def going_back(values: npt.NDArray[Any], records: npt.NDArray[np.intp], last: An
         ahead = np.fmax(ahead, last)
     in_order = values >= ahead
     return records[:0] if in_order.all() else np.unique(records[~in_order])
-
-
-def _of_record(run: Run, spec: ColumnSpec) -> tuple[npt.NDArray[Any], dict[int, str]]:
-    """Return a column of what records say of themselves, and those that do not say it."""
-    match spec.source:
-        case _ if spec.header:
-            found = [dict(headers).get(spec.header) for headers in run.headers]
-            return _texts(found, spec, f"header {spec.header!r}")
-        case source if source == OFFSET:
-            return run.offsets, {}
-        case source if source == PARTITION:
-            return np.full(len(run), run.partition), {}
-        case source if source == TIMESTAMP:
-            return _times(run.timestamps, spec), {}
-        case source if source == TOPIC:
-            return _texts([run.topic.encode()] * len(run), spec, TOPIC)
-        case _:
-            return _texts(run.keys, spec, KEY.removeprefix("@"))
-
-
-def _times(milliseconds: npt.NDArray[np.int64], spec: ColumnSpec) -> npt.NDArray[Any]:
-    if spec.dtype.kind != "M":
-        return milliseconds
-    return milliseconds.astype("M8[ms]").astype(spec.dtype)
-
-
-def _texts(
-    found: Sequence[bytes | None], spec: ColumnSpec, what: str
-) -> tuple[npt.NDArray[Any], dict[int, str]]:
-    read = _reader(spec)
-    try:
-        values: Iterable[Any] = [read(each) for each in found]  # type: ignore[arg-type]
-        bad: dict[int, str] = {}
-    except (AttributeError, TypeError, ValueError):
-        values, bad = _one_by_one(found, spec, what, read)
-    array = np.empty(len(found), spec.dtype)
-    array[:] = list(values)
-    return array, bad
-
-
-def _one_by_one(
-    found: Sequence[bytes | None], spec: ColumnSpec, what: str, read: Callable[[bytes], Any]
-) -> tuple[list[Any], dict[int, str]]:
-    empty = spec.fill if spec.fill is not None else read(b"") if spec.dtype.kind in "TO" else 0
-    values, bad = [], {}
-    for index, each in enumerate(found):
-        value = empty
-        if each is not None:
-            try:
-                value = read(each)
-            except ValueError as error:
-                bad[index] = f"{what} is {each!r:.100}: {error}"
-        elif spec.required:
-            bad[index] = f"{what} is missing"
-        values.append(value)
-    return values, bad
-
-
-def _reader(spec: ColumnSpec) -> Callable[[bytes], Any]:
-    """Return what makes a value of a key's or header's bytes."""
-    if spec.dtype.kind == "T":
-        return lambda data: data.decode()
-    if spec.dtype.kind == "O":
-        return lambda data: bytes(data) if data is not None else _missing()
-    kind = spec.dtype.kind
-    if kind in "iu":
-        return lambda data: int(data)
-    return (lambda data: float(data)) if kind == "f" else (lambda data: data.decode())
-
-
-def _missing() -> bytes:
-    raise ValueError("missing")

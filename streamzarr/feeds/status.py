@@ -76,9 +76,11 @@ def amplification(rows: int, commits: int, chunk_rows: int) -> float:
 
     >>> amplification(rows=1000, commits=10, chunk_rows=1000), amplification(1000, 10, 50)
     (5.5, 1.0)
+    >>> amplification(rows=1500, commits=2, chunk_rows=65_536)
+    1.5
     """
     a_commit = max(1.0, rows / max(1, commits))
-    return 1.0 if not rows or a_commit >= chunk_rows else (chunk_rows / a_commit + 1) / 2
+    return 1.0 if not rows or a_commit >= chunk_rows else (min(chunk_rows, rows) / a_commit + 1) / 2
 
 
 def _status(part: Part, info: TopicInfo) -> PartitionStatus:

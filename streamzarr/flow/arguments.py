@@ -27,7 +27,15 @@ T = TypeVar("T", bound=Callable[..., Any])
 Check: TypeAlias = Callable[[Any], str | None]
 """Returns what was expected, when a value does not fit; ``None``: it fits."""
 
-_repr: Final = Repr()
+
+class _Shown(Repr):
+    """Short, and without passwords of URLs, however deep they lie; hidden before anything is cut."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(redacted(x), level)
+
+
+_repr: Final = _Shown()
 _repr.maxstring = _repr.maxother = 100
 
 
@@ -96,10 +104,10 @@ def _checking(where: str, function: T, checks: dict[str, Check]) -> T:
 def shown(value: Any) -> str:
     """Return `value` as it may stand in an error: short, and without passwords of URLs.
 
-    >>> shown("kafka://me:hunter2@host"), shown([1] * 100)
-    ("'kafka://***@host'", '[1, 1, 1, 1, 1, 1, ...]')
+    >>> shown(["kafka://me:hunter2@host"]), shown([1] * 100)
+    ("['kafka://***@host']", '[1, 1, 1, 1, 1, 1, ...]')
     """
-    return _repr.repr(redacted(value) if isinstance(value, str) else value)
+    return _repr.repr(value)
 
 
 # -- checks ----------------------------------------------------------------------------------------------

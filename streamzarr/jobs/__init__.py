@@ -4,14 +4,15 @@
 out, ``open_job`` watches, and ``resume`` goes on after an interruption.
 
 ===================  ==================================================================================
-what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``numbering``
+what is asked for    ``submit``, ``check``, ``params``, ``places``, ``claim``, ``stages``, ``numbering``,
+                     ``streams``
 what is planned      ``planner``, ``passes``, ``rehearse``, ``preview``
 what is made         ``target``, ``pyramid``, ``multiscales``, ``nodata``, ``compute``, ``cast``,
-                     ``downsample``
+                     ``downsample``, ``shards``
 what travels         ``wire``, ``topics``, ``spread``, ``emit``, ``drive``
-what a worker does   ``worker``, ``options``, ``execute``, ``opened``, ``block``, ``boxwork``, ``outcome``,
-                     ``pin``, ``wanted``, ``budget``, ``heap``, ``trial``, ``trial_child``,
-                     ``trial_work``, ``bookkeeper``, ``transforms``
+what a worker does   ``worker``, ``options``, ``execute``, ``layout``, ``opened``, ``block``, ``boxwork``,
+                     ``outcome``, ``pin``, ``wanted``, ``budget``, ``heap``, ``trial``,
+                     ``trial_child``, ``trial_work``, ``bookkeeper``, ``transforms``
 what is known of it  ``register``, ``known``, ``ledger``, ``spans``, ``track``, ``overview``, ``report``,
                      ``handle``, ``progress``, ``letters``, ``replay``, ``compact``, ``forget``
 ===================  ==================================================================================
@@ -24,6 +25,7 @@ from streamzarr.jobs.preview import JobPlan, StagePlan, plan
 from streamzarr.jobs.register import read_register
 from streamzarr.jobs.replay import replay
 from streamzarr.jobs.report import JobReport
+from streamzarr.jobs.streams import compact_stream
 from streamzarr.jobs.submit import open_job, resume, submit
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.transforms import transform
@@ -34,6 +36,7 @@ __all__ = [
     "JobReport",
     "JobTopics",
     "StagePlan",
+    "compact_stream",
     "forget",
     "open_job",
     "plan",

@@ -17,7 +17,7 @@ from streamzarr.errors import SourceChangedError, is_interrupt
 from streamzarr.jobs.block import Box, part_within
 from streamzarr.jobs.compute import compute_chunk, decoded_bytes
 from streamzarr.jobs.numbering import Index, Region, chunk_region
-from streamzarr.jobs.opened import OpenStage, TargetChangedError, UnwantedError
+from streamzarr.jobs.opened import Opened, TargetChangedError, UnwantedError
 from streamzarr.jobs.outcome import Tell, without_values
 from streamzarr.queue.retry import is_transient
 from streamzarr.zarr.chunks import parallel
@@ -45,7 +45,7 @@ class BoxWork:
 
     def __init__(
         self,
-        opened: OpenStage,
+        opened: Opened,
         tell: Tell,
         in_flight: InFlight,
         confirm: Callable[[], bool],

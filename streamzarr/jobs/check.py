@@ -16,7 +16,7 @@ from streamzarr.jobs.params import decode_params, encode_params
 from streamzarr.jobs.passes import DEFAULT_MAX_TASK_BYTES
 from streamzarr.jobs.target import TargetOptions
 from streamzarr.jobs.transforms import find_transform, known_transforms
-from streamzarr.jobs.wire import MAX_STAGES, JobKind, Method, Missing, Params
+from streamzarr.jobs.wire import MAX_STAGES, JobKind, Method, Missing, Operation, Params
 from streamzarr.options import integer, parse_bytes, text
 from streamzarr.redact import redacted
 from streamzarr.stores import split_url
@@ -34,7 +34,7 @@ MAX_SCALE: Final = 2**63 - 1
 class Request:
     """A job as it was asked for, checked as far as that goes without the source."""
 
-    kind: JobKind
+    kind: Operation
     source: str
     target: str
     missing: Missing

@@ -15,6 +15,7 @@ from streamzarr.jobs.numbering import Numbering
 from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.report import state_of
 from streamzarr.jobs.scratch import prepare, remove_scratch
+from streamzarr.jobs.shards import seal_shards
 from streamzarr.jobs.spans import Spans
 from streamzarr.jobs.spread import interleaved
 from streamzarr.jobs.topics import JobTopics
@@ -237,9 +238,7 @@ class JobDriver:
                 return True  # dead letters are replayed already
             totals = (ledger.written, ledger.dead, ledger.retried, ledger.nbytes)
             newest = self._tracker.last_result
-        changed = self._source_change() if state == "done" else None
-        if state == "done" and changed is None:
-            remove_scratch(self._job, self._plan.stages)
+        changed = self._complete() if state == "done" else None
         ended = Ended(self._job, state if changed is None else "failed", *totals, newest=newest)
         producer.send(self._topics.jobs, [NewRecord(encode(ended), key=self._job.encode())])
         producer.flush()
@@ -250,12 +249,17 @@ class JobDriver:
         self._tracker.catch_up()
         return state_of(ledger) == state
 
-    def _source_change(self) -> SourceChangedError | None:
-        """Return what has changed behind the last task: each task looks at its source after reading."""
+    def _complete(self) -> SourceChangedError | None:
+        """Do what is left behind the last task, or return what has changed behind it.
+
+        Each task looks at its source after reading.
+        """
         try:
             check_sources(self._plan.stages)
+            seal_shards(self._plan.stages)
         except SourceChangedError as error:
             return error
+        remove_scratch(self._job, self._plan.stages)
         return None
 
     def _compact(self) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import lru_cache, partial
-from typing import Literal
-
-import msgspec
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, NodeNotFoundError
 from streamzarr.jobs.block import Box
 from streamzarr.jobs.boxwork import BoxWork, InFlight
 from streamzarr.jobs.budget import ByteBudget, bytes_of_box, held_by
-from streamzarr.jobs.opened import OpenStage, TargetChangedError, UnwantedError
+from streamzarr.jobs.layout import layout_of
+from streamzarr.jobs.opened import Opened, OpenStage, TargetChangedError, UnwantedError
 from streamzarr.jobs.options import DEFAULT_MAX_BYTES
 from streamzarr.jobs.outcome import Tell
 from streamzarr.jobs.pin import check_mark, check_source, lost, metadata_etag, open_pinned
+from streamzarr.jobs.shards import open_shards
 from streamzarr.jobs.transforms import find_transform
-from streamzarr.jobs.wire import Layout, Stage, Task, decode_stage
+from streamzarr.jobs.wire import Stage, Task, decode_stage
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM, Runtime
@@ -27,23 +26,6 @@ from streamzarr.zarr import Array, open_array
 
 STAGES_OPEN = 64
 """Stages whose arrays a worker keeps open at once."""
-
-
-def layout_of(array: Array) -> Layout:
-    """Return how `array` is stored, as its tasks will say it."""
-    document = array.metadata.to_json()
-    keys = (
-        ("codecs",) if array.zarr_format == 3 else ("filters", "compressor", "order", "dimension_separator")
-    )
-    codecs = {key: document.get(key) for key in keys}
-    zarr_format: Literal[2, 3] = 3 if array.zarr_format == 3 else 2
-    return Layout(
-        shape=tuple(array.shape),
-        chunks=tuple(array.shards or array.chunks),
-        dtype=array.dtype.str,
-        zarr_format=zarr_format,
-        codecs=msgspec.Raw(msgspec.json.encode(codecs, order="sorted")),
-    )
 
 
 class TaskExecutor:
@@ -146,7 +128,7 @@ class TaskExecutor:
                 )
                 todo += reversed(carry(box))
 
-    def _open_stage(self, job: str, encoded: bytes) -> OpenStage:
+    def _open_stage(self, job: str, encoded: bytes) -> Opened:
         stage = decode_stage(encoded)
         for url in (stage.source, stage.target):
             if not any(is_below(url, root) for root in self.roots):
@@ -155,6 +137,8 @@ class TaskExecutor:
                     f"({', '.join(map(redacted, self.roots))}); "
                     "start the worker with --root for it"
                 )
+        if stage.operation == "compact":
+            return open_shards(stage, self._limits)
         source, source_etag = self._open_source(stage)
         store = open_store(stage.target)
         try:

@@ -18,6 +18,7 @@ from streamzarr.jobs.pin import check_sources
 from streamzarr.jobs.progress import ProgressSink, progress_sink
 from streamzarr.jobs.register import append_event
 from streamzarr.jobs.report import JobReport, JobState, state_of
+from streamzarr.jobs.shards import check_streams
 from streamzarr.jobs.spans import NOTHING, Spans
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.track import Tracker
@@ -173,6 +174,7 @@ class JobHandle:
             if self._ledger.written < self._ledger.tasks:
                 check_still_its(self._broker, self._topics, self._submitted)
                 check_sources(self._submitted.stages)
+                check_streams(self._submitted.stages)
             append_event(self._broker, self._topics, Resumed(self.id))
             # The queue first, the results second: what is decided in between is then in both.
             pending = pending_tasks(self._broker, self._topics, self.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -30,6 +30,46 @@ class TargetChangedError(StoreError):
 
 class UnwantedError(StreamzarrError):
     """The job is over; its target may have become another job's."""
+
+
+class Opened(Protocol):
+    """A stage with what it reads and writes open. Shared by all threads of a worker."""
+
+    @property
+    def stage(self) -> Stage:
+        """The stage."""
+        ...
+
+    @property
+    def source(self) -> Array:
+        """What is read."""
+        ...
+
+    @property
+    def target(self) -> Array:
+        """What is written."""
+        ...
+
+    @property
+    def held(self) -> Held:
+        """What the memory of its tasks goes by."""
+        ...
+
+    def wanted(self, region: Region) -> Region:
+        """Return the part of the source that `region` of the target is made of."""
+        ...
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Return what the source holds of a box of chunks, the caller's own; see :meth:`check`."""
+        ...
+
+    def check(self) -> None:
+        """Make sure, between reading and writing, that what was read is what the job was submitted for."""
+        ...
+
+    def write(self, chunk: Index, block: npt.NDArray[Any], confirm: Callable[[], bool]) -> None:
+        """Write the block, durably; `confirm` tells whether the job's tasks are wanted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

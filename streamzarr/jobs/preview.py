@@ -61,7 +61,7 @@ class StagePlan:
 class JobPlan:
     """What a job would do. Sizes are of decoded chunks; codecs make less of them on disk and on the wire."""
 
-    kind: JobKind
+    kind: Operation
     source: str
     target: str
     stages: tuple[StagePlan, ...]

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from streamzarr.errors import ConfigError, NodeExistsError, NodeNotFoundError, StreamzarrError
-from streamzarr.jobs.execute import layout_of
+from streamzarr.jobs.layout import layout_of
 from streamzarr.jobs.pin import check_sources, lost
 from streamzarr.jobs.register import is_job_id
 from streamzarr.jobs.wire import Stage

@@ -11,7 +11,7 @@ from streamzarr.errors import ConfigError, MessageError
 from streamzarr.jobs.budget import wide_bytes
 from streamzarr.jobs.check import Request
 from streamzarr.jobs.compute import check_region
-from streamzarr.jobs.execute import layout_of
+from streamzarr.jobs.layout import layout_of
 from streamzarr.jobs.numbering import chunk_region, source_region
 from streamzarr.jobs.passes import plan_passes
 from streamzarr.jobs.pin import etag_of, mark_of

@@ -168,7 +168,7 @@ def submit(
     found = rehearse(request, queue, broker.runtime if isinstance(broker, Broker) else SYSTEM)
     store, documents = found.store, {key: found.rehearsal.get(key) for key in found.rehearsal.list()}
     replaces = is_to_be_replaced(store, documents, overwrite=overwrite)
-    with _opened(broker) as (opened, keep):
+    with opened_broker(broker) as (opened, keep):
         with opened.producer():
             pass  # a cluster lets a new one in after a while: best while the target is made
         topics.ensure(opened)
@@ -219,7 +219,7 @@ def open_job(job: str, *, broker: str | Broker, prefix: str = DEFAULT_PREFIX) ->
         The broker cannot be reached.
     """
     topics = JobTopics(prefix)
-    with _opened(broker) as (opened, keep):
+    with opened_broker(broker) as (opened, keep):
         handle = JobHandle(
             opened, topics, find_job(opened, topics, text("job", job)), owns_broker=isinstance(broker, str)
         )
@@ -253,7 +253,7 @@ def resume(
     """
     topics = JobTopics(prefix)
     max_lag = integer("max_lag", max_lag, minimum=1)
-    with _opened(broker) as (opened, keep):
+    with opened_broker(broker) as (opened, keep):
         handle = JobHandle(
             opened,
             topics,
@@ -271,7 +271,7 @@ def resume(
 
 
 @contextmanager
-def _opened(broker: str | Broker) -> Iterator[tuple[Broker, Callable[[], object]]]:
+def opened_broker(broker: str | Broker) -> Iterator[tuple[Broker, Callable[[], object]]]:
     """Yield the broker, and what to call when somebody else will close it; else one opened here is closed."""
     with ExitStack() as stack:
         if not isinstance(broker, Broker):

@@ -18,7 +18,8 @@ from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.base import Headers
 
 JobKind: TypeAlias = Literal["copy", "map", "downsample"]
-Operation: TypeAlias = Literal["copy", "map", "downsample"]
+"""What can be asked for as one array made of another."""
+Operation: TypeAlias = Literal["copy", "map", "downsample", "compact"]
 Method: TypeAlias = Literal["mean", "nearest", "max"]
 Missing: TypeAlias = Literal["fill", "error"]
 Params: TypeAlias = dict[str, Any]
@@ -66,6 +67,18 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return math.prod(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
 
 
+class Gather(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which full chunks of a stream a stage gathers in shards (:mod:`streamzarr.jobs.shards`)."""
+
+    field: str
+    first_row: Count
+    """Row of the stream that the stage's first chunk begins with: those before are in shards already."""
+    since: str
+    """The commit at which the stream was first to have these shards: tells it from another one."""
+    delete: bool = False
+    """Delete the chunks when the stream reads the shards."""
+
+
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One source array to one target array: the part that all tasks of a stage have in common."""
 
@@ -93,11 +106,15 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     write_empty: bool = False
     """Store chunks of nothing but the fill value too, because another target is, or has been, where this one
     is made: a late writer of that one must find something in its way."""
+    gather: Gather | None = None
+    """Of a compaction: its source is a stream, and its target the shards of a field."""
 
     def __post_init__(self) -> None:
         axes, block = len(self.layout.shape), self.block
         if block and (len(block) != axes or math.prod(block) > MAX_BLOCK):
             raise ValueError(f"a block of {block} chunks, expected {axes} axes, {MAX_BLOCK} chunks at most")
+        if (self.operation == "compact") != (self.gather is not None):
+            raise ValueError(f"{self.operation} with gather={self.gather}")
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,7 +186,7 @@ class Submitted(msgspec.Struct, frozen=True, tag="submitted", omit_defaults=True
     """A job as it was submitted: all that is needed to resume it from anywhere."""
 
     job: JobId
-    kind: JobKind
+    kind: Operation
     stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=MAX_STAGES)]
     created: Count
     """Milliseconds since the epoch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Hashable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamzarr.errors import TopicNotFoundError, describe, is_interrupt
 from streamzarr.flow.message import Message as Part
@@ -21,20 +21,32 @@ HOLD: Final = RetryPolicy(attempts=sys.maxsize, base=0.1, max_delay=5.0)
 """When to tell an acknowledger again that could not take note: for as long as it takes."""
 
 
+class _Group(NamedTuple):
+    """Messages that an acknowledger is told of together."""
+
+    acknowledger: int
+    ref: Hashable
+    ok: bool
+    later: int | None
+    """Which retry topic they go to."""
+
+
 class Acks:
     """A sink of :func:`streamzarr.flow.ops.settle`. Owned by the thread that drives the pipeline."""
 
     def __init__(self, teller: Teller, runtime: Runtime) -> None:
         self._teller, self._runtime = teller, runtime
-        self._failures: dict[tuple[int, Hashable, bool], int] = {}
+        self._failures: dict[_Group, int] = {}
 
     def __call__(self, parts: Sequence[Part]) -> list[Report]:
         """Tell the acknowledgers of messages; those of which one cannot take note come again."""
-        groups: dict[tuple[int, Hashable, bool], list[Message]] = {}
+        groups: dict[_Group, list[Message]] = {}
         for part in parts:
             message: Message = part.data
-            # Failed ones by themselves: what becomes of them needs a broker, as a rule, and may fail.
-            group = (id(message.acknowledger), message.ack_ref, message.failure is None)
+            # Each kind by itself: what becomes of failed ones needs a topic, which may be away, and what is
+            # in another one by then must not be written there once more.
+            later = message.tier if message.waits else None
+            group = _Group(id(message.acknowledger), message.ack_ref, message.failure is None, later)
             groups.setdefault(group, []).append(message)
         put_off: dict[int, float] = {}
         for group, messages in groups.items():
@@ -43,13 +55,13 @@ class Acks:
                 put_off.update((message.place, after) for message in messages)
         return [Again(put_off[part.data.place]) if part.data.place in put_off else DONE for part in parts]
 
-    def _tell(self, group: tuple[int, Hashable, bool], messages: Sequence[Message]) -> float | None:
+    def _tell(self, group: _Group, messages: Sequence[Message]) -> float | None:
         """Tell one acknowledger; return the seconds until it shall be told again."""
-        acknowledger, ref = messages[0].acknowledger, group[1]
+        acknowledger, ref = messages[0].acknowledger, group.ref
         assert acknowledger is not None
-        successful = messages if group[2] else []
+        successful = messages if group.ok else []
         try:
-            failed = [] if group[2] else messages
+            failed = [] if group.ok else messages
             with self._teller.span("streamzarr.pipeline.ack", len(messages), ok=successful, failed=failed):
                 acknowledger.ack(ref, successful, failed)
         except BaseException as error:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import reactivex
 from reactivex import Observable
 
+from streamzarr.errors import ConfigError
 from streamzarr.flow.demand.credits import Demand
 from streamzarr.flow.dispatch.process import ChildProcess
 from streamzarr.flow.dispatch.workers import Workers
@@ -38,7 +39,7 @@ from streamzarr.pipeline.detached import Detached, is_detached
 from streamzarr.pipeline.figures import Figures
 from streamzarr.pipeline.handlers import Ours
 from streamzarr.pipeline.message import Message
-from streamzarr.pipeline.options import Options
+from streamzarr.pipeline.options import PROCESSORS, Options
 from streamzarr.pipeline.pace import Pace
 from streamzarr.pipeline.retries import until_due
 from streamzarr.pipeline.sources import Brokers, Source, TopicSource, connect, split
@@ -47,7 +48,6 @@ from streamzarr.pipeline.telemetry import Teller
 from streamzarr.pipeline.works import Works
 from streamzarr.runtime import Runtime
 
-PROCESSORS: Final = "processors"
 LANES: Final = 16
 """Lanes of the processors, at least, where order counts: a slow key holds up those of its own lane."""
 _DONE: Final = "done"
@@ -116,16 +116,37 @@ def _sources(
     options: Options, controls: Controls, brokers: Brokers, teller: Teller, runtime: Runtime
 ) -> Iterator[Observable[Batch]]:
     """Yield what single sources emit; each has its share of what may be in flight, so that none starves."""
-    every = split(options.source)
-    later = _retry_sources(options, every)
-    every = [*every, *later]
-    share = -(-options.in_flight // len(every))
-    nbytes = None if options.max_bytes is None else -(-parse_bytes(options.max_bytes) // len(every))
-    for each in every:
-        demand = Demand(share, max_bytes=nbytes, runtime=runtime)
+    own = split(options.source)
+    every = [*own, *_retry_sources(options, own)]
+    messages = shares(options.in_flight, len(every), "max_in_flight")
+    sizes: Sequence[int | None] = [None] * len(every)
+    if options.max_bytes is not None:
+        sizes = shares(parse_bytes(options.max_bytes), len(every), "max_bytes")
+    for number, (each, most, nbytes) in enumerate(zip(every, messages, sizes, strict=True)):
+        demand = Demand(most, max_bytes=nbytes, runtime=runtime)
         controls.demands.append(demand)
         observable = connect(each, demand, brokers, teller)
-        yield observable.pipe(until_due()) if each in later else observable
+        waits = number >= len(own)
+        yield observable.pipe(until_due(options.retry_topics[number - len(own)])) if waits else observable
+
+
+def shares(amount: int, count: int, option: str) -> list[int]:
+    """Return `count` shares of `amount`, as even as can be; together they are no more.
+
+    >>> shares(10, 3, "max_in_flight")
+    [4, 3, 3]
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        Some would have nothing.
+    """
+    if amount < count:
+        raise ConfigError(
+            f"{option} is {amount}, expected at least {count}: there are so many topics and other sources"
+        )
+    each, rest = divmod(amount, count)
+    return [each + (number < rest) for number in range(count)]
 
 
 def _retry_sources(options: Options, sources: Sequence[Source]) -> list[TopicSource]:
@@ -179,7 +200,7 @@ def _batchers(
 
     def branch(part: Part) -> str:
         message: Message = part.data
-        if not options.batchers or (message.acked and not is_detached(part)):
+        if not options.batchers or message.recovered or (message.acked and not is_detached(part)):
             return _DONE
         return _BATCHER + message.batcher
 

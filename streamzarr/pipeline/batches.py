@@ -97,11 +97,12 @@ class Batches:
         at = (key, lane)
         complete = []
         batch = self._open.get(at)
-        if batch is not None and (trigger := self._overflows(batch, weight, part.nbytes)) is not None:
-            complete.append(self._take(at, trigger))
-            batch = None
-        batch = batch or _Open(self.begun + 1, now, key, lane if key is None else at)
-        until = self._until(batch, message)
+        full = None if batch is None else self._overflows(batch, weight, part.nbytes)
+        if batch is None or full is not None:
+            batch = _Open(self.begun + 1, now, key, lane if key is None else at)
+        until = self._until(batch, message)  # the last that may raise: only now does anything change
+        if full is not None:
+            complete.append(self._take(at, full))
         if at not in self._open:
             self.begun += 1
             self._open[at] = batch
@@ -109,7 +110,7 @@ class Batches:
         batch.nbytes += part.nbytes
         batch.weight += weight
         self.waiting += 1
-        trigger = "flush" if message.flush else "until" if until else self._full(batch)
+        trigger: Trigger | None = "flush" if message.flush else "until" if until else self._full(batch)
         if trigger is not None:
             complete.append(self._take(at, trigger))
         return complete

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias
 
+from streamzarr.errors import ProcessError, describe
 from streamzarr.flow.dispatch.process import sendable
 from streamzarr.pipeline.batches import BatchInfo
-from streamzarr.pipeline.bisect import Outcome
 from streamzarr.pipeline.handlers import Handlers, Rules
 from streamzarr.pipeline.message import Message, acknowledging
 from streamzarr.runtime import SYSTEM
@@ -21,8 +21,9 @@ from streamzarr.runtime import SYSTEM
 WORK = f"{__name__}:work"
 """What a :class:`~streamzarr.flow.dispatch.process.ChildProcess` runs."""
 
-Answer: TypeAlias = tuple[list[Message], list[Message], float]
-"""The parts of an :class:`~streamzarr.pipeline.bisect.Outcome`."""
+Answer: TypeAlias = tuple[list[Message], list[Message], float, list[Message]]
+"""The parts of an :class:`~streamzarr.pipeline.bisect.Outcome`; last what was acknowledged before its time,
+as it was then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,33 @@ def work(order: Order) -> Answer:
     """Call handlers, and return what :class:`~streamzarr.pipeline.bisect.Outcome` has.
 
     ``handle_failed`` is not among them: it is called where messages are acknowledged.
+
+    Raises
+    ------
+    streamzarr.errors.ProcessError
+        There are no handlers in this process: no message is to blame.
     """
-    acknowledging(None)
-    handlers = _handlers(order.pipeline, order.rules)
+    try:
+        handlers = _handlers(order.pipeline, order.rules)
+    except BaseException as error:
+        raise ProcessError(
+            f"{order.pipeline} cannot be made in another process: {describe(error)}"
+        ) from error
+    early: dict[int, Message] = {}
+    acknowledging(lambda message: _note(early, message))
     if order.batch is None:
         outcome = handlers.process(order.messages, list)
     else:
         name, info = order.batch
         outcome = handlers.batch(name, order.messages, info, list)
-    return list(map(_sent, outcome.decided)), list(map(_sent, outcome.again)), outcome.after
+    decided, again, acked = (
+        list(map(_sent, each)) for each in (outcome.decided, outcome.again, early.values())
+    )
+    return decided, again, outcome.after, acked
+
+
+def _note(early: dict[int, Message], message: Message) -> None:
+    early.setdefault(message.place, message)
 
 
 @cache
@@ -88,9 +107,3 @@ def _sent(message: Message) -> Message:
     if message.failure is None:
         return message
     return message.replace(failure=replace(message.failure, error=sendable(message.failure.error)))
-
-
-def outcome_of(answer: Answer) -> Outcome:
-    """Return the outcome that :func:`work` has sent."""
-    decided, again, after = answer
-    return Outcome(decided, again, after)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from streamzarr.errors import ConfigError, ProcessDiedError
+from streamzarr.errors import ConfigError, ProcessDiedError, ProcessError
 from streamzarr.flow.ops.crew import Callee
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.bisect import Again, Outcome, Verdict, bisect
-from streamzarr.pipeline.child import Deferred, Order, find, outcome_of
+from streamzarr.pipeline.child import Deferred, Order, find
 from streamzarr.pipeline.handlers import Ours, Rules
 from streamzarr.pipeline.message import Message
 
@@ -67,26 +67,38 @@ class Elsewhere:
                 put_off.put_off(Again(group, put_off.after))
                 return []
             sent = tuple(message.replace(acknowledger=Deferred()) for message in group)
-            outcome = outcome_of(call(Order(self._pipeline, self._rules, sent, _cut(batch, group))))
+            answer = call(Order(self._pipeline, self._rules, sent, _cut(batch, group)))
             own = {message.place: message for message in group}
-            put_off.put_off(Again([_back(each, own[each.place]) for each in outcome.again], outcome.after))
-            return [_back(each, own[each.place]) for each in outcome.decided]
+            decided, again, early = (
+                [_back(each, own[each.place]) for each in part] for part in (answer[0], answer[1], answer[3])
+            )
+            for each in early:
+                each.replace(acked=False).ack_immediately()
+            put_off.put_off(Again(again, answer[2]))
+            return decided
 
-        found = bisect(messages, handle, _Coroner(), stage, ours)
+        found = bisect(
+            [message for message in messages if message.failure is None], handle, _Coroner(), stage, ours
+        )
+        found.decided += [message for message in messages if message.failure is not None]
         found.put_off(Again(put_off.again, put_off.after))
         return found
 
 
 class _Coroner:
-    """Says what the death of a process means for the messages it had; counts those of one message alone."""
+    """Says what an error means for the messages that a process had; counts deaths of one message alone.
+
+    Handlers' own errors do not come here. What else there is: the process died, there is none, or what was to
+    go there, or came back, cannot travel.
+    """
 
     def __init__(self) -> None:
         self._deaths: Counter[int] = Counter()
 
     def __call__(self, error: BaseException, messages: Sequence[Message]) -> Verdict:
-        if not isinstance(error, ProcessDiedError):
+        if isinstance(error, (ProcessError, OSError, MemoryError)):
             raise error  # the machine is at fault, or the program
-        if len(messages) > 1:
+        if len(messages) > 1 or not isinstance(error, ProcessDiedError):
             return Verdict.SOME
         place = messages[0].place
         self._deaths[place] += 1

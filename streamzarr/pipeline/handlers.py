@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from inspect import isgeneratorfunction
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
 from streamzarr.errors import ConfigError, HandlerError, describe, is_interrupt
-from streamzarr.flow.arguments import shown
+from streamzarr.flow.arguments import function, shown
+from streamzarr.flow.message import Failure
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.bisect import Again, Outcome, Verdict, bisect
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.telemetry import Teller
-from streamzarr.queue.retry import RetryPolicy
+from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
 
 if TYPE_CHECKING:
     from streamzarr.pipeline.pipeline import Pipeline
 
 _log = logging.getLogger(__name__)
+
+HANDLERS: Final = ("prepare_messages", "handle_message", "handle_batch", "handle_failed", "retryable")
 
 HOLD: Final = RetryPolicy(attempts=sys.maxsize, base=0.1, max_delay=30.0)
 """When to call ``handle_failed`` again that has raised: always, until it does not."""
@@ -67,7 +71,11 @@ class Handlers:
             before = {message.place: message for message in live}
             prepared = bisect(live, self._prepare, self._judge, "prepare_messages", ours)
             outcome.put_off(Again(prepared.again, prepared.after))
-            live = [message for message in prepared.decided if message.failure is None]
+            live = [
+                message.replace(attempts=before[message.place].attempts)  # those of handle_message count on
+                for message in prepared.decided
+                if message.failure is None
+            ]
             outcome.decided += [message for message in prepared.decided if message.failure is not None]
         else:
             before = {}
@@ -108,7 +116,7 @@ class Handlers:
         try:
             with self._teller.span("streamzarr.pipeline.processor.message", 1, messages=[message]):
                 result: object = self._pipeline.handle_message(message, self._context)
-            if not isinstance(result, Message) or result.place != message.place:
+            if not _is_message(result) or result.place != message.place:
                 raise HandlerError(f"handle_message returned {shown(result)}, expected the message")
             if result.failure is not None:
                 return _staged(result, "handle_message")
@@ -167,11 +175,11 @@ class Handlers:
         """Return `message`, which goes to the next retry topic if there is one and it may work later."""
         if message.failure is None or message.tier >= self._tiers or message.row is None:
             return message
-        return message.replace(waits=True) if self._pipeline.retryable(message.failure.error) else message
+        return message.replace(waits=True) if self._may_work_later(message.failure.error) else message
 
     def _judge(self, error: BaseException, messages: Sequence[Message]) -> Again | Verdict:
         """Say what an error of a handler means: a transient one has its messages tried again, for a while."""
-        if isinstance(error, HandlerError) or not self._pipeline.retryable(error):
+        if isinstance(error, HandlerError) or not self._may_work_later(error):
             return Verdict.SOME
         tried = [message.replace(attempts=message.attempts + 1) for message in messages]
         after = self._retry.delay(max(message.attempts for message in tried), self._runtime.random())
@@ -179,6 +187,41 @@ class Handlers:
             return Verdict.ALL
         _log.info("%d messages again in %.1f s: %s", len(tried), after, describe(error))
         return Again(tried, after)
+
+    def _may_work_later(self, error: BaseException) -> bool:
+        """Ask ``retryable``; where it raises itself, what it would have said if it was not overridden."""
+        try:
+            return bool(self._pipeline.retryable(error))
+        except BaseException as second:
+            if is_interrupt(second):
+                raise
+            _log.error("retryable raised %s when it was asked about %s", describe(second), describe(error))
+            return is_transient(error)
+
+
+def check_handlers(pipeline: Pipeline, batchers: Collection[str]) -> None:
+    """Find what each message would stumble over before the first one comes.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        A handler is async, or a generator, or would never be called.
+    """
+    name = type(pipeline).__name__
+    for handler in HANDLERS:
+        given = getattr(pipeline, handler)
+        if (expected := function(given)) is not None:
+            raise ConfigError(f"{name}: {handler} is {shown(given)}, expected {expected}")
+        if isgeneratorfunction(given):
+            raise ConfigError(
+                f"{name}: {handler} has a yield, expected a function that returns what it was given"
+            )
+    said = bool(batchers) or hasattr(pipeline, "batchers")  # {} says that none is wanted
+    if pipeline.overrides("handle_batch") and not said:
+        raise ConfigError(
+            f"{name}: handle_batch would never be called without batchers, "
+            "expected such as batchers = {'default': Batcher(size=100)}"
+        )
 
 
 def _checked(handler: str, given: Sequence[Message], returned: object) -> list[Message]:
@@ -201,12 +244,13 @@ def _kept(failed: Sequence[Message], returned: object) -> list[Message]:
     found = _by_place("handle_failed", failed, returned)
     if isinstance(found, HandlerError):
         raise found
-    return [found.get(message.place, message).replace(attempts=0) for message in failed]
+    kept = [found.get(message.place, message).replace(attempts=0) for message in failed]
+    return [each.replace(recovered=True) if each.failure is None else each for each in kept]
 
 
 def _by_place(handler: str, given: Sequence[Message], returned: object) -> dict[int, Message] | HandlerError:
     """Return what `handler` returned, by place; or what is wrong with it."""
-    if not isinstance(returned, Sequence) or not all(isinstance(each, Message) for each in returned):
+    if not isinstance(returned, Sequence) or not all(map(_is_message, returned)):
         return HandlerError(f"{handler} returned {shown(returned)}, expected its messages")
     found = {message.place: message for message in returned}
     if len(found) < len(returned) or not found.keys() <= {message.place for message in given}:
@@ -214,6 +258,11 @@ def _by_place(handler: str, given: Sequence[Message], returned: object) -> dict[
             f"{handler} returned a message twice, or one that it was not given; expected its messages"
         )
     return found
+
+
+def _is_message(value: object) -> TypeGuard[Message]:
+    """Tell whether this is a message, and whether its failure, if it has one, is a failure."""
+    return isinstance(value, Message) and (value.failure is None or isinstance(value.failure, Failure))
 
 
 def _staged(message: Message, handler: str) -> Message:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streamzarr.errors import ConfigError, FailedError
+from streamzarr.flow.arguments import shown
 from streamzarr.flow.message import Failure
 from streamzarr.queue.record import Headers, Record
 
@@ -66,6 +67,8 @@ class Message(Struct, frozen=True):
     """It has failed, and goes to the next retry topic."""
     acked: bool = False
     """It was acknowledged before its time (:meth:`ack_immediately`)."""
+    recovered: bool = False
+    """``handle_failed`` took its failure away: it is done, and passes by the handlers still to come."""
 
     # -- where it came from ------------------------------------------------------------------------------
 
@@ -137,7 +140,14 @@ class Message(Struct, frozen=True):
             Words for people, or the exception.
         stage
             Where it failed; the handler that returns it, if nothing is said.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            `stage` is no text.
         """
+        if not isinstance(stage, str):
+            raise ConfigError(f"Message.fail: stage is {shown(stage)}, expected text")
         error = reason if isinstance(reason, BaseException) else FailedError(reason)
         return replace(self, failure=Failure(stage, error, self.attempts + 1))
 
@@ -170,8 +180,8 @@ class Message(Struct, frozen=True):
     def __repr__(self) -> str:
         record = self.record
         where = f"{record.topic}[{record.partition}]@{record.offset}, " if record else ""
-        failed = f", failure={self.failure!r}" if self.failure else ""
-        return f"Message({where}data={self.data!r}{failed})"
+        failed = f", failure={shown(self.failure)}" if self.failure else ""
+        return f"Message({where}data={shown(self.data)}{failed})"
 
 
 _desk: ContextVar[Callable[[Message], None] | None] = ContextVar("streamzarr.pipeline.desk", default=None)

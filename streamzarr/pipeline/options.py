@@ -24,13 +24,16 @@ from streamzarr.options import parse_bytes
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.retries import RetryTopic, retry_topics
 from streamzarr.pipeline.schema import check_settings, setting, settings_of
-from streamzarr.pipeline.sources import Source, sources
+from streamzarr.pipeline.sources import Source, TopicSource, sources, split
 from streamzarr.queue.retry import RetryPolicy
 
 Ordering: TypeAlias = Literal["partition", "key", "none"]
 OnFailure: TypeAlias = Literal["dead", "skip", "stop"]
 
 ON_FAILURE: Final = ("dead", "skip", "stop")
+
+PROCESSORS: Final = "processors"
+"""What live figures, and ``resize``, call them, beside the names of the batchers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,27 @@ class Options:
         check_settings(self)
         if self.on_failure == "dead" and self.dead_letters is None:
             raise ConfigError('on_failure is "dead" without dead_letters, expected the name of their topic')
+        if PROCESSORS in self.batchers:
+            raise ConfigError(
+                f"batchers: {PROCESSORS!r} is what resize calls the processors, expected another name"
+            )
+        if self.context is not None and self.processors.kind == "processes":
+            raise ConfigError("context cannot be given to other processes, expected make_context")
+        self._check_topics()
+
+    def _check_topics(self) -> None:
+        """Raise where messages that failed would be read as new ones, and fail again, for ever."""
+        read = [each for each in split(self.source) if isinstance(each, TopicSource)]
+        taken = {each.topics[0]: "topics of the source" for each in read if each.broker == read[0].broker}
+        retries = [each.topic for each in self.retry_topics]
+        letters = [] if self.dead_letters is None else [self.dead_letters]
+        for option, names in (("retry_topics", retries), ("dead_letters", letters)):
+            for name in names:
+                if name in taken:
+                    raise ConfigError(
+                        f"{option}: {name!r} is among the {taken[name]} too, expected another topic"
+                    )
+                taken[name] = option
 
     @classmethod
     def of(cls, owner: type, given: Mapping[str, Any]) -> Options:

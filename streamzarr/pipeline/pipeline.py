@@ -10,6 +10,7 @@ from streamzarr.flow.arguments import function, shown
 from streamzarr.flow.rate import Rate
 from streamzarr.flow.running import RunReport
 from streamzarr.pipeline.batches import BatchInfo
+from streamzarr.pipeline.handlers import HANDLERS
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Batcher, OnFailure, Options, Ordering, Processors
 from streamzarr.pipeline.processes import supervised
@@ -19,8 +20,6 @@ from streamzarr.pipeline.sources import Source
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import SYSTEM, Runtime
 from streamzarr.supervisor import Report
-
-HANDLERS = ("prepare_messages", "handle_message", "handle_batch", "handle_failed", "retryable")
 
 
 class Pipeline:

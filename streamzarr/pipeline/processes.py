@@ -8,8 +8,10 @@ from typing import Any, Final
 from streamzarr.errors import ConfigError
 from streamzarr.pipeline.child import find
 from streamzarr.pipeline.elsewhere import import_path
+from streamzarr.pipeline.handlers import check_handlers
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.running import RunningPipeline
+from streamzarr.pipeline.schema import settings_of
 from streamzarr.supervisor import Supervisor, WorkerSpec
 from streamzarr.supervisor.supervision import Supervision
 
@@ -40,6 +42,12 @@ def supervised(pipeline: type, processes: int, **options: Any) -> Supervisor:
         An option cannot be used, or other processes do not find the class.
     """
     own = Options.of(pipeline, {})  # what all processes would stumble over is found here, once
+    check_handlers(pipeline(), own.batchers)
+    if given := options.keys() & {each.name for each, _ in settings_of(Options)} - {"drain"}:
+        raise ConfigError(
+            f"{pipeline.__name__}: {min(given)} cannot be given to other processes, "
+            "expected an attribute of the class"
+        )
     if own.context is not None:
         raise ConfigError(
             f"{pipeline.__name__}: context cannot be given to other processes, expected make_context"

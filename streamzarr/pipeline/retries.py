@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from reactivex.abc import ObserverBase
 
@@ -24,9 +24,12 @@ from streamzarr.flow.stage import Belongs, Stage
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.schema import check_settings, setting
 from streamzarr.queue.base import NewRecord, Record
+from streamzarr.queue.deadletter import whole
 
 _PREFIX: Final = "streamzarr.retry."
-_NAMES: Final = tuple(_PREFIX + name for name in ("due", "tier", "topic", "partition", "offset"))
+_NAMES: Final = tuple(
+    _PREFIX + name for name in ("due", "tier", "first_seen", "topic", "partition", "offset")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,49 +60,65 @@ def to_retry(message: Message, tier: RetryTopic, now: int) -> NewRecord:
     record = message.record
     if record is None:
         raise ConfigError(f"{message!r} came from no topic, so no retry topic can hold it")
-    values = (now + int(tier.delay * 1000), message.tier + 1, record.topic, record.partition, record.offset)
+    due = now + int(tier.delay * 1000)
+    values = (due, message.tier + 1, message.first_seen, record.topic, record.partition, record.offset)
     headers = tuple((name, str(value).encode()) for name, value in zip(_NAMES, values, strict=True))
     return NewRecord(record.value, record.key, (*record.headers, *headers), timestamp=record.timestamp)
 
 
-def restored(record: Record) -> tuple[Record, int, int]:
-    """Return the original of a record of a retry topic, how many of these it has been to, and when it is due.
+class Restored(NamedTuple):
+    """What a record of a retry topic was, and is to be again."""
 
-    What has no such headers, or others than numbers, is its own original, and due.
-    """
+    record: Record
+    """The original."""
+    tier: int
+    """How many retry topics it has been to."""
+    due: int
+    """When it may go on; this and the next in milliseconds since the epoch."""
+    first_seen: int
+    """When the original was delivered."""
+
+
+def restored(record: Record) -> Restored | None:
+    """Return what a record of a retry topic was; ``None``: somebody else has written it."""
     own, last = record.headers[: -len(_NAMES)], record.headers[-len(_NAMES) :]
+    if tuple(name for name, _ in last) != _NAMES:
+        return None
     try:
-        if tuple(name for name, _ in last) != _NAMES:
-            return record, 0, 0
-        due, tier, topic, partition, offset = (value.decode() for _, value in last)
-        original = record._replace(topic=topic, partition=int(partition), offset=int(offset), headers=own)
-        return original, max(0, int(tier)), int(due)
+        due, tier, first_seen, topic, partition, offset = (value.decode() for _, value in last)
+        original = record._replace(
+            topic=topic, partition=whole(partition, 0), offset=whole(offset, 0), headers=own
+        )
+        return Restored(original, whole(tier, 0), whole(due), whole(first_seen))
     except ValueError:
-        return record, 0, 0
+        return None
 
 
-def until_due() -> Operator:
+def until_due(tier: RetryTopic) -> Operator:
     """Hold messages of a retry topic until they are due, and make them what they were."""
-    return staged(_Waiting)
+    return staged(lambda chain, observer: _Waiting(chain, observer, tier.delay))
 
 
 class _Waiting(Stage):
     """A heap by time; what waits keeps its credit, which is the source's own."""
 
-    def __init__(self, chain: Chain, observer: ObserverBase[Batch]) -> None:
+    def __init__(self, chain: Chain, observer: ObserverBase[Batch], longest: float) -> None:
         super().__init__(chain, observer)
+        self._longest = longest
         self._heap: list[tuple[float, int, Part]] = []
         self._behind = Behind()
 
     def receive(self, messages: Sequence[Part]) -> None:
         runtime = self.chain.runtime
-        now, wall = runtime.now(), runtime.wall_ns() / 1e9
+        now, wall = runtime.now(), runtime.wall_ns() // 1_000_000
         for part in messages:
-            record, tier, due = (part.record, 0, 0) if part.record is None else restored(part.record)
-            if record is not None and record is not part.record:
-                message = Message(data=record.value, row=tuple(record), tier=tier)
-                part = part.replace(data=message)
-            heapq.heappush(self._heap, (now + max(0.0, due / 1000 - wall), part.seq, part))
+            left = 0.0
+            if part.record is not None and (found := restored(part.record)) is not None:
+                message = Message(data=found.record.value, row=tuple(found.record), tier=found.tier)
+                part = part.replace(data=message, first_seen=found.first_seen)
+                # Whatever a header says, or another machine's clock: no longer than the topic is for.
+                left = min(max(0, found.due - wall) / 1000, self._longest)
+            heapq.heappush(self._heap, (now + left, part.seq, part))
             self._behind.came([part])
         self.working += len(messages)
         self.turn()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +18,7 @@ from streamzarr.pipeline.acknowledger import Acknowledger, RecordAcknowledger
 from streamzarr.pipeline.assemble import assemble, controls
 from streamzarr.pipeline.elsewhere import Elsewhere, import_path
 from streamzarr.pipeline.guard import Guard, Supervision
-from streamzarr.pipeline.handlers import Handlers, Rules
+from streamzarr.pipeline.handlers import Handlers, Rules, check_handlers
 from streamzarr.pipeline.letters import Letters
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.sources import Brokers, TopicSource, split
@@ -48,6 +49,7 @@ class RunningPipeline:
         supervision: Supervision | None = None,
     ) -> None:
         self.name = type(pipeline).__name__
+        check_handlers(pipeline, options.batchers)
         self._pipeline, self._options, self._runtime = pipeline, options, runtime
         self._guard = Guard(supervision)
         self._teller = Teller(self.name, runtime)
@@ -73,17 +75,20 @@ class RunningPipeline:
 
     def _drive(self, install_signal_handlers: bool) -> RunReport:
         options, runtime = self._options, self._runtime
-        brokers = Brokers(runtime)
+        context = options.context
         letters: Letters | None = None
-        works: Works | None = None
-        context, made = options.context, False
-        try:
+        with ExitStack() as closing:  # backwards, each even if another one raises
+            brokers = Brokers(runtime)
+            closing.callback(brokers.close)
             if options.dead_letters is not None or options.retry_topics:
                 letters = self._letters(brokers)
+                closing.callback(letters.close)
             if context is None:
-                context, made = self._pipeline.make_context(), True
+                context = self._pipeline.make_context()
+                closing.callback(self._pipeline.close_context, context)
             acknowledger: Acknowledger = RecordAcknowledger(options.failures, letters, options.retry_topics)
             works = self._works(context)
+            closing.callback(works.close)
             chain = assemble(
                 *(options, works, self._controls, acknowledger, brokers, self._guard.beat, self._teller),
                 runtime=runtime,
@@ -97,14 +102,6 @@ class RunningPipeline:
                 install_signal_handlers=install_signal_handlers,
                 drain=options.drain,
             )
-        finally:
-            if works is not None:
-                works.close()
-            if made:
-                self._pipeline.close_context(context)
-            if letters is not None:
-                letters.close()
-            brokers.close()
         _log.log(logging.WARNING if report.left else logging.INFO, "%s ended: %s", self.name, report)
         return report
 

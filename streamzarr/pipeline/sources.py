@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from reactivex import Observable
 
+from streamzarr.errors import ConfigError
 from streamzarr.flow.arguments import either, function, having, one_of, optional, seconds, text
 from streamzarr.flow.demand.credits import Demand
 from streamzarr.flow.message import Batch
@@ -17,6 +18,7 @@ from streamzarr.pipeline.schema import check_settings, setting
 from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.base import Broker, OnGap
 from streamzarr.queue.open import open_broker
+from streamzarr.redact import redacted
 from streamzarr.runtime import Runtime
 
 
@@ -65,6 +67,16 @@ class TopicSource:
     def __post_init__(self) -> None:
         check_settings(self)
         object.__setattr__(self, "topics", texts("topics", self.topics))
+        if self.drain_timeout is not None and self.drain_timeout >= self.session_timeout:
+            raise ConfigError(
+                f"TopicSource: drain_timeout is {self.drain_timeout}, expected less than the session_timeout "
+                f"of {self.session_timeout}, or partitions would be lost while they drain"
+            )
+
+    def __repr__(self) -> str:
+        """Show no password."""
+        broker = redacted(self.broker) if isinstance(self.broker, str) else str(self.broker)
+        return f"TopicSource({broker!r}, topics={list(self.topics)}, group={self.group!r})"
 
 
 FlowSource: TypeAlias = Callable[[Demand], Observable[Batch]]

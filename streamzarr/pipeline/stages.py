@@ -100,7 +100,9 @@ class _Enter(Stage):
         if self._order is None:
             return part.replace(data=message, key=None)
         try:
-            return part.replace(data=message, key=self._order(message))
+            key = self._order(message)
+            hash(key)  # else it could not be told apart from others, where its messages are put into lanes
+            return part.replace(data=message, key=key)
         except BaseException as error:  # noqa: BLE001 - bad data is a value, whatever its class
             return _failed(part.replace(data=message, key=None), error, "partition_by")
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from streamzarr.errors import ConfigError, describe
+from streamzarr.errors import ConfigError, describe, is_interrupt
 from streamzarr.flow.arguments import function, shown
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -143,7 +143,9 @@ def emit(name: EventName, measurements: Mapping[str, float], metadata: Mapping[s
     for id_, listener in _by_name.get(name, ()):
         try:
             listener(Event(name, measurements, metadata))
-        except Exception as error:  # noqa: BLE001 - a listener is foreign code, and no message depends on it
+        except BaseException as error:  # a listener is foreign code, and no message depends on it
+            if is_interrupt(error):
+                raise
             _log.error("telemetry listener %r is detached: it raised %s", id_, describe(error))
             detach(id_)
 

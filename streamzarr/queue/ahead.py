@@ -2,7 +2,8 @@
 
 A restart reads from the position on. Where one slow record holds that back, thousands behind it are settled,
 and would be repeated; the text says which. It is a help, not the truth: what does not fit into it is
-repeated, and a text of somebody else's says nothing.
+repeated, and a text of somebody else's says nothing. Tools copy texts: to another cluster, beside a position
+that means other records there. So a text names the position that it belongs to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 from streamzarr.queue.base import MAX_NOTE_BYTES
 
-_MARK: Final = "streamzarr.ahead:1:"
+_MARK: Final = "streamzarr.ahead:2:"
 _MAX_RUNS: Final = 1 << 20
 """Runs that a text may tell of, when it is read: it comes from a broker."""
 _MAX_BYTES: Final = 1 << 22
@@ -40,7 +41,7 @@ def encode(position: int, done: Sequence[range], limit: int = MAX_NOTE_BYTES) ->
     """
     count = len(done)
     while count:
-        text = _MARK + base64.b85encode(zlib.compress(_pack(position, done[:count]), 9)).decode()
+        text = _begin(position) + base64.b85encode(zlib.compress(_pack(position, done[:count]), 9)).decode()
         if len(text) <= limit:
             return text
         # By what fitted of the whole, and a little less, so that few tries are needed.
@@ -68,17 +69,25 @@ def without(offsets: Sequence[int], done: Sequence[range]) -> list[slice]:
 def decode(position: int, text: str) -> list[range]:
     """Return the offsets that are done by a text that was kept with `position`; none, if it is no such text.
 
-    >>> decode(100, "somebody else's")
-    []
+    >>> decode(100, "somebody else's"), decode(101, encode(100, [range(102, 103)]))
+    ([], [])
     """
-    if not text.startswith(_MARK):
+    if not text.startswith(_begin(position)):
         return []
     try:
         unpacker = zlib.decompressobj()
-        packed = unpacker.decompress(base64.b85decode(text.removeprefix(_MARK)), _MAX_BYTES)
+        packed = unpacker.decompress(base64.b85decode(text.removeprefix(_begin(position))), _MAX_BYTES)
+        if (
+            not unpacker.eof or unpacker.unused_data
+        ):  # cut, so without its checksum, or followed by what is not ours
+            return []
         return list(_unpack(position, packed))
     except (ValueError, binascii.Error, zlib.error):
         return []
+
+
+def _begin(position: int) -> str:
+    return f"{_MARK}{position}:"
 
 
 def joined(ranges: Iterable[range]) -> list[range]:

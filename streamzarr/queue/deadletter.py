@@ -8,6 +8,7 @@ letter about a letter can be told apart too. What becomes of letters is the matt
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self, TypeAlias
 
@@ -33,6 +34,8 @@ _FIELDS: Final = (
     "offset",
 )
 _NAMES: Final = tuple(_PREFIX + field for field in _FIELDS)
+
+_WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 
 ORIGIN_HEADER: Final = "streamzarr.origin"
 """On a message that was replayed: where it first was, however often it has failed and been replayed since."""
@@ -154,13 +157,13 @@ class DeadLetter:
                 headers,
                 record.timestamp,
                 topic,
-                int(partition),
-                int(offset),
+                whole(partition, 0),
+                whole(offset, 0),
                 error_class,
                 message,
                 stage,
-                int(attempts),
-                int(first_seen),
+                whole(attempts, 0),
+                whole(first_seen),
                 worker,
             )
         except ValueError as error:
@@ -197,6 +200,19 @@ class DeadLetter:
 
 
 Entry: TypeAlias = tuple[LetterId, DeadLetter]
+
+
+def whole(text: str, minimum: int = -(1 << 63)) -> int:
+    """Return the whole number of a header, of at least `minimum` and at most 63 bits, as a broker's are.
+
+    Raises
+    ------
+    ValueError
+        It is none: whoever writes to a topic may write anything.
+    """
+    if _WHOLE.fullmatch(text) is None or not minimum <= (number := int(text)) < 1 << 63:
+        raise ValueError(f"{_cut(text, 40)!r} is no whole number from {minimum} to {(1 << 63) - 1}")
+    return number
 
 
 def _cut(text: str, limit: int) -> str:

@@ -26,7 +26,7 @@ position of the source that they came from. The order of its puts is the whole p
 ``children``    the documents of the fields, which follow the root
 ``amend``       changes of a root by others than its writer
 ``retention``   rows at the front are given up; ``stored``: which chunks are there
-``compaction``  full chunks are gathered in shards
+``compaction``  full chunks are gathered in shards; ``shards``: what is in one
 ``checking``    does everything hold that a stream promises? ``findings``: what can be wrong
 ``repairing``   what can be mended without loss
 ``batches``     what can be appended; ``positions``: which position belongs to which row

@@ -269,7 +269,7 @@ def start(pipeline: type[Pipeline], *, runtime: Runtime = SYSTEM, **options: Any
     (True, 21, 'handle_message')
     """
     source, acknowledger = DummySource(), CallerAcknowledger(runtime)
-    given = {"source": source, "dead_letters": None, "on_failure": None, **options}
+    given = {"source": source, "dead_letters": None, "on_failure": None, "retry_topics": (), **options}
     running = RunningPipeline(pipeline(), Options.of(pipeline, given), runtime)
 
     def drive() -> None:

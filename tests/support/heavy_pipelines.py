@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -34,6 +35,15 @@ class Heavy(Pipeline):
                 return message.configure_ack(on_failure="bury")
             case "ack":
                 return message.ack_immediately()
+            case "ack and fail":
+                message.ack_immediately()
+                raise ValueError("too late")
+            case "fail and ack":
+                return message.fail("bad").ack_immediately()
+            case "function":
+                return message.with_data(lambda: None)
+            case "no way back":
+                return message.with_data(NoWayBack())
             case "flaky":
                 context["tries"] = context.get("tries", 0) + 1
                 if context["tries"] < 2:
@@ -43,6 +53,24 @@ class Heavy(Pipeline):
 
 class Unsendable(Exception):
     """Holds what cannot be pickled."""
+
+
+class NoWayBack:
+    """Can be pickled, and not unpickled."""
+
+    def __getstate__(self):
+        return {"a": 1}
+
+    def __setstate__(self, state):
+        raise RuntimeError("no way back")
+
+
+class Unmade(Heavy):
+    """Has a context in the process that begins only."""
+
+    def make_context(self):
+        if multiprocessing.parent_process() is not None:
+            raise RuntimeError("no database")
 
 
 class Deadly(Pipeline):

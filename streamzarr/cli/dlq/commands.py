@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from streamzarr.cli.dlq.choice import Choice, Number, all_option, chosen, numbers_argument
+from streamzarr.cli.dlq.export import written_whole
 from streamzarr.cli.dlq.facts import content
 from streamzarr.cli.dlq.views import View, view_of
 from streamzarr.cli.options import broker_option, examples, json_option, open_existing, prefix_option
@@ -159,20 +160,20 @@ def purge(view: View, as_json: bool, place: dict[str, str]) -> None:
 )
 @chosen
 @click.option(
-    "--output", type=click.File("w", lazy=False), default="-", help="File; the terminal when absent."
+    "--output", metavar="FILE", default="-", help="File, replaced as a whole; the terminal when absent."
 )
 @topic_option
 @broker_option
 @prefix_option
-def export(choice: Choice, output: TextIO, topic: str | None, broker: str, prefix: str) -> None:
+def export(choice: Choice, output: str, topic: str | None, broker: str, prefix: str) -> None:
     """Write dead letters as JSON, one a line, with key, value and headers; they stay open.
 
     What is not UTF-8 is written as {"base64": ...}, so that nothing is lost.
     """
-    with _opened(topic, broker, prefix, choice) as view:
+    with _opened(topic, broker, prefix, choice) as view, written_whole(output) as file:
         for entry in view.read(choice):
             facts = {**view.facts(entry), **content(entry[1])}
-            output.write(json.dumps(facts, separators=(",", ":")) + "\n")
+            file.write(json.dumps(facts, separators=(",", ":")) + "\n")
 
 
 def _tell(done: str, count: int, view: View, as_json: bool) -> None:

@@ -7,11 +7,15 @@ from functools import partial
 from typing import Any, Final
 
 from streamzarr.errors import CodecError, ConfigError
+from streamzarr.feeds.decode.assemble import joined
 from streamzarr.feeds.decode.base import Decoded, Decoder
 from streamzarr.limits import Limits
 from streamzarr.zarr.codecs.base import Bound
 
 _Decompress = Callable[[bytes, int], bytes]
+
+AT_ONCE: Final = 16 << 20
+"""Bytes that are decompressed before they are decoded: a batch of a few bytes may become any number."""
 
 
 class Decompressing:
@@ -28,6 +32,7 @@ class Decompressing:
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
         plain: list[bytes | None] = []
+        parts, first, size = list[tuple[int, Decoded]](), 0, 0
         bad = {}
         for index, value in enumerate(values):
             try:
@@ -35,7 +40,13 @@ class Decompressing:
             except CodecError as error:
                 plain.append(None)
                 bad[index] = str(error)
-        found = self._decoder(plain)
+            size += len(plain[-1] or b"")
+            if size >= AT_ONCE:
+                parts.append((first, self._decoder(plain)))
+                plain, first, size = [], index + 1, 0
+        if plain or not parts:
+            parts.append((first, self._decoder(plain)))
+        found = joined(parts, list(parts[0][1].columns))
         return Decoded(found.columns, found.origin, {**found.bad, **bad}) if bad else found
 
 

@@ -15,6 +15,8 @@ from streamzarr.feeds.grid.values import Array, Values
 Numbers = npt.NDArray[np.int64]
 
 NOWHERE: Final = 2**63 - 1
+SPAN: Final = 2**62
+"""Nanoseconds before and after 1970 between which times are: so a sum of two of them is a number, too."""
 BLOCK_CELLS: Final = 1 << 20
 """Cells of one field that are made at a time: 8 MB of floats, however long a gap is."""
 
@@ -96,14 +98,17 @@ class GridFold:
         """Tell which records cannot be taken, by those before them alone; changes nothing."""
         spec, bad = self._spec, dict[int, str]()
         missing = rows.times == np.iinfo(np.int64).min
-        before, latest = self._running(rows.times, missing)
+        outside = ~missing & (np.abs(rows.times) >= SPAN)
+        there = ~(missing | outside)
+        before, latest = self._running(rows.times, there)
         late = rows.times // spec.step < (before - spec.lateness) // spec.step
         far = rows.times > before + spec.ahead
         for which, reason in (
             (missing, f"{spec.time} is missing"),
+            (outside, f"{spec.time} is not between 1824 and 2116, as times of a grid are"),
             (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
-            (late & ~missing, f"{spec.time} is late by more than {spec.lateness / 1e9:g} s"),
-            (far & ~missing, f"{spec.time} is more than {spec.ahead / 1e9:g} s ahead of all before"),
+            (late & there, f"{spec.time} is late by more than {spec.lateness / 1e9:g} s"),
+            (far & there, f"{spec.time} is more than {spec.ahead / 1e9:g} s ahead of all before"),
         ):
             for record in np.unique(rows.records[which]):
                 bad.setdefault(int(record), reason)
@@ -163,19 +168,23 @@ class GridFold:
             self._settled = True
             yield rows
 
-    def _running(self, times: Numbers, missing: npt.NDArray[np.bool_]) -> tuple[Numbers, int | None]:
-        """Return the latest time before each row, of those not too far ahead themselves, and behind all."""
-        there = times[~missing]
-        if not len(there):
-            return times, self._latest
-        before = int(there[0]) if self._latest is None else self._latest
-        if there.max() - before <= self._spec.ahead:
-            known = np.maximum.accumulate(np.concatenate([[before], np.where(missing, before, times)]))
+    def _running(self, times: Numbers, there: npt.NDArray[np.bool_]) -> tuple[Numbers, int | None]:
+        """Return the latest time before each row, of those not too far ahead themselves, and behind all.
+
+        Times that are not `there` do not count.
+        """
+        first = times[there][:1]
+        if not len(first):
+            return np.zeros_like(times), self._latest
+        before = int(first[0]) if self._latest is None else self._latest
+        times = np.where(there, times, -SPAN)
+        if times.max() - before <= self._spec.ahead:
+            known = np.maximum.accumulate(np.concatenate([[before], times]))
             return known[:-1], int(known[-1])
         found = np.empty(len(times), np.int64)
         for index, time in enumerate(times.tolist()):
             found[index] = before
-            if before < time <= before + self._spec.ahead:  # what is missing is before all times
+            if before < time <= before + self._spec.ahead:
                 before = time
         return found, before
 

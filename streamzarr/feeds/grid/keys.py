@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from streamzarr.errors import ConfigError
 from streamzarr.runtime import Runtime
 from streamzarr.stores import Store
 from streamzarr.stream import StreamWriter, open_stream
@@ -36,6 +37,10 @@ class Keys:
         stored = open_stream(store, keys_path(path))["key"][:]
         self._places = {str(name): place for place, name in enumerate(stored)}
         self._new: list[str] = []
+        if given and (strange := [name for name in self._places if name not in given]):
+            raise ConfigError(
+                f"{self._writer.url}: has the key {strange[0]!r}, which grid.keys lacks; give another target"
+            )
         for name in given:
             self._add(name)
 

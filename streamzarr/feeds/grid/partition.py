@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.columns import ColumnSpec
-from streamzarr.feeds.grid.fold import Arrivals, GridFold
+from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
@@ -19,16 +19,18 @@ from streamzarr.stream import CommitPolicy, StreamWriter
 OPEN = "open"
 READ = "read"
 LATEST = "latest"
-EARLIEST = 2**62
+MORE = "more"
+EARLIEST = SPAN
 """Positions are never negative, times before 1970 are: so much is added."""
 
 
 class PartitionGrid:
     """Records of one partition on their way into slots. Owned by the chain's thread; blocks on the store.
 
-    The stream's position has three numbers: ``read``, up to where each record is in a slot or has its letter;
-    ``open``, from where on records are read again to have the slots that are not closed; and ``latest``, the
-    latest time before that, so that each is judged as it was. What is read again and is in no open slot was
+    The stream's position has up to four numbers: ``read``, up to where each record is in a slot or has its
+    letter; ``open``, from where on records are read again to have the slots that are not closed; ``latest``,
+    the latest time before that, so that each is judged as it was; and ``more``, how many more rows than
+    records were read, by which slots can be checked. What is read again and is in no open slot was
     settled before, and is left alone.
     """
 
@@ -46,6 +48,7 @@ class PartitionGrid:
         position = writer.position
         assert isinstance(position, Mapping)
         self._known, self._read = position[READ], position[OPEN]
+        self._more = position.get(MORE, 0)
         last = writer.last.get(TIME)
         self._fold = GridFold(
             spec,
@@ -53,7 +56,13 @@ class PartitionGrid:
             closed=None if last is None else int(last.astype("M8[ns]").astype(np.int64)) // spec.step + 1,
             latest=position[LATEST] - EARLIEST if position.get(LATEST) else None,
         )
-        self._closed: list[dict[str, npt.NDArray[Any]]] = []
+        self._closing: Iterator[dict[str, npt.NDArray[Any]]] = iter(())
+        self._slots: dict[str, npt.NDArray[Any]] | None = None
+        """Closed slots that are not appended."""
+        self._taken = self._read
+        """Behind the run that is folded now, or was last."""
+        self._held = dict(position)
+        """The position before that run."""
         self._empty = {
             name: np.empty((0, *each.shape), each.dtype) for name, each in spec.schema(columns, None).items()
         }
@@ -72,7 +81,7 @@ class PartitionGrid:
 
     def take(self, rows: Rows) -> None:
         """Fold the rows of a run, once; raises as :meth:`PartitionStream.take`."""
-        if rows.run.stop > self._read:
+        if rows.run.stop > self._taken:
             arrivals = self._arrivals(rows)
             judgement = self._fold.judge(arrivals)
             offsets = rows.run.offsets
@@ -83,20 +92,17 @@ class PartitionGrid:
             }
             if bad:
                 self._letters.bury(rows.run, bad, "grid")
-            self._closed += self._fold.take(arrivals, judgement)
-            self._read = rows.run.stop
+            self._held, self._taken = self._positions(), rows.run.stop
+            self._more += self._more_than_records(rows, judgement.bad)
+            self._closing = self._fold.take(arrivals, judgement)
             self.bad += len(bad)
         self._flush()
-        gathered = self._writer.rows - self._writer.record.rows
-        if self._policy.is_due(rows=gathered, nbytes=0, seconds=0.0):
-            self._writer.commit()
 
     def commit(self, position: int) -> None:
         """Make closed slots visible; raises as :meth:`PartitionStream.commit`."""
-        self._read = max(self._read, position)
         self._flush()
-        self._writer.append(self._empty, next_offset=self._positions())
-        self._writer.commit()
+        self._read = self._taken = max(self._read, position)
+        self._commit()
 
     def drop(self) -> None:
         """Give up what is not committed."""
@@ -113,14 +119,41 @@ class PartitionGrid:
         return Arrivals(times, places, rows.run.offsets[records], records, rows.columns)
 
     def _flush(self) -> None:
-        """Append the slots that are closed: all of them, or the position stays behind."""
-        if self._closed and self._keys is not None:
-            self._keys.commit()  # first: a slot is never seen without its key
-        while self._closed:
-            self._writer.append(self._closed[0], next_offset=self._positions())
-            del self._closed[0]
+        """Append the slots that the run has closed, however many, some at a time.
+
+        Until all of it is folded the position is that before it: from there on each record is judged again,
+        and those in slots that are closed by then are left alone.
+        """
+        while (slots := self._slots or next(self._closing, None)) is not None:
+            self._slots = slots
+            if self._keys is not None:
+                self._keys.commit()  # first: a slot is never seen without its key
+            self._writer.append(slots, next_offset=self._held)
+            self._slots = None
+            if self._is_due:
+                self._writer.commit()
+        self._read = self._taken
+        if self._is_due:
+            self._commit()
+
+    @property
+    def _is_due(self) -> bool:
+        gathered = self._writer.rows - self._writer.record.rows
+        return self._policy.is_due(rows=gathered, nbytes=0, seconds=0.0)
+
+    def _commit(self) -> None:
+        self._writer.append(self._empty, next_offset=self._positions())
+        self._writer.commit()
 
     def _positions(self) -> dict[str, int]:
         opened, latest = self._fold.resume(self._read)
         told = {} if latest is None else {LATEST: latest + EARLIEST}
+        if self._more:
+            told[MORE] = self._more
         return {OPEN: opened, READ: max(self._read, self._known), **told}
+
+    def _more_than_records(self, rows: Rows, bad: Mapping[int, str]) -> int:
+        """Return how many rows beyond the first the good records of a run have that were not read before."""
+        counts = np.bincount(rows.records(), minlength=len(rows.run))
+        counts[[*bad]] = 0
+        return int((counts - 1)[(counts > 1) & (rows.run.offsets >= self._known)].sum())

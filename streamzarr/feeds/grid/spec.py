@@ -10,6 +10,7 @@ import numpy as np
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.meaning import HOW, STEP
 from streamzarr.stream import Field
 
 How: TypeAlias = Literal["last", "first", "min", "max", "sum", "mean", "count", "ohlc"]
@@ -105,7 +106,7 @@ class GridSpec:
             for each in self.outputs(columns)
         }
         return {
-            TIME: Field("M8[ns]", sorted=True, chunk_rows=rows),
+            TIME: Field("M8[ns]", sorted=True, chunk_rows=rows, attributes={STEP: self.step}),
             COUNT: Field("u4", **shape),  # type: ignore[arg-type]
             **fields,
         }
@@ -125,7 +126,7 @@ def _output(name: str, spec: ColumnSpec, how: str) -> Output:
         fill = 0
     elif how != "mean" and spec.fill is not None:
         fill = spec.fill
-    return Output(name, spec.name, how, dtype, fill, spec.attributes)
+    return Output(name, spec.name, how, dtype, fill, {**spec.attributes, HOW: how})
 
 
 def _dtype(column: np.dtype[Any], how: str) -> np.dtype[Any]:

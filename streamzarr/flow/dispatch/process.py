@@ -254,7 +254,7 @@ def _send(connection: Connection[Any, Any], kind: str, answer: Any) -> None:
         connection.send((kind, answer))
     except (ConnectionError, EOFError):
         raise
-    except Exception as error:  # noqa: BLE001 - what was to be sent has code of its own, and may raise anything
+    except BaseException as error:  # noqa: BLE001 - what was to be sent has code of its own
         what = TransformError(f"the result cannot be sent to another process: {describe(error)}")
         connection.send((_ERROR, what))
 
@@ -264,7 +264,7 @@ def sendable(error: BaseException) -> BaseException:
     error.add_note(f"in process {os.getpid()}:\n{traceback.format_exc()}")
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
-    except Exception:  # noqa: BLE001 - exceptions are foreign code
+    except BaseException:  # noqa: BLE001 - exceptions are foreign code
         return TransformError(describe(error))
     return error
 

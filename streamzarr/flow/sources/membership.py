@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias, TypeVar
 
@@ -278,14 +278,37 @@ class Membership:
                 self.consumer.seek(starts)
             positions = {**self.consumer.positions(), **starts}
             notes = self.consumer.notes() if self._remembers else {}
+            ends: dict[str, Mapping[int, int]] = {}
             for partition in partitions:
                 self._fenced.pop(partition, None)
                 claim = self.begin(partition, positions.get(partition))
                 claim.committed = claim.position  # reading begins here: there is nothing to store yet
                 claim.note = notes.get(partition, "")
                 if claim.position is not None:
-                    claim.ahead = ahead.decode(claim.position, claim.note)
+                    claim.ahead = self._held(partition, ahead.decode(claim.position, claim.note), ends)
             self._tell("assigned", partitions)
+
+    def _held(
+        self, partition: TopicPartition, done: list[range], ends: dict[str, Mapping[int, int]]
+    ) -> list[range]:
+        """Return what is `done`, if the partition holds all of it; `ends` of topics are asked for once.
+
+        When a cluster loses the last records of a log, others are written under their offsets.
+        """
+        topic, number = partition
+        if not done:
+            return []
+        if topic not in ends:
+            ends[topic] = self._patiently(lambda: self._broker.describe(topic)).end
+        end = ends[topic].get(number, 0)
+        if done[-1].stop <= end:
+            return done
+        _log.error(
+            "%s ends at offset %d, but records up to %d were settled: the cluster has lost some; what was "
+            "settled beyond the committed position is done again",
+            *(_name(partition), end, done[-1].stop),
+        )
+        return []
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Drain the claims on these partitions and commit, within one deadline; the others go on."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from numbers import Real
 from typing import Final
 
 from streamzarr.errors import ConfigError
 from streamzarr.queue.deadletter import DeadLetter, LetterId
+
+_KINDS: Final = (
+    ("older_than", Real, "seconds"),
+    ("younger_than", Real, "seconds"),
+    ("error", str, "a pattern, text"),
+    ("stage", str, "a pattern, text"),
+    ("key", bytes, "bytes"),
+    ("topic", str, "text"),
+    ("partition", int, "a number"),
+    ("offsets", range, "a range"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,10 @@ class LetterFilter:
     """The letters themselves, by their places on the dead-letter topic."""
 
     def __post_init__(self) -> None:
+        for name, kind, expected in _KINDS:
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise ConfigError(f"LetterFilter({name}={value!r}): expected {expected}")
         for name in ("older_than", "younger_than"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds >= 0:

@@ -73,6 +73,10 @@ class LetterIndex:
             is not None
         )
 
+    def close_letters(self, ids: Iterable[tuple[int, int]]) -> None:
+        """Note that the letters at these places are open no more."""
+        self._db.executemany("DELETE FROM open WHERE (partition, offset) = (?, ?)", ids)
+
     def ids(self, partition: int | None = None) -> Iterator[LetterId]:
         """Yield the places of the open letters, of one partition or of all, in their order."""
         rows = self._db.execute(

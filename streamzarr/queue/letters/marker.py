@@ -24,7 +24,9 @@ def closes(record: Record) -> LetterId | None:
     """Return the letter that a marker closes; ``None`` for other records."""
     if record.value is None and len(record.headers) == 2 and record.headers[0][0] == _CLOSED:
         offset = record.headers[0][1]
-        if offset.isdigit() and len(offset) <= 18:
+        if (
+            offset.isdigit() and len(offset) <= 18 and int(offset) < record.offset
+        ):  # what is still to come is open
             return LetterId(record.partition, int(offset))
     return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
-from streamzarr.errors import ConfigError, MessageError
+from streamzarr.errors import ConfigError, MessageError, TopicNotFoundError
 from streamzarr.queue.base import Broker, NewRecord
 from streamzarr.queue.closing import Closing
 from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
@@ -18,6 +18,8 @@ from streamzarr.queue.scan import scan
 _BATCH: Final = 500
 """Letters that are replayed together, and so many bytes of them unless a single one has more."""
 _BATCH_BYTES: Final = 4 << 20
+_LONGEST_WAIT: Final = 3600.0
+"""Seconds, at a time: the system counts no further than some centuries."""
 _BEATS: Final = 10
 """At a rate, batches a second: what comes in one is never more than a tenth of a second's."""
 
@@ -39,8 +41,9 @@ class Pace:
     """When the first one is due, seconds."""
 
     def __post_init__(self) -> None:
-        if not self.rate > 0:
-            raise ConfigError(f"rate={self.rate}, expected messages a second, more than 0")
+        rate: object = self.rate
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
+            raise ConfigError(f"rate={self.rate!r}, expected messages a second, a number more than 0")
 
     def due(self, sent: int) -> float:
         """Return when the next one is due, after so many."""
@@ -107,31 +110,44 @@ class Replay(Closing):
             The broker refused some; those stay open.
         """
         before = self._sent
-        chosen = (entry for entry in letters if entry[0] in self._index)
         most = _BATCH if self._pace is None else self._pace.batch
-        while batch := list(islice(chosen, most)):
-            records: list[tuple[str, NewRecord]] = []
-            size = count = 0
-            for id_, letter in batch:
-                again = self._again(id_, letter)
-                records += [again, (self._topic, marker(id_, "replayed"))]
-                size += len(letter.value or b"")
-                count += 1
-                if size >= _BATCH_BYTES:
-                    self._write(records, count)
-                    records, size, count = [], 0, 0
-            self._write(records, count)
+        batch: dict[LetterId, tuple[str, NewRecord]] = {}
+        size = 0
+        try:
+            for id_, letter in letters:
+                if id_ in self._index and id_ not in batch:
+                    batch[id_] = self._again(id_, letter)
+                    size += len(letter.value or b"")
+                    if len(batch) >= most or size >= _BATCH_BYTES:
+                        full, batch, size = batch, {}, 0
+                        self._write(full)
+        except (MessageError, TopicNotFoundError):
+            self._write(batch)  # those before the one that cannot be sent
+            raise
+        self._write(batch)
         return self._sent - before
 
-    def _write(self, records: list[tuple[str, NewRecord]], count: int) -> None:
-        if not records:
+    def _write(self, batch: Mapping[LetterId, tuple[str, NewRecord]]) -> None:
+        if not batch:
             return
-        if self._pace is not None:
-            wait = self._pace.due(self._sent) - self._broker.runtime.now()
-            if wait > 0:
-                self._broker.runtime.event().wait(wait)
-        self._writer.write(records)
-        self._sent += count
+        runtime = self._broker.runtime
+        while self._pace is not None and (wait := self._pace.due(self._sent) - runtime.now()) > 0:
+            runtime.event().wait(min(wait, _LONGEST_WAIT))
+        records = [
+            record
+            for id_, again in batch.items()
+            for record in (again, (self._topic, marker(id_, "replayed")))
+        ]
+        try:
+            self._writer.write(records)
+        except MessageError:
+            if len(batch) == 1:
+                raise
+            for id_, again in batch.items():  # up to the one that cannot be sent
+                self._write({id_: again})
+        else:
+            self._index.close_letters(batch)
+            self._sent += len(batch)
 
     def _again(self, id_: LetterId, letter: DeadLetter) -> tuple[str, NewRecord]:
         """Return what is sent for a letter, and where."""

@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.zarr.dtypes.base import JSON, DataType, Scalar
+from streamzarr.zarr.dtypes.base import JSON, Scalar
+from streamzarr.zarr.dtypes.variable import VariableLength
 
 
 @dataclass(frozen=True, slots=True)
-class _Objects(DataType):
+class _Objects(VariableLength):
     elements_change: ClassVar[bool] = True
 
     @classmethod
@@ -28,22 +29,8 @@ class _Objects(DataType):
     def from_v3(cls, document: JSON) -> Self | None:
         return None
 
-    @property
-    def object_codec(self) -> str | None:
-        return self.object_filters[0]
-
-    @property
-    def itemsize(self) -> int | None:
-        return None
-
-    def native(self) -> Self:
-        return self
-
     def to_v3(self) -> JSON:
         raise ValueError(f"Zarr v3 has no type for objects of the filter {self.object_filters[0]!r}")
-
-    def to_v2(self) -> JSON:
-        return "|O"
 
 
 @dataclass(frozen=True, slots=True)

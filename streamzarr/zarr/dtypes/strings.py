@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from streamzarr.zarr.dtypes.base import JSON, DataType, Scalar, named
+from streamzarr.zarr.dtypes.variable import VariableLength
 
 
 def encode_base64(value: bytes) -> str:
@@ -148,24 +149,10 @@ STRINGS = np.dtypes.StringDType()
 
 
 @dataclass(frozen=True, slots=True)
-class _Variable(DataType):
-    """Elements of any length, which in v2 are objects behind a filter."""
+class _Variable(VariableLength):
+    """Strings or bytes of any length."""
 
     empty: ClassVar[str | bytes]
-
-    def to_v2(self) -> JSON:
-        return "|O"
-
-    @property
-    def object_codec(self) -> str | None:
-        return self.object_filters[0]
-
-    @property
-    def itemsize(self) -> int | None:
-        return None
-
-    def native(self) -> Self:
-        return self
 
     def default_fill(self) -> Scalar:
         return self.empty

@@ -4,7 +4,10 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from streamzarr.pipeline import Pipeline
+from streamzarr.queue import TopicPartition, ahead
 from tests.support.pipelines import PATIENCE, Noted, until
 
 HELD = b"held"
@@ -69,3 +72,26 @@ def test_nor_is_it_after_a_process_was_killed(place):
     repeated = set(noted.handled) & set(done)
     assert not repeated
     assert set(noted.handled) | set(done) == set(records(300))
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        ahead.encode(0, [range(3, 6)]),  # copied from another cluster, say: that position was 0
+        ahead.encode(2, [range(4, 11)]),  # the cluster has lost what was there, and others have their offsets
+        ahead.encode(2, [range(3 + 2 * n, 4 + 2 * n) for n in range(3)])[:-2],
+        f"streamzarr.ahead:1:{'0' * 20}",
+        "what another tool has to say",
+    ],
+)
+def test_a_note_that_is_not_about_what_is_there_skips_nothing(place, note):
+    topic, noted = place.topic("in"), Noted()
+    place.fill(topic, [b"n%d" % n for n in range(10)])
+    partition = TopicPartition(topic, 0)
+    with place.broker.consumer([topic], place.group) as consumer:
+        until(lambda: consumer.poll(1, 0.1) and consumer.assignment())
+        consumer.commit({partition: 2}, {partition: note})
+    release = threading.Event()
+    with Holding.start(source=place.source(topic), context=(noted, release)):
+        until(lambda: place.committed(topic) == {0: 10})
+    assert sorted(noted.handled) == [b"n%d" % n for n in range(2, 10)]

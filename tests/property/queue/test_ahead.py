@@ -44,7 +44,22 @@ def test_a_thousand_holes_in_a_hundred_thousand_records_fit():
     assert 0 < len(encode(0, scattered)) <= MAX_NOTE_BYTES
 
 
-@given(st.text(max_size=40) | st.text(max_size=40).map(lambda text: "streamzarr.ahead:1:" + text))
+@given(st.integers(0, 1 << 40), gaps, st.integers(-100, 100).filter(bool))
+def test_a_text_that_was_copied_beside_another_position_says_nothing(position, steps, shift):
+    text = encode(position, ranges(position, steps))
+    assert decode(abs(position + shift), text) == [] or abs(position + shift) == position
+
+
+@given(gaps.filter(bool), st.data())
+def test_a_text_that_was_cut_or_lengthened_says_nothing(steps, data):
+    text = encode(7, ranges(7, steps))
+    cut = data.draw(st.integers(0, max(0, len(text) - 1)))
+    assert decode(7, text[:cut]) == []
+    if text:
+        assert decode(7, text + text[-5:]) == []
+
+
+@given(st.text(max_size=40) | st.text(max_size=40).map(lambda text: "streamzarr.ahead:2:100:" + text))
 def test_a_text_of_somebody_else_says_nothing_or_something_orderly(text):
     done = decode(100, text)
     assert all(each.start >= 100 and each for each in done)

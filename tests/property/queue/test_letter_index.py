@@ -29,7 +29,10 @@ def test_open_are_the_newest_about_each_message_of_which_none_was_closed(steps, 
     records, ends = [], Counter()
     for number, step in enumerate(steps):
         partition = number % partitions
+        if isinstance(step, tuple) and not ends[partition]:
+            steps[number] = step = 5  # nothing can be closed yet
         if isinstance(step, tuple):
+            steps[number] = step = (step[0] % ends[partition],)
             new = marker(LetterId(partition, step[0]), "x")
         else:
             new = letter(step).to_record()

@@ -136,3 +136,28 @@ def test_mistakes_are_one_sentence(run, words, topic, says):
     output = run(*words, topic=topic, code=2)
     assert says in output
     assert "Traceback" not in output
+
+
+def test_an_export_that_fails_leaves_an_earlier_file_as_it_was(run, tmp_path):
+    file = tmp_path / "letters.jsonl"
+    run("export", "--output", file)
+    before = file.read_text()
+    assert len(before.splitlines()) == 3
+    run("export", "--output", file, topic="nowhere", code=2)
+    assert file.read_text() == before
+    assert [each.name for each in tmp_path.glob("*letters*")] == ["letters.jsonl"]
+
+
+def test_an_export_takes_the_place_of_a_file_where_a_link_leads_with_its_rights(run, tmp_path):
+    file, link = tmp_path / "letters.jsonl", tmp_path / "link"
+    file.write_text("old")
+    file.chmod(0o600)
+    link.symlink_to(file)
+    run("export", "--output", link)
+    assert link.is_symlink()
+    assert (len(file.read_text().splitlines()), file.stat().st_mode & 0o777) == (3, 0o600)
+
+
+def test_a_full_disk_is_told_with_its_name(run):
+    output = run("export", "--output", "/dev/full", code=2)
+    assert "/dev/full: No space left on device" in output

@@ -57,7 +57,7 @@ def test_what_the_record_lacks_makes_all_of_its_rows_bad():
     assert list(rows.columns["x"]) == [2, 3]
     assert list(rows.columns["who"]) == ["b", "c"]
     assert list(rows.origin) == [1, 2]
-    assert "key is b'\\xff'" in rows.bad[0]
+    assert "column 'who' (@key): got the text" in rows.bad[0]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamzarr.errors import ProcessDiedError
+from streamzarr.errors import ProcessDiedError, ProcessError, TransformError
 from streamzarr.pipeline import Message
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.child import work
@@ -74,9 +74,37 @@ def test_what_others_have_by_now_is_not_tried_once_more():
     assert [each.place for each in found.decided] == list(range(1, COUNT))
 
 
-def test_errors_that_are_no_deaths_are_raised():
+@pytest.mark.parametrize("error", [ProcessError("none can be started"), OSError("disk"), MemoryError()])
+def test_errors_of_the_machine_are_raised(error):
     def broken(order):
-        raise OSError("no memory to share")
+        raise error
 
-    with pytest.raises(OSError, match="no memory to share"):
+    with pytest.raises(type(error)):
         Elsewhere(import_path(Heavy), RULES).process(broken, messages(), list)
+
+
+@pytest.mark.parametrize(
+    "error", [TransformError("cannot be sent"), TypeError("cannot pickle"), SystemExit(3)]
+)
+def test_what_cannot_travel_is_found_and_the_others_are_done(error):
+    def call(order):
+        if any(message.place == 5 for message in order.messages):
+            raise error
+        return work(order)
+
+    found = Elsewhere(import_path(Heavy), RULES).process(call, messages(), list)
+    assert [each.place for each in found.decided if each.failure] == [5]
+    assert sorted(each.place for each in found.decided) == list(range(COUNT))
+
+
+def test_what_has_failed_before_stays_here():
+    sent = []
+
+    def call(order):
+        sent.extend(message.place for message in order.messages)
+        return work(order)
+
+    given = [each.fail("bad") if each.place == 3 else each for each in messages()]
+    found = Elsewhere(import_path(Heavy), RULES).process(call, given, list)
+    assert sent == [n for n in range(COUNT) if n != 3]
+    assert [each.place for each in found.decided if each.failure] == [3]

@@ -144,17 +144,14 @@ def test_what_does_not_end_in_time_is_left_and_told():
 
 def test_a_pipeline_that_breaks_raises_where_it_is_waited_for():
     class Broken(Pipeline):
-        def retryable(self, error):
-            raise KeyError("retryable is broken itself")
-
         def handle_message(self, message, context):
-            raise ValueError
+            raise ValueError("broken")
 
     source = DummySource()
     pipeline = Broken.start(source=source)
     source.push([1])
     until(lambda: pipeline.ended)
-    with pytest.raises(Exception, match="retryable is broken itself"):
+    with pytest.raises(Exception, match="failed in handle_message: ValueError: broken"):
         pipeline.wait()
 
 

@@ -23,6 +23,10 @@ SOURCE = TopicSource("sqlite:///q.db", topics=["ticks"], group="g")
         (lambda: TopicSource("sqlite:///q.db", "ticks", "g"), "topics is 'ticks', expected a list of names"),
         (lambda: TopicSource("sqlite:///q.db", [], "g"), r"topics is \[\], expected a list of names"),
         (lambda: TopicSource("sqlite:///q.db", ["t"], ""), "group is '', expected text that is not empty"),
+        (
+            lambda: TopicSource("sqlite:///q.db", ["t"], "g", session_timeout=6, drain_timeout=6),
+            "TopicSource: drain_timeout is 6, expected less than the session_timeout of 6",
+        ),
         (lambda: TopicSource("kafka://me:secret@h", ["t"], "g", on_gap="jump"), "on_gap is 'jump', expected"),
         (lambda: Options(source=3), "Options: source is 3, expected a TopicSource, a flow source"),
         (lambda: Options(source=[]), r"source is \[\], expected"),

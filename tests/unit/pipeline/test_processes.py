@@ -5,10 +5,10 @@ import os
 import pytest
 
 from streamzarr import flow
-from streamzarr.errors import ConfigError, ProcessDiedError
+from streamzarr.errors import ConfigError, ProcessDiedError, StreamzarrError
 from streamzarr.pipeline import Pipeline, Processors
 from streamzarr.testing import start
-from tests.support.heavy_pipelines import Heavy
+from tests.support.heavy_pipelines import Heavy, NoWayBack, Unmade
 from tests.support.pipelines import PATIENCE
 
 
@@ -39,6 +39,26 @@ def test_transient_errors_are_tried_again_there(heavy):
 
 def test_an_error_that_cannot_travel_is_told_in_words(heavy):
     assert "Unsendable" in str(heavy.test_message("lambda", timeout=PATIENCE).failed.error)
+
+
+@pytest.mark.parametrize("data", ["function", "no way back", NoWayBack(), lambda: None], ids=str)
+def test_data_that_cannot_travel_fails_its_message_alone(heavy, data):
+    acks = heavy.test_batch([1, data, 2], timeout=PATIENCE)
+    assert [ack.acked for ack in acks] == [True, False, True]
+
+
+def test_what_fails_after_its_acknowledgement_in_another_process_stays_acknowledged(heavy):
+    late, early = heavy.test_batch(["ack and fail", "fail and ack"], timeout=PATIENCE)
+    assert late.acked
+    assert str(early.failed.error) == "bad"
+
+
+def test_a_context_that_cannot_be_made_in_another_process_fails_no_message():
+    pipeline = Unmade.start(source=lambda demand: flow.from_iterable([1], demand))
+    with pytest.raises(
+        StreamzarrError, match="Unmade cannot be made in another process: RuntimeError: no data"
+    ):
+        pipeline.wait(PATIENCE)
 
 
 def test_an_acknowledgement_in_another_process_is_one_here(heavy):

@@ -93,7 +93,10 @@ class Blobs:
         return bytes(value) if isinstance(value, bytes | bytearray) else _text(value).encode()
 
     def many(self, data: Given) -> tuple[NDArray[Any], NDArray[np.bool_]]:  # noqa: D102
-        return undecided(len(data), self.dtype)
+        held, unsure = undecided(len(data), self.dtype)
+        if isinstance(data, list) and not set(map(type, data)) - {bytes}:
+            held[:], unsure[:] = data, False
+        return held, unsure
 
 
 def _text(value: Any) -> str:

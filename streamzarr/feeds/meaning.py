@@ -1,0 +1,49 @@
+"""What values mean beside their dtype, kept in attributes of their array: it never changes in a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from streamzarr.errors import ConfigError
+from streamzarr.stream.schema import SORTED, Field
+
+if TYPE_CHECKING:
+    from streamzarr.feeds.config import Feed
+
+DECIMALS: Final = "streamzarr_decimals"
+"""The values are integers: so many decimals of a number."""
+HOW: Final = "streamzarr_how"
+"""Of a grid: what several values in a slot come to."""
+STEP: Final = "streamzarr_step_ns"
+"""Of the times of a grid: how long a slot is."""
+
+
+def check_meaning(stored: Mapping[str, Mapping[str, Any]], feed: Feed, where: str) -> None:
+    """Return if values of a feed's fields mean what those in a stream do, by the attributes of its arrays.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        They do not: rows from here on would be read as something else than they are.
+    """
+    for name, wanted in feed.schema().items():
+        there = stored.get(name)
+        if there is None:
+            continue
+        for key in (SORTED, DECIMALS, HOW, STEP):
+            was, now = there.get(key), _attribute(wanted, key)
+            if was != now and (key == SORTED or was is not None):
+                what = key.removeprefix("streamzarr_")
+                raise ConfigError(
+                    f"{where}: field {name!r} has {what} {_told(was)} in the stream, and {_told(now)} in the "
+                    "configuration; give it another name, or another target"
+                )
+
+
+def _attribute(field: Field, key: str) -> Any:
+    return (True if field.sorted else None) if key == SORTED else field.attributes.get(key)
+
+
+def _told(value: Any) -> str:
+    return "no" if value is None else "yes" if value is True else str(value)

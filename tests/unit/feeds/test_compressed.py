@@ -1,0 +1,41 @@
+"""Messages that are compressed one by one: a batch of them is never in memory as a whole."""
+
+import gzip
+
+import pytest
+
+from streamzarr.feeds import ColumnSpec
+from streamzarr.feeds.decode import compression, open_decoder
+from streamzarr.limits import Limits
+
+
+@pytest.mark.parametrize("at_once", [1, 200, 1 << 20])
+def test_some_messages_at_a_time_give_what_all_at_once_do(monkeypatch, at_once):
+    monkeypatch.setattr(compression, "AT_ONCE", at_once)
+    values = [gzip.compress(b'[{"x": %d}, {"x": 7}]' % at) for at in range(40)]
+    values[5], values[6], values[39] = b"no gzip", None, gzip.compress(b"no json")
+    found = open_decoder("json", {"x": ColumnSpec("x", "i8")}, compression="gzip")(values)
+    good = [at for at in range(40) if at not in (5, 6, 39)]
+    assert found.columns["x"].tolist() == [each for at in good for each in (at, 7)]
+    assert found.origin.tolist() == [at for at in good for _ in range(2)]
+    assert sorted(found.bad) == [5, 6, 39]
+    assert found.bad[5].startswith("gzip")
+
+
+def test_nothing():
+    decode = open_decoder("json", {"x": ColumnSpec("x", "i8")}, compression="gzip")
+    assert decode([]).rows == 0
+
+
+def test_what_is_decompressed_is_decoded_before_there_is_more(monkeypatch):
+    monkeypatch.setattr(compression, "AT_ONCE", 10_000)
+    held = []
+
+    def decoder(values):
+        held.append(sum(map(len, values)))
+        return open_decoder("json", {"x": ColumnSpec("x", "i8")})(values)
+
+    bomb = gzip.compress(b'{"x": 1}' + b" " * 5000)
+    decode = compression.Decompressing("gzip", decoder, Limits(max_message_bytes=6000))
+    assert decode([bomb] * 100).rows == 100
+    assert max(held) < 10_000 + 6000

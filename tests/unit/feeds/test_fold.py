@@ -1,0 +1,49 @@
+"""Open slots of a grid: what times there may be, and what is judged by which."""
+
+import numpy as np
+import pytest
+
+from streamzarr.feeds import ColumnSpec
+from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
+from streamzarr.feeds.grid.spec import GridSpec
+
+COLUMNS = {"t": ColumnSpec("t", "M8[ns]"), "x": ColumnSpec("x", "f8")}
+NONE = np.iinfo(np.int64).min
+
+
+def fold(**changes):
+    given = {"step": 10, "key": None, "keys": 1, "lateness": 0, "ahead": 1000, "values": {}} | changes
+    spec = GridSpec("t", **given)
+    return GridFold(spec, spec.outputs(COLUMNS))
+
+
+def arrivals(*times):
+    count = len(times)
+    return Arrivals(
+        np.array(times, np.int64),
+        np.zeros(count, np.intp),
+        np.arange(count),
+        np.arange(count),
+        {"x": np.ones(count)},
+    )
+
+
+@pytest.mark.parametrize("far", [-SPAN, SPAN, -(2**63) + 1, 2**63 - 1])
+def test_a_time_beyond_the_span_is_bad_and_no_other_is_judged_by_it(far):
+    judged = fold(ahead=SPAN - 1).judge(arrivals(far, 5, far, 25, NONE))
+    assert sorted(judged.bad) == [0, 2, 4]
+    assert "not between 1824 and 2116" in judged.bad[0]
+    assert "missing" in judged.bad[4]
+    assert judged.latest == 25
+
+
+def test_times_at_the_ends_of_the_span_are_judged_without_overflow():
+    judged = fold(ahead=SPAN - 1, lateness=SPAN - 1).judge(arrivals(1 - SPAN, -1, SPAN - 2))
+    assert judged.bad == {}
+    assert judged.latest == SPAN - 2
+
+
+def test_a_run_without_any_time_that_counts():
+    judged = fold().judge(arrivals(NONE, SPAN))
+    assert sorted(judged.bad) == [0, 1]
+    assert judged.latest is None
