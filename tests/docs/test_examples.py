@@ -24,6 +24,7 @@ SAYS = {
     "custom_store.py": "is the one that was written",
     "feed_bars.py": "bars, each is numpy's",
     "feed_cube.py": "bars, each is numpy's",
+    "feed_targets.py": "is where it belongs",
     "first_array.py": "(3, 2, 4)",
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
