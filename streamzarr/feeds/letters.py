@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow import Message
 from streamzarr.queue import Broker, Columns, DeadLetter, Producer
 from streamzarr.runtime import Runtime
@@ -93,8 +93,8 @@ class Letters:
                 self._send(topic, [letter.cut()])
             except MessageError as error:
                 raise ConfigError(
-                    f"a dead letter of {letter.topic!r} is too large for its topic, even without its message, "
-                    "and the record is not passed without it; allow more there, or name another topic in "
+                    f"a dead letter of {letter.topic!r} is too large for its topic even when it is cut, and "
+                    "the record is not passed without it; allow more there, or name another topic in "
                     f"dead_letters.topic: {error}"
                 ) from error
 
