@@ -93,9 +93,9 @@ class Letters:
                 self._send(topic, [letter.cut()])
             except MessageError as error:
                 raise ConfigError(
-                    f"a dead letter of {letter.topic!r} is too large for its topic, even without its "
-                    "message, and the record is not passed without it; allow more there, or name another "
-                    f"topic in dead_letters.topic: {error}"
+                    f"a dead letter of {letter.topic!r} is too large for its topic even when it is cut, and "
+                    "the record is not passed without it; allow more there, or name another topic in "
+                    f"dead_letters.topic: {error}"
                 ) from error
 
     def _send(self, topic: str, letters: Sequence[DeadLetter]) -> None:
