@@ -74,18 +74,26 @@ class RecordAcknowledger:
         dead = []
         waiting = [message for message in failed if message.waits]
         for message in failed:
-            if message.waits:
-                continue
-            choice = cast(OnFailure, message.ack_data or self._on_failure)
-            if choice == "skip":
-                continue
-            if choice == "stop" or message.record is None or not self._has_topic:
+            if self.buries(message):
+                dead.append(message)
+            elif not message.waits and self._choice(message) != "skip":
                 raise _unsettled(message)
-            dead.append(message)
         if self._letters is not None and waiting:
             self._letters.put_off(waiting, self._tiers)
         if self._letters is not None and dead:
             self._letters.write(dead)
+
+    def buries(self, message: Message) -> bool:
+        """Tell whether a failed message becomes a dead letter."""
+        return (
+            not message.waits
+            and message.row is not None
+            and self._has_topic
+            and self._choice(message) == "dead"
+        )
+
+    def _choice(self, message: Message) -> OnFailure:
+        return cast(OnFailure, message.ack_data or self._on_failure)
 
     @property
     def _has_topic(self) -> bool:

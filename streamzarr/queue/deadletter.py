@@ -9,7 +9,7 @@ letter about a letter can be told apart too. What becomes of letters is the matt
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from streamzarr.errors import MessageError, message_of, name_of
@@ -20,6 +20,11 @@ MAX_MESSAGE_BYTES: Final = 4096
 """An error message longer than this is cut: brokers bound headers, and people stop reading."""
 MAX_WORD_BYTES: Final = 256
 """Likewise for class, stage and worker."""
+
+CUT_HEADER: Final = "streamzarr.cut"
+"""On a letter about a message that is longer than a letter may be: how many bytes it has."""
+CUT_BYTES: Final = 4096
+"""What is kept of the key and the value of such a message."""
 
 _PREFIX: Final = "streamzarr.error."
 _FIELDS: Final = (
@@ -110,12 +115,12 @@ class DeadLetter:
             record.topic,
             record.partition,
             record.offset,
-            error_class=_cut(name_of(error), MAX_WORD_BYTES),
-            message=_cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
-            stage=_cut(stage, MAX_WORD_BYTES),
+            error_class=cut(name_of(error), MAX_WORD_BYTES),
+            message=cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
+            stage=cut(stage, MAX_WORD_BYTES),
             attempts=attempts,
             first_seen=runtime.wall_ns() // 1_000_000 if first_seen is None else first_seen,
-            worker=_cut(worker, MAX_WORD_BYTES),
+            worker=cut(worker, MAX_WORD_BYTES),
         )
 
     def to_record(self) -> NewRecord:
@@ -172,6 +177,31 @@ class DeadLetter:
             ) from error
 
     @property
+    def is_cut(self) -> bool:
+        """Whether it has only the beginning of its message."""
+        return any(name == CUT_HEADER for name, _ in self.headers)
+
+    def cut(self) -> DeadLetter:
+        """Return the letter with the beginning of its message; where the whole lies, it still says.
+
+        With the reason added a message may be more than the broker takes, and a letter that cannot be written
+        would hold up its partition for ever.
+
+        Examples
+        --------
+        >>> record = Record("ticks", 3, 41, b"EURUSD", bytes(10**6), (), 1767225600000)
+        >>> letter = DeadLetter.of(record, error=ValueError("no price"), stage="decode").cut()
+        >>> len(letter.value), letter.headers, letter.offset, letter.is_cut
+        (4096, (('streamzarr.cut', b'1000006'),), 41, True)
+        """
+        return replace(
+            self,
+            key=self.key and self.key[:CUT_BYTES],
+            value=self.value and self.value[:CUT_BYTES],
+            headers=((CUT_HEADER, b"%d" % size_of(self)),),
+        )
+
+    @property
     def origin(self) -> tuple[str, int, int, int, bytes | None]:
         """Which message it is about.
 
@@ -199,6 +229,12 @@ class DeadLetter:
         return NewRecord(self.value, self.key, headers, partition, self.timestamp)
 
 
+def size_of(message: Record | DeadLetter) -> int:
+    """Return the bytes of a message: key, value and headers."""
+    headers = sum(len(name) + len(data) for name, data in message.headers)
+    return len(message.key or b"") + len(message.value or b"") + headers
+
+
 Entry: TypeAlias = tuple[LetterId, DeadLetter]
 
 
@@ -211,11 +247,11 @@ def whole(text: str, minimum: int = -(1 << 63)) -> int:
         It is none: whoever writes to a topic may write anything.
     """
     if _WHOLE.fullmatch(text) is None or not minimum <= (number := int(text)) < 1 << 63:
-        raise ValueError(f"{_cut(text, 40)!r} is no whole number from {minimum} to {(1 << 63) - 1}")
+        raise ValueError(f"{cut(text, 40)!r} is no whole number from {minimum} to {(1 << 63) - 1}")
     return number
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """Shorten to `limit` bytes of UTF-8, at a character's edge, and show that something is missing."""
     data = text.encode(errors="replace")
     if len(data) <= limit:

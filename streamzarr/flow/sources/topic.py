@@ -26,7 +26,7 @@ from streamzarr.flow.drive import observe
 from streamzarr.flow.message import Batch
 from streamzarr.flow.sources.committer import Committer
 from streamzarr.flow.sources.items import SOURCE
-from streamzarr.flow.sources.membership import Rebalance
+from streamzarr.flow.sources.membership import OnPause, Rebalance
 from streamzarr.flow.sources.topic_source import Messages, TopicSettings, TopicSource, by_record, by_run
 from streamzarr.flow.stop import Stop
 from streamzarr.queue.base import Broker, OnGap
@@ -42,6 +42,7 @@ _TOPIC: Final[dict[str, Check]] = {
     "session_timeout": seconds(above=0),
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
+    "on_pause": optional(function),
     "instance": optional(text),
     "remember": flag,
     "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
@@ -67,6 +68,7 @@ def from_topic(
     committer: Committer | None = None,
     instance: str | None = None,
     remember: bool = False,
+    on_pause: OnPause | None = None,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
@@ -108,7 +110,10 @@ def from_topic(
         partitions again, and the others notice nothing (:meth:`streamzarr.queue.Broker.consumer`).
     remember
         Keep with each committed position which records beyond it are settled, as far as that fits into 4 KB,
-        so that a restart does not repeat them where a slow one holds back the position.
+        so that a restart, or a pause, does not repeat them where a slow one holds back the position.
+    on_pause
+        Told, on the chain's thread, when a partition pauses by itself, again after each try that failed, and
+        when it goes on (:class:`~streamzarr.flow.DeadLetterLimit`).
     on_turn
         Called at every turn of the chain, at least five times a second unless something blocks: a heartbeat.
 
@@ -142,6 +147,7 @@ def from_topic(
             committer,
             instance,
             remember,
+            on_pause,
             gather,
         ),
         demand,
@@ -161,6 +167,7 @@ class TopicOptions(TypedDict, total=False):
     committer: Committer | None
     instance: str | None
     remember: bool
+    on_pause: OnPause | None
 
 
 @checked("from_topic_columns", **_TOPIC)

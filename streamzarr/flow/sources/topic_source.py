@@ -21,7 +21,7 @@ from streamzarr.flow.graph import Graph
 from streamzarr.flow.lazy import Entry, LazyMessages, together
 from streamzarr.flow.message import Message
 from streamzarr.flow.sources.committer import Committer
-from streamzarr.flow.sources.membership import Membership, Rebalance
+from streamzarr.flow.sources.membership import Membership, OnPause, Rebalance
 from streamzarr.queue.ahead import without
 from streamzarr.queue.base import Broker, Consumer, OnGap, TopicPartition
 from streamzarr.queue.columns import Columns
@@ -52,6 +52,7 @@ class TopicSettings:
     instance: str | None = None
     remember: bool = False
     """Keep with each position which records beyond it are settled, and do not read those again."""
+    on_pause: OnPause | None = None
     gather: float = 0.0
     """Seconds between a poll that took all there was and the next."""
 
@@ -91,6 +92,7 @@ class TopicSource:
             committer=options.committer,
             drain_timeout=options.drain_timeout,
             on_rebalance=options.on_rebalance,
+            on_pause=options.on_pause,
             remember=options.remember,
         )
         # Five signs of life in a session: one or two may be late without harm.
@@ -187,7 +189,8 @@ class TopicSource:
         for run in runs:
             claim = self._membership.claim(run.where)
             if claim is not None:  # else it was fetched before its partition was lost
-                messages += [self._messages_of(chain, claim, part, now) for part in _unsettled(claim, run)]
+                parts = self._membership.admitted(claim, _unsettled(claim, run))
+                messages += [self._messages_of(chain, claim, part, now) for part in parts]
         return together(messages)
 
     # -- turns -------------------------------------------------------------------------------------------

@@ -154,6 +154,12 @@ class Replay(Closing):
         if letter.topic == self._topic:
             where = f"{self._topic}[{id_.partition}] offset {id_.offset}"
             raise MessageError(f"{where} cannot be replayed, only dropped: {letter.message}")
+        if letter.is_cut:
+            raise MessageError(
+                f"{self._topic}[{id_.partition}] offset {id_.offset} has only the beginning of its message, "
+                f"and can only be dropped; the whole is at {letter.topic}[{letter.partition}] offset "
+                f"{letter.offset}"
+            )
         topic = self._to or letter.topic
         if topic not in self._partitions:
             self._partitions[topic] = self._broker.describe(topic).partitions

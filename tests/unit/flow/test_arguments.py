@@ -97,6 +97,7 @@ TOPIC = [
     ("session_timeout", "10s", SOME_SECONDS),
     ("on_gap", "ignore", '"fail" or "skip"'),
     ("on_rebalance", [], "a function, or None"),
+    ("on_pause", [], "a function, or None"),
     ("committer", "file:x", f"{COMMITTER}, or None"),
     ("remember", "yes", "True or False"),
     ("instance", "", f"{TEXT}, or None"),
