@@ -139,6 +139,7 @@ def main() -> None:
                 "commits_s": len(record.times) / seconds,
                 "cpu": time.process_time() / seconds,
                 "first_mb": record.memory[min(3, len(record.memory) - 1)] / 1e6,
+                "half_mb": record.memory[len(record.memory) // 2] / 1e6,
                 "last_mb": record.memory[-1] / 1e6,
                 "most_mb": max(record.memory) / 1e6,
             }

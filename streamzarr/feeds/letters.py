@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from streamzarr.errors import ConfigError, MessageError
+from streamzarr.errors import MessageError
 from streamzarr.flow import Message
 from streamzarr.queue import Broker, Columns, DeadLetter, Producer
 from streamzarr.runtime import Runtime
