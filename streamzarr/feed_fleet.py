@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from streamzarr.errors import ConfigError, OffsetOutOfRangeError, SourceChangedError, UnsupportedError
+from streamzarr.errors import (
+    ConfigError,
+    LimitExceededError,
+    OffsetOutOfRangeError,
+    SourceChangedError,
+    UnsupportedError,
+)
 from streamzarr.feeds.begin import look_at_all
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
@@ -19,6 +25,7 @@ from streamzarr.queue import open_broker
 from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM, Deadline, Runtime
 from streamzarr.stores import open_store, split_url
+from streamzarr.stream.acquire import require_conditional_put
 from streamzarr.supervisor import SupervisionOptions, Supervisor, WorkerSpec
 from streamzarr.supervisor.host import HostMaker
 from streamzarr.supervisor.local import LocalHost
@@ -42,7 +49,7 @@ def work(supervision: Supervision, feed: Mapping[str, Any]) -> None:
     gc.set_threshold(GC_OBJECTS)
     try:
         run_feed(Feed.of(feed), supervision)
-    except (OffsetOutOfRangeError, SourceChangedError, UnsupportedError) as error:
+    except (OffsetOutOfRangeError, SourceChangedError, UnsupportedError, LimitExceededError) as error:
         raise ConfigError(str(error)) from error  # a fresh process would find the same
 
 
@@ -128,7 +135,9 @@ class FeedFleet(Supervisor):
         )
         told = feed.to_builtins()
         with open_broker(feed.source.broker, runtime=runtime) as broker:
-            partitions = look_at_all(feed, broker, open_store(feed.url))
+            store = open_store(feed.url)
+            partitions = look_at_all(feed, broker, store)
+            require_conditional_put(store)
             told["source"]["broker"] = broker.url
             self.broker = str(broker)
             """The broker, for people."""

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from streamzarr.cli.interrupts import interrupt_at_a_safe_moment
 from streamzarr.cli.options import broker_option, examples, json_option
@@ -19,6 +20,10 @@ from streamzarr.runtime import SYSTEM
 if TYPE_CHECKING:
     from streamzarr.feeds.produce import Piece, Produced
     from streamzarr.queue import Broker
+
+
+_OF_FILES: Final = ("form", "names", "key", "time", "time_unit", "time_format")
+_OF_MADE: Final = ("rate", "seed", "ids", "start", "fast")
 
 
 @click.command(
@@ -86,6 +91,7 @@ def produce(
 
     if (file is None) == (options["kind"] is None):
         raise click.UsageError("give a file, or --generate")
+    _check_options(made=file is None)
     if file is None:
         pieces, speed = _made(options), None if options["fast"] else options["speed"] or 1.0
     else:
@@ -102,9 +108,20 @@ def produce(
                     _show(done)
                     check()
             except KeyboardInterrupt:
-                pass  # what was sent is in the topic, once it is closed
+                if done is None:
+                    raise
+                # else what was sent is in the topic, once it is closed
     assert done is not None
     _tell(done, topic, as_json)
+
+
+def _check_options(made: bool) -> None:
+    """Refuse what has no meaning for records that are `made` up, or for those of a file."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name in (_OF_FILES if made else _OF_MADE):
+            raise click.UsageError(f"{option.opts[0]} is for {'a file' if made else '--generate'}")
 
 
 def _make_topic(broker: Broker, topic: str, partitions: int) -> None:

@@ -51,7 +51,7 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         return Beginning(source, begin if feed.source.start == "begin" else end, None)
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(broker))
-    check_meaning({name: each.attributes for name, each in snapshot.document.fields.items()}, feed, where)
+    check_meaning(snapshot.document.fields, feed, where)
     first = facts_of(snapshot).start
     position = first if record.position is None else record.position
     if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again

@@ -125,6 +125,8 @@ def _dtype(given: Any, name: str) -> np.dtype[Any]:
         return np.dtype(object) if given == "bytes" else np.dtypes.StringDType()
     try:
         found: np.dtype[Any] = np.dtype(given)
+        if found.subdtype is not None or found.names is not None:
+            raise TypeError("a column has one value in a row")
     except TypeError as error:
         raise ConfigError(
             f'column {name!r}: dtype is {given!r}, expected what numpy.dtype takes, or "string" or "bytes"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 import msgspec
 from msgspec import Meta, Struct, field
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, LimitExceededError, MetadataError
 from streamzarr.feeds.columns import OFFSET, ColumnSpec, TimeUnit
 from streamzarr.feeds.grid.spec import GridSpec, How, check_how
 from streamzarr.feeds.of_record import OfRecord
@@ -21,6 +22,7 @@ from streamzarr.queue.deadletter import dead_letter_topic
 from streamzarr.redact import redacted
 from streamzarr.stores import split_url
 from streamzarr.stream import CommitPolicy, Field
+from streamzarr.stream.schema import CHUNK_ROWS
 
 Text = Annotated[str, Meta(min_length=1)]
 _AS_THEY_ARE: Final = (
@@ -232,6 +234,8 @@ class Feed(Struct, frozen=True, kw_only=True):
             grid=grid,
             dead_letters=part(LettersConfig, ("dead_letters",), given.get("dead_letters", {})),
         )
+        if twice := [name for name in feed.source.topics if feed.source.topics.count(name) > 1]:
+            raise fail(("source", "topics"), f"{twice[0]!r} is there twice")
         _check_all(feed, fail)
         return feed
 
@@ -303,16 +307,21 @@ class Feed(Struct, frozen=True, kw_only=True):
 
 def _check_all(feed: Feed, fail: Callable[[tuple[str, ...], str], ConfigError]) -> None:
     """Read what is only told when it is read."""
+    arrays = [
+        (("columns", name), partial(each.field().metadata, name, 0, CHUNK_ROWS))
+        for name, each in (feed.columns.items() if feed.grid is None else ())
+    ]
     reads: list[tuple[tuple[str, ...], Callable[[], object]]] = [
         (("source", "max_bytes"), lambda: feed.source_bytes),
         (("target", "max_bytes"), lambda: feed.target_bytes),
         (("target", "commit"), lambda: feed.policy),
         (("grid",), feed.schema),
+        *arrays,
     ]
     for keys, read in reads:
         try:
             read()
-        except ConfigError as error:
+        except (ConfigError, MetadataError, LimitExceededError) as error:
             raise fail(keys, str(error)) from error
 
 

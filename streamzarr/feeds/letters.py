@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow import Message
 from streamzarr.queue import Broker, Columns, DeadLetter, Producer
 from streamzarr.runtime import Runtime
@@ -41,6 +41,8 @@ class Letters:
         ------
         streamzarr.errors.QueueError
             The broker did not take them all.
+        streamzarr.errors.ConfigError
+            One is too large for its topic.
         """
         self._write(
             run.topic,
@@ -75,8 +77,14 @@ class Letters:
     def _write(self, topic: str, letters: Iterator[DeadLetter]) -> None:
         there = self._topic_of(topic)
         while batch := [each.to_record() for each in islice(letters, AT_ONCE)]:
-            self._producer.send(there, batch)
-            self._producer.flush()
+            try:
+                self._producer.send(there, batch)
+                self._producer.flush()
+            except MessageError as error:  # a record as large as may be, and its reason
+                raise ConfigError(
+                    f"a dead letter of {topic!r} is too large for its topic, and the record is not passed "
+                    f"without it; allow more there, or name another topic in dead_letters.topic: {error}"
+                ) from error
             self.written += len(batch)
 
 

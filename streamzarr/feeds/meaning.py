@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from streamzarr.errors import ConfigError
-from streamzarr.stream.schema import SORTED, Field
+from streamzarr.stream.schema import CHUNK_ROWS, SORTED, Field
+from streamzarr.zarr.metadata import ArrayMetadataV3
 
 if TYPE_CHECKING:
     from streamzarr.feeds.config import Feed
@@ -19,20 +20,30 @@ STEP: Final = "streamzarr_step_ns"
 """Of the times of a grid: how long a slot is."""
 
 
-def check_meaning(stored: Mapping[str, Mapping[str, Any]], feed: Feed, where: str) -> None:
-    """Return if values of a feed's fields mean what those in a stream do, by the attributes of its arrays.
+def check_meaning(stored: Mapping[str, ArrayMetadataV3], feed: Feed, where: str) -> None:
+    """Return if a feed has all fields of a stream, and their values are what those in the stream are.
 
     Raises
     ------
     streamzarr.errors.ConfigError
         They do not: rows from here on would be read as something else than they are.
     """
-    for name, wanted in feed.schema().items():
-        there = stored.get(name)
-        if there is None:
-            continue
+    schema = feed.schema()
+    for name, array in stored.items():
+        if name not in schema:
+            raise ConfigError(
+                f"{where}: has the field {name!r}, which the configuration lacks; keep it, with required = "
+                "false if records lack it, or give another target"
+            )
+        wanted = schema[name]
+        new = wanted.metadata(name, 0, CHUNK_ROWS)
+        if (new.dtype, new.shape[1:]) != (array.dtype, array.shape[1:]):
+            raise ConfigError(
+                f"{where}: field {name!r} is {array.dtype} {array.shape[1:]} in the stream, and {new.dtype} "
+                f"{new.shape[1:]} in the configuration; give it another name, or another target"
+            )
         for key in (SORTED, DECIMALS, HOW, STEP):
-            was, now = there.get(key), _attribute(wanted, key)
+            was, now = array.attributes.get(key), _attribute(wanted, key)
             if was != now and (key == SORTED or was is not None):
                 what = key.removeprefix("streamzarr_")
                 raise ConfigError(

@@ -23,6 +23,8 @@ _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 _TIMELY: Final = re.compile(r"(^|[._])(t|ts|at|time|date|when|timestamp)|(time|stamp)$", re.IGNORECASE)
 _UNITS: Final = {"s": 10**9, "ms": 10**12, "us": 10**15, "ns": 10**18}
 """From these numbers on an integer is a time after 2001 in a unit; before a thousand times as much."""
+_UNPATHED: Final = re.compile(r"[.\\]|^@")
+"""In a name: no path leads there as it is."""
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -69,7 +71,7 @@ def propose(broker: Broker, topic: str, target: str) -> str:
         total += 1
         try:
             document = msgspec.json.decode(value or b"")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             document = None
         if not isinstance(document, dict):
             bad += 1
@@ -102,7 +104,7 @@ def _leaves(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str,
         path = f"{above}{name}"
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}.")
-        elif not isinstance(value, list) and "." not in name and name:
+        elif not isinstance(value, list) and name and not _UNPATHED.search(name):
             yield path, value
 
 
@@ -123,6 +125,7 @@ def _columns(fields: Mapping[str, _Found], good: int) -> Iterator[tuple[str, dic
         if not found.kinds:
             continue  # nothing but null
         name = path.replace(".", "_").replace("/", "_")
+        name = f"field{name}" if name.startswith("__") else name
         name = name if name not in taken else f"{name}_{len(taken)}"
         taken.add(name)
         table = _type_of(path, found)
@@ -157,8 +160,8 @@ def _document(
     lines = [
         seen,
         "[source]",
-        f"broker = {json.dumps(broker)}",
-        f"topics = [{json.dumps(topic)}]",
+        f"broker = {_text(broker)}",
+        f"topics = [{_text(topic)}]",
         "",
         "[decode]",
         'format = "json"',
@@ -167,17 +170,29 @@ def _document(
         *(f"{_key(name)} = {_value(table)}" for name, table in columns),
         "",
         "[target]",
-        f"url = {json.dumps(target)}",
+        f"url = {_text(target)}",
         "commit = { seconds = 1.0 }",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else json.dumps(name)
+    return name if _BARE.fullmatch(name) else _text(name)
+
+
+def _text(text: str) -> str:
+    r"""Return a text as TOML writes it: as JSON does, but for what is beyond 16 bits, and DEL.
+
+    >>> _text("a\"\n\x7f")
+    '"a\\"\\n\\u007f"'
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(table: Mapping[str, Any]) -> str:
     if len(table) == 1:
-        return json.dumps(table["dtype"])
-    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in table.items()) + " }"
+        return _text(table["dtype"])
+    told = {
+        name: _text(value) if isinstance(value, str) else json.dumps(value) for name, value in table.items()
+    }
+    return "{ " + ", ".join(f"{name} = {value}" for name, value in told.items()) + " }"

@@ -98,13 +98,16 @@ class Pipeline:
 
         What makes its partition pause (`dead_letter_limit`) is seen again when that goes on.
 
-        One that is returned without its `failure` counts as done. When it raises nothing of these messages
-        is acknowledged, and it is called with them again.
+        One that is returned without its `failure` is done, and meets no batcher. When it raises nothing of
+        these messages is acknowledged, and it is called with them again.
         """
         return messages
 
     def retryable(self, error: BaseException) -> bool:
-        """Tell whether what raised `error` may work later: broker, store and network failures, as a rule."""
+        """Tell whether what raised `error` may work later: broker, store and network failures, as a rule.
+
+        Where it raises itself, that rule counts.
+        """
         return is_transient(error)
 
     def make_context(self) -> Any:

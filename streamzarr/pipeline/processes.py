@@ -55,5 +55,10 @@ def supervised(pipeline: type, processes: int, **options: Any) -> Supervisor:
         raise ConfigError(
             f"{pipeline.__name__}: context cannot be given to other processes, expected make_context"
         )
+    if pipeline.__module__ == "__main__":
+        raise ConfigError(
+            f"{pipeline.__name__} is a class of the program itself, which supervised processes do not run; "
+            "expected one of a module that they import"
+        )
     spec = WorkerSpec(TARGET, {"pipeline": import_path(pipeline)}, name=pipeline.__name__)
     return Supervisor(spec, processes, **{"drain": own.drain, **options})

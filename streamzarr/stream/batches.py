@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,7 +33,8 @@ def as_columns(batch: BatchLike, fields: Mapping[str, ArrayMetadataV3], where: s
     TypeError
         It is no batch, or values are of a kind that a field cannot hold.
     ValueError
-        Fields are missing or unknown, rows have another shape, or the columns differ in length.
+        Fields are missing or unknown, rows have another shape, the columns differ in length, or a value is
+        out of a field's range, or longer than it.
     """
     given = _by_name(batch, where)
     if given.keys() != fields.keys():
@@ -75,12 +77,50 @@ def _by_name(batch: BatchLike, where: str) -> Mapping[str, Any]:
 def _rows(values: Any, array: ArrayMetadataV3, where: str) -> NDArray:
     if isinstance(values, list | tuple) and not values:  # which numpy takes for floats
         return np.empty((0, *array.shape[1:]), array.dtype)
-    rows = to_dtype(values, array.dtype, where)
+    try:
+        with np.errstate(over="ignore"):  # which is told
+            rows = to_dtype(values, array.dtype, where)
+    except OverflowError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if (given := _given(values, array.dtype)) is not None:
+        _check_kept(given, rows, where)
     if rows.shape[1:] != array.shape[1:] or not rows.ndim:
         raise ValueError(
             f"{where}: values have shape {rows.shape}, expected any number of rows of shape {array.shape[1:]}"
         )
     return rows
+
+
+def _given(values: Any, dtype: np.dtype[Any]) -> NDArray | None:
+    """Return values as they were before they became those of a field; None: nothing can have been lost."""
+    if hasattr(values, "dtype"):
+        return None if values.dtype == dtype else np.asarray(values)
+    if dtype.kind in "fSU":
+        return np.asarray(values)
+    if dtype.kind == "M":
+        with suppress(ValueError):  # of numbers, which have no unit of their own
+            return np.asarray(values, "M8")
+    return None
+
+
+def _check_kept(given: NDArray, rows: NDArray, where: str) -> None:
+    """Raise ``ValueError`` if a value became another one: wrapped, cut, or infinite.
+
+    Digits behind the point, and of times what is finer than the field's unit, may go.
+    """
+    kinds = given.dtype.kind + rows.dtype.kind
+    if kinds[0] in "iu" and kinds[1] in "iu":
+        lost = rows != given
+    elif kinds == "ff":
+        lost = np.isinf(rows) & ~np.isinf(given)
+    elif kinds in ("SS", "UU") and rows.dtype.itemsize < given.dtype.itemsize:
+        lost = rows != given
+    elif kinds in ("MM", "mm") and np.promote_types(given.dtype, rows.dtype) == rows.dtype:
+        lost = (rows.astype(given.dtype) != given) & ~np.isnat(given)
+    else:
+        return
+    if lost.any():
+        raise ValueError(f"{where}: {given[lost][0]} is no {rows.dtype}, it would become {rows[lost][0]}")
 
 
 def _from_arrow(batch: Any, where: str) -> dict[str, Any]:

@@ -91,7 +91,18 @@ def open_decoder(
             f"decode: format {format!r} has no option {min(strange)!r}, expected compression"
             + "".join(f", {name}" for name in names)
         )
-    decoder = make(columns, limits=limits, **options)
+    needed = [name for name in names if known[name].kind is inspect.Parameter.KEYWORD_ONLY]
+    if missing := [
+        name for name in needed if known[name].default is known[name].empty and name not in options
+    ]:
+        raise ConfigError(f"decode: format {format!r} needs {' and '.join(missing)}")
+    try:
+        decoder = make(columns, limits=limits, **options)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:  # of an option that is of another type
+        given = ", ".join(options) or "no options"
+        raise ConfigError(f"decode: format {format!r} cannot be used with such {given}: {error}") from error
     if compression is None:
         return decoder
     from streamzarr.feeds.decode.compression import Decompressing

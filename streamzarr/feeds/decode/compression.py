@@ -22,7 +22,7 @@ class Decompressing:
     """Decompresses each message, to no more than the limits allow, then decodes. Owned by one thread."""
 
     def __init__(self, compression: str, decoder: Decoder, limits: Limits) -> None:
-        if compression not in COMPRESSIONS:
+        if compression not in [*COMPRESSIONS]:
             raise ConfigError(
                 f"decode: compression is {compression!r}, expected one of {', '.join(COMPRESSIONS)}"
             )

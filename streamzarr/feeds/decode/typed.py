@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Union
+from typing import Any, Final, Union
 
 import msgspec
 
@@ -13,6 +14,9 @@ from streamzarr.feeds.decode.assemble import Origin
 from streamzarr.feeds.decode.layout import MESSAGE, Found, Layout, Unknown
 from streamzarr.feeds.decode.paths import Path
 from streamzarr.feeds.decode.values import MISSING, Values
+
+_UNNAMED: Final = re.compile(r'[\\"\x00-\x1f]')
+"""In a name: msgspec has no struct with such a field."""
 
 
 class TypedLayout(Layout):
@@ -28,6 +32,7 @@ class TypedLayout(Layout):
         super().__init__(columns, records, unknown, max_records)
         self._names = sorted(self.known)
         flat = self.records in (None, MESSAGE) and not self.positional and not self.needs_whole
+        flat = flat and not any(_UNNAMED.search(name) for name in self._names)
         self._struct = self._record_struct() if flat else None
         self.record_type: Any = self._struct or Any
         """Of a record, for msgspec."""

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -71,9 +72,12 @@ def read_file(
     else:
         raise ConfigError(f"{path}: expected .csv, .jsonl, .ndjson (each also .gz) or .parquet")
     done = 0
-    while some := list(islice(rows, AT_ONCE)):
-        yield _piece(some, path, done, format, key, moments)
-        done += len(some)
+    try:
+        while some := list(islice(rows, AT_ONCE)):
+            yield _piece(some, path, done, format, key, moments)
+            done += len(some)
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeError) as error:
+        raise ConfigError(f"{path}: damaged, {done} records were read: {error}") from error
 
 
 def _piece(
@@ -83,7 +87,13 @@ def _piece(
     if moments is not None:
         times = moments.of(_column(rows, moments.column, path), str(path), done)
     keys = None if key is None else [_key(each) for each in _column(rows, key, path)]
-    return Piece([_ENCODERS[form](row) for row in rows], keys, times)
+    values = []
+    for number, row in enumerate(rows, done):
+        try:
+            values.append(_ENCODERS[form](row))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ConfigError(f"{path}: record {number}: {form} cannot hold it: {error}") from error
+    return Piece(values, keys, times)
 
 
 def _column(rows: Sequence[Row], name: str, path: Path) -> list[Any]:
@@ -147,7 +157,7 @@ class _Text(str):
 
 def _open(path: Path) -> io.TextIOWrapper:
     raw: Any = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - closed with it
-    return io.TextIOWrapper(raw, encoding="utf-8", newline="")
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")  # spreadsheets begin with a mark
 
 
 def _csv_rows(path: Path, names: Sequence[str] | None) -> Iterator[Row]:
@@ -155,7 +165,9 @@ def _csv_rows(path: Path, names: Sequence[str] | None) -> Iterator[Row]:
         lines = csv.reader(file, strict=True)
         try:
             header = list(names) if names is not None else next(lines, [])
-            for number, line in enumerate(lines):
+            if twice := next((name for name in header if header.count(name) > 1), None):
+                raise ConfigError(f"{path}: column {twice!r} is there twice, give other names")
+            for number, line in enumerate(filter(None, lines)):
                 if len(line) != len(header):
                     raise ConfigError(
                         f"{path}: record {number}: got {len(line)} fields, expected {len(header)}: "
@@ -173,7 +185,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}: line {number + 1}: {error}") from error
             if not isinstance(row, dict):
                 raise ConfigError(f"{path}: line {number + 1}: expected an object")

@@ -190,7 +190,7 @@ def test_another_cluster_stops_the_feed(bench, tmp_path):
 def test_other_columns_than_the_target_has_stop_the_feed(bench):
     bench.ticks(1)
     bench.ingest()
-    with pytest.raises(ConfigError, match="the stream has"):
+    with pytest.raises(ConfigError, match="has the field 'bid', which the configuration lacks"):
         bench.stops(bench.feed(columns={"n": "i8"}))
 
 

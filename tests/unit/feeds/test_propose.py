@@ -77,6 +77,16 @@ def test_a_number_is_a_time_only_under_a_name_that_says_so():
     assert columns == {"id": "i8", "time": "i8"}
 
 
+def test_names_that_toml_writes_otherwise_or_that_no_path_leads_to():
+    columns, _ = proposed({"😀": 1, "a\x7fb": 2, 'q"': 3, "__x": 4, "@x": 5, "b\\": 6}, b"[" * 100_000)
+    assert columns == {
+        "😀": "i8",
+        "a\x7fb": "i8",
+        'q"': "i8",
+        "field__x": {"dtype": "i8", "from": "__x"},
+    }
+
+
 def test_nothing_to_look_at():
     broker = FakeBroker()
     broker.create_topic("t", 1)

@@ -79,3 +79,44 @@ def test_what_does_not_fit_is_named(batch, error, message):
     fields = Schema.of({"x": "i4", "y": Field("i4", shape=(2,))}).arrays(10)
     with pytest.raises(error, match=message):
         as_columns(batch, fields, "a.zarr")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("i4", np.array([1, 2**40])),
+        ("u2", [1, 70_000]),
+        ("u8", np.array([-1])),
+        ("i8", np.array([2**63], "u8")),
+        ("f4", np.array([1.5, 1e300])),
+        ("S4", np.array([b"abcdefgh"])),
+        ("U2", ["abc"]),
+        ("M8[ns]", np.array(["3000-01-01"], "M8[D]")),
+        ("M8[ns]", ["3000-01-01"]),
+        ("f4", [1e300]),
+        ("i4", pd.Series([2**40])),
+        ("m8[ns]", np.array([2**40], "m8[D]")),
+    ],
+)
+def test_a_value_that_a_field_cannot_hold_is_refused_and_never_wrapped_or_cut(dtype, values):
+    fields = Schema.of({"x": dtype}).arrays(4)
+    with pytest.raises((ValueError, TypeError), match="x: "):
+        as_columns({"x": values}, fields, "a.zarr")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        ("i4", np.array([1, -(2**31)]), [1, -(2**31)]),
+        ("f4", np.array([0.1, np.inf, np.nan, -np.inf]), np.array([0.1, np.inf, np.nan, -np.inf], "f4")),
+        ("S4", np.array([b"abcd", b""], "S8"), [b"abcd", b""]),
+        ("M8[s]", np.array(["2026-01-01T00:00:00.5", "NaT"], "M8[ns]"), ["2026-01-01", "NaT"]),
+        ("M8[ns]", np.array(["2026-01-01", "NaT"], "M8[D]"), ["2026-01-01", "NaT"]),
+        ("M8[ns]", ["2026-01-01T00:00:00.123456789", "NaT"], ["2026-01-01T00:00:00.123456789", "NaT"]),
+        ("M8[D]", [1, 2], ["1970-01-02", "1970-01-03"]),
+    ],
+)
+def test_a_value_that_a_field_can_hold_is_taken_whatever_it_came_as(dtype, values, expected):
+    fields = Schema.of({"x": dtype}).arrays(4)
+    found = as_columns({"x": values}, fields, "a.zarr")["x"]
+    np.testing.assert_array_equal(found, np.array(expected, dtype))
