@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from streamzarr.errors import ConfigError, MessageError
+from streamzarr.errors import MessageError
 from streamzarr.flow import Message
 from streamzarr.queue import Broker, Columns, DeadLetter, Producer
+from streamzarr.queue.letters import write_letters
 from streamzarr.runtime import Runtime
 
 AT_ONCE: Final = 500
@@ -41,8 +42,6 @@ class Letters:
         ------
         streamzarr.errors.QueueError
             The broker did not take them all.
-        streamzarr.errors.ConfigError
-            One is too large for its topic.
         """
         self._write(
             run.topic,
@@ -77,23 +76,8 @@ class Letters:
     def _write(self, topic: str, letters: Iterator[DeadLetter]) -> None:
         there = self._topic_of(topic)
         while batch := list(islice(letters, AT_ONCE)):
-            try:
-                self._send(there, batch)
-            except MessageError:  # one is more than the broker takes
-                for letter in batch:
-                    self._send_some(there, letter)
+            write_letters(self._producer, there, batch)
             self.written += len(batch)
-
-    def _send_some(self, topic: str, letter: DeadLetter) -> None:
-        """Send the whole letter, or what the broker takes of it."""
-        try:
-            self._send(topic, [letter])
-        except MessageError:
-            self._send(topic, [letter.cut()])
-
-    def _send(self, topic: str, letters: Sequence[DeadLetter]) -> None:
-        self._producer.send(topic, [each.to_record() for each in letters])
-        self._producer.flush()
 
 
 def ensure_topics(broker: Broker, topics: Sequence[str]) -> None:
