@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from flows.contest import BATCH, PARTITIONS, Peer, topic, tried
+from flows.contest import BATCH, PARTITIONS, ContestError, Peer, topic, tried
 from flows.trial import Reading, Trial
 
 from streamzarr.queue import NewRecord, open_broker
@@ -42,6 +42,8 @@ def latency(servers: str, peer: Peer, python: Path, rate: float, seconds: float,
             told = tried(peer, python, trial, timeout)
         finally:
             feeding.join()
+    if told["left"] or "p50" not in told:  # such as one that ends where the topic does
+        raise ContestError(f"it left {told['left']:.0f} of {records} records")
     return Latency(rate, told["p50"], told["p99"], told["cpu_us"])
 
 

@@ -173,7 +173,7 @@ class FeedCommitter:
     def _let_go(self, partition: TopicPartition) -> None:
         owned = self._owned.pop(partition, None)
         if owned is not None:
-            self.tally.put += owned.writer.put_bytes
+            self.tally.put += owned.put_bytes
             owned.drop()
 
     def _tell_group(self, positions: Mapping[TopicPartition, int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow import Message
 from streamzarr.queue import Broker, Columns, DeadLetter, Producer
 from streamzarr.queue.letters import write_letters
@@ -42,6 +42,8 @@ class Letters:
         ------
         streamzarr.errors.QueueError
             The broker did not take them all.
+        streamzarr.errors.ConfigError
+            One is too large for its topic, cut as it is.
         """
         self._write(
             run.topic,
@@ -76,7 +78,14 @@ class Letters:
     def _write(self, topic: str, letters: Iterator[DeadLetter]) -> None:
         there = self._topic_of(topic)
         while batch := list(islice(letters, AT_ONCE)):
-            write_letters(self._producer, there, batch)
+            try:
+                write_letters(self._producer, there, batch)
+            except MessageError as error:
+                raise ConfigError(
+                    f"a dead letter of {topic!r} is too large for its topic, even without its message, "
+                    "and the record is not passed without it; allow more there, or name another topic in "
+                    f"dead_letters.topic: {error}"
+                ) from error
             self.written += len(batch)
 
 

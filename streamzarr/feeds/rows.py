@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,16 +50,20 @@ class Rows:
         >>> left.columns["x"], left.bad
         (array([3]), {0: 'too old'})
         """
-        if not bad:
-            return self
-        records = self.records()
-        kept = ~np.isin(records, list(bad))
-        return replace(
-            self,
-            columns={name: values[kept] for name, values in self.columns.items()},
-            origin=records[kept],
-            bad={**self.bad, **bad},
-        )
+        return self.chosen(self.kept(bad)).with_bad(bad) if bad else self
+
+    def with_bad(self, bad: Mapping[int, str]) -> Rows:
+        """Return these rows, with more records that gave none."""
+        return replace(self, bad={**self.bad, **bad})
+
+    def kept(self, bad: Collection[int]) -> npt.NDArray[np.bool_]:
+        """Return which rows are of records that are not among `bad`."""
+        return ~np.isin(self.records(), list(bad))
+
+    def chosen(self, which: npt.NDArray[Any]) -> Rows:
+        """Return some of the rows, in their order, of the same run."""
+        columns = {name: values[which] for name, values in self.columns.items()}
+        return replace(self, columns=columns, origin=self.records()[which])
 
 
 @dataclass(frozen=True, slots=True)

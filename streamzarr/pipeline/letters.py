@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import MessageError, QueueError
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.retries import RetryTopic, to_retry
 from streamzarr.queue.base import Broker, Producer
@@ -61,7 +61,10 @@ class Letters:
             )
             letters.append(letter)
         assert self._topic is not None
-        write_letters(self._made(), self._topic, letters, FLUSH_TIMEOUT)
+        try:
+            write_letters(self._made(), self._topic, letters, FLUSH_TIMEOUT)
+        except MessageError as error:
+            raise QueueError(str(error)) from error  # of the topic, which may be told to take more
 
     def put_off(self, messages: Sequence[Message], tiers: Sequence[RetryTopic]) -> list[Message]:
         """Have `messages` durable on the retry topics that each has to go to next; return those that are not.

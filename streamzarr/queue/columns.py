@@ -114,6 +114,11 @@ class Columns:
         """Headers of each record."""
         return [()] * len(self) if self._headers is None else self._headers
 
+    @property
+    def has_headers(self) -> bool:
+        """Whether any record may have some; a look at each of them only tells more."""
+        return self._headers is not None
+
     @cached_property
     def timestamps(self) -> NDArray[np.int64]:
         """Timestamp of each record, milliseconds since the epoch."""

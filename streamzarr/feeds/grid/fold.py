@@ -55,6 +55,33 @@ class Judgement:
     latest: int | None
 
 
+def unplaceable(rows: Arrivals, first: int | None, latest: int | None, spec: GridSpec) -> dict[int, str]:
+    """Tell which records that were replayed have no slot to be put in.
+
+    Parameters
+    ----------
+    first
+        Where the first slot that is there begins; None: none is.
+    latest
+        The latest time of all other records.
+    """
+    missing = rows.times == np.iinfo(np.int64).min
+    bad: dict[int, str] = {}
+    for which, reason in (
+        (missing, f"{spec.time} is missing"),
+        (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
+        (np.full(len(missing), first is None), "no slot is there yet; replay it once there are"),
+        (
+            rows.times < (-SPAN if first is None else first),
+            f"{spec.time} is before the first slot",
+        ),
+        (rows.times > (latest or 0) + spec.ahead, f"{spec.time} is ahead of all others"),
+    ):
+        for record in np.unique(rows.records[which]):
+            bad.setdefault(int(record), reason)
+    return bad
+
+
 class GridFold:
     """Slots from the first that is open to the last that has a record. Owned by the chain's thread.
 
@@ -82,6 +109,11 @@ class GridFold:
         self._count = Values(count, spec.room)
         self._first: Numbers = np.empty(0, np.int64)
         self._before: Numbers = np.empty(0, np.int64)
+
+    @property
+    def latest(self) -> int | None:
+        """The latest time of all records; None: there are none."""
+        return self._latest
 
     def resume(self, read: int) -> tuple[int, int | None]:
         """Return from which offset on records are to be read to have the open slots anew.

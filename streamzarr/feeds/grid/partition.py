@@ -11,8 +11,11 @@ import numpy.typing as npt
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
 from streamzarr.feeds.grid.keys import Keys
+from streamzarr.feeds.grid.late import LateSlots
+from streamzarr.feeds.grid.shape import Shape
 from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
 from streamzarr.stream import CommitPolicy, StreamWriter
 
@@ -32,6 +35,13 @@ class PartitionGrid:
     the latest time before that, so that each is judged as it was; and ``more``, how many more rows than
     records were read, by which slots can be checked. What is read again and is in no open slot was
     settled before, and is left alone.
+
+    Parameters
+    ----------
+    shape
+        How slots become rows.
+    late
+        Takes records that were replayed; None: they are bad, as slots that are closed stay as they are.
     """
 
     def __init__(
@@ -42,9 +52,11 @@ class PartitionGrid:
         columns: Mapping[str, ColumnSpec],
         letters: Letters,
         policy: CommitPolicy,
+        shape: Shape,
+        late: LateSlots | None,
     ) -> None:
         self._writer, self._keys, self._spec, self._letters = writer, keys, spec, letters
-        self._policy = policy
+        self._policy, self._shape, self._late = policy, shape, late
         position = writer.position
         assert isinstance(position, Mapping)
         self._known, self._read = position[READ], position[OPEN]
@@ -63,16 +75,13 @@ class PartitionGrid:
         """Behind the run that is folded now, or was last."""
         self._held = dict(position)
         """The position before that run."""
-        self._empty = {
-            name: np.empty((0, *each.shape), each.dtype) for name, each in spec.schema(columns, None).items()
-        }
         self.bad = 0
         """Records that became dead letters."""
 
     @property
-    def writer(self) -> StreamWriter:
-        """The writer of the stream."""
-        return self._writer
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far."""
+        return self._writer.put_bytes
 
     @property
     def position(self) -> int:
@@ -82,6 +91,7 @@ class PartitionGrid:
     def take(self, rows: Rows) -> None:
         """Fold the rows of a run, once; raises as :meth:`PartitionStream.take`."""
         if rows.run.stop > self._taken:
+            rows = self._without_replayed(rows)
             arrivals = self._arrivals(rows)
             judgement = self._fold.judge(arrivals)
             offsets = rows.run.offsets
@@ -92,6 +102,8 @@ class PartitionGrid:
             }
             if bad:
                 self._letters.bury(rows.run, bad, "grid")
+                if self._late is not None:
+                    self._late.note([int(offsets[index]) for index in bad])
             self._held, self._taken = self._positions(), rows.run.stop
             self._more += self._more_than_records(rows, judgement.bad)
             self._closing = self._fold.take(arrivals, judgement)
@@ -106,9 +118,24 @@ class PartitionGrid:
 
     def drop(self) -> None:
         """Give up what is not committed."""
+        if self._late is not None:
+            self._late.drop()
         self._writer.drop()
         if self._keys is not None:
             self._keys.drop()
+
+    def _without_replayed(self, rows: Rows) -> Rows:
+        """Put the rows of records that were replayed beside their slots; return the others."""
+        places = places_of(rows)
+        if not places:
+            return rows
+        if self._late is None:
+            return rows.without(dict.fromkeys(places, "a bar that is closed takes no replay"))
+        ours = self._arrivals(rows.chosen(~rows.kept(places)))
+        self.commit(self._read)  # so that the first slot is known
+        if self._keys is not None:
+            self._keys.commit()
+        return self._late.take(rows, places, ours, self._fold.latest)
 
     def _arrivals(self, rows: Rows) -> Arrivals:
         records = rows.records()
@@ -124,11 +151,13 @@ class PartitionGrid:
         Until all of it is folded the position is that before it: from there on each record is judged again,
         and those in slots that are closed by then are left alone.
         """
+        if self._late is not None:
+            self._late.commit()
         while (slots := self._slots or next(self._closing, None)) is not None:
             self._slots = slots
             if self._keys is not None:
                 self._keys.commit()  # first: a slot is never seen without its key
-            self._writer.append(slots, next_offset=self._held)
+            self._writer.append(self._shape.rows(slots), next_offset=self._held)
             self._slots = None
             if self._is_due:
                 self._writer.commit()
@@ -142,7 +171,7 @@ class PartitionGrid:
         return self._policy.is_due(rows=gathered, nbytes=0, seconds=0.0)
 
     def _commit(self) -> None:
-        self._writer.append(self._empty, next_offset=self._positions())
+        self._writer.append(self._shape.empty, next_offset=self._positions())
         self._writer.commit()
 
     def _positions(self) -> dict[str, int]:

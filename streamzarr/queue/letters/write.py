@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamzarr.errors import MessageError, QueueError
+from streamzarr.errors import MessageError
 from streamzarr.queue.base import Producer
 from streamzarr.queue.deadletter import CUT_BYTES, DeadLetter
 
@@ -24,8 +24,10 @@ def write_letters(
 
     Raises
     ------
+    streamzarr.errors.MessageError
+        The topic does not even take a letter that is cut.
     streamzarr.errors.QueueError
-        The broker did not take them all; a topic that does not even take a letter that is cut takes none.
+        The broker did not take them all.
 
     Examples
     --------
@@ -59,7 +61,7 @@ def _send_beginning(producer: Producer, topic: str, letter: DeadLetter, timeout:
     try:
         _send(producer, topic, [letter.cut()], timeout)
     except MessageError as error:
-        raise QueueError(
+        raise MessageError(
             f"topic {topic!r} does not even take a dead letter with the first {CUT_BYTES} bytes of its "
             f"message, expected it to take records of 16 kB: {error}"
         ) from error
