@@ -71,17 +71,20 @@ class RecordAcknowledger:
 
     def ack(self, ref: Hashable, successful: Sequence[Message], failed: Sequence[Message]) -> None:
         """Write dead letters; raises ``FailedError`` for what may not be passed over."""
+        letters = self._letters
+        final = [message for message in failed if not message.waits]
+        if letters is not None and len(final) < len(failed):
+            waiting = [message for message in failed if message.waits]
+            refused = letters.put_off(waiting, self._tiers)
+            final += [message.replace(waits=False) for message in refused]
         dead = []
-        waiting = [message for message in failed if message.waits]
-        for message in failed:
+        for message in final:
             if self.buries(message):
                 dead.append(message)
-            elif not message.waits and self._choice(message) != "skip":
+            elif self._choice(message) != "skip":
                 raise _unsettled(message)
-        if self._letters is not None and waiting:
-            self._letters.put_off(waiting, self._tiers)
-        if self._letters is not None and dead:
-            self._letters.write(dead)
+        if letters is not None and dead:
+            letters.write(dead)
 
     def buries(self, message: Message) -> bool:
         """Tell whether a failed message becomes a dead letter."""

@@ -189,7 +189,7 @@ class Handlers:
         tried = [message.replace(attempts=message.attempts + 1) for message in messages]
         after = self._retry.delay(max(message.attempts for message in tried), self._runtime.random())
         if after is None:
-            return Verdict.ALL
+            return Verdict.SOME_OR_ALL
         _log.info("%d messages again in %.1f s: %s", len(tried), after, describe(error))
         return Again(tried, after)
 

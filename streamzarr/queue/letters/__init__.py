@@ -17,6 +17,7 @@ from streamzarr.queue.letters.index import open_letters
 from streamzarr.queue.letters.pauses import PauseNotice, paused_partitions, resume_partitions
 from streamzarr.queue.letters.queue import DeadLetterQueue
 from streamzarr.queue.letters.replay import Replay
+from streamzarr.queue.letters.write import write_letters
 
 __all__ = [
     "ANY_LETTER",
@@ -27,4 +28,5 @@ __all__ = [
     "open_letters",
     "paused_partitions",
     "resume_partitions",
+    "write_letters",
 ]
