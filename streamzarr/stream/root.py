@@ -145,6 +145,8 @@ class Root:
         kind = standing(found.record if found else None, self.record, self._unanswered)
         if kind is Standing.FENCED:
             now = f"epoch {found.record.epoch} by {found.record.writer}" if found else "gone"
+            if found and found.record.stream != self.record.stream:
+                now = f"another one, made in its place, of {now}"
             raise FencedError(
                 f"{self.url}: another writer has taken over: the stream is {now}, "
                 f"ours is epoch {self.record.epoch} by {self.record.writer}"
