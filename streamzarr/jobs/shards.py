@@ -151,7 +151,7 @@ def seal_shards(stages: Iterable[Stage]) -> None:
     store = open_store(gathering[0].source)
     root = seal(store, "", rows)
     if any(_gather(each).delete for each in gathering):
-        delete_sealed(store, "", root)
+        delete_sealed(store, "", root, rows)
 
 
 def _check(stage: Stage, root: RootDocument) -> None:
