@@ -93,7 +93,9 @@ def compact(
     whole = {name: range(root.record.sealed[name], whole_shards(root, name)) for name in root.shards}
     count = sum(_copy(opened, path, snapshot, name, root.shards[name], rows) for name, rows in whole.items())
     root = seal(opened, path, {name: rows.stop for name, rows in whole.items()}, limits)
-    return Compacted(dict(root.record.sealed), count, delete_sealed(opened, path, root, root.fields) if delete else 0)
+    return Compacted(
+        dict(root.record.sealed), count, delete_sealed(opened, path, root, root.fields) if delete else 0
+    )
 
 
 def declare(store: Store, path: str, chunks: int, limits: Limits = DEFAULT_LIMITS) -> RootDocument:
