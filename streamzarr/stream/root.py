@@ -125,6 +125,9 @@ class Root:
         before = self._document
         for name, array in added.items():
             before = before.grown(name, array)
+        if before.record.rows and "bounds" in changes:  # what a repair has dropped stays away
+            kept = {name: each for name, each in changes["bounds"].items() if name in before.record.bounds}
+            changes = {**changes, "bounds": kept}
         seq, time_ns = before.record.seq + 1, self._runtime.wall_ns()
         return before.committed(
             replace(before.record, seq=seq, commit_id=commit_id, time_ns=time_ns, **changes)
