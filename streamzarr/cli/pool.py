@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from streamzarr.cli.failures import Failure
+from streamzarr.cli.failures import EXIT_PAUSED, Failure
 from streamzarr.cli.options import option_of
 from streamzarr.cli.output import counted
 from streamzarr.errors import StreamzarrError
@@ -58,7 +58,7 @@ def run_pool(pool: Supervisor, processes: int, where: str, until: Callable[[], N
     Raises
     ------
     Failure
-        Something is left in flight.
+        Something is left in flight, or partitions paused.
     """
     pool.start()
     announcing = SYSTEM.thread(partial(_announce, pool, processes, where), "streamzarr-announce")
@@ -95,4 +95,6 @@ def _tell(report: Report) -> None:
     summary = f"workers ended: {ended or 'none'}; restarts {restarts}; left in flight {len(report.left)}"
     if not report.clean:
         raise Failure(f"{summary}; what was left is done again by the next workers")
+    if report.paused:
+        raise Failure(f"{summary}; partitions paused, see above why: nothing of them is lost", EXIT_PAUSED)
     click.echo(summary, err=True)

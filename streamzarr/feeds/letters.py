@@ -9,6 +9,7 @@ from typing import Final
 from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow import Message
 from streamzarr.queue import Broker, Columns, DeadLetter, Producer, TopicPartition
+from streamzarr.queue.letters import write_letters
 from streamzarr.runtime import Runtime
 
 AT_ONCE: Final = 500
@@ -47,7 +48,7 @@ class Letters:
         streamzarr.errors.QueueError
             The broker did not take them all.
         streamzarr.errors.ConfigError
-            One is too large for its topic.
+            One is too large for its topic, cut as it is.
         """
         self._write(
             run.topic,
@@ -85,29 +86,14 @@ class Letters:
         there = self._topic_of(topic)
         while batch := list(islice(letters, AT_ONCE)):
             try:
-                self._send(there, batch)
-            except MessageError:  # one is more than the broker takes
-                for letter in batch:
-                    self._send_some(there, letter)
-            self.written += len(batch)
-
-    def _send_some(self, topic: str, letter: DeadLetter) -> None:
-        """Send the whole letter, or what the broker takes of it."""
-        try:
-            self._send(topic, [letter])
-        except MessageError:
-            try:
-                self._send(topic, [letter.cut()])
+                write_letters(self._producer, there, batch)
             except MessageError as error:
                 raise ConfigError(
-                    f"a dead letter of {letter.topic!r} is too large for its topic, even without its "
-                    "message, and the record is not passed without it; allow more there, or name another "
-                    f"topic in dead_letters.topic: {error}"
+                    f"a dead letter of {topic!r} is too large for its topic, even without its message, "
+                    "and the record is not passed without it; allow more there, or name another topic in "
+                    f"dead_letters.topic: {error}"
                 ) from error
-
-    def _send(self, topic: str, letters: Sequence[DeadLetter]) -> None:
-        self._producer.send(topic, [each.to_record() for each in letters])
-        self._producer.flush()
+            self.written += len(batch)
 
 
 def ensure_topics(broker: Broker, topics: Sequence[str]) -> None:

@@ -61,13 +61,22 @@ class OpenShards:
         ------
         streamzarr.errors.KeyNotFoundError, streamzarr.errors.CodecError, streamzarr.errors.StoreError
             The stream cannot be read.
+        streamzarr.errors.SourceChangedError
+            It is gone, or another one.
         """
         region = self.wanted(box.region(self.stage.layout))
-        return read_rows(self.snapshot, _gather(self.stage).field, region, self.target.fill_value)
+        try:
+            return read_rows(self.snapshot, _gather(self.stage).field, region, self.target.fill_value)
+        except NodeNotFoundError as error:
+            raise _gone(self.stage) from error
 
     def check(self) -> None:
         """Make sure that the stream is the one of the job; raises ``SourceChangedError``."""
-        _check(self.stage, self.snapshot.refresh().document)
+        try:
+            root = self.snapshot.refresh().document
+        except NodeNotFoundError as error:
+            raise _gone(self.stage) from error
+        _check(self.stage, root)
 
     def write(self, chunk: Index, block: npt.NDArray[Any], confirm: Callable[[], bool]) -> None:
         """Put a shard. However late that is, it holds what belongs there, so nobody is asked."""
@@ -142,7 +151,7 @@ def seal_shards(stages: Iterable[Stage]) -> None:
     store = open_store(gathering[0].source)
     root = seal(store, "", rows)
     if any(_gather(each).delete for each in gathering):
-        delete_sealed(store, "", root)
+        delete_sealed(store, "", root, rows)
 
 
 def _check(stage: Stage, root: RootDocument) -> None:
@@ -164,7 +173,9 @@ def _check(stage: Stage, root: RootDocument) -> None:
 
 
 def _gone(stage: Stage) -> SourceChangedError:
-    return SourceChangedError(f"the stream {redacted(stage.source)} is gone since the job was submitted")
+    return SourceChangedError(
+        f"the stream {redacted(stage.source)} is gone since the job was submitted, or another one is there"
+    )
 
 
 def _gather(stage: Stage) -> Gather:

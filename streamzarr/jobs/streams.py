@@ -55,7 +55,8 @@ def compact_stream(
     chunks, delete
         As for :func:`streamzarr.stream.compact`.
     fields
-        Names of the fields that are compacted; not given: all. A job has at most 64.
+        Names of the fields that are compacted, and whose chunks `delete` deletes; not given: all. A job has
+        at most 64.
     broker, prefix, max_lag
         As for :func:`streamzarr.jobs.submit`.
 

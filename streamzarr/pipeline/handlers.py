@@ -47,6 +47,8 @@ class Rules:
     retry: RetryPolicy
     tiers: int = 0
     """Retry topics there are."""
+    pauses_on: Callable[[BaseException], bool] | None = None
+    """Tells errors that make a partition pause: a batch is not searched for whom to blame. ``None``: none."""
 
 
 class Handlers:
@@ -56,7 +58,7 @@ class Handlers:
         self._pipeline, self._context = pipeline, context
         self._teller = Teller(type(pipeline).__name__, runtime)
         self._batchers, self._ordered, self._retry = rules.batchers, rules.ordered, rules.retry
-        self._runtime, self._tiers = runtime, rules.tiers
+        self._runtime, self._tiers, self._pauses_on = runtime, rules.tiers, rules.pauses_on
 
     @property
     def prepares(self) -> bool:
@@ -179,12 +181,15 @@ class Handlers:
 
     def _judge(self, error: BaseException, messages: Sequence[Message]) -> Again | Verdict:
         """Say what an error of a handler means: a transient one has its messages tried again, for a while."""
-        if isinstance(error, HandlerError) or not self._may_work_later(error):
+        if isinstance(error, HandlerError):
             return Verdict.SOME
+        if not self._may_work_later(error):
+            pauses = self._pauses_on is not None and self._pauses_on(error)
+            return Verdict.ALL if pauses else Verdict.SOME
         tried = [message.replace(attempts=message.attempts + 1) for message in messages]
         after = self._retry.delay(max(message.attempts for message in tried), self._runtime.random())
         if after is None:
-            return Verdict.ALL
+            return Verdict.SOME_OR_ALL
         _log.info("%d messages again in %.1f s: %s", len(tried), after, describe(error))
         return Again(tried, after)
 
@@ -229,6 +234,8 @@ def _checked(handler: str, given: Sequence[Message], returned: object) -> list[M
 
     None of them is given to it again: it has ended, so its work is done.
     """
+    if returned is given:
+        return [_staged(message, handler) for message in given]
     found = _by_place(handler, given, returned)
     if isinstance(found, HandlerError):
         return [message.fail(found, handler) for message in given]

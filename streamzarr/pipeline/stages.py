@@ -150,6 +150,7 @@ class _Batching(Stage):
         super().__init__(chain, observer)
         self._name, self._teller = name, teller
         self._batches, self._lanes = Batches(batcher), lanes
+        self._plain = lanes is None and self._batches.counts_only
         self._markers: deque[tuple[int, Marker]] = deque()  # with the number of batches that were begun then
 
     def receive(self, messages: Sequence[Part]) -> None:
@@ -159,6 +160,9 @@ class _Batching(Stage):
     def _gather(self, messages: Sequence[Part]) -> None:
         now = self.chain.runtime.now()
         complete = self._batches.take_due(now)  # others may have kept the chain busy for longer
+        if self._plain and not any(map(_is_special, messages)):
+            self._leave(complete + self._batches.add_all(messages, BESIDE, now))
+            return
         for part in messages:
             lane = BESIDE if self._lanes is None else _lane(part, self._lanes)
             try:
@@ -218,6 +222,11 @@ class _Leaving(Stage):
 
 def _lane(part: Part, lanes: int) -> Hashable:
     return BESIDE if part.key is None else hash(part.key) % lanes
+
+
+def _is_special(part: Part) -> bool:
+    message: Message = part.data
+    return message.flush or message.batch_key is not None
 
 
 def _failed(part: Part, error: BaseException, stage: str) -> Part:

@@ -120,12 +120,12 @@ class DeadLetter:
             record.topic,
             record.partition,
             record.offset,
-            error_class=_cut(name_of(error), MAX_WORD_BYTES),
-            message=_cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
-            stage=_cut(stage, MAX_WORD_BYTES),
+            error_class=cut(name_of(error), MAX_WORD_BYTES),
+            message=cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
+            stage=cut(stage, MAX_WORD_BYTES),
             attempts=attempts,
             first_seen=runtime.wall_ns() // 1_000_000 if first_seen is None else first_seen,
-            worker=_cut(worker, MAX_WORD_BYTES),
+            worker=cut(worker, MAX_WORD_BYTES),
             feed=feed,
         )
 
@@ -258,11 +258,11 @@ def whole(text: str, minimum: int = -(1 << 63)) -> int:
         It is none: whoever writes to a topic may write anything.
     """
     if _WHOLE.fullmatch(text) is None or not minimum <= (number := int(text)) < 1 << 63:
-        raise ValueError(f"{_cut(text, 40)!r} is no whole number from {minimum} to {(1 << 63) - 1}")
+        raise ValueError(f"{cut(text, 40)!r} is no whole number from {minimum} to {(1 << 63) - 1}")
     return number
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """Shorten to `limit` bytes of UTF-8, at a character's edge, and show that something is missing."""
     data = text.encode(errors="replace")
     if len(data) <= limit:

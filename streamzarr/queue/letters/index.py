@@ -16,6 +16,7 @@ from typing import Final
 from streamzarr.queue.base import Broker, Record
 from streamzarr.queue.deadletter import Entry, LetterId
 from streamzarr.queue.letters.marker import closes, entry_of
+from streamzarr.queue.letters.pauses import is_about_pauses
 from streamzarr.queue.scan import scan
 
 _CACHE_KBYTES: Final = 16 << 10
@@ -103,10 +104,12 @@ class LetterIndex:
         self._db.close()
 
 
-def _row(record: Record) -> tuple[int, int] | tuple[int, int, bytes]:
-    """Return the place that a marker closes, or the place of a letter with a digest of its origin."""
+def _row(record: Record) -> tuple[()] | tuple[int, int] | tuple[int, int, bytes]:
+    """Return the place that a marker closes, or that of a letter with a digest of its origin, or nothing."""
     if (closed := closes(record)) is not None:
         return closed
+    if is_about_pauses(record):
+        return ()
     origin = repr(entry_of(record)[1].origin).encode("utf-8", "backslashreplace")
     return record.partition, record.offset, blake2b(origin, digest_size=16).digest()
 

@@ -13,6 +13,7 @@ from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
 from streamzarr.queue.letters.filter import ANY_LETTER, LetterFilter
 from streamzarr.queue.letters.index import LetterIndex, read_letters
 from streamzarr.queue.letters.marker import closes, entry_of, marker
+from streamzarr.queue.letters.pauses import is_about_pauses
 from streamzarr.queue.letters.replay import Replay
 from streamzarr.queue.scan import scan
 
@@ -80,7 +81,8 @@ class DeadLetterQueue:
         if info.begin.get(partition, 0) <= offset < info.end.get(partition, 0):
             with self._broker.reader(self._topic, {**info.end, partition: offset}) as reader:
                 for record in reader.poll(1, _READ_TIMEOUT):
-                    if (record.partition, record.offset) == (partition, offset) and closes(record) is None:
+                    here = (record.partition, record.offset) == (partition, offset)
+                    if here and closes(record) is None and not is_about_pauses(record):
                         return entry_of(record)[1]
         raise QueueError(f"{self._broker}: {self._topic}[{partition}] has no letter at offset {offset}")
 

@@ -248,4 +248,5 @@ def test_an_event_that_there_is_not_is_told(events):
 
 def test_the_catalogue_has_three_events_for_each_span():
     spans = {f"{span}.{what}" for span in get_args(SpanName) for what in ("start", "stop", "exception")}
-    assert set(EVENTS) - spans == {"streamzarr.pipeline.init", "streamzarr.pipeline.rebalance"}
+    others = {"init", "rebalance", "partition.paused", "partition.resumed"}
+    assert set(EVENTS) - spans == {f"streamzarr.pipeline.{name}" for name in others}
