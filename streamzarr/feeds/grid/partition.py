@@ -79,6 +79,8 @@ class PartitionGrid:
         """Closed slots that are not appended."""
         self._taken = self._read
         """Behind the run that is folded now, or was last."""
+        self._gathered = 0
+        """Bytes of slots that are appended and not committed."""
         self._held = dict(position)
         """The position before that run."""
         self.bad = 0
@@ -166,10 +168,13 @@ class PartitionGrid:
             self._slots = slots
             if self._keys is not None:
                 self._keys.commit()  # first: a slot is never seen without its key
-            self._writer.append(self._shape.rows(slots), next_offset=self._held)
+            rows = self._shape.rows(slots)
+            self._writer.append(rows, next_offset=self._held)
+            self._gathered += sum(each.nbytes for each in rows.values())
             self._slots = None
             if self._is_due:
                 self._writer.commit()
+                self._gathered = 0
         self._read = self._taken
         if self._is_due:
             self._commit()
@@ -177,11 +182,12 @@ class PartitionGrid:
     @property
     def _is_due(self) -> bool:
         gathered = self._writer.rows - self._writer.record.rows
-        return self._policy.is_due(rows=gathered, nbytes=0, seconds=0.0)
+        return self._policy.is_due(rows=gathered, nbytes=self._gathered, seconds=0.0)
 
     def _commit(self) -> None:
         self._writer.append(self._shape.empty, next_offset=self._positions())
         self._writer.commit()
+        self._gathered = 0
 
     def _positions(self) -> dict[str, int]:
         opened, latest = self._fold.resume(self._read)
