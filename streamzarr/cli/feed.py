@@ -136,16 +136,19 @@ def follow(target: str, partition: str | None, count: int, fields: tuple[str, ..
     from streamzarr.errors import NodeNotFoundError
     from streamzarr.feeds.follow import follow_feed
     from streamzarr.feeds.route.read import targets_of
-    from streamzarr.feeds.target import find_parts
+    from streamzarr.feeds.target import Part, find_parts
 
-    parts = [each for each in find_parts(target) if partition in (None, each.name)]
+    def find() -> list[Part]:
+        return [each for each in find_parts(target) if partition in (None, each.name)]
+
+    parts = find()
     if not parts:
         raise NodeNotFoundError(f"{target}: no partition {partition!r}; see `streamzarr feed status`")
     some = targets_of(parts[0]).values() if parts[0].facts.layout == "routes" else [parts[0].snapshot]
     for name in fields:
         _ = [snapshot[name] for snapshot in some]  # raises if there is none
     with suppress(KeyboardInterrupt):  # the end that was asked for
-        for name, rows in follow_feed(parts, count):
+        for name, rows in follow_feed(find, count):
             print_rows(rows, fields, as_json, partition=name)
 
 

@@ -16,6 +16,7 @@ from typing import Final, Self
 from streamzarr.errors import QueueError
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
+from streamzarr.feeds.decode.base import TooMuchError
 from streamzarr.feeds.letters import Letters, ensure_topics
 from streamzarr.feeds.rows import RowMaker, Rows
 from streamzarr.feeds.takeover import Partition, take_over
@@ -135,8 +136,7 @@ class Claims:
             if known < len(run):
                 new = run[known:]
                 self._check_complete(owned.position, new)
-                rows = patiently(lambda: self._rows(new, values and values[known:]), self._runtime)
-                patiently(lambda: owned.take(rows), self._runtime)
+                self._take(owned, new, values and values[known:])
             patiently(lambda: owned.commit(run.stop), self._runtime)
             return True
 
@@ -162,6 +162,16 @@ class Claims:
         for each in self._owned.values():
             each.drop()
         self._owned.clear()
+
+    def _take(self, owned: Partition, run: Columns, values: Values | None) -> None:
+        try:
+            rows = patiently(lambda: self._rows(run, values), self._runtime)
+        except TooMuchError:
+            half = len(run) // 2
+            self._take(owned, run[:half], values and values[:half])
+            self._take(owned, run[half:], values and values[half:])
+            return
+        patiently(lambda: owned.take(rows), self._runtime)
 
     def _rows(self, run: Columns, values: Values | None) -> Rows:
         if values is None:

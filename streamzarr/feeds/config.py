@@ -28,7 +28,18 @@ from streamzarr.stream.schema import CHUNK_ROWS
 
 Text = Annotated[str, Meta(min_length=1)]
 _AS_THEY_ARE: Final = (
-    *("sorted", "required", "fill", "unit", "format", "zone", "decimals", "chunk_rows", "compressors"),
+    *(
+        "sorted",
+        "required",
+        "fill",
+        "unit",
+        "format",
+        "zone",
+        "decimals",
+        "ahead",
+        "chunk_rows",
+        "compressors",
+    ),
 )
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -92,12 +103,12 @@ class GridConfig(_Part, frozen=True):
     lateness: Text | Annotated[float, Meta(ge=0)] = 0.0
     """How late a record may be; so long its slot stays open."""
     ahead: Text | Seconds = "30d"
-    """How far ahead of all before it a record may be."""
+    """How far ahead of all before it a record may be, and of the clock."""
     values: dict[str, str] = {}
     """What several values of a column in one slot come to: last first min max sum mean count ohlc."""
 
-    def spec(self) -> GridSpec:
-        """Return it, checked."""
+    def spec(self, *, dense: bool) -> GridSpec:
+        """Return it, checked; `dense`: slots without records are stored."""
         check_how(self.values)
         spec = GridSpec(
             self.time,
@@ -107,6 +118,7 @@ class GridConfig(_Part, frozen=True):
             duration(self.lateness, "lateness"),
             duration(self.ahead, "ahead", 1),
             cast("dict[str, How]", self.values),
+            dense,
         )
         cells = (spec.lateness // spec.step + 1) * spec.room
         if cells > MAX_OPEN_CELLS:
@@ -152,6 +164,7 @@ class _Column(_Part, frozen=True):
     format: Text | None = None
     zone: Text | None = None
     decimals: int | None = None
+    ahead: Text | Seconds | None = None
     chunk_rows: Count | None = None
     compressors: Any = "auto"
     attributes: dict[str, Any] = {}
@@ -319,10 +332,16 @@ class Feed(Struct, frozen=True, kw_only=True):
         if self.route is not None:
             self.route.spec().check(self.columns)
 
+    @property
+    def grid_spec(self) -> GridSpec | None:
+        """The grid, checked; None: the target has rows."""
+        return None if self.grid is None else self.grid.spec(dense=self.target.layout == "grid")
+
     def schema(self) -> dict[str, Field]:
         """Return the fields of each partition's stream."""
         if self.grid is not None:
-            spec = self.grid.spec()
+            spec = self.grid_spec
+            assert spec is not None
             if self.target.layout == "bars":
                 return spec.bars(self.columns)
             return spec.schema(self.columns, self.target.chunk_rows)

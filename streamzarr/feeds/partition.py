@@ -5,11 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 
+import numpy as np
+
 from streamzarr.feeds.columns import OFFSET, ColumnSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.replayed.stream import Refuse, Replayed
 from streamzarr.feeds.rows import Rows, going_back
+from streamzarr.flow.windows.moments import duration
+from streamzarr.runtime import Runtime
 from streamzarr.stream import StreamWriter
 
 
@@ -21,12 +25,22 @@ class PartitionStream:
     """
 
     def __init__(
-        self, writer: StreamWriter, columns: Mapping[str, ColumnSpec], letters: Letters, replayed: Replayed
+        self,
+        writer: StreamWriter,
+        columns: Mapping[str, ColumnSpec],
+        letters: Letters,
+        replayed: Replayed,
+        runtime: Runtime,
     ) -> None:
-        self._writer, self._letters, self._replayed = writer, letters, replayed
+        self._writer, self._letters, self._replayed, self._runtime = writer, letters, replayed, runtime
         self._offset = next(name for name, each in columns.items() if each.source == OFFSET)
         self._empty: dict[str, list[object]] = {name: [] for name in columns}
         self._sorted = [name for name, each in columns.items() if each.sorted and each.source != OFFSET]
+        self._ahead = {
+            name: duration(columns[name].ahead_of_clock, "ahead")
+            for name in self._sorted
+            if columns[name].dtype.kind == "M"
+        }
         self.bad = 0
         """Records that became dead letters."""
 
@@ -88,6 +102,11 @@ class PartitionStream:
 
     def _late(self, rows: Rows) -> dict[int, str]:
         late: dict[int, str] = {}
+        for name, ahead in self._ahead.items():
+            values = rows.columns[name]
+            until = np.datetime64(self._runtime.wall_ns() + ahead, "ns").astype(values.dtype)
+            why = f"{name} is more than {ahead / 1e9:g} s ahead of the clock, in a column that is sorted"
+            late |= {int(each): why for each in rows.records()[values > until]}
         for name in self._sorted:
             left = rows.without(late)
             if len(left):

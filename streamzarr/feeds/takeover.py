@@ -94,8 +94,11 @@ def _taken(
     schema = feed.schema()
     if feed.grid is None:
         writer = _writer(feed, broker, store, path, schema, found, facts)
-        return PartitionStream(writer, feed.columns, letters, _replayed(feed, broker, store, path, found))
-    spec = feed.grid.spec()
+        return PartitionStream(
+            writer, feed.columns, letters, _replayed(feed, broker, store, path, found), broker.runtime
+        )
+    spec = feed.grid_spec
+    assert spec is not None
     facts = replace(facts, keyed=spec.key is not None, key=spec.key or "")
     writer = _writer(feed, broker, store, path, schema, found, facts)
     keys = None
@@ -106,7 +109,7 @@ def _taken(
     late = None
     if feed.target.layout == "grid":
         shape, late = Planes(spec, feed.columns), _late(feed, broker, store, path, found, writer)
-    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, shape, late)
+    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, shape, late, broker.runtime)
 
 
 def _routes(
@@ -131,7 +134,9 @@ def _routes(
         there = Beginning(found.source, start, None if stored is None else frozenset(stored.names))
         told = replace(facts, layout="log", target=name, start=start)
         writer = _writer(feed, broker, store, place, schema, there, told)
-        return PartitionStream(writer, feed.columns, letters, _replayed(feed, broker, store, place, found))
+        return PartitionStream(
+            writer, feed.columns, letters, _replayed(feed, broker, store, place, found), broker.runtime
+        )
 
     nbytes = sum(chunk_bytes(each) for each in Schema.of(schema).arrays(_chunk_rows(feed)).values())
     return PartitionRoutes(
@@ -188,14 +193,15 @@ def _late(
     feed: Feed, broker: Broker, store: Store, path: str, found: Beginning, writer: StreamWriter
 ) -> LateSlots:
     """Return what takes the records of a grid that come when their slots are closed."""
-    assert feed.grid is not None
+    spec = feed.grid_spec
+    assert spec is not None
     assert isinstance(writer.position, Mapping)
     schema = reserved_schema()
     reserved = Reserved(
         store, path, writer.position[READ], lambda place: _beside(feed, broker, store, place, schema, found)
     )
     reserved.begin()
-    return LateSlots(feed.grid.spec(), _replayed(feed, broker, store, path, found), reserved)
+    return LateSlots(spec, _replayed(feed, broker, store, path, found), reserved)
 
 
 def _beside(

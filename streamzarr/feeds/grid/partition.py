@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
+from streamzarr.feeds.grid.horizon import Horizon
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.late import LateSlots
 from streamzarr.feeds.grid.shape import Shape
@@ -17,10 +18,12 @@ from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
+from streamzarr.runtime import Runtime
 from streamzarr.stream import CommitPolicy, StreamWriter
 
 OPEN = "open"
 READ = "read"
+SEEN = "seen"
 LATEST = "latest"
 MORE = "more"
 EARLIEST = SPAN
@@ -54,6 +57,7 @@ class PartitionGrid:
         policy: CommitPolicy,
         shape: Shape,
         late: LateSlots | None,
+        runtime: Runtime,
     ) -> None:
         self._writer, self._keys, self._spec, self._letters = writer, keys, spec, letters
         self._policy, self._shape, self._late = policy, shape, late
@@ -68,11 +72,15 @@ class PartitionGrid:
             closed=None if last is None else int(last.astype("M8[ns]").astype(np.int64)) // spec.step + 1,
             latest=position[LATEST] - EARLIEST if position.get(LATEST) else None,
         )
+        self._seen = position[SEEN] - EARLIEST if position.get(SEEN) else None
+        self._horizon = Horizon(runtime.wall_ns, spec.clock_reach, self._known, self._seen)
         self._closing: Iterator[dict[str, npt.NDArray[Any]]] = iter(())
         self._slots: dict[str, npt.NDArray[Any]] | None = None
         """Closed slots that are not appended."""
         self._taken = self._read
         """Behind the run that is folded now, or was last."""
+        self._gathered = 0
+        """Bytes of slots that are appended and not committed."""
         self._held = dict(position)
         """The position before that run."""
         self.bad = 0
@@ -93,7 +101,10 @@ class PartitionGrid:
         if rows.run.stop > self._taken:
             rows = self._without_replayed(rows)
             arrivals = self._arrivals(rows)
-            judgement = self._fold.judge(arrivals)
+            until = self._horizon.until(arrivals.offsets)
+            beyond = arrivals.times > until
+            self._horizon.refuse(arrivals.offsets[beyond], arrivals.times[beyond])
+            judgement = self._fold.judge(arrivals, until)
             offsets = rows.run.offsets
             bad = {
                 index: why
@@ -157,10 +168,13 @@ class PartitionGrid:
             self._slots = slots
             if self._keys is not None:
                 self._keys.commit()  # first: a slot is never seen without its key
-            self._writer.append(self._shape.rows(slots), next_offset=self._held)
+            rows = self._shape.rows(slots)
+            self._writer.append(rows, next_offset=self._held)
+            self._gathered += sum(each.nbytes for each in rows.values())
             self._slots = None
             if self._is_due:
                 self._writer.commit()
+                self._gathered = 0
         self._read = self._taken
         if self._is_due:
             self._commit()
@@ -168,15 +182,19 @@ class PartitionGrid:
     @property
     def _is_due(self) -> bool:
         gathered = self._writer.rows - self._writer.record.rows
-        return self._policy.is_due(rows=gathered, nbytes=0, seconds=0.0)
+        return self._policy.is_due(rows=gathered, nbytes=self._gathered, seconds=0.0)
 
     def _commit(self) -> None:
         self._writer.append(self._shape.empty, next_offset=self._positions())
         self._writer.commit()
+        self._gathered = 0
 
     def _positions(self) -> dict[str, int]:
         opened, latest = self._fold.resume(self._read)
+        self._horizon.settle(opened)
         told = {} if latest is None else {LATEST: latest + EARLIEST}
+        if self._fold.latest is not None and (self._seen is not None or self._read >= self._known):
+            told[SEEN] = max(self._fold.latest, -SPAN if self._seen is None else self._seen) + EARLIEST
         if self._more:
             told[MORE] = self._more
         return {OPEN: opened, READ: max(self._read, self._known), **told}

@@ -19,6 +19,8 @@ TIME: Final = "time"
 COUNT: Final = "count"
 """How many records are in a slot."""
 CHUNK_BYTES: Final = 1 << 20
+GAP_SLOTS: Final = 1 << 26
+"""Slots of a gap, at most, where those without records are stored: 18 hours of milliseconds."""
 
 _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "ohlc": {"_open": "first", "_high": "max", "_low": "min", "_close": "last"},
@@ -63,8 +65,20 @@ class GridSpec:
     lateness: int
     """Nanoseconds by which a record may be late."""
     ahead: int
-    """Nanoseconds by which a record may be ahead of all before it."""
+    """Nanoseconds by which a record may be ahead of all before it, and of the clock."""
     values: Mapping[str, How]
+    dense: bool = True
+    """Whether slots without records are stored."""
+
+    @property
+    def reach(self) -> int:
+        """Nanoseconds by which a record may be ahead of all before it, so that a gap is bounded, too."""
+        return min(self.ahead, GAP_SLOTS * self.step) if self.dense else self.ahead
+
+    @property
+    def clock_reach(self) -> int:
+        """Nanoseconds by which a record may be ahead of the clock: so much that slots close meanwhile."""
+        return self.ahead + self.lateness + self.step
 
     @property
     def room(self) -> int:
