@@ -79,7 +79,7 @@ def acquire(
     Raises
     ------
     streamzarr.errors.UnsupportedError
-        The store cannot hold streams.
+        The store cannot hold streams, or it would be made below another one.
     streamzarr.errors.NodeNotFoundError
         There is no stream, and no schema to make one.
     streamzarr.errors.NodeExistsError
@@ -149,9 +149,8 @@ def _new(
     fields = wanted.schema.arrays(wanted.chunk_rows, limits)
     record = CommitRecord(epoch=0, seq=0, rows=0, time_ns=0, writer="nobody", commit_id="none", stream=stream)
     document = RootDocument.new(fields, record, wanted.attributes)
-    for above in ancestors(path):
-        if lacks_group(store, above, 3):
-            make_group(store, above, 3)
+    for above in [above for above in ancestors(path) if lacks_group(store, above, 3)]:
+        make_group(store, above, 3)
     return document
 
 

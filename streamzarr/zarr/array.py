@@ -32,9 +32,9 @@ from streamzarr.zarr.info import ArrayInfo, Stored
 from streamzarr.zarr.metadata import ArrayMetadata
 from streamzarr.zarr.nodes.attributes import Attributes, Change
 from streamzarr.zarr.nodes.documents import Seen, change_node, read_node, see_node
+from streamzarr.zarr.nodes.fields import check_no_field
 from streamzarr.zarr.nodes.keeper import Keeper
 from streamzarr.zarr.nodes.revalidate import Version, node_version
-from streamzarr.zarr.nodes.streams import check_no_field
 from streamzarr.zarr.selections import Selections
 from streamzarr.zarr.settings import ZarrFormat
 from streamzarr.zarr.streaming.chunkwise import Chunkwise

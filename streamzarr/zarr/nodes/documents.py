@@ -38,6 +38,7 @@ from streamzarr.zarr.metadata.v2 import ZARRAY, ZATTRS, ZGROUP, ZMETADATA
 from streamzarr.zarr.metadata.v3 import ZARR_JSON, parse_v3
 from streamzarr.zarr.nodes.overwrite import clear, find_old, mark_of, marked, remove_documents
 from streamzarr.zarr.nodes.paths import VISIBLE, ancestors, check_new_path, key_below
+from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE, of_commits_alone
 from streamzarr.zarr.settings import ZarrFormat
 
 M = TypeVar("M", bound=NodeMetadata)
@@ -46,6 +47,7 @@ T = TypeVar("T")
 UNREADABLE = (MetadataError, LimitExceededError)
 """What is raised of a document that is there, and not valid, not supported, or too large."""
 
+_STREAM = f'"{STREAM_ATTRIBUTE}"'.encode()
 _LAST_KEY = re.compile(rb'[,{]\s*"node_type":\s*"(array|group)"\s*\}\s*\Z')
 """The end of a document whose last key says what it makes. No text holds quotes like that."""
 
@@ -273,10 +275,14 @@ def lacks_group(store: Store, path: str, zarr_format: int) -> bool:
     ------
     streamzarr.errors.ContainsArrayError
         There is an array: nothing can be below it.
+    streamzarr.errors.UnsupportedError
+        There is a stream: its fields are made and replaced by commits alone.
     """
     found = _node_at(store, path, zarr_format)
     if found is not None and found[0] == "array":
         raise ContainsArrayError(f"{join_url(store.url, path)} is an array; nothing can be created below it")
+    if found is not None and found[0] == "stream":
+        raise of_commits_alone(join_url(store.url, path))
     return found is None or found[1] != zarr_format
 
 
@@ -291,7 +297,7 @@ def make_group(store: Store, path: str, zarr_format: int) -> None:
 
 
 def _node_at(store: Store, path: str, zarr_format: int | None = None) -> tuple[str, int] | None:
-    """Return what is at `path`, array or group, and its format; of several the array, or `zarr_format`."""
+    """Return what is at `path`, as :func:`_kind`, and its format; of several the array, or `zarr_format`."""
     found: tuple[str, int] | None = None
     for name in VISIBLE:
         kind = _kind(store, key_below(path, name))
@@ -305,17 +311,20 @@ def _node_at(store: Store, path: str, zarr_format: int | None = None) -> tuple[s
 
 
 def _kind(store: Store, key: str) -> str | None:
-    """Return what the document under `key` makes: an array or a group; None when it is not there."""
+    """Return what the document under `key` makes: array, group or stream; None when it is not there."""
     if not key.endswith(ZARR_JSON):
         kind = "array" if key.endswith(ZARRAY) else "group"
         return kind if store.exists(key) else None
     data = get_optional(store, key, DEFAULT_LIMITS.max_metadata_bytes)
     if data is None:
         return None
-    if len(data) > INDENTED_BYTES and (last := _LAST_KEY.search(data[-200:])):
+    is_large = len(data) > INDENTED_BYTES and _STREAM not in data
+    if is_large and (last := _LAST_KEY.search(data[-200:])):
         return last[1].decode()  # which need not be parsed, large as it is
-    is_array = parse_document(data, join_url(store.url, key)).get("node_type") == "array"
-    return "array" if is_array else "group"
+    document = parse_document(data, join_url(store.url, key))
+    if document.get("node_type") == "array":
+        return "array"
+    return "stream" if STREAM_ATTRIBUTE in (document.get("attributes") or {}) else "group"
 
 
 @dataclass(frozen=True, slots=True)

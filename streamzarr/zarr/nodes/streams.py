@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from streamzarr.errors import NodeNotFoundError, UnsupportedError
-from streamzarr.limits import Limits
-from streamzarr.stores import Store, join_url
-from streamzarr.zarr.metadata import GroupMetadataV3
-from streamzarr.zarr.nodes.documents import UNREADABLE, read_node
-from streamzarr.zarr.nodes.paths import parent_of
+from streamzarr.errors import UnsupportedError
 
 STREAM_ATTRIBUTE: Final = "streamzarr"
 """Where a stream's group keeps its commit record; its own ``zarr.json`` is what its readers go by."""
@@ -29,26 +24,12 @@ def check_no_stream(url: str, attributes: Mapping[str, Any]) -> None:
         It is one.
     """
     if STREAM_ATTRIBUTE in attributes:
-        raise UnsupportedError(
-            f"{url} is a stream, whose arrays change by commits alone; "
-            "use sz.StreamWriter to append rows and to add fields, and stream.retain to give rows up"
-        )
+        raise of_commits_alone(url)
 
 
-def check_no_field(store: Store, path: str, limits: Limits) -> None:
-    """Refuse to change the length of an array that is a field of a stream; costs one request.
-
-    Raises
-    ------
-    streamzarr.errors.UnsupportedError
-        It is one.
-    """
-    if not path:
-        return  # what lies above is out of this store's reach
-    above = parent_of(path)
-    try:
-        group = read_node(store, above, 3, limits)
-    except (NodeNotFoundError, *UNREADABLE):
-        return
-    if isinstance(group, GroupMetadataV3):
-        check_no_stream(join_url(store.url, above), group.attributes)
+def of_commits_alone(url: str) -> UnsupportedError:
+    """Return the error for who would change the members of the stream at `url`."""
+    return UnsupportedError(
+        f"{url} is a stream, whose arrays change by commits alone; "
+        "use sz.StreamWriter to append rows and to add fields, and stream.retain to give rows up"
+    )

@@ -20,6 +20,14 @@ DAMAGE = {
     "resize a field": lambda store: sz.open_array(store, path="x", mode="r+").resize(9),
     "append to a field": lambda store: sz.open_array(store, path="x", mode="r+").append([1]),
     "consolidate": sz.consolidate_metadata,
+    "a stream below": lambda store: sz.StreamWriter(store, "y", schema={"n": "i4"}),
+    "a stream further below": lambda store: sz.StreamWriter(store, "y/z", schema={"n": "i4"}),
+    "an array by its path": lambda store: sz.create_array(store, path="y", shape=(3,), dtype="i4"),
+    "an array further below": lambda store: sz.create_array(store, path="y/z", shape=(3,), dtype="i4"),
+    "a group by its path": lambda store: sz.open_group(store, path="y", mode="a"),
+    "a field made anew": lambda store: sz.create_array(
+        store, path="x", shape=(3,), dtype="i4", overwrite=True
+    ),
 }
 
 
