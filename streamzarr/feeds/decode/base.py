@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 MOST_BYTES: Final = 256 << 20
 """Bytes of columns that several messages may become at a time."""
+OBJECT_BYTES: Final = 100
+"""Bytes of a value of a record while it is an object of Python, about."""
 
 
 class TooMuchError(Exception):

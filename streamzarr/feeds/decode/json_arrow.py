@@ -14,7 +14,7 @@ import numpy as np
 
 from streamzarr.feeds.decode.arrow_values import values_of
 from streamzarr.feeds.decode.assemble import Origin, assemble
-from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.kinds import Kind
 from streamzarr.feeds.decode.kinds.numbers import EXACT, Floats, Integers, Scaled
 from streamzarr.feeds.decode.kinds.times import Times
@@ -29,6 +29,8 @@ BLOCK: Final = 256 << 10
 """Bytes from which on a batch is parsed on several threads, and the least that each is given."""
 WRAPPED: Final = 8
 """Bytes that are put around a message, at most."""
+SHORTEST: Final = 3
+"""Bytes of a record in a list, at least."""
 _ZERO = re.compile(rb"-0(?![.0-9])")
 """Minus zero without a point: an integer to one parser, a float to the other."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -53,6 +55,7 @@ class ArrowJson:
         self._layout = layout
         self._max_bytes, self._max_depth, self._max_records = max_bytes, max_depth, max_records
         self._types: dict[str, Any] | None = None
+        self._row_bytes = sum(each.kind.dtype.itemsize for each in layout.conversions.values())
 
     def learn(self, values: Sequence[Values]) -> None:
         """Take from a batch what the columns look like in the messages."""
@@ -72,6 +75,9 @@ class ArrowJson:
         many = self._layout.records == MESSAGE or (self._layout.records is None and lines[0][:1] == b"[")
         if many and self._layout.positional and self._layout.records is None:
             raise Declined
+        if many or self._layout.records is not None:
+            most = sum(map(len, lines)) // SHORTEST  # records
+            TooMuchError.check(most * self._row_bytes, len(lines))
         table = self._parse(_joined(lines, wrap=many), many, longest)
         if table.num_rows != len(values):
             raise Declined

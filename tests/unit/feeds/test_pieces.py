@@ -5,6 +5,8 @@ import json
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 
 from streamzarr.errors import MessageError, SchemaRegistryError, StoreError
@@ -39,7 +41,26 @@ def zipped(values):
     return gzip.compress(json.dumps([{"n": int(value)} for value in values]).encode())
 
 
+def lines(values):
+    return b"\n".join(b"%d" % value for value in values)
+
+
+def plain(values):
+    return json.dumps([{"n": int(value)} for value in values]).encode()
+
+
+def table(values):
+    batch = pa.record_batch({"n": values})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
 FORMATS = {
+    "csv": (lines, {"format": "csv"}),
+    "json": (plain, {"format": "json", "records": "."}),
+    "arrow": (table, {"format": "arrow"}),
     "struct": (packed, {"format": "struct", "dtype": [["n", "u1"]]}),
     "msgpack": (listed, {"format": "msgpack", "records": "."}),
     "gzip": (zipped, {"format": "json", "compression": "gzip", "records": "."}),
