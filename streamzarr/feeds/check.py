@@ -16,7 +16,7 @@ from streamzarr.feeds.replayed.read import NO_REPLAYS, Replays
 from streamzarr.feeds.route.read import starts_of, targets_of
 from streamzarr.feeds.target import Part, parts_of
 from streamzarr.queue import Broker, DeadLetter, TopicPartition
-from streamzarr.queue.scan import scan
+from streamzarr.queue.scan import scan_kept
 from streamzarr.runtime import Deadline
 
 Offsets = npt.NDArray[np.int64]
@@ -261,7 +261,7 @@ def _letters(broker: Broker, topic: str) -> dict[TopicPartition, Offsets]:
     """Return the offsets that have a letter, open or not, by their partition."""
     found: dict[TopicPartition, list[int]] = {}
     if topic in broker.topics():
-        for record in scan(broker, topic):
+        for record in scan_kept(broker, topic):
             try:
                 letter = DeadLetter.from_record(record)
             except MessageError:
