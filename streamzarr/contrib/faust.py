@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 from streamzarr.contrib.claims import Claims, Values
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.config import Feed
-from streamzarr.queue import Columns, TopicPartition, open_broker
+from streamzarr.queue import Broker, Columns, TopicPartition, open_broker
 from streamzarr.queue.kafka.config import KafkaConfig
 from streamzarr.runtime import SYSTEM, Runtime
 
@@ -109,6 +109,7 @@ class FeedSink:
         self.feed = _feed_of(feed)
         """What is done with the records."""
         self._app, self._runtime = app, runtime
+        self._broker: Broker | None = None
         self._claims: Claims | None = None
         app.on_rebalance_complete.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
@@ -170,9 +171,14 @@ class FeedSink:
 
     def _renew(self, partitions: Sequence[TopicPartition], assignment: int) -> dict[TopicPartition, int]:
         if self._claims is None:
-            broker = open_broker(self.feed.source.broker, runtime=self._runtime)
-            self._claims = Claims(self.feed, broker, f"{socket.gethostname()}:{os.getpid()}")
+            self._broker = self._broker or open_broker(self.feed.source.broker, runtime=self._runtime)
+            self._claims = Claims(self.feed, self._broker, f"{socket.gethostname()}:{os.getpid()}")
         return self._claims.renew(partitions, assignment)
+
+    def _close(self) -> None:
+        for each in (self._claims, self._broker):
+            if each is not None:
+                each.close()
 
     # -- what Faust says of partitions ---------------------------------------------------------------------
 
@@ -201,8 +207,7 @@ class FeedSink:
             await asyncio.to_thread(self._claims.release)
 
     async def _on_shutdown(self, app: App, **_: Any) -> None:
-        if self._claims is not None:
-            await asyncio.to_thread(self._claims.close)
+        await asyncio.to_thread(self._close)
 
 
 class Part(NamedTuple):

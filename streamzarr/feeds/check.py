@@ -9,19 +9,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.errors import MessageError, QueueError
+from streamzarr.errors import QueueError
 from streamzarr.feeds.grid.partition import MORE, OPEN
 from streamzarr.feeds.grid.spec import COUNT
+from streamzarr.feeds.lettered import NONE, Offsets, lettered
 from streamzarr.feeds.replayed.read import NO_REPLAYS, Replays
 from streamzarr.feeds.route.read import starts_of, targets_of
 from streamzarr.feeds.target import Part, parts_of
-from streamzarr.queue import Broker, DeadLetter, TopicPartition
-from streamzarr.queue.scan import scan_kept
+from streamzarr.queue import Broker, TopicPartition
 from streamzarr.runtime import Deadline
 
-Offsets = npt.NDArray[np.int64]
-
-NONE: Final[Offsets] = np.empty(0, np.int64)
 BATCH: Final = 10_000
 PATIENCE: Final = 10.0
 """Seconds without a record after which reading is given up."""
@@ -133,28 +130,25 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
         The broker has no such topic, or cannot be reached.
     """
     with parts_of(url, broker) as parts:
-        dead = {topic: _letters(parts.broker, topic) for topic in {each.facts.dead_letters for each in parts}}
-        return [_check(parts.broker, each, dead[each.facts.dead_letters]) for each in parts]
+        dead = lettered(parts)
+        return [_check(parts.broker, each, dead[each.partition]) for each in parts]
 
 
-def _check(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
+def _check(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     info = broker.describe(part.partition.topic)
     begin = max(info.begin[part.partition.partition], part.facts.start)
     if part.facts.layout in ("grid", "bars"):
-        return _check_grid(broker, part, letters)
+        return _check_grid(broker, part, dead)
     if part.facts.layout == "routes":
-        return _check_routes(broker, part, begin, letters)
+        return _check_routes(broker, part, begin, dead)
     rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
     if part.snapshot.first_row:  # what came before the first row that is left was given up
         begin = max(begin, int(rows[0]))
     there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
-    dead, replays = letters.get(part.partition, NONE), Replays.of([part.snapshot])
-    return compare(part.name, rows, there, dead, begin, part.position, replays)
+    return compare(part.name, rows, there, dead, begin, part.position, Replays.of([part.snapshot]))
 
 
-def _check_routes(
-    broker: Broker, part: Part, begin: int, letters: Mapping[TopicPartition, Offsets]
-) -> PartitionCheck:
+def _check_routes(broker: Broker, part: Part, begin: int, dead: Offsets) -> PartitionCheck:
     """Look for each record in any of the targets, and for rows that are in one that is not theirs."""
     targets, starts = targets_of(part), starts_of(part)
     found, wrong = [NONE], [NONE]
@@ -166,7 +160,7 @@ def _check_routes(
         found.append(offsets[offsets < part.position])  # a target may be ahead of the ledger
         wrong += [offsets[1:][offsets[1:] < offsets[:-1]], misplaced(name, names, offsets, starts)]
     there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
-    dead, rows = letters.get(part.partition, NONE), np.sort(np.concatenate(found))
+    rows = np.sort(np.concatenate(found))
     bad = np.unique(np.concatenate(wrong))
     checked = compare(part.name, rows, there, dead, begin, part.position, Replays.of(targets.values()))
     return replace(checked, disorder=_some(bad), disorder_count=checked.disorder_count + len(bad))
@@ -224,7 +218,7 @@ def compare_counts(
     )
 
 
-def _check_grid(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
+def _check_grid(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     position = part.snapshot.position
     assert isinstance(position, Mapping)
     begin = part.facts.start
@@ -233,7 +227,7 @@ def _check_grid(broker: Broker, part: Part, letters: Mapping[TopicPartition, Off
     if part.snapshot.first_row:  # nobody knows how many records were in the slots that were given up
         position = {**position, OPEN: begin}
     replays = Replays.of([part.snapshot])
-    dead = np.concatenate([letters.get(part.partition, NONE), replays.failed, replays.again])
+    dead = np.concatenate([dead, replays.failed, replays.again])
     found = compare_counts(part.name, counted, part.snapshot.rows, there, dead, begin, position)
     settled = len(replays.failed) + len(replays.again)
     return replace(found, dead=found.dead - settled, replayed=len(replays.failed))
@@ -255,19 +249,6 @@ def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: in
                     f"{broker}: {partition.topic}[{partition.partition}] gave nothing for {PATIENCE:g} s, "
                     f"and offset {position} was not reached"
                 )
-
-
-def _letters(broker: Broker, topic: str) -> dict[TopicPartition, Offsets]:
-    """Return the offsets that have a letter, open or not, by their partition."""
-    found: dict[TopicPartition, list[int]] = {}
-    if topic in broker.topics():
-        for record in scan_kept(broker, topic):
-            try:
-                letter = DeadLetter.from_record(record)
-            except MessageError:
-                continue  # a marker, or nothing of ours
-            found.setdefault(TopicPartition(letter.topic, letter.partition), []).append(letter.offset)
-    return {partition: np.unique(np.array(offsets, np.int64)) for partition, offsets in found.items()}
 
 
 def _some(offsets: npt.NDArray[Any]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow import Message
-from streamzarr.queue import Broker, Columns, DeadLetter, Producer
+from streamzarr.queue import Broker, Columns, DeadLetter, Producer, TopicPartition
 from streamzarr.queue.letters import write_letters
 from streamzarr.runtime import Runtime
 
@@ -32,8 +32,13 @@ class Letters:
     ) -> None:
         self._producer, self._topic_of = producer, topic_of
         self._worker, self._runtime = worker, runtime
+        self._feeds: dict[TopicPartition, str] = {}
         self.written = 0
         """How many so far, those that a retry has written twice included."""
+
+    def sign(self, partition: TopicPartition, feed: str) -> None:
+        """Have letters about records of a partition say which feed they are of: others may read it, too."""
+        self._feeds[partition] = feed
 
     def bury(self, run: Columns, bad: Mapping[int, str], stage: str) -> None:
         """Write letters about the records of a run that are `bad`; durable when it returns.
@@ -53,6 +58,7 @@ class Letters:
                     error=MessageError(reason),
                     stage=stage,
                     worker=self._worker,
+                    feed=self._feeds.get(run.where, ""),
                     runtime=self._runtime,
                 )
                 for index, reason in sorted(bad.items())
@@ -72,6 +78,7 @@ class Letters:
                 attempts=failure.attempts,
                 first_seen=message.first_seen,
                 worker=self._worker,
+                feed=self._feeds.get(TopicPartition(record.topic, record.partition), ""),
             )
             self._write(record.topic, iter([letter]))
 

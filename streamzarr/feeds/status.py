@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from streamzarr.feeds.lettered import lettered
 from streamzarr.feeds.route.read import targets_of
 from streamzarr.feeds.target import Part, Parts, parts_of
-from streamzarr.queue import Broker, DeadLetterQueue, TopicInfo
+from streamzarr.queue import Broker, DeadLetter, DeadLetterQueue, TopicInfo, TopicPartition
 from streamzarr.stream import Snapshot
 
 
@@ -84,7 +85,7 @@ def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
             broker=str(parts.broker),
             group=first.facts.group,
             members=parts.broker.members(first.facts.group),
-            dead=_open_letters(parts, set(topics)),
+            dead=_open_letters(parts),
             partitions=tuple(
                 _status(each, infos[each.partition.topic], [*targets.get(each.name, {}).values()])
                 for each in parts
@@ -143,10 +144,13 @@ def _targets(partitions: Iterable[Mapping[str, Snapshot]]) -> Iterator[TargetSta
         yield TargetStatus(name, len(found[name]), rows, last / 1e9)
 
 
-def _open_letters(parts: Parts, topics: set[str]) -> int:
+def _open_letters(parts: Parts) -> int:
+    """Return how many records that failed here have an open letter, which may be another feed's newer one."""
+    ours = {where: set(offsets.tolist()) for where, offsets in lettered(parts).items()}
     there = set(parts.broker.topics())
+
+    def is_ours(letter: DeadLetter) -> bool:
+        return letter.offset in ours.get(TopicPartition(letter.topic, letter.partition), ())
+
     queues = {each.facts.dead_letters for each in parts} & there
-    return sum(
-        len(DeadLetterQueue(parts.broker, queue).ls(lambda letter: letter.topic in topics))
-        for queue in queues
-    )
+    return sum(len(DeadLetterQueue(parts.broker, queue).ls(is_ours)) for queue in queues)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -23,13 +23,15 @@ from streamzarr.feeds.replayed.stream import Replayed, replayed_schema
 from streamzarr.feeds.route.ledger import Ledger, ledger_schema
 from streamzarr.feeds.route.partition import PartitionRoutes
 from streamzarr.feeds.rows import Rows
-from streamzarr.feeds.target import Facts
+from streamzarr.feeds.target import Facts, facts_of
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.redact import redacted
 from streamzarr.stores import Store, join_url
-from streamzarr.stream import CommitPolicy, Field, StreamWriter
+from streamzarr.stream import CommitPolicy, Field, StreamWriter, open_stream
 from streamzarr.stream.acquire import chunk_bytes
 from streamzarr.stream.schema import CHUNK_ROWS, Schema
+
+ID_BYTES: Final = 8
 
 
 class Partition(Protocol):
@@ -76,7 +78,17 @@ def take_over(
         offset=feed.offset_field,
         start=found.first,
         layout=feed.target.layout,
+        id=broker.runtime.random_bytes(ID_BYTES).hex(),
     )
+    taken = _taken(feed, broker, store, letters, path, found, facts)
+    letters.sign(partition, facts_of(open_stream(store, path)).id)  # of whoever made it
+    return taken
+
+
+def _taken(
+    feed: Feed, broker: Broker, store: Store, letters: Letters, path: str, found: Beginning, facts: Facts
+) -> Partition:
+    """Return the partition, made with these facts if it is new."""
     if feed.route is not None:
         return _routes(feed, broker, store, letters, path, found, facts)
     schema = feed.schema()

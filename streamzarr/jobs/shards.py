@@ -25,7 +25,7 @@ from streamzarr.stores import MemoryStore, Store, join_url, open_store
 from streamzarr.stream.compaction import delete_sealed, seal
 from streamzarr.stream.document import SHARDS, RootDocument
 from streamzarr.stream.schema import chunk_rows_of
-from streamzarr.stream.shards import SHARDS_ATTRIBUTE, put_shard, read_rows, whole_shards
+from streamzarr.stream.shards import put_shard, read_rows, whole_shards
 from streamzarr.stream.snapshot import Snapshot, open_stream
 from streamzarr.stream.view import open_view
 from streamzarr.zarr import Array
@@ -61,13 +61,22 @@ class OpenShards:
         ------
         streamzarr.errors.KeyNotFoundError, streamzarr.errors.CodecError, streamzarr.errors.StoreError
             The stream cannot be read.
+        streamzarr.errors.SourceChangedError
+            It is gone, or another one.
         """
         region = self.wanted(box.region(self.stage.layout))
-        return read_rows(self.snapshot, _gather(self.stage).field, region, self.target.fill_value)
+        try:
+            return read_rows(self.snapshot, _gather(self.stage).field, region, self.target.fill_value)
+        except NodeNotFoundError as error:
+            raise _gone(self.stage) from error
 
     def check(self) -> None:
         """Make sure that the stream is the one of the job; raises ``SourceChangedError``."""
-        _check(self.stage, self.snapshot.refresh().document)
+        try:
+            root = self.snapshot.refresh().document
+        except NodeNotFoundError as error:
+            raise _gone(self.stage) from error
+        _check(self.stage, root)
 
     def write(self, chunk: Index, block: npt.NDArray[Any], confirm: Callable[[], bool]) -> None:
         """Put a shard. However late that is, it holds what belongs there, so nobody is asked."""
@@ -142,7 +151,7 @@ def seal_shards(stages: Iterable[Stage]) -> None:
     store = open_store(gathering[0].source)
     root = seal(store, "", rows)
     if any(_gather(each).delete for each in gathering):
-        delete_sealed(store, "", root)
+        delete_sealed(store, "", root, rows)
 
 
 def _check(stage: Stage, root: RootDocument) -> None:
@@ -152,7 +161,7 @@ def _check(stage: Stage, root: RootDocument) -> None:
     rows = stage.layout.shape[0] if stage.layout.shape else 0
     if (
         declared is None
-        or declared.attributes.get(SHARDS_ATTRIBUTE, "") != gather.since
+        or (root.record.stream or "") != gather.stream
         or layout_of(array_of_shards(store, root, gather.field, rows)) != stage.layout
         or gather.first_row % chunk_rows_of(declared)
         or gather.first_row + rows > whole_shards(root, gather.field)
@@ -164,7 +173,9 @@ def _check(stage: Stage, root: RootDocument) -> None:
 
 
 def _gone(stage: Stage) -> SourceChangedError:
-    return SourceChangedError(f"the stream {redacted(stage.source)} is gone since the job was submitted")
+    return SourceChangedError(
+        f"the stream {redacted(stage.source)} is gone since the job was submitted, or another one is there"
+    )
 
 
 def _gather(stage: Stage) -> Gather:

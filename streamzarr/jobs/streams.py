@@ -25,7 +25,7 @@ from streamzarr.redact import redacted
 from streamzarr.stores import Store, join_url, open_store, split_url
 from streamzarr.stream.compaction import CHUNKS, declare
 from streamzarr.stream.document import SHARDS, RootDocument
-from streamzarr.stream.shards import SHARDS_ATTRIBUTE, whole_shards
+from streamzarr.stream.shards import whole_shards
 from streamzarr.stream.view import open_view
 from streamzarr.zarr import Array
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
@@ -55,7 +55,8 @@ def compact_stream(
     chunks, delete
         As for :func:`streamzarr.stream.compact`.
     fields
-        Names of the fields that are compacted; not given: all. A job has at most 64.
+        Names of the fields that are compacted, and whose chunks `delete` deletes; not given: all. A job has
+        at most 64.
     broker, prefix, max_lag
         As for :func:`streamzarr.jobs.submit`.
 
@@ -136,5 +137,5 @@ def _stage(store: Store, root: RootDocument, name: str, delete: bool) -> Stage:
         target=join_url(store.url, key_below(SHARDS, name)),
         layout=layout_of(target),
         block=() if set(planned.block) <= {1} else planned.block,
-        gather=Gather(name, first, root.shards[name].attributes.get(SHARDS_ATTRIBUTE, ""), delete),
+        gather=Gather(name, first, root.record.stream or "", delete),
     )

@@ -39,6 +39,8 @@ _FIELDS: Final = (
     "offset",
 )
 _NAMES: Final = tuple(_PREFIX + field for field in _FIELDS)
+_FEED: Final = f"{_PREFIX}feed"
+"""Behind all of them, on letters of feeds: others may read the same topic, to which the message is good."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 
@@ -93,6 +95,8 @@ class DeadLetter:
     first_seen: int
     """When it was first tried, milliseconds since the epoch."""
     worker: str
+    feed: str = ""
+    """The id of the feed that it failed in; empty: of none, or of one that has none."""
 
     @classmethod
     def of(
@@ -104,6 +108,7 @@ class DeadLetter:
         attempts: int = 1,
         first_seen: int | None = None,
         worker: str = "",
+        feed: str = "",
         runtime: Runtime = SYSTEM,
     ) -> Self:
         """Make the letter for `record`; without `first_seen` (ms) it was first tried now, by `runtime`."""
@@ -121,6 +126,7 @@ class DeadLetter:
             attempts=attempts,
             first_seen=runtime.wall_ns() // 1_000_000 if first_seen is None else first_seen,
             worker=cut(worker, MAX_WORD_BYTES),
+            feed=feed,
         )
 
     def to_record(self) -> NewRecord:
@@ -137,6 +143,8 @@ class DeadLetter:
             self.offset,
         )
         reason = tuple((name, str(value).encode()) for name, value in zip(_NAMES, values, strict=True))
+        if self.feed:
+            reason += ((_FEED, self.feed.encode()),)
         return NewRecord(self.value, self.key, self.headers + reason, timestamp=self.timestamp)
 
     @classmethod
@@ -148,7 +156,9 @@ class DeadLetter:
         streamzarr.errors.MessageError
             The record is not a dead letter.
         """
-        headers, reason = record.headers[: -len(_NAMES)], record.headers[-len(_NAMES) :]
+        behind = record.headers[-1:] if [name for name, _ in record.headers[-1:]] == [_FEED] else ()
+        told = record.headers[: len(record.headers) - len(behind)]
+        headers, reason = told[: -len(_NAMES)], told[-len(_NAMES) :]
         where = f"{record.topic}[{record.partition}] offset {record.offset}"
         if tuple(name for name, _ in reason) != _NAMES:
             raise MessageError(f"{where}: not a dead letter, it does not end with the headers {_PREFIX}*")
@@ -170,6 +180,7 @@ class DeadLetter:
                 whole(attempts, 0),
                 whole(first_seen),
                 worker,
+                "".join(value.decode() for _, value in behind),
             )
         except ValueError as error:
             raise MessageError(

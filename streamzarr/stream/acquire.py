@@ -95,7 +95,7 @@ def acquire(
         found, stored = fetch_root(store, path, limits)
         if found is None:
             try:
-                document = _new(store, path, stored, wanted, limits)
+                document = _new(store, path, stored, wanted, commit_id, limits)
             except ContainsGroupError:
                 if stored is None and store.exists(key):
                     continue  # another writer has just made it
@@ -136,7 +136,7 @@ def acquire(
 
 
 def _new(
-    store: Store, path: str, stored: StoredObject | None, wanted: Wanted, limits: Limits
+    store: Store, path: str, stored: StoredObject | None, wanted: Wanted, stream: str, limits: Limits
 ) -> RootDocument:
     """Return the root of a stream without rows, which nobody has written yet; make the groups above it."""
     where = join_url(store.url, path)
@@ -147,7 +147,7 @@ def _new(
     check_new_path(path)
     check_absent(store, path)
     fields = wanted.schema.arrays(wanted.chunk_rows, limits)
-    record = CommitRecord(epoch=0, seq=0, rows=0, time_ns=0, writer="nobody", commit_id="none")
+    record = CommitRecord(epoch=0, seq=0, rows=0, time_ns=0, writer="nobody", commit_id="none", stream=stream)
     document = RootDocument.new(fields, record, wanted.attributes)
     for above in ancestors(path):
         if lacks_group(store, above, 3):

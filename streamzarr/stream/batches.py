@@ -12,6 +12,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.stream.schema import is_sorted
 from streamzarr.zarr.casting import to_dtype
 from streamzarr.zarr.codecs.base import NDArray
+from streamzarr.zarr.dtypes.small import bits_of, kind_of
 from streamzarr.zarr.metadata import ArrayMetadataV3
 
 BatchLike: TypeAlias = Any
@@ -54,6 +55,8 @@ def check_sorted(rows: Rows, fields: Mapping[str, ArrayMetadataV3], last: Rows, 
     """Raise ``ValueError`` unless each sorted field goes on without decreasing from its `last` row."""
     for name, values in rows.items():
         if is_sorted(fields[name]):
+            if (values[:1] != values[:1]).any():
+                raise ValueError(f"{where}: {name} is sorted, and {values[0]} comes neither before nor after")
             joined = np.concatenate([last[name], values]) if name in last else values
             in_order = joined[:-1] <= joined[1:]
             if not in_order.all():
@@ -77,13 +80,13 @@ def _by_name(batch: BatchLike, where: str) -> Mapping[str, Any]:
 def _rows(values: Any, array: ArrayMetadataV3, where: str) -> NDArray:
     if isinstance(values, list | tuple) and not values:  # which numpy takes for floats
         return np.empty((0, *array.shape[1:]), array.dtype)
+    values = _known(values, array.dtype)
     try:
         with np.errstate(over="ignore"):  # which is told
             rows = to_dtype(values, array.dtype, where)
     except OverflowError as error:
         raise ValueError(f"{where}: {error}") from error
-    if (given := _given(values, array.dtype)) is not None:
-        _check_kept(given, rows, where)
+    _check_kept(values, rows, where)
     if rows.shape[1:] != array.shape[1:] or not rows.ndim:
         raise ValueError(
             f"{where}: values have shape {rows.shape}, expected any number of rows of shape {array.shape[1:]}"
@@ -91,36 +94,65 @@ def _rows(values: Any, array: ArrayMetadataV3, where: str) -> NDArray:
     return rows
 
 
-def _given(values: Any, dtype: np.dtype[Any]) -> NDArray | None:
-    """Return values as they were before they became those of a field; None: nothing can have been lost."""
-    if hasattr(values, "dtype"):
-        return None if values.dtype == dtype else np.asarray(values)
-    if dtype.kind in "fSU":
-        return np.asarray(values)
-    if dtype.kind == "M":
-        with suppress(ValueError):  # of numbers, which have no unit of their own
-            return np.asarray(values, "M8")
-    return None
+def _known(values: Any, dtype: np.dtype[Any]) -> Any:
+    """Return objects of texts, and the times of pandas in a list, as what numpy knows whole."""
+    if dtype.kind in "SU" and hasattr(values, "dtype") and np.asarray(values).dtype == object:
+        return np.asarray(values).tolist()
+    if dtype.kind in "mM" and isinstance(values, list | tuple):
+        name = "to_datetime64" if dtype.kind == "M" else "to_timedelta64"  # which has nanoseconds
+        return [_known(each, dtype) if isinstance(each, list) else _called(each, name) for each in values]
+    return values
 
 
-def _check_kept(given: NDArray, rows: NDArray, where: str) -> None:
+def _called(value: Any, name: str) -> Any:
+    return getattr(value, name)() if hasattr(value, name) else value
+
+
+def _check_kept(values: Any, rows: NDArray, where: str) -> None:
     """Raise ``ValueError`` if a value became another one: wrapped, cut, or infinite.
 
     Digits behind the point, and of times what is finer than the field's unit, may go.
     """
-    kinds = given.dtype.kind + rows.dtype.kind
-    if kinds[0] in "iu" and kinds[1] in "iu":
-        lost = rows != given
-    elif kinds == "ff":
-        lost = np.isinf(rows) & ~np.isinf(given)
-    elif kinds in ("SS", "UU") and rows.dtype.itemsize < given.dtype.itemsize:
-        lost = rows != given
-    elif kinds in ("MM", "mm") and np.promote_types(given.dtype, rows.dtype) == rows.dtype:
-        lost = (rows.astype(given.dtype) != given) & ~np.isnat(given)
-    else:
-        return
-    if lost.any():
-        raise ValueError(f"{where}: {given[lost][0]} is no {rows.dtype}, it would become {rows[lost][0]}")
+    if rows.dtype.names is not None:
+        for at, name in enumerate(rows.dtype.names):
+            if hasattr(values, "dtype"):
+                _check_kept(values[values.dtype.names[at]], rows[name], f"{where}: {name}")
+            elif all(isinstance(each, tuple) for each in values):
+                _check_kept([each[at] for each in values], rows[name], f"{where}: {name}")
+    elif (given := _given(values, rows.dtype)) is not None:
+        lost = _lost(given, rows, where)
+        if lost.any():
+            raise ValueError(f"{where}: {given[lost][0]} is no {rows.dtype}, it would become {rows[lost][0]}")
+
+
+def _given(values: Any, dtype: np.dtype[Any]) -> NDArray | None:
+    """Return values as they were before they became those of a field; None: nothing can have been lost."""
+    if hasattr(values, "dtype"):
+        return None if values.dtype == dtype else np.asarray(values)
+    if kind_of(dtype) in "fcSU":
+        return np.asarray(values)
+    if dtype.kind in "mM":
+        with suppress(ValueError):  # of numbers, which have no unit of their own
+            return np.asarray(values, f"{dtype.kind}8")
+    return None
+
+
+def _lost(given: NDArray, rows: NDArray, where: str) -> NDArray:
+    """Tell which of the rows have not the value that was given."""
+    kind = kind_of(rows.dtype)
+    if kind in "SU" and given.dtype.kind not in "SUT":
+        raise TypeError(f"{where}: expected texts for {rows.dtype}, got {given.dtype} values")
+    if kind in "fc":
+        return np.asarray(np.isfinite(given) & ~np.isfinite(rows))
+    if kind in "mM" and given.dtype.kind == kind:
+        if np.promote_types(given.dtype, rows.dtype) != rows.dtype.newbyteorder("="):
+            return np.zeros(rows.shape, bool)
+        return np.asarray((rows.astype(given.dtype) != given) & ~np.isnat(given))
+    if kind in "iu":
+        return np.asarray((rows.astype("i8") if bits_of(rows.dtype) else rows) != given)
+    if kind in "SU":
+        return np.asarray(rows.astype(given.dtype) != given)
+    return np.zeros(rows.shape, bool)
 
 
 def _from_arrow(batch: Any, where: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ same steps, with the shards put by workers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,7 +93,9 @@ def compact(
     whole = {name: range(root.record.sealed[name], whole_shards(root, name)) for name in root.shards}
     count = sum(_copy(opened, path, snapshot, name, root.shards[name], rows) for name, rows in whole.items())
     root = seal(opened, path, {name: rows.stop for name, rows in whole.items()}, limits)
-    return Compacted(dict(root.record.sealed), count, delete_sealed(opened, path, root) if delete else 0)
+    return Compacted(
+        dict(root.record.sealed), count, delete_sealed(opened, path, root, root.fields) if delete else 0
+    )
 
 
 def declare(store: Store, path: str, chunks: int, limits: Limits = DEFAULT_LIMITS) -> RootDocument:
@@ -123,12 +125,12 @@ def seal(store: Store, path: str, rows: Mapping[str, int], limits: Limits = DEFA
     return root
 
 
-def delete_sealed(store: Store, path: str, root: RootDocument) -> int:
-    """Delete the chunks that are in shards, and return how many."""
+def delete_sealed(store: Store, path: str, root: RootDocument, names: Collection[str]) -> int:
+    """Delete the chunks of the fields called `names` that are in shards, and return how many."""
     gone = [
         chunk.key
         for chunk in stored_chunks(store, path, root)
-        if chunk.rows.stop <= root.record.sealed.get(chunk.array, 0)
+        if chunk.array in names and chunk.rows.stop <= root.record.sealed.get(chunk.array, 0)
     ]
     store.delete_many(gone)
     return len(gone)
@@ -148,7 +150,7 @@ def _declared(found: RootDocument, chunks: int, where: str, limits: Limits) -> R
     if SHARDS in found.members and not found.shards:
         raise ConfigError(f"{where}: has a member {SHARDS!r}, where the shards would be")
     new = {
-        name: sharded(array, chunks, found.record.commit_id, f"{where}: {name}", limits)
+        name: sharded(array, chunks, f"{where}: {name}", limits)
         for name, array in found.fields.items()
         if name not in found.shards
     }

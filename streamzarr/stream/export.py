@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from streamzarr.errors import ConfigError
 from streamzarr.stream.field_rows import FieldRows
 from streamzarr.stream.schema import is_sorted
 from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.nodes.streams import STREAM_ATTRIBUTE
+
+_UNITS: Final = ("s", "ms", "us", "ns")
+"""Of times, in Arrow and pandas; Arrow has days, too."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +57,15 @@ def to_arrow(fields: Sequence[FieldRows]) -> pa.Table:
     arrow = _needed("pyarrow")
     columns = {}
     for field in fields:
-        values = _plain(field.read())
         try:
+            values = _plain(field.read())
             column = arrow.array(values.reshape(-1))
-        except (arrow.ArrowNotImplementedError, arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
+        except (
+            arrow.ArrowNotImplementedError,
+            arrow.ArrowInvalid,
+            arrow.ArrowTypeError,
+            OverflowError,
+        ) as error:
             raise TypeError(f"{field.url}: Arrow has no type for {field.dtype}: {error}") from error
         for length in reversed(values.shape[1:]):
             column = arrow.FixedSizeListArray.from_arrays(column, length)
@@ -76,8 +86,24 @@ def own_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _plain(values: NDArray) -> NDArray:
-    """Return values of numpy's own strings as Python's, which all libraries take."""
-    return values.astype(object) if values.dtype.kind == "T" else values
+    """Return values that all libraries take: texts as Python's, times in a unit that they have.
+
+    Raises
+    ------
+    OverflowError
+        Times are out of the range of that unit.
+    """
+    if values.dtype.kind == "T":
+        return values.astype(object)
+    if values.dtype.kind not in "mM":
+        return values
+    unit, step = np.datetime_data(values.dtype)
+    if step == 1 and (unit in _UNITS or (unit == "D" and values.dtype.kind == "M")):
+        return values
+    exact = values.astype(f"{values.dtype.kind}8[{unit if unit in _UNITS else 's'}]")
+    if not ((exact.astype(values.dtype) == values) | np.isnat(values)).all():
+        raise OverflowError(f"values of {values.dtype} are out of the range of {exact.dtype}")
+    return exact
 
 
 def _dimensions(field: FieldRows) -> tuple[str, ...]:

@@ -66,8 +66,10 @@ class Follow:
         ------
         streamzarr.errors.KeyNotFoundError
             They were given up before they were asked for.
+        streamzarr.errors.NodeNotFoundError
+            The stream is gone, or another one was made in its place.
         streamzarr.errors.StoreError
-            The store failed, or another stream took this one's place.
+            The store failed, or an older root was put back.
         """
         while not self._stopped:
             if not self._is_behind():
@@ -132,13 +134,13 @@ def rows_from(view: View, row: int) -> Rows:
     streamzarr.errors.KeyNotFoundError
         They were given up.
     streamzarr.errors.StoreError
-        Another stream took this one's place.
+        An older root was put back.
     """
     record = view.document.record
     if record.rows < row:
         raise StoreError(
             f"{view.url}: the stream has {record.rows} rows, but row {row} comes next: "
-            "another stream took its place"
+            "an older root was put back"
         )
     if row < record.first_row:
         raise KeyNotFoundError(

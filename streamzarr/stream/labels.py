@@ -53,7 +53,9 @@ def as_label(value: Any, dtype: np.dtype[Any], where: str) -> Label:
                 return Label(moment, moment)
     elif dtype.kind == "m":
         if isinstance(value, timedelta | np.timedelta64):
-            return Label(np.timedelta64(value), np.timedelta64(value))
+            length = np.timedelta64(getattr(value, "to_timedelta64", lambda: value)())
+            if not np.isnat(length):
+                return Label(length, length)
     elif isinstance(value, int | float | np.integer | np.floating) and value == value:
         return Label(value, value)
     raise TypeError(f"{where}: {value!r} cannot be looked for among values of {dtype}")

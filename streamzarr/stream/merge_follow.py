@@ -89,8 +89,10 @@ class MergedFollow:
         ------
         streamzarr.errors.KeyNotFoundError
             They were given up before they were asked for.
+        streamzarr.errors.NodeNotFoundError
+            A stream is gone, or another one was made in its place.
         streamzarr.errors.StoreError
-            The store failed, or another stream took the place of one.
+            The store failed, or an older root was put back.
         """
         while not self._stopped:
             if (rows := next(self._batches, None)) is not None:  # after an error there is none: look anew

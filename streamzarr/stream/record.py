@@ -28,7 +28,9 @@ Source: TypeAlias = str | Mapping[str, str | int]
 
 _NUMBERS: Final = ("epoch", "seq", "first_row", "rows", "time_ns")
 _TEXTS: Final = ("writer", "commit_id")
-_KEYS: Final = frozenset(("version", *_NUMBERS, *_TEXTS, "source", "position", "since", "sealed", "bounds"))
+_KEYS: Final = frozenset(
+    ("version", *_NUMBERS, *_TEXTS, "stream", "source", "position", "since", "sealed", "bounds")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class CommitRecord:
     """Host, process and id of the writer, for people."""
     commit_id: str
     """Unique: tells a commit whose answer was lost from somebody else's."""
+    stream: str | None = None
+    """Unique, and the same from the first commit on: tells a stream from one made anew in its place."""
     first_row: int = 0
     """Rows before it were given up."""
     source: Source | None = None
@@ -74,7 +78,9 @@ class CommitRecord:
         document: dict[str, Any] = {"version": VERSION}
         document |= {name: getattr(self, name) for name in (*_NUMBERS, *_TEXTS)}
         document |= {
-            name: getattr(self, name) for name in ("source", "position") if getattr(self, name) is not None
+            name: getattr(self, name)
+            for name in ("stream", "source", "position")
+            if getattr(self, name) is not None
         }
         bounds = {name: each.to_json() for name, each in self.bounds.items()}
         return (
@@ -108,6 +114,7 @@ class CommitRecord:
         values |= {name: _text(document.get(name), f"{where}: {name}") for name in _TEXTS}
         record = cls(
             **values,
+            stream=None if document.get("stream") is None else _text(document["stream"], f"{where}: stream"),
             source=check_source(document.get("source"), f"{where}: source"),
             position=check_position(document.get("position"), f"{where}: position"),
             since=_numbers(document.get("since", {}), f"{where}: since"),

@@ -125,6 +125,9 @@ class Root:
         before = self._document
         for name, array in added.items():
             before = before.grown(name, array)
+        if before.record.rows and "bounds" in changes:  # what a repair has dropped stays away
+            kept = {name: each for name, each in changes["bounds"].items() if name in before.record.bounds}
+            changes = {**changes, "bounds": kept}
         seq, time_ns = before.record.seq + 1, self._runtime.wall_ns()
         return before.committed(
             replace(before.record, seq=seq, commit_id=commit_id, time_ns=time_ns, **changes)
@@ -145,6 +148,8 @@ class Root:
         kind = standing(found.record if found else None, self.record, self._unanswered)
         if kind is Standing.FENCED:
             now = f"epoch {found.record.epoch} by {found.record.writer}" if found else "gone"
+            if found and found.record.stream != self.record.stream:
+                now = f"another one, made in its place, of {now}"
             raise FencedError(
                 f"{self.url}: another writer has taken over: the stream is {now}, "
                 f"ours is epoch {self.record.epoch} by {self.record.writer}"

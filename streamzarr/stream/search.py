@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from streamzarr.stream.edges import BEFORE, BEHIND, edge
 from streamzarr.stream.field_rows import FieldRows
 from streamzarr.stream.labels import as_label
 from streamzarr.stream.schema import is_sorted
@@ -66,9 +67,12 @@ def _check_sorted(values: FieldRows) -> None:
 
 
 def place_of(values: FieldRows, value: Any, side: str) -> int:
-    """Return where `value`, one of the field's own type, belongs: left or right of those that are equal."""
-    if not len(values):
+    """Return where `value` belongs: left or right of those that are equal."""
+    value = edge(value, side, values.dtype)
+    if not len(values) or value is BEFORE:
         return 0
+    if value is BEHIND:
+        return len(values)
     starts = values.chunk_starts
     bisect = bisect_left if side == "left" else bisect_right
     low, high = _chunks_around(values, value, side)

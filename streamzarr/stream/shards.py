@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +23,8 @@ from streamzarr.zarr.metadata import ArrayMetadataV3
 from streamzarr.zarr.metadata.v3 import parse_v3
 from streamzarr.zarr.nodes.paths import key_below
 
-SHARDS_ATTRIBUTE: Final = "streamzarr_shards"
-"""Of an array of shards: the commit at which the stream was first to have them. No other stream has it."""
 
-
-def sharded(array: ArrayMetadataV3, chunks: int, since: str, where: str, limits: Limits) -> ArrayMetadataV3:
+def sharded(array: ArrayMetadataV3, chunks: int, where: str, limits: Limits) -> ArrayMetadataV3:
     """Return the array of a field's shards, of no row, each of which holds so many chunks of rows."""
     document = array.to_json()
     inner = list(array.chunks)
@@ -44,7 +41,6 @@ def sharded(array: ArrayMetadataV3, chunks: int, since: str, where: str, limits:
         "shape": [0, *array.shape[1:]],
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [inner[0] * chunks, *inner[1:]]}},
         "codecs": [codec],
-        "attributes": {**array.attributes, SHARDS_ATTRIBUTE: since},
     }
     found = parse_v3(document, where, limits)
     assert isinstance(found, ArrayMetadataV3)

@@ -88,7 +88,7 @@ class Snapshot(Rows):
         Raises
         ------
         streamzarr.errors.NodeNotFoundError
-            The stream is gone.
+            The stream is gone, or another one was made in its place.
         """
         now = self.view.renewed()
         return self if now is self.view else snapshot_of(now)

@@ -14,7 +14,7 @@ class Standing(Enum):
     OURS = "as we left it, but for what is not the writer's: attributes, or what maintenance has changed"
     COMMITTED = "a commit of ours whose answer was lost"
     SET_BACK = "an older root was put back by what knows nothing of streams"
-    FENCED = "another writer has taken over, or the stream is gone"
+    FENCED = "another writer has taken over, or the stream is gone, another one in its place perhaps"
 
 
 def standing(found: CommitRecord | None, ours: CommitRecord, unanswered: Container[str]) -> Standing:
@@ -34,7 +34,7 @@ def standing(found: CommitRecord | None, ours: CommitRecord, unanswered: Contain
     >>> standing(newer, ours, {"six"}), standing(newer, ours, ())
     (<Standing.COMMITTED: ...>, <Standing.FENCED: ...>)
     """
-    if found is None or found.epoch > ours.epoch:
+    if found is None or found.stream != ours.stream or found.epoch > ours.epoch:
         return Standing.FENCED
     if found.epoch == ours.epoch:
         if found.commit_id == ours.commit_id:

@@ -62,7 +62,7 @@ class View:
         Raises
         ------
         streamzarr.errors.NodeNotFoundError
-            The stream is gone.
+            The stream is gone, or another one was made in its place.
         """
         key = key_below(self.path, ZARR_JSON)
         try:
@@ -75,6 +75,8 @@ class View:
             document = RootDocument.parse(stored.data, join_url(self.store.url, key), self.limits)
         if document is None or stored is None:
             raise NodeNotFoundError(f"no stream at {self.url} any more")
+        if document.record.stream != self.document.record.stream:
+            raise NodeNotFoundError(f"{self.url}: another stream was made in place of this one; open it anew")
         return View(self.store, self.path, document, stored.etag, self.limits, self.sealed, reads=self.reads)
 
     def array(self, name: str, cache: ChunkCache | None = None) -> Array:

@@ -226,10 +226,7 @@ class StreamWriter:
             The store failed.
         """
         self._begin()
-        rows = self.rows
-        if self._tail == "memory":
-            rows = max(self.record.rows, rows - rows % self._columns.unit)
-        self._publish(rows)
+        self._publish(self._committable)
 
     def add_field(self, name: str, field: Any) -> None:
         """Let rows have one more field from here on; those so far hold its fill value.
@@ -284,7 +281,7 @@ class StreamWriter:
 
     @property
     def seconds_left(self) -> float | None:
-        """In how many seconds the policy's time is over, with what is there; None: it has none."""
+        """In how many seconds the policy commits what is there; None: at no time."""
         return self._policy.seconds_left(rows=self._gathered, seconds=self._runtime.now() - self._since)
 
     def close(self) -> None:
@@ -351,7 +348,14 @@ class StreamWriter:
 
     @property
     def _gathered(self) -> int:
-        return self.rows - self.record.rows
+        """Rows that a commit would make visible."""
+        return self._committable - self.record.rows
+
+    @property
+    def _committable(self) -> int:
+        if self._tail == "store":
+            return self.rows
+        return max(self.record.rows, self.rows - self.rows % self._columns.unit)
 
     def _is_due(self) -> bool:
         return self._policy.is_due(

@@ -25,6 +25,10 @@ from streamzarr.feeds.decode.values import MISSING, Values
 
 MAX_BATCH: Final = 1 << 30
 """Bytes of a batch: Arrow counts those of texts in 31 bits."""
+BLOCK: Final = 256 << 10
+"""Bytes from which on a batch is parsed on several threads, and the least that each is given."""
+WRAPPED: Final = 8
+"""Bytes that are put around a message, at most."""
 _ZERO = re.compile(rb"-0(?![.0-9])")
 """Minus zero without a point: an integer to one parser, a float to the other."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -64,11 +68,11 @@ class ArrowJson:
         if self._types is None or not values or None in values:
             raise Declined
         lines: Sequence[bytes] = values  # type: ignore[assignment]
-        self._check_sizes(lines)
+        longest = self._longest(lines)
         many = self._layout.records == MESSAGE or (self._layout.records is None and lines[0][:1] == b"[")
         if many and self._layout.positional and self._layout.records is None:
             raise Declined
-        table = self._parse(_joined(lines, wrap=many), many)
+        table = self._parse(_joined(lines, wrap=many), many, longest)
         if table.num_rows != len(values):
             raise Declined
         steps = ("r",) if many else self._layout.records
@@ -76,22 +80,25 @@ class ArrowJson:
         found = [self._column(name, table, records, origin) for name in self._layout.paths]
         return assemble(self._layout.conversions, found, origin, {}, len(values))
 
-    def _check_sizes(self, lines: Sequence[bytes]) -> None:
+    def _longest(self, lines: Sequence[bytes]) -> int:
         longest = max(map(len, lines))
         if longest > self._max_bytes:
             raise Declined
         most = self._max_depth
         if longest >= 2 * most and any(len(line) >= 2 * most and is_deeper(line, most) for line in lines):
             raise Declined
+        return longest
 
-    def _parse(self, data: bytes, many: bool) -> Any:
+    def _parse(self, data: bytes, many: bool, longest: int) -> Any:
         import pyarrow as pa
         import pyarrow.json
 
+        # Some blocks for each core; a message may lie in two of them, and not in three.
+        block = max(BLOCK, len(data) // (2 * pa.cpu_count()), longest + WRAPPED) + 1
         try:
             return pa.json.read_json(
                 pa.BufferReader(data),
-                read_options=pa.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+                read_options=pa.json.ReadOptions(use_threads=len(data) > BLOCK, block_size=block),
                 parse_options=pa.json.ParseOptions(
                     explicit_schema=self._schema(many),
                     unexpected_field_behavior=self._layout.unknown,

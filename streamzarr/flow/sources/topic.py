@@ -38,6 +38,7 @@ _TOPIC: Final[dict[str, Check]] = {
     "commit_every": optional(seconds()),
     "drain_timeout": optional(seconds(above=0)),
     "poll_timeout": seconds(above=0),
+    "gather": seconds(),
     "session_timeout": seconds(above=0),
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
@@ -60,6 +61,7 @@ def from_topic(
     commit_every: float | None = None,
     drain_timeout: float | None = None,
     poll_timeout: float = 0.05,
+    gather: float = 0.0,
     session_timeout: float = 10.0,
     on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
@@ -90,6 +92,9 @@ def from_topic(
         once, other partitions go on. Half of `session_timeout` when absent.
     poll_timeout
         Longest blocking poll, seconds: how late a stop is noticed when nothing is in flight.
+    gather
+        Seconds to leave the topic alone after a poll that took all there was: what comes meanwhile is taken
+        together. Where records trickle in, work on batches costs more for each batch than for its records.
     session_timeout
         Seconds without a sign of life after which the broker gives our partitions to others.
     on_gap
@@ -143,6 +148,7 @@ def from_topic(
             instance,
             remember,
             on_pause,
+            gather,
         ),
         demand,
         stop,
@@ -155,6 +161,7 @@ class TopicOptions(TypedDict, total=False):
 
     commit_every: float | None
     poll_timeout: float
+    gather: float
     on_gap: OnGap
     on_rebalance: Rebalance | None
     committer: Committer | None

@@ -53,6 +53,8 @@ class TopicSettings:
     remember: bool = False
     """Keep with each position which records beyond it are settled, and do not read those again."""
     on_pause: OnPause | None = None
+    gather: float = 0.0
+    """Seconds between a poll that took all there was and the next."""
 
     @property
     def name(self) -> str:
@@ -114,12 +116,14 @@ class TopicSource:
     def pull(self, room: Room, timeout: float) -> Sequence[Message]:
         """Poll for records of as many bytes as there is room for."""
         pause = self._poll_at - self._graph.chain.runtime.now()
-        if pause > 0:  # the broker could not be reached a moment ago
+        if pause > 0:  # the broker could not be reached a moment ago, or had no more
             self._graph.wait(min(pause, timeout))
             return []
         runs = self._poll(room.messages, timeout, room.nbytes)
         if sum(map(len, runs)) < room.messages:
             self._pass_over(runs)
+        if runs and _had_room(runs, room.messages, room.nbytes):
+            self._poll_at = self._graph.chain.runtime.now() + self._options.gather
         return self._messages(runs)
 
     def _poll(self, count: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:

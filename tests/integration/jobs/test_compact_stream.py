@@ -117,6 +117,17 @@ def test_rows_that_were_given_up_are_in_no_shard_that_is_read(embedded):
     assert sz.stream.check(embedded.url("log")).findings == ()
 
 
+def test_only_chunks_of_the_fields_that_were_chosen_are_deleted(embedded):
+    started(embedded)
+    sz.stream.compact(embedded.url("log"), chunks=3)
+    store = sz.stores.open_store(embedded.url("log"))
+    kept = [*store.list("y/c")]
+    with embedded.fleet(1), compact(embedded, fields=["x"], delete=True) as job:
+        job.wait(60)
+    assert [*store.list("y/c")] == kept
+    assert not store.exists("x/c/0")
+
+
 def test_nothing_is_read_from_shards_while_one_could_not_be_made(embedded):
     started(embedded)
     store = sz.stores.open_store(embedded.url("log"))

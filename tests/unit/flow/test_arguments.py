@@ -93,6 +93,7 @@ TOPIC = [
     ("commit_every", -1, f"{SECONDS}, or None"),
     ("drain_timeout", 0, f"{SOME_SECONDS}, or None"),
     ("poll_timeout", 0, SOME_SECONDS),
+    ("gather", -0.1, SECONDS),
     ("session_timeout", "10s", SOME_SECONDS),
     ("on_gap", "ignore", '"fail" or "skip"'),
     ("on_rebalance", [], "a function, or None"),

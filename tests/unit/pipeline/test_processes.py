@@ -9,6 +9,7 @@ from streamzarr.errors import ConfigError, ProcessDiedError, StreamzarrError
 from streamzarr.pipeline import Pipeline, Processors
 from streamzarr.testing import start
 from tests.support.heavy_pipelines import Closing, Heavy, NoWayBack, Unmade
+from tests.support.ids import stable
 from tests.support.pipelines import PATIENCE
 
 
@@ -41,7 +42,7 @@ def test_an_error_that_cannot_travel_is_told_in_words(heavy):
     assert "Unsendable" in str(heavy.test_message("lambda", timeout=PATIENCE).failed.error)
 
 
-@pytest.mark.parametrize("data", ["function", "no way back", NoWayBack(), lambda: None], ids=str)
+@pytest.mark.parametrize("data", ["function", "no way back", NoWayBack(), lambda: None], ids=stable)
 def test_data_that_cannot_travel_fails_its_message_alone(heavy, data):
     acks = heavy.test_batch([1, data, 2], timeout=PATIENCE)
     assert [ack.acked for ack in acks] == [True, False, True]

@@ -1,5 +1,7 @@
 """What can be appended, and what is said of what cannot."""
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -28,6 +30,7 @@ TABLE = pa.table(
         "pair": pa.array([[1, 2], [3, 4]], pa.list_(pa.float32(), 2)),
     }
 )
+RECORD = np.dtype([("n", "u1"), ("text", "S2"), ("at", "M8[ns]")])
 STRUCTURED = np.array(
     [(*row[:4], row[4]) for row in zip(*COLUMNS.values(), strict=True)],
     [("time", "M8[us]"), ("name", "U2"), ("size", "i4"), ("ok", "?"), ("pair", "f4", (2,))],
@@ -96,6 +99,25 @@ def test_what_does_not_fit_is_named(batch, error, message):
         ("f4", [1e300]),
         ("i4", pd.Series([2**40])),
         ("m8[ns]", np.array([2**40], "m8[D]")),
+        ("m8[ns]", [timedelta(days=200_000)]),
+        ("f2", np.array([70_000])),
+        ("f2", [70_000]),
+        ("c8", np.array([1e300 + 1j])),
+        ("c8", np.array([1e300])),
+        ("bfloat16", np.array([1e40])),
+        ("float8_e4m3fn", [1e10]),
+        ("int4", np.array([100])),
+        ("U3", np.array([b"abcdef"])),
+        ("U3", [b"abcdef"]),
+        ("U3", np.array([123_456])),
+        ("U9", [123_456]),
+        ("S9", [1.5]),
+        ("U3", np.array(["abcdef"], object)),
+        ("U3", ["a", None]),
+        (RECORD, np.array([(1, b"abc", 0)], [("n", "u1"), ("text", "S3"), ("at", "M8[D]")])),
+        (RECORD, np.array([(1, b"", "3000-01-01")], [("n", "u1"), ("text", "S2"), ("at", "M8[D]")])),
+        (RECORD, [(1, b"abc", "2026")]),
+        (RECORD, [(1, b"", "3000")]),
     ],
 )
 def test_a_value_that_a_field_cannot_hold_is_refused_and_never_wrapped_or_cut(dtype, values):
@@ -114,9 +136,20 @@ def test_a_value_that_a_field_cannot_hold_is_refused_and_never_wrapped_or_cut(dt
         ("M8[ns]", np.array(["2026-01-01", "NaT"], "M8[D]"), ["2026-01-01", "NaT"]),
         ("M8[ns]", ["2026-01-01T00:00:00.123456789", "NaT"], ["2026-01-01T00:00:00.123456789", "NaT"]),
         ("M8[D]", [1, 2], ["1970-01-02", "1970-01-03"]),
+        ("m8[s]", [1, 2], np.array([1, 2], "m8[s]")),
+        ("M8[ns]", [pd.Timestamp("2026-01-01T00:00:00.123456789")], ["2026-01-01T00:00:00.123456789"]),
+        ("M8[ns]", [pd.Timestamp("2026-01-01T01:00", tz="Europe/Berlin")], ["2026-01-01"]),
+        ("m8[ns]", [pd.Timedelta(7, "ns")], np.array([7], "m8[ns]")),
+        (">M8[ns]", np.array(["2026-01-01"], "M8[D]"), ["2026-01-01"]),
+        ("U3", pd.Series(["ab", "abc"]), ["ab", "abc"]),
+        ("S3", pa.table({"x": [b"ab", b"abc"]}), [b"ab", b"abc"]),
+        ("U3", pa.table({"x": ["ab", "abc"]}), ["ab", "abc"]),
+        ("f4", np.array([True, False]), [1, 0]),
+        ("c8", [1, 2.5], [1, 2.5]),
+        (RECORD, [(1, b"ab", "2026")], np.array([(1, b"ab", "2026")], RECORD)),
     ],
 )
 def test_a_value_that_a_field_can_hold_is_taken_whatever_it_came_as(dtype, values, expected):
     fields = Schema.of({"x": dtype}).arrays(4)
-    found = as_columns({"x": values}, fields, "a.zarr")["x"]
+    found = as_columns(values if isinstance(values, pa.Table) else {"x": values}, fields, "a.zarr")["x"]
     np.testing.assert_array_equal(found, np.array(expected, dtype))

@@ -288,3 +288,16 @@ def test_a_repair_that_fails_is_completed_by_the_next(operation, lost):
         assert check(clean).findings == ()
         if not faulty.struck:
             break
+
+
+def test_bounds_that_were_dropped_are_not_put_back_by_the_writer_that_lives():
+    store = MemoryStore()
+    sz.StreamWriter(store, schema={"x": Field("i8", sorted=True, chunk_rows=4)}).close()
+    with sz.StreamWriter(store) as writer:
+        writer.append({"x": range(10)})
+    set_bounds(store, Bounds(4, (0, 5, 8)))
+    with sz.StreamWriter(store) as writer:
+        assert [each.kind for each in repair(store).findings] == [Kind.BOUNDS]
+        writer.append({"x": range(10, 20)})
+    assert check(store).findings == ()
+    assert len(sz.open_stream(store).sel(x=slice(4, 12))) == 9

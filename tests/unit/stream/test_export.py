@@ -161,3 +161,30 @@ def test_fields_are_arrays_in_memory(store, rows):
     found = sz.open_stream(store).to_numpy(["size", "price"])
     assert [*found] == ["size", "price"]
     np.testing.assert_array_equal(found["size"], rows["size"])
+
+
+@pytest.mark.parametrize(
+    "dtype", ["M8[10s]", "M8[m]", "M8[h]", "M8[25us]", "M8[W]", "M8[M]", "M8[Y]", "m8[10s]", "m8[D]", "m8[h]"]
+)
+def test_times_of_units_that_others_lack_are_the_same_moments(dtype):
+    values = np.array([*range(-3, 4), np.datetime64("NaT").view("i8")], "i8").view(dtype)
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"at": dtype}) as writer:
+        writer.append({"at": values})
+    found = sz.open_stream(store)
+    whole = "ns" if "us" in dtype else "s"
+    expected = values.astype(f"{dtype[:2]}[{whole}]")
+    for given in (
+        found.to_pandas()["at"].to_numpy(),
+        found.to_arrow()["at"].to_numpy(),
+        found.to_polars()["at"].to_numpy(),
+    ):
+        np.testing.assert_array_equal(given.astype(expected.dtype), expected)
+
+
+def test_a_time_that_others_cannot_hold_is_an_error():
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"at": "M8[h]"}) as writer:
+        writer.append({"at": np.array([2**61], "M8[h]")})
+    with pytest.raises(TypeError, match=r"out of the range of datetime64\[s\]"):
+        sz.open_stream(store).to_arrow()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import streamzarr as sz
-from streamzarr.errors import ConfigError, KeyNotFoundError, StoreError
+from streamzarr.errors import ConfigError, KeyNotFoundError, NodeNotFoundError, StoreError
 from streamzarr.stores import MemoryStore
 from streamzarr.stream import Field
 from streamzarr.testing.clock import FakeClock
@@ -136,7 +136,27 @@ def test_a_stream_in_its_place_is_an_error(store, writer):
     follow = sz.open_stream(store).follow(10, timeout=0)
     store.delete_prefix("")
     append(sz.StreamWriter(store, schema=SCHEMA), 3)
-    with pytest.raises(StoreError, match=r"has 3 rows, but row 10 comes next"):
+    with pytest.raises(NodeNotFoundError, match="another stream was made in place of this one"):
+        next(follow)
+
+
+def test_a_stream_in_its_place_is_an_error_though_it_has_more_rows(store, writer):
+    snapshot = sz.open_stream(store)
+    follow = snapshot.follow(10, timeout=0)
+    assert len(snapshot["x"][:]) == 10  # its chunks are in the cache now
+    store.delete_prefix("")
+    append(sz.StreamWriter(store, schema=SCHEMA), 30)
+    for look in (snapshot.refresh, lambda: next(follow)):
+        with pytest.raises(NodeNotFoundError, match="another stream was made in place of this one"):
+            look()
+
+
+def test_a_root_that_was_put_back_is_an_error(store, writer):
+    older = store.get("zarr.json")
+    append(writer, 5)
+    follow = sz.open_stream(store).follow(15, timeout=0)
+    store.put("zarr.json", older)
+    with pytest.raises(StoreError, match=r"has 10 rows, but row 15 comes next: an older root was put back"):
         next(follow)
 
 

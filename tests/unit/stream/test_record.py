@@ -19,6 +19,7 @@ RECORDS = st.builds(
     time_ns=NUMBERS,
     writer=TEXTS,
     commit_id=TEXTS,
+    stream=st.none() | TEXTS,
     source=st.none() | TEXTS | st.dictionaries(TEXTS, TEXTS | NUMBERS, max_size=3),
     position=st.none() | NUMBERS | st.dictionaries(TEXTS, NUMBERS, max_size=3),
     since=st.dictionaries(TEXTS, NUMBERS, max_size=3),
@@ -36,7 +37,7 @@ def test_what_is_written_is_read(record):
     assert CommitRecord.from_json(record.to_json(), "a.zarr") == record
 
 
-@given(st.sampled_from([*GOOD, "source", "since", "more"]), JSON)
+@given(st.sampled_from([*GOOD, "stream", "source", "since", "more"]), JSON)
 def test_whatever_is_there_is_a_record_or_refused(name, value):
     try:
         record = CommitRecord.from_json(GOOD | {name: value}, "a.zarr")
@@ -75,8 +76,10 @@ def test_what_is_no_record_is_refused(document):
         CommitRecord.from_json(document, "a.zarr")
 
 
-def record(epoch, seq, commit_id):
-    return CommitRecord(epoch=epoch, seq=seq, rows=0, time_ns=0, writer="w", commit_id=commit_id)
+def record(epoch, seq, commit_id, stream="one"):
+    return CommitRecord(
+        epoch=epoch, seq=seq, rows=0, time_ns=0, writer="w", commit_id=commit_id, stream=stream
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,9 @@ def record(epoch, seq, commit_id):
         (record(2, 6, "other"), Standing.FENCED),
         (record(2, 5, "other"), Standing.FENCED),
         (record(3, 5, "ours"), Standing.FENCED),
+        (record(2, 4, "new", "another"), Standing.FENCED),
+        (record(1, 1, "new", "another"), Standing.FENCED),
+        (record(1, 1, "new", None), Standing.FENCED),
         (None, Standing.FENCED),
     ],
 )

@@ -127,6 +127,20 @@ def test_with_the_tail_in_memory_a_batch_is_cut_where_its_positions_are_known(st
     assert (sz.open_stream(store).rows, sz.open_stream(store).position, writer.position) == (4, 40, 60)
 
 
+def test_with_the_tail_in_memory_the_policy_waits_for_whole_chunks_and_for_nothing_else(store):
+    clock, policy = FakeClock(), CommitPolicy(seconds=2.0)
+    schema = {"x": Field("i4", chunk_rows=4)}
+    writer = sz.StreamWriter(store, schema=schema, tail="memory", commit=policy, runtime=clock)
+    writer.append({"x": range(3)})
+    clock.advance(5.0)
+    assert writer.seconds_left is None  # or whoever waits so long would never sleep
+    writer.append({"x": range(3)})
+    assert (writer.seconds_left, sz.open_stream(store).rows) == (2.0, 0)
+    clock.advance(2.0)
+    writer.commit_if_due()
+    assert (writer.seconds_left, sz.open_stream(store).rows) == (None, 4)
+
+
 def test_each_row_may_be_a_block_that_is_cut(store):
     frames = np.arange(7 * 5 * 4, dtype="u2").reshape(7, 5, 4)
     schema = {"frame": Field("u2", shape=(5, 4), chunk_rows=3, chunks=(2, 3), compressors="gzip")}
