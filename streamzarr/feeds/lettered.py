@@ -12,7 +12,7 @@ import numpy.typing as npt
 from streamzarr.errors import MessageError
 from streamzarr.feeds.target import Part, Parts
 from streamzarr.queue import Broker, DeadLetter, TopicPartition
-from streamzarr.queue.scan import scan
+from streamzarr.queue.scan import scan_kept
 
 Offsets: TypeAlias = npt.NDArray[np.int64]
 
@@ -44,6 +44,6 @@ def is_of(letter: DeadLetter, part: Part) -> bool:
 
 def _letters(broker: Broker, topic: str) -> Iterator[DeadLetter]:
     if topic in broker.topics():
-        for record in scan(broker, topic):
+        for record in scan_kept(broker, topic):
             with suppress(MessageError):  # a marker, or nothing of ours
                 yield DeadLetter.from_record(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Literal, TypeAlias
@@ -173,7 +173,11 @@ class Batches:
             return False
         batch.messages.append(message)
         try:
-            return bool(self._batcher.until(batch.messages))
+            found: object = self._batcher.until(batch.messages)
+            if isinstance(found, Coroutine):
+                found.close()
+                raise ConfigError("until returned a coroutine, expected true or false")
+            return bool(found)
         except BaseException:
             batch.messages.pop()
             raise

@@ -18,6 +18,7 @@ from streamzarr.flow.message import Failure
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.bisect import Again, Outcome, Verdict, bisect
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.misfit import misfit
 from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
@@ -120,6 +121,8 @@ class Handlers:
                 result: object = self._pipeline.handle_message(message, self._context)
             if not _is_message(result) or result.place != message.place:
                 raise HandlerError(f"handle_message returned {shown(result)}, expected the message")
+            if result is not message and (wrong := misfit(result)) is not None:
+                raise ConfigError(f"handle_message returned a message whose {wrong}")
             if result.failure is not None:
                 return _staged(result, "handle_message")
             if self._batchers and result.batcher not in self._batchers:
@@ -241,9 +244,18 @@ def _checked(handler: str, given: Sequence[Message], returned: object) -> list[M
         return [message.fail(found, handler) for message in given]
     missing = HandlerError(f"{handler} returned {len(found)} of {len(given)} messages, without this one")
     return [
-        _staged(found[message.place], handler) if message.place in found else message.fail(missing, handler)
+        _fitting(message, found[message.place], handler)
+        if message.place in found
+        else message.fail(missing, handler)
         for message in given
     ]
+
+
+def _fitting(given: Message, returned: Message, handler: str) -> Message:
+    """Return what `handler` made of `given`, unless that would break the pipeline."""
+    if returned is not given and (wrong := misfit(returned)) is not None:
+        return given.fail(ConfigError(f"{handler} returned a message whose {wrong}"), handler)
+    return _staged(returned, handler)
 
 
 def _kept(failed: Sequence[Message], returned: object) -> list[Message]:
@@ -251,6 +263,8 @@ def _kept(failed: Sequence[Message], returned: object) -> list[Message]:
     found = _by_place("handle_failed", failed, returned)
     if isinstance(found, HandlerError):
         raise found
+    if wrong := [each for each in map(misfit, found.values()) if each is not None]:
+        raise HandlerError(f"handle_failed returned a message whose {wrong[0]}")
     kept = [found.get(message.place, message).replace(attempts=0) for message in failed]
     return [each.replace(recovered=True) if each.failure is None else each for each in kept]
 

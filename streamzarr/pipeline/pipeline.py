@@ -115,7 +115,10 @@ class Pipeline:
         return None
 
     def close_context(self, context: Any) -> None:
-        """Release what :meth:`make_context` returned; called when everything has ended."""
+        """Release what :meth:`make_context` returned; called in each process when everything there has ended.
+
+        Not in one that dies or is killed. A process of handlers has some seconds for it.
+        """
 
     # -- running -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.errors import ConfigError
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Flush, Marker
@@ -19,6 +20,7 @@ from streamzarr.pipeline.batches import Batches, Complete, Trigger
 from streamzarr.pipeline.desk import BESIDE, bunch
 from streamzarr.pipeline.detached import Detached
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.misfit import misfit
 from streamzarr.pipeline.options import Batcher
 from streamzarr.pipeline.telemetry import Teller
 
@@ -84,6 +86,10 @@ class _Enter(Stage):
     def _entered(self, part: Part) -> Part:
         place = next(self._places)
         if isinstance(part.data, Message):
+            if (wrong := misfit(part.data)) is not None:
+                error = ConfigError(f"the source made a message whose {wrong}")
+                bare = Message(data=part.data.data, place=place, acknowledger=self._acknowledger)
+                return _failed(part.replace(data=bare, key=None), error, "source")
             message = part.data.replace(place=place, nbytes=part.nbytes, first_seen=part.first_seen)
             if message.acknowledger is None:
                 message = message.replace(acknowledger=self._acknowledger)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import numpy as np
 
-from streamzarr.errors import KeyNotFoundError
+from streamzarr.errors import CodecError, KeyNotFoundError, PreconditionFailedError, StoreError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.stream.document import SHARDS, RootDocument
@@ -22,6 +23,9 @@ from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.metadata import ArrayMetadataV3
 from streamzarr.zarr.metadata.v3 import parse_v3
 from streamzarr.zarr.nodes.paths import key_below
+
+TRIES: Final = 8
+"""Puts of one shard, each refused by somebody else's."""
 
 
 def sharded(array: ArrayMetadataV3, chunks: int, where: str, limits: Limits) -> ArrayMetadataV3:
@@ -89,14 +93,36 @@ def read_rows(snapshot: Snapshot, name: str, region: tuple[slice, ...], fill: An
 def put_shard(
     store: Store, path: str, name: str, array: ArrayMetadataV3, index: tuple[int, ...], values: NDArray
 ) -> None:
-    """Put the shard at `index` of a field of the stream at `path`, all of whose rows are in `values`."""
-    shape = array.chunk_grid.chunk_shape
+    """Put the shard at `index` of a field of the stream at `path`, all of whose rows are in `values`.
+
+    One that is there stays, unless it is damaged. It may be read by now, in parts; and where rows were given
+    up between two who copy them their shards are not the same, byte by byte.
+
+    Raises
+    ------
+    streamzarr.errors.StoreError
+        The store failed, or others put and delete the shard again and again.
+    """
+    chain, shape = array.chain(), array.chunk_grid.chunk_shape
     if values.shape != shape:  # at the far end of another axis
         whole = np.full(shape, array.fill_value, array.dtype)
         whole[tuple(map(slice, values.shape))] = values
         values = whole
-    prefix = key_below(key_below(path, SHARDS), name)
-    store.put(key_below(prefix, array.chunk_keys.encode(index)), array.chain().encode(values))
+    key = key_below(key_below(key_below(path, SHARDS), name), array.chunk_keys.encode(index))
+    data, etag = chain.encode(values), None
+    for _ in range(TRIES):
+        with suppress(PreconditionFailedError):
+            store.put(key, data, if_match=etag, if_none_match=etag is None)
+            return
+        try:
+            found = store.fetch(key)
+            chain.decode(found.data)
+            return
+        except KeyNotFoundError:
+            etag = None
+        except CodecError:
+            etag = found.etag
+    raise StoreError(f"{store.url}: key {key!r} was replaced {TRIES} times while we put it")
 
 
 def shard_region(array: ArrayMetadataV3, index: tuple[int, ...]) -> tuple[slice, ...]:

@@ -75,6 +75,17 @@ class Unmade(Heavy):
             raise RuntimeError("no database")
 
 
+class Closing(Heavy):
+    """Tells in a folder that the environment names which processes have closed their contexts."""
+
+    def make_context(self):
+        return Path(os.environ["PIPE_FOLDER"], str(os.getpid()))
+
+    def close_context(self, context):
+        with context.open("a") as file:
+            file.write("closed\n")
+
+
 class Deadly(Pipeline):
     """Reads a topic that the environment names; writes a file for each record that it stores."""
 

@@ -17,7 +17,7 @@ from streamzarr.queue.base import Broker, Record
 from streamzarr.queue.deadletter import Entry, LetterId
 from streamzarr.queue.letters.marker import closes, entry_of
 from streamzarr.queue.letters.pauses import is_about_pauses
-from streamzarr.queue.scan import scan
+from streamzarr.queue.scan import scan_kept
 
 _CACHE_KBYTES: Final = 16 << 10
 """Of the index in memory; the rest of it is in a file without a name."""
@@ -135,11 +135,13 @@ def read_letters(broker: Broker, topic: str, index: LetterIndex, end: Mapping[in
     """
     for partition, span in index.spans().items():
         ids = index.ids(partition)
-        wanted = next(ids)
+        wanted: LetterId | None = next(ids)
         start = {**end, partition: span.start}
-        for record in scan(broker, topic, start, {**end, partition: span.stop}):
-            if (record.partition, record.offset) == wanted:
+        for record in scan_kept(broker, topic, start, {**end, partition: span.stop}):
+            here = LetterId(record.partition, record.offset)
+            while wanted is not None and wanted < here:  # somebody has closed and purged it
+                wanted = next(ids, None)
+            if wanted is None:
+                break
+            if here == wanted:
                 yield entry_of(record)
-                if (following := next(ids, None)) is None:
-                    break
-                wanted = following

@@ -13,7 +13,7 @@ from typing import Final
 
 from streamzarr.queue.base import Broker, NewRecord, Record, TopicPartition
 from streamzarr.queue.deadletter import cut, whole
-from streamzarr.queue.scan import scan
+from streamzarr.queue.scan import scan_kept
 
 _PREFIX: Final = "streamzarr.paused."
 _NAMES: Final = tuple(
@@ -108,7 +108,7 @@ def paused_partitions(broker: Broker, dead_letters: str) -> list[PauseNotice]:
         There is no such topic.
     """
     newest: dict[tuple[str, str, int], PauseNotice] = {}
-    for record in scan(broker, dead_letters):
+    for record in scan_kept(broker, dead_letters):
         notice = PauseNotice.of(record)
         if notice is not None:
             at = (notice.group, notice.topic, notice.partition)

@@ -13,7 +13,7 @@ from streamzarr.queue.closing import Closing
 from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
 from streamzarr.queue.letters.index import LetterIndex
 from streamzarr.queue.letters.marker import marker
-from streamzarr.queue.scan import scan
+from streamzarr.queue.scan import scan_kept
 
 _BATCH: Final = 500
 """Letters that are replayed together, and so many bytes of them unless a single one has more."""
@@ -90,7 +90,7 @@ class Replay(Closing):
         # First the writer, then the index: what an older replay has closed is read, and no more will come.
         self._writer = broker.atomic_writer(f"streamzarr.replay.{topic}")
         try:
-            self._index = LetterIndex(scan(broker, topic))
+            self._index = LetterIndex(scan_kept(broker, topic))
         except BaseException:
             self._writer.close()
             raise
