@@ -131,7 +131,7 @@ def part_memory(options: argparse.Namespace, servers: str) -> dict[str, float]:
     if not options.json:
         print(
             f"memory over {options.seconds:.0f} s: {row['first_mb']:.1f} MB at first, "
-            f"{row['last_mb']:.1f} at last, {row['most_mb']:.1f} at most"
+            f"{row['half_mb']:.1f} at half time, {row['last_mb']:.1f} at last, {row['most_mb']:.1f} at most"
         )
     return row
 

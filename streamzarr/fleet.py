@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from streamzarr.stores import split_url
 from streamzarr.supervisor import SupervisionOptions, Supervisor, WorkerSpec
 from streamzarr.supervisor.host import HostMaker
 from streamzarr.supervisor.local import LocalHost
+from streamzarr.supervisor.protocol import EXIT_PAUSED
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +38,8 @@ def work(supervision: Supervision, **options: Any) -> None:
     logging.basicConfig(format="%(asctime)s %(process)d %(name)s %(levelname)s %(message)s")
     share_heap()
     logging.getLogger(run_worker.__module__).setLevel(logging.INFO)  # it says what became of its tasks
-    run_worker(msgspec.convert(options, WorkerOptions), supervision)
+    if run_worker(msgspec.convert(options, WorkerOptions), supervision).paused:
+        sys.exit(EXIT_PAUSED)
 
 
 @takes_options(WorkerOptions, SupervisionOptions)

@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from streamzarr.testing.kafka.container import KafkaContainer
     from tests.kafka.process import KafkaProcess
+    from tests.support.kafka_proxy import KafkaProxy
 
 T = TypeVar("T")
 
@@ -46,6 +47,15 @@ def kafka_process() -> Iterator[KafkaProcess]:
     """A broker that runs as a process, for tests that stop and start it; they leave it running."""
     with _first_of([_process]) as process:
         yield process
+
+
+@pytest.fixture
+def proxied_kafka() -> Iterator[tuple[KafkaProcess, KafkaProxy]]:
+    """A broker of the test's own that clients reach through a proxy only."""
+    from tests.support.kafka_proxy import KafkaProxy
+
+    with KafkaProxy() as proxy, _first_of([lambda: _process(proxy)]) as process:
+        yield process, proxy
 
 
 def _first_of(ways: list[Callable[[], T]]) -> T:
@@ -89,9 +99,14 @@ def _container() -> KafkaContainer:
     return container.KafkaContainer()
 
 
-def _process() -> KafkaProcess:
+def _process(proxy: KafkaProxy | None = None) -> KafkaProcess:
     from tests.kafka import process
 
     if missing := process.missing():
         raise _NotHereError(missing)
-    return process.KafkaProcess()
+    if proxy is None:
+        return process.KafkaProcess()
+    made = process.KafkaProcess(advertised=proxy.address)
+    host, _, port = made.bootstrap.partition(":")
+    proxy.upstream = host, int(port)
+    return made

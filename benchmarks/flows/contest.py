@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -44,6 +44,7 @@ PEERS = {
     "loop": Peer("with_loop.py"),
     "records": Peer("with_records.py"),
     "columns": Peer("with_columns.py"),
+    "pipeline": Peer("with_pipeline.py"),
     "arroyo": Peer("with_arroyo.py", "arroyo"),
     "quix": Peer("with_quix.py", "quix"),
     "bytewax": Peer("with_bytewax.py", "bytewax", commits=False),
@@ -115,16 +116,15 @@ def contest(servers: str, records: int, rounds: int, pythons: dict[str, Path], t
     return results
 
 
-def _run(servers: str, topic: str, records: int, peer: Peer, python: Path, timeout: float) -> Result:
+def tried(peer: Peer, python: Path, trial: Trial, timeout: float) -> dict[str, float]:
+    """Let a peer do a trial in a process of its own; return what it tells."""
     environment = {**os.environ}
     if peer.environment is not None:
         environment.pop("PYTHONPATH", None)
-    group = f"bench-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as folder:
-        trial = Trial(servers, topic, group, records, BATCH, folder)
         try:
             done = subprocess.run(
-                [python, SCRIPTS / peer.script, trial.argument()],
+                [python, SCRIPTS / peer.script, replace(trial, folder=folder).argument()],
                 capture_output=True,
                 text=True,
                 timeout=timeout,
@@ -135,7 +135,13 @@ def _run(servers: str, topic: str, records: int, peer: Peer, python: Path, timeo
             raise ContestError(f"not done after {timeout:.0f} s") from error
     if done.returncode:
         raise ContestError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:110])
-    told = json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def _run(servers: str, topic: str, records: int, peer: Peer, python: Path, timeout: float) -> Result:
+    group = f"bench-{uuid.uuid4().hex[:8]}"
+    told = tried(peer, python, Trial(servers, topic, group, records, BATCH), timeout)
     if told["left"] or told["total"] != STEP * records * (records - 1) / 2:
         raise ContestError(f"{told['left']} records left, and a sum of {told['total']}")
     if peer.commits and (committed := _committed(servers, group, topic)) != records:

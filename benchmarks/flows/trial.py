@@ -1,9 +1,10 @@
-"""What `benchmarks/flow.py` asks of a script that reads a topic, and what it is told."""
+"""What `flow.py` and `pipeline.py` ask of a script that reads a topic, and what they are told."""
 
 from __future__ import annotations
 
 import gc
 import json
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -45,8 +46,11 @@ class Trial:
     """One that has not read yet."""
     records: int
     batch: int
-    folder: str
+    folder: str = ""
     """An empty folder, for whatever is written."""
+    ages_from: int | None = None
+    """Tell how old readings are when they come to the sink, without so many first ones; their values are the
+    times at which they were sent. ``None``: values are values."""
 
     @staticmethod
     def given() -> Trial:
@@ -72,6 +76,9 @@ class Sink:
     def __init__(self, trial: Trial) -> None:
         self._left = trial.records
         self._total = 0.0
+        self._ages: list[float] = []
+        self._ages_from = trial.ages_from
+        self._records = trial.records
         self._begun: tuple[float, float] | None = None
         self._timed = 0
 
@@ -82,6 +89,9 @@ class Sink:
 
     def take(self, readings: Sequence[Reading]) -> None:
         self._total += sum([reading.value for reading in readings])
+        if self._ages_from is not None and self._records - self._left >= self._ages_from:
+            now = time.time()
+            self._ages += [now - reading.value for reading in readings]
         self._left -= len(readings)
         if self._begun is None:
             self._begun = time.monotonic(), time.process_time()
@@ -92,4 +102,8 @@ class Sink:
         assert self._begun is not None
         wall, processor = time.monotonic() - self._begun[0], time.process_time() - self._begun[1]
         rate, cost = self._timed / wall, processor / self._timed * 1e6
-        print(json.dumps({"records_s": rate, "cpu_us": cost, "left": self._left, "total": self._total}))
+        told = {"records_s": rate, "cpu_us": cost, "left": self._left, "total": self._total}
+        if self._ages:
+            cuts = statistics.quantiles(self._ages, n=100)
+            told |= {"p50": cuts[49], "p99": cuts[98]}
+        print(json.dumps(told))

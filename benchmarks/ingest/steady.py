@@ -30,6 +30,8 @@ RATE = 5000
 """Records a second."""
 STEP = 0.005
 """Seconds between two sends."""
+CHUNK_ROWS = 8192
+"""What comes to a partition in some seconds, for each commit puts the chunk that is not full again."""
 WARM = 2.0
 """Seconds of which nothing is counted."""
 
@@ -37,7 +39,7 @@ WARM = 2.0
 def produce(servers: str, topic: str, seconds: float) -> None:
     """Send ticks at the rate; each says when it was sent."""
     tick, each, number = np.zeros(1, TICK), int(RATE * STEP), 0
-    with open_broker(f"kafka://{servers}?linger.ms=0") as broker, broker.producer() as producer:
+    with open_broker(f"kafka://{servers}") as broker, broker.producer() as producer:
         begun = time.monotonic()
         while number < RATE * seconds:
             pause = begun + number / RATE - time.monotonic()
@@ -120,7 +122,7 @@ def main() -> None:
     """Run the feed until it has all."""
     trial, every = Trial(**json.loads(sys.argv[1])), float(sys.argv[2])
     told = feed_of(trial).to_builtins()
-    told["target"]["commit"] = {"seconds": every}
+    told["target"] |= {"commit": {"seconds": every}, "chunk_rows": CHUNK_ROWS}
     record = Record(trial.messages)
     run_watched(Feed.of(told), record.stop, record)
     streams = open_streams(trial.folder)
@@ -137,6 +139,7 @@ def main() -> None:
                 "commits_s": len(record.times) / seconds,
                 "cpu": time.process_time() / seconds,
                 "first_mb": record.memory[min(3, len(record.memory) - 1)] / 1e6,
+                "half_mb": record.memory[len(record.memory) // 2] / 1e6,
                 "last_mb": record.memory[-1] / 1e6,
                 "most_mb": max(record.memory) / 1e6,
             }

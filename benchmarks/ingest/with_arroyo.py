@@ -19,7 +19,7 @@ Found = list[tuple[bytes, int]]
 class Factory(ProcessingStrategyFactory[KafkaPayload]):
     def __init__(self, trial: Trial, watch: Watch) -> None:
         self._watch, self._sink = watch, open_sink(trial)
-        self._batch = min(trial.workload.chunk, 1000)
+        self._batch = min(self._sink.room, 1000)
         self.found = self._sink.found
 
     def create_with_partitions(self, commit: Commit, partitions: Mapping[Partition, int]) -> Reduce[Any, Any]:

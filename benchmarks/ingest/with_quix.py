@@ -2,9 +2,12 @@
 
 from flows.trial import CLIENT
 from ingest.sink import open_sink
-from ingest.trial import COMMIT_EVERY, Trial, Watch
+from ingest.trial import Trial, Watch
 from quixstreams import Application
 from quixstreams.sinks import BatchingSink, SinkBatch
+
+FLUSH_EVERY = 0.2
+"""Seconds between two flushes, which are all that its sink hears of."""
 
 
 class Batches(BatchingSink):
@@ -32,7 +35,7 @@ def main() -> None:
         trial.servers,
         consumer_group=trial.group,
         auto_offset_reset="earliest",
-        commit_interval=COMMIT_EVERY,
+        commit_interval=FLUSH_EVERY,
         consumer_extra_config=CLIENT,
         state_dir=f"{trial.folder}.state",
         loglevel="WARNING",

@@ -4,6 +4,7 @@
 0   done
 2   an error; also: a job was cancelled
 3   a job ended, and some of its chunks are in the dead letters
+4   workers ended as they were told to, and some of their partitions paused
 130 interrupted by Ctrl-C
 ==  ==========================================================
 """
@@ -23,6 +24,7 @@ from streamzarr.errors import MAX_TEXT, StreamzarrError, describe, message_of, n
 
 EXIT_ERROR: Final = 2
 EXIT_DEAD_LETTERS: Final = 3
+EXIT_PAUSED: Final = 4
 EXIT_INTERRUPTED: Final = 130
 
 

@@ -82,6 +82,16 @@ def status(target: str, broker: str | None, as_json: bool) -> None:
         ],
         empty="no partition yet",
     )
+    if found.targets:
+        click.echo()
+        print_table(
+            ("target", "partitions", "rows", "last commit"),
+            [
+                (each.name, each.partitions, each.rows, f"{age(now - each.committed)} ago")
+                for each in found.targets
+            ],
+            empty="no target yet",
+        )
 
 
 @feed.command(epilog=examples("streamzarr feed check fx.zarr"))
@@ -125,15 +135,20 @@ def follow(target: str, partition: str | None, count: int, fields: tuple[str, ..
     """Print rows of the feed into TARGET as they are committed, until Ctrl-C."""
     from streamzarr.errors import NodeNotFoundError
     from streamzarr.feeds.follow import follow_feed
-    from streamzarr.feeds.target import find_parts
+    from streamzarr.feeds.route.read import targets_of
+    from streamzarr.feeds.target import Part, find_parts
 
-    parts = [each for each in find_parts(target) if partition in (None, each.name)]
+    def find() -> list[Part]:
+        return [each for each in find_parts(target) if partition in (None, each.name)]
+
+    parts = find()
     if not parts:
         raise NodeNotFoundError(f"{target}: no partition {partition!r}; see `streamzarr feed status`")
+    some = targets_of(parts[0]).values() if parts[0].facts.layout == "routes" else [parts[0].snapshot]
     for name in fields:
-        parts[0].snapshot[name]  # raises if there is none
+        _ = [snapshot[name] for snapshot in some]  # raises if there is none
     with suppress(KeyboardInterrupt):  # the end that was asked for
-        for name, rows in follow_feed(parts, count):
+        for name, rows in follow_feed(find, count):
             print_rows(rows, fields, as_json, partition=name)
 
 
@@ -166,6 +181,8 @@ def _finding(found: PartitionCheck) -> str:
     said = [f"{counted(found.rows, 'row')} of {counted(found.records, 'record')}"]
     if found.dead:
         said.append(counted(found.dead, "dead letter"))
+    if found.replayed:
+        said.append(f"{found.replayed} by a replay")
     said.append(f"{found.verified} looked for up to offset {found.position}")
     for what, number, some in (
         ("missing", found.missing_count, found.missing),
@@ -181,7 +198,9 @@ def _finding(found: PartitionCheck) -> str:
 
 def _facts(found: FeedStatus) -> dict[str, Any]:
     partitions = [_plain(each) for each in found.partitions]
-    return {**_plain(found), "rows": found.rows, "lag": found.lag, "partitions": partitions}
+    targets = [_plain(each) for each in found.targets]
+    sums = {"rows": found.rows, "lag": found.lag}
+    return {**_plain(found), **sums, "partitions": partitions, "targets": targets}
 
 
 def _plain(value: Any) -> dict[str, Any]:

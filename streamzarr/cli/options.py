@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import click
 
+from streamzarr.cli.param_type import ParamType
 from streamzarr.errors import ConfigError, QueueError
 from streamzarr.hints import DEFAULT_BROKER, DEFAULT_PREFIX
 from streamzarr.options import BYTES, Option, integer, number, parse_bytes
@@ -72,7 +73,7 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-class Number(click.ParamType[float]):
+class Number(ParamType[float]):
     """A number within the bounds of an option."""
 
     name = "NUMBER"
@@ -91,7 +92,7 @@ class Number(click.ParamType[float]):
             self.fail(f"got {value!r}, expected a number", param, ctx)
 
 
-class Size(click.ParamType[int]):
+class Size(ParamType[int]):
     """A number of bytes, with or without a unit: ``1000000``, ``512MB``, ``1.5GiB``."""
 
     name = "BYTES"
@@ -105,7 +106,7 @@ class Size(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class Integers(click.ParamType[tuple[int, ...]]):
+class Integers(ParamType[tuple[int, ...]]):
     """Positive integers separated by commas: ``2`` or ``256,256``."""
 
     name = "N[,N...]"
@@ -123,7 +124,7 @@ class Integers(click.ParamType[tuple[int, ...]]):
         return tuple(map(int, parts))
 
 
-class Duration(click.ParamType[float]):
+class Duration(ParamType[float]):
     """A time span in seconds, with or without a unit: ``90``, ``30min``, ``12h``, ``7d``."""
 
     name = "TIME"
@@ -140,7 +141,7 @@ class Duration(click.ParamType[float]):
         return float(int(number) * self._units[unit.strip()])
 
 
-class Assignment(click.ParamType[tuple[str, Any]]):
+class Assignment(ParamType[tuple[str, Any]]):
     """``name=value``; the value is JSON where it reads as JSON, else text.
 
     So ``1`` is an integer, ``1.0`` a float (as ``NaN``, ``Infinity`` and ``-Infinity`` are), ``true`` a bool,
@@ -187,7 +188,7 @@ def assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-class DType(click.ParamType[str]):
+class DType(ParamType[str]):
     """A numpy dtype by name."""
 
     name = "DTYPE"
@@ -201,7 +202,7 @@ class DType(click.ParamType[str]):
             self.fail(f"got {value!r}, expected a numpy dtype, as in float32 or i2", param, ctx)
 
 
-class NoData(click.ParamType[Any]):
+class NoData(ParamType[Any]):
     """A number, ``auto`` or ``none``."""
 
     name = "NUMBER"
@@ -215,7 +216,7 @@ class NoData(click.ParamType[Any]):
             self.fail(f"got {value!r}, expected a number, nan, auto or none", param, ctx)
 
 
-class Compressor(click.ParamType[Any]):
+class Compressor(ParamType[Any]):
     """The name of a codec, ``none``, ``keep``, or a codec's configuration in JSON."""
 
     name = "CODEC"

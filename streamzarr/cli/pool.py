@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from streamzarr.cli.failures import Failure
+from streamzarr.cli.failures import EXIT_PAUSED, Failure
 from streamzarr.cli.options import option_of
 from streamzarr.cli.output import counted
 from streamzarr.errors import StreamzarrError
@@ -17,7 +17,11 @@ from streamzarr.options import options_of
 from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
+    from streamzarr.runtime import Thread
     from streamzarr.supervisor import Report, Supervisor
+
+ANNOUNCED_WITHIN: Final = 30.0
+"""Seconds that processes have to come up, where all is done already."""
 
 
 class PoolCommand(click.Command):
@@ -54,18 +58,20 @@ def run_pool(pool: Supervisor, processes: int, where: str, until: Callable[[], N
     Raises
     ------
     Failure
-        Something is left in flight.
+        Something is left in flight, or partitions paused.
     """
     pool.start()
-    SYSTEM.thread(partial(_announce, pool, processes, where), "streamzarr-announce").start()
+    announcing = SYSTEM.thread(partial(_announce, pool, processes, where), "streamzarr-announce")
+    announcing.start()
     if until is not None:
-        SYSTEM.thread(partial(_stop_after, pool, until), "streamzarr-until").start()
+        SYSTEM.thread(partial(_stop_after, pool, until, announcing), "streamzarr-until").start()
     _tell(pool.run())
 
 
-def _stop_after(pool: Supervisor, until: Callable[[], None]) -> None:
+def _stop_after(pool: Supervisor, until: Callable[[], None], announcing: Thread) -> None:
     with suppress(StreamzarrError):  # ``run`` tells why the pool had to end
         until()
+        announcing.join(ANNOUNCED_WITHIN)  # one process may have done it all before the others are up
         pool.stop()
 
 
@@ -89,4 +95,6 @@ def _tell(report: Report) -> None:
     summary = f"workers ended: {ended or 'none'}; restarts {restarts}; left in flight {len(report.left)}"
     if not report.clean:
         raise Failure(f"{summary}; what was left is done again by the next workers")
+    if report.paused:
+        raise Failure(f"{summary}; partitions paused, see above why: nothing of them is lost", EXIT_PAUSED)
     click.echo(summary, err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamzarr.cli.one_stream import of_one_stream
 from streamzarr.cli.options import Size, examples, json_option, prefix_option
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line
 from streamzarr.cli.rows import print_rows, text_of
@@ -30,6 +31,7 @@ def stream() -> None:
 )
 @click.argument("url")
 @json_option
+@of_one_stream
 def info(url: str, as_json: bool) -> None:
     """Say what the stream at URL has, and who wrote to it last."""
     from streamzarr.stream import open_stream
@@ -66,6 +68,7 @@ def info(url: str, as_json: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on with each commit, until Ctrl-C.")
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Only this field; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document a line, for scripts.")
+@of_one_stream
 def tail(url: str, count: int, follow: bool, fields: tuple[str, ...], as_json: bool) -> None:
     """Print the last rows of the stream at URL."""
     from streamzarr.stream import open_stream
@@ -89,6 +92,7 @@ def tail(url: str, count: int, follow: bool, fields: tuple[str, ...], as_json: b
 )
 @click.argument("url")
 @json_option
+@of_one_stream
 def check(url: str, as_json: bool) -> None:
     """Verify every promise on the stream at URL, and say what a repair would do.
 
@@ -107,6 +111,7 @@ def check(url: str, as_json: bool) -> None:
 )
 @click.argument("url")
 @json_option
+@of_one_stream
 def repair(url: str, as_json: bool) -> None:
     """Mend what can be mended in the stream at URL without losing anything.
 
@@ -132,6 +137,7 @@ def repair(url: str, as_json: bool) -> None:
 @click.option("--since", metavar="FIELD=VALUE", help="Keep rows from a value of a sorted field on.")
 @click.option("--bytes", "max_bytes", type=Size(), help="Keep what takes at most so much in the store.")
 @json_option
+@of_one_stream
 def retain(url: str, rows: int | None, since: str | None, max_bytes: int | None, as_json: bool) -> None:
     """Give up rows at the front of the stream at URL, and delete their chunks.
 
@@ -172,6 +178,7 @@ def retain(url: str, rows: int | None, since: str | None, max_bytes: int | None,
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="A job: only this field; repeatable.")
 @prefix_option
 @json_option
+@of_one_stream
 def compact(
     url: str,
     chunks: int,

@@ -13,7 +13,7 @@ from streamzarr.feeds.places import check_same, other_path_of, path_of, source_o
 from streamzarr.feeds.target import facts_of
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.stores import Store, join_url
-from streamzarr.stream import open_stream
+from streamzarr.stream import Snapshot, open_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     streamzarr.errors.OffsetOutOfRangeError
         The records that come next are gone, or the topic ends before them.
     streamzarr.errors.ConfigError
-        Values of a field mean something else in the stream, or the topic's rows are elsewhere in the target.
+        Values of a field mean something else in the stream, the topic's rows are elsewhere in the target, or
+        they are routed by another column.
     """
     path = path_of(partition, feed.source.topics)
     source = source_of(partition, broker.identify(partition.topic))
@@ -51,8 +52,16 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         return Beginning(source, begin if feed.source.start == "begin" else end, None)
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(broker))
-    check_meaning(snapshot.document.fields, feed, where)
-    first = facts_of(snapshot).start
+    facts = facts_of(snapshot)
+    by = "" if feed.route is None else feed.route.by
+    if facts.by != by:
+        raise ConfigError(
+            f"{where}: its rows are routed {_told(facts.by)}, and the feed says {_told(by)}; give another "
+            "target"
+        )
+    if not by:
+        check_fields(snapshot, feed)
+    first = facts.start
     position = first if record.position is None else record.position
     if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again
         position = position[OPEN]
@@ -61,10 +70,26 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     return Beginning(source, first, frozenset(snapshot.names))
 
 
-def _check_nowhere_else(store: Store, path: str) -> None:
+def stream_at(store: Store, path: str) -> Snapshot | None:
+    """Return the stream at `path`; None: there is none."""
     try:
-        found = open_stream(store, path)
+        return open_stream(store, path)
     except NodeNotFoundError:
+        return None
+
+
+def check_fields(snapshot: Snapshot, feed: Feed) -> None:
+    """Raise as :func:`streamzarr.feeds.meaning.check_meaning` does of the fields of a stream."""
+    check_meaning(snapshot.document.fields, feed, snapshot.url)
+
+
+def _told(by: str) -> str:
+    return f"by {by!r}" if by else "nowhere"
+
+
+def _check_nowhere_else(store: Store, path: str) -> None:
+    found = stream_at(store, path)
+    if found is None:
         return
     raise ConfigError(
         f"{found.url} has rows already: with one topic they are directly below the target, with several "

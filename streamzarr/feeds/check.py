@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.errors import MessageError, QueueError
+from streamzarr.errors import QueueError
 from streamzarr.feeds.grid.partition import MORE, OPEN
 from streamzarr.feeds.grid.spec import COUNT
+from streamzarr.feeds.lettered import NONE, Offsets, lettered
+from streamzarr.feeds.replayed.read import NO_REPLAYS, Replays
+from streamzarr.feeds.route.read import starts_of, targets_of
 from streamzarr.feeds.target import Part, parts_of
-from streamzarr.queue import Broker, DeadLetter, TopicPartition
-from streamzarr.queue.scan import scan
+from streamzarr.queue import Broker, TopicPartition
 from streamzarr.runtime import Deadline
-
-Offsets = npt.NDArray[np.int64]
 
 BATCH: Final = 10_000
 PATIENCE: Final = 10.0
@@ -39,6 +39,8 @@ class PartitionCheck:
     position: int
     verified: int
     """Records that the broker still has, below the position: each was looked for."""
+    replayed: int = 0
+    """Records that failed, and have their rows by a replay."""
     missing: tuple[int, ...] = ()
     """Records that have neither rows nor a letter."""
     unknown: tuple[int, ...] = ()
@@ -56,7 +58,13 @@ class PartitionCheck:
 
 
 def compare(
-    name: str, rows: Offsets, there: Offsets, dead: Offsets, begin: int, position: int
+    name: str,
+    rows: Offsets,
+    there: Offsets,
+    dead: Offsets,
+    begin: int,
+    position: int,
+    replays: Replays = NO_REPLAYS,
 ) -> PartitionCheck:
     """Return what the offsets of all rows are, against those of the broker's records and the dead letters.
 
@@ -75,11 +83,13 @@ def compare(
     >>> found.ok, found.missing, found.disorder, found.records, found.dead
     (False, (5,), (3,), 4, 1)
     """
-    disorder = rows[1:][rows[1:] < rows[:-1]]
     records = np.unique(rows)
-    dead = np.setdiff1d(dead[(dead >= begin) & (dead < position)], records)
+    twice = np.intersect1d(records, np.union1d(replays.failed, replays.again))
+    disorder = np.concatenate([rows[1:][rows[1:] < rows[:-1]], twice])
+    dead = np.setdiff1d(dead[(dead >= begin) & (dead < position)], np.union1d(records, replays.failed))
     there = there[there < position]
-    missing = np.setdiff1d(there, np.union1d(records, dead))
+    settled = np.concatenate([records, dead, replays.failed, replays.again])
+    missing = np.setdiff1d(there, settled)
     unknown = np.concatenate([np.setdiff1d(records[records >= begin], there), records[records >= position]])
     unknown = np.unique(unknown)
     return PartitionCheck(
@@ -89,6 +99,7 @@ def compare(
         dead=len(dead),
         position=position,
         verified=len(there),
+        replayed=len(replays.failed),
         missing=_some(missing),
         unknown=_some(unknown),
         disorder=_some(disorder),
@@ -119,22 +130,54 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
         The broker has no such topic, or cannot be reached.
     """
     with parts_of(url, broker) as parts:
-        dead = {topic: _letters(parts.broker, topic) for topic in {each.facts.dead_letters for each in parts}}
-        return [_check(parts.broker, each, dead[each.facts.dead_letters]) for each in parts]
+        dead = lettered(parts)
+        return [_check(parts.broker, each, dead[each.partition]) for each in parts]
 
 
-def _check(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
+def _check(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     info = broker.describe(part.partition.topic)
     begin = max(info.begin[part.partition.partition], part.facts.start)
-    if part.facts.layout == "grid":
-        return _check_grid(broker, part, letters)
+    if part.facts.layout in ("grid", "bars"):
+        return _check_grid(broker, part, dead)
+    if part.facts.layout == "routes":
+        return _check_routes(broker, part, begin, dead)
     rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
     if part.snapshot.first_row:  # what came before the first row that is left was given up
         begin = max(begin, int(rows[0]))
-    there = [*_offsets(broker, part.partition, begin, part.position)]
-    none = np.empty(0, np.int64)
-    dead = letters.get(part.partition, none)
-    return compare(part.name, rows, np.concatenate([none, *there]), dead, begin, part.position)
+    there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
+    return compare(part.name, rows, there, dead, begin, part.position, Replays.of([part.snapshot]))
+
+
+def _check_routes(broker: Broker, part: Part, begin: int, dead: Offsets) -> PartitionCheck:
+    """Look for each record in any of the targets, and for rows that are in one that is not theirs."""
+    targets, starts = targets_of(part), starts_of(part)
+    found, wrong = [NONE], [NONE]
+    for name, target in targets.items():
+        offsets: Offsets = target[part.facts.offset][:].astype(np.int64)
+        names = list(map(str, target[part.facts.by][:].tolist()))
+        if target.first_row:
+            begin = max(begin, int(offsets[0]))
+        found.append(offsets[offsets < part.position])  # a target may be ahead of the ledger
+        wrong += [offsets[1:][offsets[1:] < offsets[:-1]], misplaced(name, names, offsets, starts)]
+    there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
+    rows = np.sort(np.concatenate(found))
+    bad = np.unique(np.concatenate(wrong))
+    checked = compare(part.name, rows, there, dead, begin, part.position, Replays.of(targets.values()))
+    return replace(checked, disorder=_some(bad), disorder_count=checked.disorder_count + len(bad))
+
+
+def misplaced(target: str, names: Sequence[str], offsets: Offsets, starts: Mapping[str, int]) -> Offsets:
+    """Return the offsets of rows of a target that belong into another: it was there before them.
+
+    Examples
+    --------
+    >>> misplaced("rest", ["XRP", "BTC", "BTC"], np.array([3, 4, 9]), {"rest": 0, "BTC": 5})
+    array([9])
+    """
+    never = np.iinfo(np.int64).max
+    since = {name: -1 if name == target else starts.get(name, never) for name in dict.fromkeys(names)}
+    begins = np.fromiter(map(since.__getitem__, names), np.int64, len(names))
+    return offsets[(begins >= 0) & (offsets >= begins)]
 
 
 def compare_counts(
@@ -175,17 +218,19 @@ def compare_counts(
     )
 
 
-def _check_grid(broker: Broker, part: Part, letters: Mapping[TopicPartition, Offsets]) -> PartitionCheck:
+def _check_grid(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     position = part.snapshot.position
     assert isinstance(position, Mapping)
     begin = part.facts.start
-    none = np.empty(0, np.int64)
-    there = np.concatenate([none, *_offsets(broker, part.partition, begin, part.position)])
+    there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
     counted = int(part.snapshot[COUNT][:].sum(dtype=np.int64))
     if part.snapshot.first_row:  # nobody knows how many records were in the slots that were given up
         position = {**position, OPEN: begin}
-    dead = letters.get(part.partition, none)
-    return compare_counts(part.name, counted, part.snapshot.rows, there, dead, begin, position)
+    replays = Replays.of([part.snapshot])
+    dead = np.concatenate([dead, replays.failed, replays.again])
+    found = compare_counts(part.name, counted, part.snapshot.rows, there, dead, begin, position)
+    settled = len(replays.failed) + len(replays.again)
+    return replace(found, dead=found.dead - settled, replayed=len(replays.failed))
 
 
 def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:
@@ -204,19 +249,6 @@ def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: in
                     f"{broker}: {partition.topic}[{partition.partition}] gave nothing for {PATIENCE:g} s, "
                     f"and offset {position} was not reached"
                 )
-
-
-def _letters(broker: Broker, topic: str) -> dict[TopicPartition, Offsets]:
-    """Return the offsets that have a letter, open or not, by their partition."""
-    found: dict[TopicPartition, list[int]] = {}
-    if topic in broker.topics():
-        for record in scan(broker, topic):
-            try:
-                letter = DeadLetter.from_record(record)
-            except MessageError:
-                continue  # a marker, or nothing of ours
-            found.setdefault(TopicPartition(letter.topic, letter.partition), []).append(letter.offset)
-    return {partition: np.unique(np.array(offsets, np.int64)) for partition, offsets in found.items()}
 
 
 def _some(offsets: npt.NDArray[Any]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.meaning import DECIMALS
+from streamzarr.flow.windows.moments import duration
 from streamzarr.stream.schema import Field, check_name
 
 TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
@@ -20,6 +21,7 @@ TOPIC: Final = "@topic"
 TIMESTAMP: Final = "@timestamp"
 KEY: Final = "@key"
 HEADER: Final = "@header."
+AHEAD: Final = "30d"
 RECORD_SOURCES: Final = (OFFSET, PARTITION, TOPIC, TIMESTAMP, KEY)
 
 
@@ -64,6 +66,9 @@ class ColumnSpec:
     """Of times that are texts without an offset, as ``Europe/Oslo``; None: UTC."""
     decimals: int | None = None
     """The column has integers: the value times ten to this power, exactly."""
+    ahead: str | float | None = None
+    """Of sorted times: how far ahead of the clock they may be; None: `AHEAD`. All behind one that is far in
+    the future would be bad."""
     chunk_rows: int | None = None
     """Rows of a chunk, where they differ from the target's."""
     compressors: Any = "auto"
@@ -79,11 +84,19 @@ class ColumnSpec:
                 f"column {self.name!r}: from is {self.source!r}, expected a path in the value, one of "
                 f"{', '.join(RECORD_SOURCES)}, or {HEADER}NAME"
             )
+        if self.ahead is not None and not (self.sorted and self.dtype.kind == "M"):
+            raise ConfigError(f"column {self.name!r}: ahead is for times that are sorted")
+        duration(self.ahead_of_clock, f"column {self.name!r}: ahead", 1)
 
     @property
     def path(self) -> str:
         """Where in the record the value is."""
         return self.source or self.name
+
+    @property
+    def ahead_of_clock(self) -> str | float:
+        """How far ahead of the clock sorted times may be."""
+        return AHEAD if self.ahead is None else self.ahead
 
     @property
     def of_record(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from streamzarr.errors import FencedError, QueueError, StoreError
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
-from streamzarr.feeds.rows import Rows, Undecoded
+from streamzarr.feeds.rows import Pieces, Rows, Undecoded
 from streamzarr.feeds.takeover import Partition, take_over
 from streamzarr.flow import Message, Pause
 from streamzarr.flow.ops.settle import DONE, Again, Report
@@ -136,7 +136,16 @@ class FeedCommitter:
         streamzarr.errors.FencedError
             Somebody outside of the group writes to a stream of ours.
         """
-        return [self._take(message.data) for message in messages]
+        return [self._take_all(message.data) for message in messages]
+
+    def _take_all(self, data: Rows | Undecoded | Pieces) -> Report:
+        if not isinstance(data, Pieces):
+            return self._take(data)
+        owned = self._owned.get(data.run.where)
+        for rows in data.rows(0 if owned is None else owned.position):
+            if (report := self._take(rows)) is not DONE:
+                return report  # and all of it comes again
+        return DONE
 
     def _take(self, rows: Rows | Undecoded) -> Report:
         if isinstance(rows, Undecoded):
@@ -173,7 +182,7 @@ class FeedCommitter:
     def _let_go(self, partition: TopicPartition) -> None:
         owned = self._owned.pop(partition, None)
         if owned is not None:
-            self.tally.put += owned.writer.put_bytes
+            self.tally.put += owned.put_bytes
             owned.drop()
 
     def _tell_group(self, positions: Mapping[TopicPartition, int]) -> None:

@@ -15,6 +15,8 @@ from streamzarr.errors import ConfigError, LimitExceededError, MetadataError
 from streamzarr.feeds.columns import OFFSET, ColumnSpec, TimeUnit
 from streamzarr.feeds.grid.spec import GridSpec, How, check_how
 from streamzarr.feeds.of_record import OfRecord
+from streamzarr.feeds.replayed.names import OWN
+from streamzarr.feeds.route.spec import RouteSpec
 from streamzarr.feeds.toml import parse_toml, place_of
 from streamzarr.flow.windows.moments import duration
 from streamzarr.options import parse_bytes
@@ -26,12 +28,23 @@ from streamzarr.stream.schema import CHUNK_ROWS
 
 Text = Annotated[str, Meta(min_length=1)]
 _AS_THEY_ARE: Final = (
-    *("sorted", "required", "fill", "unit", "format", "zone", "decimals", "chunk_rows", "compressors"),
+    *(
+        "sorted",
+        "required",
+        "fill",
+        "unit",
+        "format",
+        "zone",
+        "decimals",
+        "ahead",
+        "chunk_rows",
+        "compressors",
+    ),
 )
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
-_NESTED: Final = ("source", "decode", "columns", "target", "grid", "dead_letters")
+_NESTED: Final = ("source", "decode", "columns", "target", "route", "grid", "dead_letters")
 MAX_OPEN_CELLS: Final = 1 << 24
 """Cells of open slots of one field: 128 MB of floats."""
 
@@ -68,8 +81,8 @@ class TargetConfig(_Part, frozen=True):
     """``[target]``: where rows go."""
 
     url: Text
-    layout: Literal["log", "grid"] = "log"
-    """A row for each record, or a slot for each step and key."""
+    layout: Literal["log", "grid", "bars"] = "log"
+    """A row for each record; slots of each step with all keys; or a row for each slot that has records."""
     chunk_rows: Count | None = None
     """65,536 when absent; of a grid as many as make 1 MiB."""
     commit: CommitConfig = field(default_factory=CommitConfig)
@@ -90,12 +103,12 @@ class GridConfig(_Part, frozen=True):
     lateness: Text | Annotated[float, Meta(ge=0)] = 0.0
     """How late a record may be; so long its slot stays open."""
     ahead: Text | Seconds = "30d"
-    """How far ahead of all before it a record may be."""
+    """How far ahead of all before it a record may be, and of the clock."""
     values: dict[str, str] = {}
     """What several values of a column in one slot come to: last first min max sum mean count ohlc."""
 
-    def spec(self) -> GridSpec:
-        """Return it, checked."""
+    def spec(self, *, dense: bool) -> GridSpec:
+        """Return it, checked; `dense`: slots without records are stored."""
         check_how(self.values)
         spec = GridSpec(
             self.time,
@@ -105,6 +118,7 @@ class GridConfig(_Part, frozen=True):
             duration(self.lateness, "lateness"),
             duration(self.ahead, "ahead", 1),
             cast("dict[str, How]", self.values),
+            dense,
         )
         cells = (spec.lateness // spec.step + 1) * spec.room
         if cells > MAX_OPEN_CELLS:
@@ -113,6 +127,23 @@ class GridConfig(_Part, frozen=True):
                 f"cells, at most {MAX_OPEN_CELLS} allowed; a longer step, fewer keys, or less lateness"
             )
         return spec
+
+
+class RouteConfig(_Part, frozen=True):
+    """``[route]``: which of several targets a row goes into."""
+
+    by: Text
+    """The column whose value names it."""
+    targets: Count | Annotated[list[Text], Meta(min_length=1)] = 64
+    """How many there is room for, or which there are."""
+    other: Text | None = None
+    """The target of rows that have none; without it their records are bad."""
+
+    def spec(self) -> RouteSpec:
+        """Return it."""
+        return RouteSpec(
+            self.by, self.targets if isinstance(self.targets, int) else tuple(self.targets), self.other
+        )
 
 
 class LettersConfig(_Part, frozen=True):
@@ -133,6 +164,7 @@ class _Column(_Part, frozen=True):
     format: Text | None = None
     zone: Text | None = None
     decimals: int | None = None
+    ahead: Text | Seconds | None = None
     chunk_rows: Count | None = None
     compressors: Any = "auto"
     attributes: dict[str, Any] = {}
@@ -158,6 +190,7 @@ class Feed(Struct, frozen=True, kw_only=True):
     """``format``, and the options of its decoder."""
     columns: dict[str, ColumnSpec]
     target: TargetConfig
+    route: RouteConfig | None = None
     grid: GridConfig | None = None
     dead_letters: LettersConfig
 
@@ -216,21 +249,26 @@ class Feed(Struct, frozen=True, kw_only=True):
                     OfRecord(columns[name])
             except ConfigError as error:
                 raise fail(keys, str(error)) from error
+        for name in columns.keys() & set(OWN):
+            raise fail(("columns", name), "is what a feed calls a field of its own; give it another name")
         if not columns:
             raise fail(("columns",), "expected at least one column")
         target: TargetConfig = part(TargetConfig, ("target",), given["target"])
         if target.layout == "log":
             _add_offset(columns, fail)
         grid = None
-        if (target.layout == "grid") != ("grid" in given):
-            raise fail(("grid",), 'expected if and only if target.layout is "grid"')
-        if target.layout == "grid":
+        if (target.layout != "log") != ("grid" in given):
+            raise fail(("grid",), 'expected if and only if target.layout is "grid" or "bars"')
+        if target.layout != "log" and "route" in given:
+            raise fail(("route",), 'expected only if target.layout is "log"; a grid has keys')
+        if target.layout != "log":
             grid = part(GridConfig, ("grid",), given["grid"])
         feed = cls(
             source=part(SourceConfig, ("source",), given["source"]),
             decode=decode,
             columns=columns,
             target=target,
+            route=part(RouteConfig, ("route",), given["route"]) if "route" in given else None,
             grid=grid,
             dead_letters=part(LettersConfig, ("dead_letters",), given.get("dead_letters", {})),
         )
@@ -289,10 +327,24 @@ class Feed(Struct, frozen=True, kw_only=True):
         nbytes = None if commit.bytes is None else parse_bytes(commit.bytes)
         return CommitPolicy(rows=commit.rows, bytes=nbytes)
 
+    def check_route(self) -> None:
+        """Raise :class:`~streamzarr.errors.ConfigError` unless rows of these columns can be routed."""
+        if self.route is not None:
+            self.route.spec().check(self.columns)
+
+    @property
+    def grid_spec(self) -> GridSpec | None:
+        """The grid, checked; None: the target has rows."""
+        return None if self.grid is None else self.grid.spec(dense=self.target.layout == "grid")
+
     def schema(self) -> dict[str, Field]:
         """Return the fields of each partition's stream."""
         if self.grid is not None:
-            return self.grid.spec().schema(self.columns, self.target.chunk_rows)
+            spec = self.grid_spec
+            assert spec is not None
+            if self.target.layout == "bars":
+                return spec.bars(self.columns)
+            return spec.schema(self.columns, self.target.chunk_rows)
         return {name: each.field() for name, each in self.columns.items()}
 
     @property
@@ -317,6 +369,7 @@ def _check_all(feed: Feed, fail: Callable[[tuple[str, ...], str], ConfigError]) 
         (("target", "commit"), lambda: feed.policy),
         (("grid",), feed.schema),
         *arrays,
+        (("route",), feed.check_route),
     ]
     for keys, read in reads:
         try:

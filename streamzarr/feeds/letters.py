@@ -8,7 +8,8 @@ from typing import Final
 
 from streamzarr.errors import ConfigError, MessageError
 from streamzarr.flow import Message
-from streamzarr.queue import Broker, Columns, DeadLetter, Producer
+from streamzarr.queue import Broker, Columns, DeadLetter, Producer, TopicPartition
+from streamzarr.queue.letters import write_letters
 from streamzarr.runtime import Runtime
 
 AT_ONCE: Final = 500
@@ -31,8 +32,13 @@ class Letters:
     ) -> None:
         self._producer, self._topic_of = producer, topic_of
         self._worker, self._runtime = worker, runtime
+        self._feeds: dict[TopicPartition, str] = {}
         self.written = 0
         """How many so far, those that a retry has written twice included."""
+
+    def sign(self, partition: TopicPartition, feed: str) -> None:
+        """Have letters about records of a partition say which feed they are of: others may read it, too."""
+        self._feeds[partition] = feed
 
     def bury(self, run: Columns, bad: Mapping[int, str], stage: str) -> None:
         """Write letters about the records of a run that are `bad`; durable when it returns.
@@ -42,7 +48,7 @@ class Letters:
         streamzarr.errors.QueueError
             The broker did not take them all.
         streamzarr.errors.ConfigError
-            One is too large for its topic.
+            One is too large for its topic, cut as it is.
         """
         self._write(
             run.topic,
@@ -52,6 +58,7 @@ class Letters:
                     error=MessageError(reason),
                     stage=stage,
                     worker=self._worker,
+                    feed=self._feeds.get(run.where, ""),
                     runtime=self._runtime,
                 )
                 for index, reason in sorted(bad.items())
@@ -71,19 +78,20 @@ class Letters:
                 attempts=failure.attempts,
                 first_seen=message.first_seen,
                 worker=self._worker,
+                feed=self._feeds.get(TopicPartition(record.topic, record.partition), ""),
             )
             self._write(record.topic, iter([letter]))
 
     def _write(self, topic: str, letters: Iterator[DeadLetter]) -> None:
         there = self._topic_of(topic)
-        while batch := [each.to_record() for each in islice(letters, AT_ONCE)]:
+        while batch := list(islice(letters, AT_ONCE)):
             try:
-                self._producer.send(there, batch)
-                self._producer.flush()
-            except MessageError as error:  # a record as large as may be, and its reason
+                write_letters(self._producer, there, batch)
+            except MessageError as error:
                 raise ConfigError(
-                    f"a dead letter of {topic!r} is too large for its topic, and the record is not passed "
-                    f"without it; allow more there, or name another topic in dead_letters.topic: {error}"
+                    f"a dead letter of {topic!r} is too large for its topic, even without its message, "
+                    "and the record is not passed without it; allow more there, or name another topic in "
+                    f"dead_letters.topic: {error}"
                 ) from error
             self.written += len(batch)
 

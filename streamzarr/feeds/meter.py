@@ -128,7 +128,7 @@ class Meter:
             tally.rows,
             tally.bad,
             tally.appended,
-            tally.put + sum(each.writer.put_bytes for each in owned.values()),
+            tally.put + sum(each.put_bytes for each in owned.values()),
             lag,
             tally.commits,
             now - tally.committed_at,

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from streamzarr.errors import SourceChangedError
+from streamzarr.feeds.route.spec import folder_of
 from streamzarr.queue import TopicIdentity, TopicPartition
 from streamzarr.stream.record import Source
 
 FEED_ATTRIBUTE: Final = "streamzarr_feed"
 """Attribute of a partition's group: how to find its topic and its dead letters again."""
+
+BY: Final = "by"
+"""Group beside the partitions, with one for each of several targets."""
 
 
 def path_of(partition: TopicPartition, topics: Sequence[str]) -> str:
@@ -23,6 +27,15 @@ def path_of(partition: TopicPartition, topics: Sequence[str]) -> str:
     """
     name = f"p{partition.partition:05}"
     return name if len(topics) == 1 else f"{partition.topic}/{name}"
+
+
+def target_path(target: str, path: str) -> str:
+    """Return the path of the stream of one of several targets; `path` is that of its partition.
+
+    >>> target_path("BTC/USD", "p00003")
+    'by/BTC%2FUSD/p00003'
+    """
+    return f"{BY}/{folder_of(target)}/{path}"
 
 
 def other_path_of(partition: TopicPartition, topics: Sequence[str]) -> str:

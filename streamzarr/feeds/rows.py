@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from streamzarr.errors import MessageError, SchemaRegistryError
+from streamzarr.errors import MessageError, SchemaRegistryError, message_of
 from streamzarr.feeds.columns import ColumnSpec
-from streamzarr.feeds.decode.base import Decoder
+from streamzarr.feeds.decode.base import Decoder, TooMuchError
+from streamzarr.feeds.decode.objects import MAX_REASON
 from streamzarr.feeds.of_record import OfRecord
 from streamzarr.queue import Columns as Run
 
@@ -50,16 +51,20 @@ class Rows:
         >>> left.columns["x"], left.bad
         (array([3]), {0: 'too old'})
         """
-        if not bad:
-            return self
-        records = self.records()
-        kept = ~np.isin(records, list(bad))
-        return replace(
-            self,
-            columns={name: values[kept] for name, values in self.columns.items()},
-            origin=records[kept],
-            bad={**self.bad, **bad},
-        )
+        return self.chosen(self.kept(bad)).with_bad(bad) if bad else self
+
+    def with_bad(self, bad: Mapping[int, str]) -> Rows:
+        """Return these rows, with more records that gave none."""
+        return replace(self, bad={**self.bad, **bad})
+
+    def kept(self, bad: Collection[int]) -> npt.NDArray[np.bool_]:
+        """Return which rows are of records that are not among `bad`."""
+        return ~np.isin(self.records(), list(bad))
+
+    def chosen(self, which: npt.NDArray[Any]) -> Rows:
+        """Return some of the rows, in their order, of the same run."""
+        columns = {name: values[which] for name, values in self.columns.items()}
+        return replace(self, columns=columns, origin=self.records()[which])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +75,59 @@ class Undecoded:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A run that becomes more rows than are to be in memory: they are made some at a time, as they are taken.
+
+    Each time that it is asked it makes them anew.
+    """
+
+    run: Run
+    make: Callable[[Run], Rows | Undecoded | None]
+    """Makes the rows of a part of the run; None: they are too much, too."""
+
+    def rows(self, position: int) -> Iterator[Rows | Undecoded]:
+        """Yield the rows of the records from `position` on, in their order."""
+        return self._of(self.run, position)
+
+    def _of(self, run: Run, position: int) -> Iterator[Rows | Undecoded]:
+        half = len(run) // 2
+        for part in (run[:half], run[half:]):
+            if part.stop > position:
+                made = self.make(part)
+                if made is None:
+                    yield from self._of(part, position)
+                else:
+                    yield made
+
+
 class RowMaker:
     """Makes rows of runs. Owned by the chain's thread."""
 
     def __init__(self, columns: Mapping[str, ColumnSpec], decoder: Decoder) -> None:
         self._decoder = decoder
+        self._none = {name: np.empty(0, each.dtype) for name, each in columns.items()}
         self._of_value = [name for name, each in columns.items() if not each.of_record]
         self._of_record = {name: OfRecord(each) for name, each in columns.items() if each.of_record}
 
-    def __call__(self, run: Run) -> Rows | Undecoded:
+    def __call__(self, run: Run) -> Rows | Undecoded | Pieces:
         """Return the rows of a run, or why they cannot be had now; raises as :meth:`rows`."""
         try:
             return self.rows(run)
         except SchemaRegistryError as error:
             return Undecoded(run, str(error))
+        except TooMuchError:
+            return Pieces(run, self._part)
+
+    def _part(self, run: Run) -> Rows | Undecoded | None:
+        """Return the rows of a part of a run; what raises becomes a bad record, as it does of a whole one."""
+        try:
+            made = self(run)
+        except Exception as error:  # noqa: BLE001 - as ops.decode does
+            if len(run) > 1:
+                return None
+            return Rows(run, self._none, np.empty(0, np.intp), {0: message_of(error, MAX_REASON)})
+        return None if isinstance(made, Pieces) else made
 
     def rows(self, run: Run) -> Rows:
         """Return the rows of a run.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from streamzarr.feeds.lettered import lettered
+from streamzarr.feeds.route.read import targets_of
 from streamzarr.feeds.target import Part, Parts, parts_of
-from streamzarr.queue import Broker, DeadLetterQueue, TopicInfo
+from streamzarr.queue import Broker, DeadLetter, DeadLetterQueue, TopicInfo, TopicPartition
+from streamzarr.stream import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,18 @@ class PartitionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """How much one of several targets has."""
+
+    name: str
+    partitions: int
+    """Partitions that rows came from."""
+    rows: int
+    committed: float
+    """When the last of its commits was, seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedStatus:
     """How far a feed is."""
 
@@ -43,6 +59,8 @@ class FeedStatus:
     dead: int
     """Dead letters that are open."""
     partitions: tuple[PartitionStatus, ...]
+    targets: tuple[TargetStatus, ...] = ()
+    """Those of a feed that has several."""
 
     @property
     def rows(self) -> int:
@@ -61,13 +79,18 @@ def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
         topics = sorted({each.partition.topic for each in parts})
         infos = {topic: parts.broker.describe(topic) for topic in topics}
         first = next(iter(parts))
+        targets = {each.name: targets_of(each) for each in parts if each.facts.layout == "routes"}
         return FeedStatus(
             url=url,
             broker=str(parts.broker),
             group=first.facts.group,
             members=parts.broker.members(first.facts.group),
-            dead=_open_letters(parts, set(topics)),
-            partitions=tuple(_status(each, infos[each.partition.topic]) for each in parts),
+            dead=_open_letters(parts),
+            partitions=tuple(
+                _status(each, infos[each.partition.topic], [*targets.get(each.name, {}).values()])
+                for each in parts
+            ),
+            targets=tuple(_targets(targets.values())),
         )
 
 
@@ -83,31 +106,51 @@ def amplification(rows: int, commits: int, chunk_rows: int) -> float:
     return 1.0 if not rows or a_commit >= chunk_rows else (min(chunk_rows, rows) / a_commit + 1) / 2
 
 
-def _status(part: Part, info: TopicInfo) -> PartitionStatus:
+def _status(part: Part, info: TopicInfo, targets: Sequence[Snapshot]) -> PartitionStatus:
     record, end = part.snapshot.record, info.end.get(part.partition.partition, 0)
+    streams = [part.snapshot] if part.facts.layout != "routes" else targets
+    rows = sum(each.record.rows for each in streams)
+    written = sum(each.record.rows * _amplification(each) for each in streams)
     return PartitionStatus(
         name=part.name,
         topic=part.partition.topic,
         partition=part.partition.partition,
-        rows=record.rows,
+        rows=rows,
         position=part.position,
         end=end,
         lag=max(0, end - part.position),
         commits=record.seq,
-        rows_a_commit=record.rows / max(1, record.seq),
-        write_amplification=amplification(
-            record.rows, record.seq, part.snapshot[part.snapshot.names[0]].chunks[0]
-        ),
+        rows_a_commit=rows / max(1, record.seq),
+        write_amplification=written / rows if rows else 1.0,
         epoch=record.epoch,
         writer=record.writer,
         committed=record.time_ns / 1e9,
     )
 
 
-def _open_letters(parts: Parts, topics: set[str]) -> int:
+def _amplification(stream: Snapshot) -> float:
+    return amplification(stream.record.rows, stream.record.seq, stream[stream.names[0]].chunks[0])
+
+
+def _targets(partitions: Iterable[Mapping[str, Snapshot]]) -> Iterator[TargetStatus]:
+    """Yield what each target has in all partitions, in the order of their names."""
+    found: dict[str, list[Snapshot]] = {}
+    for targets in partitions:
+        for name, stream in targets.items():
+            found.setdefault(name, []).append(stream)
+    for name in sorted(found):
+        rows = sum(each.record.rows for each in found[name])
+        last = max(each.record.time_ns for each in found[name])
+        yield TargetStatus(name, len(found[name]), rows, last / 1e9)
+
+
+def _open_letters(parts: Parts) -> int:
+    """Return how many records that failed here have an open letter, which may be another feed's newer one."""
+    ours = {where: set(offsets.tolist()) for where, offsets in lettered(parts).items()}
     there = set(parts.broker.topics())
+
+    def is_ours(letter: DeadLetter) -> bool:
+        return letter.offset in ours.get(TopicPartition(letter.topic, letter.partition), ())
+
     queues = {each.facts.dead_letters for each in parts} & there
-    return sum(
-        len(DeadLetterQueue(parts.broker, queue).ls(lambda letter: letter.topic in topics))
-        for queue in queues
-    )
+    return sum(len(DeadLetterQueue(parts.broker, queue).ls(is_ours)) for queue in queues)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from streamzarr.feeds.begin import look
+from streamzarr.errors import ConfigError
+from streamzarr.feeds.begin import Beginning, check_fields, look, stream_at
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.keys import Keys
+from streamzarr.feeds.grid.late import LateSlots
 from streamzarr.feeds.grid.partition import OPEN, READ, PartitionGrid
+from streamzarr.feeds.grid.reserved import Reserved, reserved_schema
+from streamzarr.feeds.grid.shape import Bars, Planes, Shape
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.partition import PartitionStream
-from streamzarr.feeds.places import FEED_ATTRIBUTE, path_of
+from streamzarr.feeds.places import FEED_ATTRIBUTE, path_of, target_path
+from streamzarr.feeds.replayed.stream import Replayed, replayed_schema
+from streamzarr.feeds.route.ledger import Ledger, ledger_schema
+from streamzarr.feeds.route.partition import PartitionRoutes
 from streamzarr.feeds.rows import Rows
-from streamzarr.feeds.target import Facts
+from streamzarr.feeds.target import Facts, facts_of
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.redact import redacted
-from streamzarr.stores import Store
-from streamzarr.stream import CommitPolicy, Field, StreamWriter
-from streamzarr.stream.schema import CHUNK_ROWS
+from streamzarr.stores import Store, join_url
+from streamzarr.stream import CommitPolicy, Field, StreamWriter, open_stream
+from streamzarr.stream.acquire import chunk_bytes
+from streamzarr.stream.schema import CHUNK_ROWS, Schema
+
+ID_BYTES: Final = 8
 
 
 class Partition(Protocol):
@@ -29,8 +40,8 @@ class Partition(Protocol):
     bad: int
 
     @property
-    def writer(self) -> StreamWriter:
-        """The writer of its stream."""
+    def put_bytes(self) -> int:
+        """Bytes of chunks that were put so far."""
 
     @property
     def position(self) -> int:
@@ -59,7 +70,6 @@ def take_over(
         The stream has other fields; the store cannot hold streams.
     """
     path, found = path_of(partition, feed.source.topics), look(feed, broker, store, partition)
-    spec = None if feed.grid is None else feed.grid.spec()
     facts = Facts(
         version=1,
         broker=redacted(broker.url),
@@ -68,17 +78,96 @@ def take_over(
         offset=feed.offset_field,
         start=found.first,
         layout=feed.target.layout,
-        keyed=spec is not None and spec.key is not None,
+        id=broker.runtime.random_bytes(ID_BYTES).hex(),
     )
+    taken = _taken(feed, broker, store, letters, path, found, facts)
+    letters.sign(partition, facts_of(open_stream(store, path)).id)  # of whoever made it
+    return taken
+
+
+def _taken(
+    feed: Feed, broker: Broker, store: Store, letters: Letters, path: str, found: Beginning, facts: Facts
+) -> Partition:
+    """Return the partition, made with these facts if it is new."""
+    if feed.route is not None:
+        return _routes(feed, broker, store, letters, path, found, facts)
     schema = feed.schema()
+    if feed.grid is None:
+        writer = _writer(feed, broker, store, path, schema, found, facts)
+        return PartitionStream(
+            writer, feed.columns, letters, _replayed(feed, broker, store, path, found), broker.runtime
+        )
+    spec = feed.grid_spec
+    assert spec is not None
+    facts = replace(facts, keyed=spec.key is not None, key=spec.key or "")
+    writer = _writer(feed, broker, store, path, schema, found, facts)
+    keys = None
+    if spec.key is not None:
+        given = () if isinstance(spec.keys, int) else spec.keys
+        keys = Keys(store, path, spec.room, given, broker.runtime)
+    shape: Shape = Bars(spec, feed.columns, keys)
+    late = None
+    if feed.target.layout == "grid":
+        shape, late = Planes(spec, feed.columns), _late(feed, broker, store, path, found, writer)
+    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, shape, late, broker.runtime)
+
+
+def _routes(
+    feed: Feed, broker: Broker, store: Store, letters: Letters, path: str, found: Beginning, facts: Facts
+) -> PartitionRoutes:
+    """Return the partition whose rows go into several targets: its ledger is ours, the targets will be."""
+    assert feed.route is not None
+    spec, schema = feed.route.spec(), feed.schema()
+    facts = replace(facts, by=spec.by, layout="routes")
+    ledger = Ledger(_writer(feed, broker, store, path, ledger_schema(), found, facts), store, path)
+    if spec.other in ledger.targets and spec.other not in ledger.others:
+        raise ConfigError(
+            f"{join_url(store.url, path)}: route.other is {spec.other!r}, a target of rows of this name "
+            "alone; give another name"
+        )
+
+    def open_target(name: str, start: int) -> PartitionStream:
+        place = target_path(name, path)
+        stored = stream_at(store, place)
+        if stored is not None:
+            check_fields(stored, feed)
+        there = Beginning(found.source, start, None if stored is None else frozenset(stored.names))
+        told = replace(facts, layout="log", target=name, start=start)
+        writer = _writer(feed, broker, store, place, schema, there, told)
+        return PartitionStream(
+            writer, feed.columns, letters, _replayed(feed, broker, store, place, found), broker.runtime
+        )
+
+    nbytes = sum(chunk_bytes(each) for each in Schema.of(schema).arrays(_chunk_rows(feed)).values())
+    return PartitionRoutes(
+        ledger,
+        spec,
+        letters,
+        open_target,
+        most_open=max(1, feed.target_bytes // nbytes),
+        at_once=store.capabilities.in_flight,
+    )
+
+
+def _writer(
+    feed: Feed,
+    broker: Broker,
+    store: Store,
+    path: str,
+    schema: Mapping[str, Field],
+    found: Beginning,
+    facts: Facts,
+) -> StreamWriter:
+    """Return the writer of a stream, ours from now on; a new one has its position."""
     new = _new_fields(schema, found.fields)
+    is_grid = facts.layout in ("grid", "bars")
     writer = StreamWriter(
         store,
         path,
         schema={name: each for name, each in schema.items() if name not in new},
-        chunk_rows=feed.target.chunk_rows or CHUNK_ROWS,
+        chunk_rows=_chunk_rows(feed),
         source=found.source,
-        commit=feed.policy if spec is None else CommitPolicy(),
+        commit=feed.policy if facts.layout == "log" else CommitPolicy(),
         attributes={FEED_ATTRIBUTE: msgspec.to_builtins(facts)},
         max_bytes=feed.target_bytes,
         runtime=broker.runtime,
@@ -88,16 +177,54 @@ def take_over(
     if writer.position is None:  # new: from here on its beginning is settled, whatever the topic loses
         first = found.first
         writer.append(
-            {name: [] for name in schema}, next_offset=first if spec is None else {OPEN: first, READ: first}
+            {name: [] for name in schema}, next_offset={OPEN: first, READ: first} if is_grid else first
         )
         writer.commit()
-    if spec is None:
-        return PartitionStream(writer, feed.columns, letters)
-    keys = None
-    if spec.key is not None:
-        given = () if isinstance(spec.keys, int) else spec.keys
-        keys = Keys(store, path, spec.room, given, broker.runtime)
-    return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy)
+    return writer
+
+
+def _replayed(feed: Feed, broker: Broker, store: Store, path: str, found: Beginning) -> Replayed:
+    """Return what takes the rows of a partition that come by a replay."""
+    schema = replayed_schema(feed.columns, slots=feed.grid is not None)
+    return Replayed(store, path, lambda place: _beside(feed, broker, store, place, schema, found))
+
+
+def _late(
+    feed: Feed, broker: Broker, store: Store, path: str, found: Beginning, writer: StreamWriter
+) -> LateSlots:
+    """Return what takes the records of a grid that come when their slots are closed."""
+    spec = feed.grid_spec
+    assert spec is not None
+    assert isinstance(writer.position, Mapping)
+    schema = reserved_schema()
+    reserved = Reserved(
+        store, path, writer.position[READ], lambda place: _beside(feed, broker, store, place, schema, found)
+    )
+    reserved.begin()
+    return LateSlots(spec, _replayed(feed, broker, store, path, found), reserved)
+
+
+def _beside(
+    feed: Feed, broker: Broker, store: Store, path: str, schema: Mapping[str, Field], found: Beginning
+) -> StreamWriter:
+    """Return the writer of a stream beside a partition's, without positions, ours from now on."""
+    stored = stream_at(store, path)
+    new = _new_fields(schema, None if stored is None else frozenset(stored.names))
+    writer = StreamWriter(
+        store,
+        path,
+        schema={name: each for name, each in schema.items() if name not in new},
+        source=found.source,
+        max_bytes=feed.target_bytes,
+        runtime=broker.runtime,
+    )
+    for name in new:
+        writer.add_field(name, schema[name])
+    return writer
+
+
+def _chunk_rows(feed: Feed) -> int:
+    return feed.target.chunk_rows or CHUNK_ROWS
 
 
 def _new_fields(schema: Mapping[str, Field], stored: frozenset[str] | None) -> list[str]:

@@ -30,9 +30,18 @@ class Facts(msgspec.Struct, frozen=True):
     """The field that has the records' offsets; empty: a grid has none."""
     start: int
     """The offset that it begins at."""
-    layout: Literal["log", "grid"] = "log"
+    layout: Literal["log", "grid", "bars", "routes"] = "log"
+    """Of a partition whose rows go into several targets its ledger."""
     keyed: bool = False
     """Whether a grid has keys."""
+    key: str = ""
+    """The column that they are in."""
+    by: str = ""
+    """The column that names the target of a row."""
+    target: str | None = None
+    """Which of several targets it is; None: the only one, or the ledger."""
+    id: str = ""
+    """What its letters are signed with; empty: it was made when they were not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,11 @@ def parts_of(url: str, broker: Broker | None = None) -> Iterator[Parts]:
     streamzarr.errors.NodeNotFoundError
         There is no stream.
     streamzarr.errors.ConfigError
-        No feed wrote what is there.
+        No feed wrote what is there, or it is one of several targets.
     """
     parts = find_parts(url)
+    if (target := parts[0].facts.target) is not None:
+        raise ConfigError(f"{url}: target {target!r} of a feed that has several; give the URL of the feed")
     if broker is not None:
         yield Parts(broker, parts)
         return
@@ -99,7 +110,7 @@ def parts_of(url: str, broker: Broker | None = None) -> Iterator[Parts]:
 def find_parts(url: str) -> tuple[Part, ...]:
     """Return the partitions of a target, by name; raises as :func:`parts_of`."""
     store = open_store(url, mode="r")
-    found = {name: _part(name, each) for name, each in _snapshots(store).items()}
+    found = {name: _part(name, each) for name, each in streams_below(store).items()}
     return tuple(found[name] for name in sorted(found))
 
 
@@ -114,8 +125,11 @@ def facts_of(snapshot: Snapshot) -> Facts:
         ) from error
 
 
-def _snapshots(store: Store) -> dict[str, Snapshot]:
-    """Return the streams directly below the target, or those below its groups: one for each topic."""
+def streams_below(store: Store) -> dict[str, Snapshot]:
+    """Return the streams directly below a target, or those below its groups: one for each topic.
+
+    Raises :class:`~streamzarr.errors.NodeNotFoundError` when there are none.
+    """
     try:
         return open_streams(store)
     except NodeNotFoundError as error:

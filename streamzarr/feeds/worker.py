@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 IDLE_POLL_SECONDS: Final = 0.05
 """Longest wait for a record, which ends it at once: how late a commit is when nothing comes."""
+GATHERINGS: Final = 8
+"""Polls between two commits, at least: records that trickle in are taken together, since nobody sees them
+before the commit."""
 
 
 class Supervision(Protocol):
@@ -138,6 +141,7 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
             demand=Demand(feed.source.max_records, max_bytes=feed.source_bytes, runtime=broker.runtime),
             session_timeout=feed.source.session_timeout,
             poll_timeout=min(IDLE_POLL_SECONDS, feed.target.commit.seconds),
+            gather=min(IDLE_POLL_SECONDS, feed.target.commit.seconds / GATHERINGS),
             committer=committer,
             on_turn=turn,
         ).pipe(

@@ -1,7 +1,7 @@
 """What is owed to the records that were delivered: credit for their memory, and acknowledgement.
 
-Pure state, no threads, no clock. Credit returns as soon as a record's data have left memory. Acknowledgement
-is another thing: it ends when all that was made of the record is settled.
+Pure state, no clock. Credit returns as soon as a record's data have left memory. Acknowledgement is another
+thing: it ends when all that was made of the record is settled.
 
 * A record that was split is acknowledged when the last of its pieces is settled.
 * A run of records that was divided is acknowledged when all its parts are; each part has a fate of its own.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.delivery import Delivery, Fate, Released
@@ -191,6 +191,7 @@ class Claim:
         "caught_up",
         "committed",
         "credits",
+        "entered",
         "epoch",
         "note",
         "on_trial",
@@ -232,6 +233,7 @@ class Claim:
         """Records that have left memory and will come back: not in :attr:`open`, but not settled either."""
         self.committed: int | None = None  # position stored, as far as we know
         self.note = ""  # what is stored with it
+        self.entered = 0  # records that ever were in flight
         self._said: list[range] | None = None  # what was settled ahead when all in flight was forgotten
         self._seqs: list[int] = []  # first sequence number of each of the deliveries, ascending
         self._deliveries: list[Delivery] = []  # those of which something is out, or was handed back
@@ -261,11 +263,7 @@ class Claim:
         if self._said is not None:
             return self._said
         position, end = self.position, self.window.end
-        if (
-            position is None
-            or end is None
-            or any(hold.offset(self) == offset for offset, _, hold in self._holds)
-        ):
+        if position is None or end is None or any(hold.offset(self) == at for at, _, hold in self._holds):
             return []
         found = []
         for delivery in self._deliveries:
@@ -292,6 +290,9 @@ class Claim:
     def _enter(self, delivery: Delivery) -> None:
         self._seqs.append(delivery.seq)
         self._deliveries.append(delivery)
+        if delivery.parent is None:
+            delivery.first = self.entered
+            self.entered += delivery.count(0, len(delivery))
         self.open += len(delivery)
 
     # -- on the way --------------------------------------------------------------------------------------
@@ -327,6 +328,22 @@ class Claim:
         """Note that the messages of `seq` count for `nbytes` more (or fewer)."""
         delivery, place = self._find(seq)
         delivery.sizes[place] += nbytes
+
+    def number(self, seq: int) -> int:
+        """Return how many records of it entered before `seq`, which is in flight."""
+        delivery, place = self._find(seq)
+        return delivery.number(place)
+
+    @property
+    def oldest(self) -> int:
+        """A number of records of which none is in flight: those that came first."""
+        return self._deliveries[0].first if self._deliveries else self.entered
+
+    @property
+    def has_passed(self) -> bool:
+        """True when something has entered, and all of it has left for good or is in accumulators."""
+        back = any(each.handed_back for each in self._deliveries)
+        return self.entered > 0 and not (self.open or self.parked or back)
 
     def is_out(self, seq: int) -> bool:
         """Tell whether anything of the message `seq` is in flight."""
@@ -479,14 +496,3 @@ class Claim:
         raise ConfigError(
             f"message {seq}{where} is settled a second time: only ops.split may make several of one"
         )
-
-
-def seqs_follow(seqs: Sequence[int]) -> bool:
-    """Tell whether sequence numbers follow on one another.
-
-    >>> seqs_follow([4, 5, 6]), seqs_follow([4, 6]), seqs_follow([])
-    (True, False, True)
-    """
-    return not seqs or (
-        seqs[-1] - seqs[0] == len(seqs) - 1 and list(seqs) == list(range(seqs[0], seqs[-1] + 1))
-    )

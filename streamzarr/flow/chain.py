@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 from streamzarr.errors import ConfigError
-from streamzarr.flow.acknowledge import Claim, Hold, seqs_follow
-from streamzarr.flow.delivery import Delivery, Fate, Released
+from streamzarr.flow.acknowledge import Claim, Hold
+from streamzarr.flow.delivery import Delivery, Fate, Released, seqs_follow
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.message import Message, leaves
@@ -197,9 +197,9 @@ class Chain:
         """Return one message for several: it settles them all, and their credit returns then."""
         return Message(
             data=data,
-            nbytes=sum(message.nbytes for message in messages),
-            count=sum(message.count for message in messages),
-            first_seen=min(message.first_seen for message in messages),
+            nbytes=sum(map(_nbytes, messages)),
+            count=sum(map(_count, messages)),
+            first_seen=min([message.first_seen for message in messages]),
             key=messages[0].key,
             parts=tuple(messages),
         )
@@ -332,7 +332,8 @@ class Chain:
                 return
             messages = messages if isinstance(messages, (list, tuple)) else list(messages)
             if (fate := _common_fate(messages, outcome)) is not None:
-                self._release_runs(messages, fate, hold, enter)
+                for stretch in _stretches(messages):
+                    self._release_runs(stretch, fate, hold, enter)
             else:
                 self._release_each(messages, outcome, hold, enter)
         finally:
@@ -471,13 +472,24 @@ def _offsets_of(claim: Claim, messages: Sequence[Message]) -> tuple[list[int] | 
 
 
 def _common_fate(messages: Sequence[Message], outcome: Fate | None) -> Fate | None:
-    """Return what becomes of all of `messages`, if they can be released by runs; ``None``: one by one.
-
-    By runs means that they follow on one another, which costs a tenth.
-    """
-    seqs = list(map(_seq, messages))
-    if not seqs_follow(seqs) or any(map(_parts, messages)) or any(map(_holds, messages)):
+    """Return what becomes of all of `messages`, if they can be released by runs; ``None``: one by one."""
+    if any(map(_parts, messages)) or any(map(_holds, messages)):
         return None
     if outcome is not None:
         return outcome
     return None if any(map(_failure, messages)) else Fate.OK
+
+
+def _stretches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Yield messages that follow on one another together, which costs a tenth, in any order."""
+    seqs = list(map(_seq, messages))
+    if seqs_follow(seqs):
+        yield messages
+        return
+    messages = sorted(messages, key=_seq)
+    seqs.sort()
+    start = 0
+    for stop in range(1, len(seqs) + 1):
+        if stop == len(seqs) or seqs[stop] != seqs[stop - 1] + 1:
+            yield messages[start:stop]
+            start = stop

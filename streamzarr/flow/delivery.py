@@ -62,6 +62,7 @@ class Delivery:
         "_open_states",
         "_state",
         "counts",
+        "first",
         "handed_back",
         "left",
         "offsets",
@@ -84,6 +85,8 @@ class Delivery:
         self.counts = counts
         self.offsets = offsets
         self.parent = parent
+        self.first = 0 if parent is None else parent[0].number(parent[1])
+        """Records of its claim that entered before it."""
         self.stop: int | None = None
         """Offset behind the last record, if they came from a topic."""
         self.left = len(sizes)
@@ -96,6 +99,14 @@ class Delivery:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def count(self, start: int, stop: int) -> int:
+        """Return the records of a stretch of messages."""
+        return stop - start if self.counts is None else sum(self.counts[start:stop])
+
+    def number(self, place: int) -> int:
+        """Return how many records of its claim entered before a message."""
+        return self.first + self.count(0, place)
 
     def is_out(self, start: int, stop: int) -> bool:
         """Tell whether all messages of a stretch are out."""
@@ -114,8 +125,7 @@ class Delivery:
             self.handed_back = True
             self._occurs(_HANDED_BACK)
         self.left -= stop - start
-        records = stop - start if self.counts is None else sum(self.counts[start:stop])
-        return records, sum(self.sizes[start:stop])
+        return self.count(start, stop), sum(self.sizes[start:stop])
 
     def divide(self, place: int) -> None:
         """Note that a message has become parts, in a delivery of their own; they release it in the end."""
@@ -171,3 +181,14 @@ class Delivery:
             return None
         self._low = min(found)
         return self.offsets[self._low]
+
+
+def seqs_follow(seqs: Sequence[int]) -> bool:
+    """Tell whether sequence numbers follow on one another.
+
+    >>> seqs_follow([4, 5, 6]), seqs_follow([4, 6]), seqs_follow([])
+    (True, False, True)
+    """
+    return not seqs or (
+        seqs[-1] - seqs[0] == len(seqs) - 1 and list(seqs) == list(range(seqs[0], seqs[-1] + 1))
+    )

@@ -6,11 +6,14 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from streamzarr.flow.arguments import checked, function, integer, optional, seconds
 from streamzarr.flow.pausing import Pause
 from streamzarr.queue.retry import is_environmental
+
+SWEEP: Final = 1000
+"""Numbers of letters that are kept, at least, before some are forgotten."""
 
 
 def _share(value: Any) -> str | None:
@@ -52,7 +55,7 @@ class DeadLetterLimit:
     """
 
     in_a_row: int | None = None
-    """Letters, one after the other, at most."""
+    """Letters, one after the other as they came from their topic, at most."""
     ratio: float | None = None
     """Largest share of letters among the last `of` messages."""
     of: int = 100
@@ -64,13 +67,16 @@ class DeadLetterLimit:
     is_environmental: Callable[[BaseException], bool] = is_environmental
     """Tells errors that no message is to blame for: they never become letters."""
 
-    def pause(self, reason: str) -> Pause:
-        """Return the pause for a reason."""
-        return Pause(reason, self.probe_after, self.probe_longest)
+    def pause(self, reason: str, *, strict: bool = True) -> Pause:
+        """Return the pause for a reason; not `strict` where no letters are it."""
+        return Pause(reason, self.probe_after, self.probe_longest, strict)
 
 
 class Breaker:
     """Counts what becomes of one partition's messages, and says when that is too much.
+
+    Messages are numbered as they entered. What fails at once overtakes what waits in a batch, and is in a row
+    only with its neighbours.
 
     Parameters
     ----------
@@ -80,18 +86,18 @@ class Breaker:
     Examples
     --------
     >>> breaker = Breaker(DeadLetterLimit(in_a_row=2))
-    >>> [breaker.failed() for _ in range(3)]
-    [None, None, '2 dead letters in a row']
-    >>> breaker.done(), breaker.failed()
-    (None, None)
+    >>> [breaker.failed(number) for number in (7, 9, 5, 6)]
+    [None, None, None, '2 dead letters in a row']
+    >>> breaker.failed(10)
     """
 
-    __slots__ = ("_bad", "_in_a_row", "_last", "_limit", "_most", "_on_trial")
+    __slots__ = ("_bad", "_failed", "_last", "_limit", "_most", "_on_trial", "_sweep_at")
 
     def __init__(self, limit: DeadLetterLimit, *, on_trial: bool = False) -> None:
         self._limit = limit
         self._on_trial = on_trial
-        self._in_a_row = 0
+        self._failed: set[int] = set()  # the letters, as far as one that is still to come may be beside them
+        self._sweep_at = SWEEP
         self._most = None if limit.ratio is None else int(limit.ratio * limit.of + 1e-9)
         self._last: deque[bool] = deque(maxlen=None if limit.ratio is None else limit.of)
         self._bad = 0  # among the last
@@ -99,24 +105,48 @@ class Breaker:
     def done(self, count: int = 1) -> None:
         """Note that so many messages went well."""
         self._on_trial = False
-        self._in_a_row = 0
         if self._most is not None:
             for _ in range(min(count, self._limit.of)):
                 self._enter(bad=False)
 
-    def failed(self) -> str | None:
-        """Note that a message failed and becomes a letter; or return why it may not, and note nothing."""
+    def failed(self, number: int, oldest: int = 0) -> str | None:
+        """Note that a message failed and becomes a letter; or return why it may not, and note nothing.
+
+        Parameters
+        ----------
+        number
+            Of the message.
+        oldest
+            No message with a lower number is still to come.
+        """
         limit = self._limit
         if self._on_trial:
             return "the message that it was tried with failed too"
-        if limit.in_a_row is not None and self._in_a_row >= limit.in_a_row:
+        if limit.in_a_row is not None and self._beside(number, limit.in_a_row) >= limit.in_a_row:
             return f"{limit.in_a_row} dead letters in a row"
         if self._most is not None and self._bad - self._leaving >= self._most:
             return f"{self._bad - self._leaving} dead letters among the last {limit.of} messages"
-        self._in_a_row += 1
+        if limit.in_a_row is not None:
+            self._failed.add(number)
+            self._sweep(oldest - limit.in_a_row)
         if self._most is not None:
             self._enter(bad=True)
         return None
+
+    def _beside(self, number: int, most: int) -> int:
+        """Return how many letters are beside a message, on both sides together; no more than `most`."""
+        found = 0
+        for step in (-1, 1):
+            beside = number + step
+            while found < most and beside in self._failed:
+                found, beside = found + 1, beside + step
+        return found
+
+    def _sweep(self, lowest: int) -> None:
+        """Forget letters that are too far below all that is still to come."""
+        if len(self._failed) > self._sweep_at:
+            self._failed = {number for number in self._failed if number >= lowest}
+            self._sweep_at = max(SWEEP, 2 * len(self._failed))
 
     @property
     def _leaving(self) -> bool:

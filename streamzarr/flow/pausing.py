@@ -30,6 +30,9 @@ class Pause:
     """Seconds until the first try; infinity: it waits until it is told to go on."""
     longest: float = 60.0
     """Each try that fails doubles them, up to so many."""
+    strict: bool = False
+    """It pauses for its letters: when it is tried, the first message that fails makes it pause again. After
+    an outage a message that fails by itself becomes a letter, and the partition goes on."""
 
     def seconds(self, tries: int) -> float:
         """Return how long to wait after so many tries that failed."""
@@ -50,6 +53,8 @@ class PausedPartition:
     """How often it was tried since whether it may go on."""
     next_try: float
     """When it will be tried again, likewise; infinity: when it is told to go on."""
+    strict: bool = False
+    """As that of the :class:`Pause`."""
 
     def __str__(self) -> str:
         topic, number = self.partition
@@ -57,7 +62,7 @@ class PausedPartition:
 
 
 class PauseBoard:
-    """The partitions of one chain that pause.
+    """The partitions of one chain that pause, of all its sources.
 
     Threads: the chain's thread writes; any other may look, and may ask that some go on. Nothing blocks.
     """
@@ -75,11 +80,14 @@ class PauseBoard:
             return [self._paused[partition] for partition in sorted(self._paused)]
 
     def go_on(self, partitions: Collection[TopicPartition] | None = None) -> bool:
-        """Ask that these, or all, read on at once, with limits as at the beginning; tell if any pauses."""
+        """Ask that these, or all, read on at once, with limits as at the beginning; tell if any pauses.
+
+        One on trial does so when it would pause again.
+        """
         with self._lock:
-            wanted = self._paused.keys() if partitions is None else self._paused.keys() & partitions
-            self._wanted |= wanted
-            return bool(wanted)
+            standing = self._paused.keys() | self._trying.keys()
+            self._wanted |= standing if partitions is None else standing & set(partitions)
+            return bool(self._wanted)
 
     def begin(
         self, partition: TopicPartition, pause: Pause, position: int | None, now: float
@@ -88,7 +96,6 @@ class PauseBoard:
         with self._lock:
             before = self._trying.pop(partition, None)
             tries = 0 if before is None else before.tries
-            self._wanted.discard(partition)
             paused = self._paused[partition] = PausedPartition(
                 partition,
                 pause.reason,
@@ -96,27 +103,35 @@ class PauseBoard:
                 now if before is None else before.since,
                 tries,
                 now + pause.seconds(tries),
+                pause.strict,
             )
             return paused
 
-    def due(self, now: float) -> list[tuple[PausedPartition, bool]]:
-        """Take out those that are to read on; with each whether that is a trial, or was asked for."""
+    def due(self, now: float, ours: Collection[TopicPartition]) -> list[tuple[PausedPartition, bool]]:
+        """Take out those of `ours` that are to read on; with each whether that is a trial, or was asked for.
+
+        The others are those of another source of the chain.
+        """
         with self._lock:
             found = []
-            for partition, paused in list(self._paused.items()):
+            for partition in sorted(self._paused.keys() & ours):
+                paused = self._paused[partition]
                 asked = partition in self._wanted
                 if asked or now >= paused.next_try:
                     del self._paused[partition]
+                    self._wanted.discard(partition)
                     if not asked:
                         self._trying[partition] = replace(paused, tries=paused.tries + 1)
                     found.append((paused, not asked))
-            self._wanted.clear()
             return found
 
     def passed(self, partition: TopicPartition) -> PausedPartition | None:
         """Note that a record of a partition on trial was done: return what is over, if it was on trial."""
         with self._lock:
-            return self._trying.pop(partition, None)
+            over = self._trying.pop(partition, None)
+            if over is not None:
+                self._wanted.discard(partition)
+            return over
 
     @property
     def trying(self) -> list[TopicPartition]:
@@ -130,3 +145,4 @@ class PauseBoard:
             for partition in partitions:
                 self._paused.pop(partition, None)
                 self._trying.pop(partition, None)
+            self._wanted.difference_update(partitions)

@@ -138,6 +138,11 @@ class Rate(Watched):
         self._limits = _limits(messages, bytes)
         self.wake()
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether everything may pass at once."""
+        return self._limits == _Limits(None, None)
+
     def take(self, messages: int, nbytes: int, now: float) -> bool:
         """Let pass `messages` of `nbytes` together; false: they are not :meth:`due` yet."""
         with self._lock:

@@ -33,7 +33,7 @@ from streamzarr.jobs.wire import (
 )
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.base import NewRecord, Record
-from streamzarr.queue.deadletter import DeadLetter
+from streamzarr.queue.deadletter import CUT_BYTES, CUT_HEADER, DeadLetter, size_of
 from streamzarr.queue.retry import is_environmental
 
 EXECUTE = "execute"
@@ -43,9 +43,6 @@ LETTERS_A_SEND = 500
 TASK_HEADERS = (JOB_HEADER, TASK_HEADER, COUNT_HEADER)
 RESULTS_A_RECORD = 2000
 """Keeps a results record below 100 KB, far from any broker's limit on a message."""
-CUT_HEADER = "streamzarr.cut"
-"""On a dead letter whose original was too large to be kept whole: the original's size in bytes."""
-CUT_BYTES = 4096
 
 
 @dataclass(slots=True)
@@ -164,13 +161,12 @@ class Bookkeeper:
         With the reason added it might be more than the broker takes, and a letter that cannot be written
         would hold up its partition for ever. Topic, partition and offset still tell where the whole is.
         """
-        key, value = record.key or b"", record.value or b""
-        size = len(key) + len(value) + sum(len(name) + len(data) for name, data in record.headers)
+        size = size_of(record)
         if size <= self._limits.max_task_bytes:
             return record
         return record._replace(
-            key=record.key and key[:CUT_BYTES],
-            value=record.value and value[:CUT_BYTES],
+            key=record.key and record.key[:CUT_BYTES],
+            value=record.value and record.value[:CUT_BYTES],
             headers=((CUT_HEADER, b"%d" % size),),
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from streamzarr.errors import ConfigError, MessageError
-from streamzarr.jobs.bookkeeper import CUT_HEADER, RESULTS_A_RECORD
+from streamzarr.jobs.bookkeeper import RESULTS_A_RECORD
 from streamzarr.jobs.letters import reconcile
 from streamzarr.jobs.register import append_event, read_register
 from streamzarr.jobs.topics import JobTopics
@@ -51,7 +51,7 @@ def replay(
     """
     chosen = list(letters)
     for id_, letter in chosen:
-        if letter.topic != topics.tasks or CUT_HEADER in dict(letter.headers):
+        if letter.topic != topics.tasks or letter.is_cut:
             raise MessageError(
                 f"dead letter {id_.offset} of {topics.dead} cannot be replayed, only dropped: "
                 f"it is not a whole task of {topics.tasks}; it failed with: {letter.message}"

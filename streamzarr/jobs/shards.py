@@ -25,7 +25,7 @@ from streamzarr.stores import MemoryStore, Store, join_url, open_store
 from streamzarr.stream.compaction import delete_sealed, seal
 from streamzarr.stream.document import SHARDS, RootDocument
 from streamzarr.stream.schema import chunk_rows_of
-from streamzarr.stream.shards import SHARDS_ATTRIBUTE, put_shard, read_rows, whole_shards
+from streamzarr.stream.shards import put_shard, read_rows, whole_shards
 from streamzarr.stream.snapshot import Snapshot, open_stream
 from streamzarr.stream.view import open_view
 from streamzarr.zarr import Array
@@ -161,7 +161,7 @@ def _check(stage: Stage, root: RootDocument) -> None:
     rows = stage.layout.shape[0] if stage.layout.shape else 0
     if (
         declared is None
-        or declared.attributes.get(SHARDS_ATTRIBUTE, "") != gather.since
+        or (root.record.stream or "") != gather.stream
         or layout_of(array_of_shards(store, root, gather.field, rows)) != stage.layout
         or gather.first_row % chunk_rows_of(declared)
         or gather.first_row + rows > whole_shards(root, gather.field)

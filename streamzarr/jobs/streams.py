@@ -25,7 +25,7 @@ from streamzarr.redact import redacted
 from streamzarr.stores import Store, join_url, open_store, split_url
 from streamzarr.stream.compaction import CHUNKS, declare
 from streamzarr.stream.document import SHARDS, RootDocument
-from streamzarr.stream.shards import SHARDS_ATTRIBUTE, whole_shards
+from streamzarr.stream.shards import whole_shards
 from streamzarr.stream.view import open_view
 from streamzarr.zarr import Array
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
@@ -138,5 +138,5 @@ def _stage(store: Store, root: RootDocument, name: str, delete: bool) -> Stage:
         target=join_url(store.url, key_below(SHARDS, name)),
         layout=layout_of(target),
         block=() if set(planned.block) <= {1} else planned.block,
-        gather=Gather(name, first, root.shards[name].attributes.get(SHARDS_ATTRIBUTE, ""), delete),
+        gather=Gather(name, first, root.record.stream or "", delete),
     )

@@ -73,8 +73,8 @@ class Gather(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     field: str
     first_row: Count
     """Row of the stream that the stage's first chunk begins with: those before are in shards already."""
-    since: str
-    """The commit at which the stream was first to have these shards: tells it from another one."""
+    stream: str
+    """Its id, which tells it from another one that was made in its place."""
     delete: bool = False
     """Delete the chunks when the stream reads the shards."""
 

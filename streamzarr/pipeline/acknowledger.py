@@ -71,21 +71,32 @@ class RecordAcknowledger:
 
     def ack(self, ref: Hashable, successful: Sequence[Message], failed: Sequence[Message]) -> None:
         """Write dead letters; raises ``FailedError`` for what may not be passed over."""
+        letters = self._letters
+        final = [message for message in failed if not message.waits]
+        if letters is not None and len(final) < len(failed):
+            waiting = [message for message in failed if message.waits]
+            refused = letters.put_off(waiting, self._tiers)
+            final += [message.replace(waits=False) for message in refused]
         dead = []
-        waiting = [message for message in failed if message.waits]
-        for message in failed:
-            if message.waits:
-                continue
-            choice = cast(OnFailure, message.ack_data or self._on_failure)
-            if choice == "skip":
-                continue
-            if choice == "stop" or message.record is None or not self._has_topic:
+        for message in final:
+            if self.buries(message):
+                dead.append(message)
+            elif self._choice(message) != "skip":
                 raise _unsettled(message)
-            dead.append(message)
-        if self._letters is not None and waiting:
-            self._letters.put_off(waiting, self._tiers)
-        if self._letters is not None and dead:
-            self._letters.write(dead)
+        if letters is not None and dead:
+            letters.write(dead)
+
+    def buries(self, message: Message) -> bool:
+        """Tell whether a failed message becomes a dead letter."""
+        return (
+            not message.waits
+            and message.row is not None
+            and self._has_topic
+            and self._choice(message) == "dead"
+        )
+
+    def _choice(self, message: Message) -> OnFailure:
+        return cast(OnFailure, message.ack_data or self._on_failure)
 
     @property
     def _has_topic(self) -> bool:

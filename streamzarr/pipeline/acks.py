@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from typing import Final, NamedTuple
 
 from streamzarr.errors import TopicNotFoundError, describe, is_interrupt
 from streamzarr.flow.message import Message as Part
 from streamzarr.flow.ops.settle import DONE, Again, Report
+from streamzarr.pipeline.limits import Limits
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.retry import RetryPolicy, is_transient
@@ -32,28 +33,51 @@ class _Group(NamedTuple):
 
 
 class Acks:
-    """A sink of :func:`streamzarr.flow.ops.settle`. Owned by the thread that drives the pipeline."""
+    """A sink of :func:`streamzarr.flow.ops.settle`. Owned by the thread that drives the pipeline.
 
-    def __init__(self, teller: Teller, runtime: Runtime) -> None:
-        self._teller, self._runtime = teller, runtime
+    Parameters
+    ----------
+    limits
+        Say which failures are acknowledged at all; ``None``: all are.
+    """
+
+    def __init__(self, teller: Teller, limits: Limits | None, runtime: Runtime) -> None:
+        self._teller, self._limits, self._runtime = teller, limits, runtime
         self._failures: dict[_Group, int] = {}
 
-    def __call__(self, parts: Sequence[Part]) -> list[Report]:
+    def __call__(self, parts: Sequence[Part]) -> list[Report] | None:
         """Tell the acknowledgers of messages; those of which one cannot take note come again."""
+        back = {} if self._limits is None else self._limits.judge(parts)
+        reports: dict[int, Report] = {**back, **self._acknowledge(parts, back)}
+        if self._limits is not None:
+            self._limits.let_pause()
+        return [reports.get(part.data.place, DONE) for part in parts] if reports else None
+
+    def _acknowledge(self, parts: Sequence[Part], back: Container[int]) -> dict[int, Again]:
+        """Tell the acknowledgers of all but what is to be handed `back`; return what they want again."""
         groups: dict[_Group, list[Message]] = {}
+        group: _Group | None = None
+        together: list[Message] = []
         for part in parts:
             message: Message = part.data
+            if message.place in back:
+                continue
             # Each kind by itself: what becomes of failed ones needs a topic, which may be away, and what is
             # in another one by then must not be written there once more.
             later = message.tier if message.waits else None
-            group = _Group(id(message.acknowledger), message.ack_ref, message.failure is None, later)
-            groups.setdefault(group, []).append(message)
-        put_off: dict[int, float] = {}
+            found = (id(message.acknowledger), message.ack_ref, message.failure is None, later)
+            if found != group:
+                group = _Group(*found)
+                together = groups.setdefault(group, [])
+            together.append(message)
+        put_off: dict[int, Again] = {}
         for group, messages in groups.items():
             after = self._tell(group, messages)
             if after is not None:
-                put_off.update((message.place, after) for message in messages)
-        return [Again(put_off[part.data.place]) if part.data.place in put_off else DONE for part in parts]
+                put_off.update((message.place, Again(after)) for message in messages)
+        if self._limits is not None:
+            self._limits.forget(part for part in parts if part.data.place not in put_off)
+        return put_off
 
     def _tell(self, group: _Group, messages: Sequence[Message]) -> float | None:
         """Tell one acknowledger; return the seconds until it shall be told again."""

@@ -38,7 +38,9 @@ from streamzarr.pipeline.desk import Bench, desk
 from streamzarr.pipeline.detached import Detached, is_detached
 from streamzarr.pipeline.figures import Figures
 from streamzarr.pipeline.handlers import Ours
+from streamzarr.pipeline.limits import Limits
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.notices import Notices
 from streamzarr.pipeline.options import PROCESSORS, Options
 from streamzarr.pipeline.pace import Pace
 from streamzarr.pipeline.retries import until_due
@@ -87,6 +89,7 @@ def assemble(
     controls: Controls,
     acknowledger: Acknowledger,
     brokers: Brokers,
+    notices: Notices | None,
     beat: Callable[[], None],
     teller: Teller,
     runtime: Runtime,
@@ -95,11 +98,17 @@ def assemble(
 
     Parameters
     ----------
+    notices
+        Tells other processes of partitions that pause; ``None``: nobody asks.
     beat
         Called at every turn, at least five times a second unless something blocks.
     """
     entering = enter(acknowledger, order_of(options), itertools.count(), beat)
-    observables = [entering(each) for each in _sources(options, controls, brokers, teller, runtime)]
+
+    def connected(source: Source, demand: Demand) -> Observable[Batch]:
+        return connect(source, demand, brokers, teller, notices)
+
+    observables = [entering(each) for each in _sources(options, controls, connected, runtime)]
     chain = observables[0] if len(observables) == 1 else reactivex.merge(*observables)
     detached = Detached()
     operators = [
@@ -107,13 +116,16 @@ def assemble(
         *_processors(options, works, controls, detached, runtime),
         _batchers(options, works, controls, detached, teller),
         leaving(detached),
-        settle(Acks(teller, runtime)),
+        settle(Acks(teller, None if options.limit is None else Limits(options.limit), runtime)),
     ]
     return reduce(lambda before, operator: operator(before), operators, chain)
 
 
 def _sources(
-    options: Options, controls: Controls, brokers: Brokers, teller: Teller, runtime: Runtime
+    options: Options,
+    controls: Controls,
+    connected: Callable[[Source, Demand], Observable[Batch]],
+    runtime: Runtime,
 ) -> Iterator[Observable[Batch]]:
     """Yield what single sources emit; each has its share of what may be in flight, so that none starves."""
     own = split(options.source)
@@ -125,7 +137,7 @@ def _sources(
     for number, (each, most, nbytes) in enumerate(zip(every, messages, sizes, strict=True)):
         demand = Demand(most, max_bytes=nbytes, runtime=runtime)
         controls.demands.append(demand)
-        observable = connect(each, demand, brokers, teller)
+        observable = connected(each, demand)
         waits = number >= len(own)
         yield observable.pipe(until_due(options.retry_topics[number - len(own)])) if waits else observable
 
@@ -198,11 +210,13 @@ def _batchers(
     for name in options.batchers:
         branches[_BATCHER + name] = _batcher(name, options, works, controls, detached, teller)
 
+    named = {name: _BATCHER + name for name in options.batchers}
+
     def branch(part: Part) -> str:
         message: Message = part.data
-        if not options.batchers or message.recovered or (message.acked and not is_detached(part)):
+        if not named or message.recovered or (message.acked and not is_detached(part)):
             return _DONE
-        return _BATCHER + message.batcher
+        return named.get(message.batcher, message.batcher)
 
     return route(branch, branches, stage="batcher")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.message import Message as Part
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.options import Batcher
+
+_nbytes = attrgetter("nbytes")
 
 Trigger: TypeAlias = Literal["size", "bytes", "until", "timeout", "flush", "demand", "end"]
 """Why a batch left. ``"demand"``: nothing more could come before some of it was done."""
@@ -115,6 +118,34 @@ class Batches:
             complete.append(self._take(at, trigger))
         return complete
 
+    def add_all(self, parts: Sequence[Part], lane: Hashable, now: float) -> list[Complete]:
+        """As :meth:`add`, one after the other, of messages in a lane of which only the number counts.
+
+        That is so if :attr:`counts_only` holds, and none of them has a key or `flush`.
+        """
+        complete, at = [], (None, lane)
+        while parts:
+            batch = self._open.get(at)
+            if batch is None:
+                self.begun += 1
+                batch = self._open[at] = _Open(self.begun, now, None, lane)
+            room = self._batcher.size - len(batch.parts)
+            taken, parts = parts[:room], parts[room:]
+            batch.parts += taken
+            batch.nbytes += sum(map(_nbytes, taken))
+            batch.weight += len(taken)
+            self.waiting += len(taken)
+            if len(taken) == room:
+                complete.append(self._take(at, "size"))
+        return complete
+
+    @property
+    def counts_only(self) -> bool:
+        """Whether batches leave by the number of their messages, or by time."""
+        batcher = self._batcher
+        ways = (batcher.bytes, batcher.size_by, batcher.until, batcher.batch_key)
+        return all(way is None for way in ways)
+
     def due(self) -> float | None:
         """Return when the oldest batch has waited long enough; ``None``: there is none, or no such time."""
         if self._batcher.timeout is None or not self._open:
@@ -142,7 +173,11 @@ class Batches:
             return False
         batch.messages.append(message)
         try:
-            return bool(self._batcher.until(batch.messages))
+            found: object = self._batcher.until(batch.messages)
+            if isinstance(found, Coroutine):
+                found.close()
+                raise ConfigError("until returned a coroutine, expected true or false")
+            return bool(found)
         except BaseException:
             batch.messages.pop()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from streamzarr.errors import is_interrupt
 from streamzarr.pipeline.message import Message
@@ -14,12 +14,17 @@ Handler: TypeAlias = Callable[[Sequence[Message]], Sequence[Message]]
 Judge: TypeAlias = Callable[[BaseException, Sequence[Message]], "Again | Verdict"]
 """Says what is to be done with messages after an error."""
 
+PROBES: Final = 3
+"""Messages that are tried alone before a search for whom to blame: none works while a sink is away."""
+
 
 class Verdict(Enum):
     """What an error says of the messages that the handler was called with."""
 
     SOME = "some"
     """Some of them are to blame, or the only one."""
+    SOME_OR_ALL = "some or all"
+    """Some are to blame, or what all of them need is away: it cannot be told from the error."""
     ALL = "all"
     """All have failed."""
     ONCE_MORE = "once more"
@@ -62,6 +67,9 @@ def bisect(
     One bad message among n costs about 2 log2(n) calls more, and the others are done. What `handle` had done
     before it raised it does again, so it does all of a call or nothing, or may do it twice.
 
+    Where all may have failed for one reason the search ends as soon as that is likely: when the first
+    `PROBES` messages fail each by itself, or later 2 log2(n) calls in a row.
+
     Parameters
     ----------
     judge
@@ -85,6 +93,8 @@ def bisect(
     """
     outcome = Outcome()
     groups = [messages]
+    worked = False
+    in_vain = 0  # calls in a row that all may have failed for one reason
     while groups:
         group = ours(groups.pop())
         if not group:
@@ -95,17 +105,34 @@ def bisect(
             if is_interrupt(error):
                 raise
             verdict = judge(error, group)
+            if verdict is Verdict.SOME_OR_ALL:
+                in_vain += 1
+                if in_vain > (2 * len(messages).bit_length() if worked else PROBES):
+                    group, groups, verdict = ours([*group, *_rest(groups)]), [], Verdict.ALL
             if isinstance(verdict, Again):
-                rest = [message for each in reversed(groups) for message in each]
-                outcome.put_off(Again([*verdict.messages, *rest], verdict.after))
+                outcome.put_off(Again([*verdict.messages, *_rest(groups)], verdict.after))
                 break
             if verdict is Verdict.ONCE_MORE:
                 groups.append([message.replace(attempts=message.attempts + 1) for message in group])
             elif len(group) == 1 or verdict is Verdict.ALL:
                 outcome.decided += [message.fail(error, stage) for message in group]
+            elif verdict is Verdict.SOME_OR_ALL and not worked:
+                groups += [group[PROBES:], *([each] for each in reversed(group[:PROBES]))]
             else:
-                middle = len(group) // 2
-                # What was transient is over: the handler has come to another error since.
-                fresh = [message.replace(attempts=0) if message.attempts else message for message in group]
-                groups += [fresh[middle:], fresh[:middle]]
+                groups += _halves(group, tried=verdict is Verdict.SOME_OR_ALL)
+        else:
+            worked, in_vain = True, 0
     return outcome
+
+
+def _rest(groups: Sequence[Sequence[Message]]) -> list[Message]:
+    """Return the messages of a stack of groups, in their order."""
+    return [message for group in reversed(groups) for message in group]
+
+
+def _halves(group: Sequence[Message], *, tried: bool) -> list[Sequence[Message]]:
+    """Return the halves, the first one on top; those that were `tried` often enough count on."""
+    middle = len(group) // 2
+    if not tried:  # what was transient is over: the handler has come to another error since
+        group = [message.replace(attempts=0) if message.attempts else message for message in group]
+    return [group[middle:], group[:middle]]

@@ -5,6 +5,7 @@ What runs here is named by the program that started this process, never by a mes
 
 from __future__ import annotations
 
+import atexit
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +91,9 @@ def _note(early: dict[int, Message], message: Message) -> None:
 def _handlers(pipeline: str, rules: Rules) -> Handlers:
     """Return the handlers of a pipeline, which has a context of its own in this process."""
     made = find(pipeline)()
-    return Handlers(made, made.make_context(), rules, SYSTEM)
+    context = made.make_context()
+    atexit.register(made.close_context, context)  # not if it is killed
+    return Handlers(made, context, rules, SYSTEM)
 
 
 def find(pipeline: str) -> Any:

@@ -103,7 +103,11 @@ class _Desk(Stage):
         parts = {part.data.place: part for part in message.parts}
         acked: set[int] = set()
 
+        claims = {leaf.claim for part in message.parts for leaf in (leaves(part) if part.parts else (part,))}
+
         def ours(messages: Sequence[Message]) -> Sequence[Message]:
+            if all(claim is None or claim.ours for claim in claims):
+                return messages
             return [each for each in messages if _is_ours(parts[each.place])]
 
         def ack(early: Message) -> None:
@@ -114,7 +118,9 @@ class _Desk(Stage):
                 self.chain.bell.ring()
 
         def now(message: Message) -> Part:
-            part = parts[message.place].replace(data=message, failure=message.failure)
+            part = parts[message.place]
+            if part.data is not message:
+                part = part.replace(data=message, failure=message.failure)
             if message.acked or message.place in acked:
                 ack(message)  # if its handler ran elsewhere
                 return detach(part, message)

@@ -18,6 +18,7 @@ from streamzarr.flow.message import Failure
 from streamzarr.pipeline.batches import BatchInfo
 from streamzarr.pipeline.bisect import Again, Outcome, Verdict, bisect
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.misfit import misfit
 from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.retry import RetryPolicy, is_transient
 from streamzarr.runtime import Runtime
@@ -47,6 +48,8 @@ class Rules:
     retry: RetryPolicy
     tiers: int = 0
     """Retry topics there are."""
+    pauses_on: Callable[[BaseException], bool] | None = None
+    """Tells errors that make a partition pause: a batch is not searched for whom to blame. ``None``: none."""
 
 
 class Handlers:
@@ -56,7 +59,7 @@ class Handlers:
         self._pipeline, self._context = pipeline, context
         self._teller = Teller(type(pipeline).__name__, runtime)
         self._batchers, self._ordered, self._retry = rules.batchers, rules.ordered, rules.retry
-        self._runtime, self._tiers = runtime, rules.tiers
+        self._runtime, self._tiers, self._pauses_on = runtime, rules.tiers, rules.pauses_on
 
     @property
     def prepares(self) -> bool:
@@ -118,6 +121,8 @@ class Handlers:
                 result: object = self._pipeline.handle_message(message, self._context)
             if not _is_message(result) or result.place != message.place:
                 raise HandlerError(f"handle_message returned {shown(result)}, expected the message")
+            if result is not message and (wrong := misfit(result)) is not None:
+                raise ConfigError(f"handle_message returned a message whose {wrong}")
             if result.failure is not None:
                 return _staged(result, "handle_message")
             if self._batchers and result.batcher not in self._batchers:
@@ -179,12 +184,15 @@ class Handlers:
 
     def _judge(self, error: BaseException, messages: Sequence[Message]) -> Again | Verdict:
         """Say what an error of a handler means: a transient one has its messages tried again, for a while."""
-        if isinstance(error, HandlerError) or not self._may_work_later(error):
+        if isinstance(error, HandlerError):
             return Verdict.SOME
+        if not self._may_work_later(error):
+            pauses = self._pauses_on is not None and self._pauses_on(error)
+            return Verdict.ALL if pauses else Verdict.SOME
         tried = [message.replace(attempts=message.attempts + 1) for message in messages]
         after = self._retry.delay(max(message.attempts for message in tried), self._runtime.random())
         if after is None:
-            return Verdict.ALL
+            return Verdict.SOME_OR_ALL
         _log.info("%d messages again in %.1f s: %s", len(tried), after, describe(error))
         return Again(tried, after)
 
@@ -229,14 +237,25 @@ def _checked(handler: str, given: Sequence[Message], returned: object) -> list[M
 
     None of them is given to it again: it has ended, so its work is done.
     """
+    if returned is given:
+        return [_staged(message, handler) for message in given]
     found = _by_place(handler, given, returned)
     if isinstance(found, HandlerError):
         return [message.fail(found, handler) for message in given]
     missing = HandlerError(f"{handler} returned {len(found)} of {len(given)} messages, without this one")
     return [
-        _staged(found[message.place], handler) if message.place in found else message.fail(missing, handler)
+        _fitting(message, found[message.place], handler)
+        if message.place in found
+        else message.fail(missing, handler)
         for message in given
     ]
+
+
+def _fitting(given: Message, returned: Message, handler: str) -> Message:
+    """Return what `handler` made of `given`, unless that would break the pipeline."""
+    if returned is not given and (wrong := misfit(returned)) is not None:
+        return given.fail(ConfigError(f"{handler} returned a message whose {wrong}"), handler)
+    return _staged(returned, handler)
 
 
 def _kept(failed: Sequence[Message], returned: object) -> list[Message]:
@@ -244,6 +263,8 @@ def _kept(failed: Sequence[Message], returned: object) -> list[Message]:
     found = _by_place("handle_failed", failed, returned)
     if isinstance(found, HandlerError):
         raise found
+    if wrong := [each for each in map(misfit, found.values()) if each is not None]:
+        raise HandlerError(f"handle_failed returned a message whose {wrong[0]}")
     kept = [found.get(message.place, message).replace(attempts=0) for message in failed]
     return [each.replace(recovered=True) if each.failure is None else each for each in kept]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from streamzarr.errors import MessageError, QueueError
 from streamzarr.pipeline.message import Message
 from streamzarr.pipeline.retries import RetryTopic, to_retry
 from streamzarr.queue.base import Broker, Producer
 from streamzarr.queue.deadletter import DeadLetter
+from streamzarr.queue.letters import write_letters
 
 FLUSH_TIMEOUT: Final = 5.0
 """Seconds for the broker to take letters: they are written on the thread that keeps the membership alive."""
@@ -57,14 +59,17 @@ class Letters:
                 first_seen=message.first_seen,
                 worker=self._worker,
             )
-            letters.append(letter.to_record())
+            letters.append(letter)
         assert self._topic is not None
-        producer = self._made()
-        producer.send(self._topic, letters)
-        producer.flush(FLUSH_TIMEOUT)
+        try:
+            write_letters(self._made(), self._topic, letters, FLUSH_TIMEOUT)
+        except MessageError as error:
+            raise QueueError(str(error)) from error  # of the topic, which may be told to take more
 
-    def put_off(self, messages: Sequence[Message], tiers: Sequence[RetryTopic]) -> None:
-        """Return when `messages` are durable on the retry topics that each has to go to next.
+    def put_off(self, messages: Sequence[Message], tiers: Sequence[RetryTopic]) -> list[Message]:
+        """Have `messages` durable on the retry topics that each has to go to next; return those that are not.
+
+        One that is more than its topic takes cannot wait there, and nothing of it may be cut.
 
         Raises
         ------
@@ -73,10 +78,17 @@ class Letters:
         """
         now = self._broker.runtime.wall_ns() // 1_000_000
         producer = self._made()
-        for message in messages:
-            tier = tiers[message.tier]
-            producer.send(tier.topic, [to_retry(message, tier, now)])
-        producer.flush(FLUSH_TIMEOUT)
+        try:
+            for message in messages:
+                tier = tiers[message.tier]
+                producer.send(tier.topic, [to_retry(message, tier, now)])
+            producer.flush(FLUSH_TIMEOUT)
+        except MessageError:
+            if len(messages) == 1:
+                return list(messages)
+            middle = len(messages) // 2
+            return [*self.put_off(messages[:middle], tiers), *self.put_off(messages[middle:], tiers)]
+        return []
 
     def _made(self) -> Producer:
         if self._producer is None:

@@ -17,6 +17,8 @@ from streamzarr.queue.record import Headers, Record
 if TYPE_CHECKING:
     from streamzarr.pipeline.acknowledger import Acknowledger
 
+_TOPIC, _PARTITION, _OFFSET, _KEY, _VALUE, _HEADERS, _TIMESTAMP = range(len(Record._fields))
+
 DEFAULT = "default"
 """The batcher of messages for which none is named."""
 
@@ -80,42 +82,42 @@ class Message(Struct, frozen=True):
     @property
     def value(self) -> bytes | None:
         """The value of the record, whatever `data` has become."""
-        return self._record().value
+        return self._row()[_VALUE]  # type: ignore[no-any-return]
 
     @property
     def key(self) -> bytes | None:
         """The key of the record."""
-        return self._record().key
+        return self._row()[_KEY]  # type: ignore[no-any-return]
 
     @property
     def headers(self) -> Headers:
         """The headers of the record."""
-        return self._record().headers
+        return self._row()[_HEADERS]  # type: ignore[no-any-return]
 
     @property
     def topic(self) -> str:
         """The topic of the record."""
-        return self._record().topic
+        return self._row()[_TOPIC]  # type: ignore[no-any-return]
 
     @property
     def partition(self) -> int:
         """The partition of the record."""
-        return self._record().partition
+        return self._row()[_PARTITION]  # type: ignore[no-any-return]
 
     @property
     def offset(self) -> int:
         """The offset of the record."""
-        return self._record().offset
+        return self._row()[_OFFSET]  # type: ignore[no-any-return]
 
     @property
     def timestamp(self) -> int:
         """The time of the record, milliseconds since the epoch."""
-        return self._record().timestamp
+        return self._row()[_TIMESTAMP]  # type: ignore[no-any-return]
 
-    def _record(self) -> Record:
+    def _row(self) -> tuple[Any, ...]:
         if self.row is None:
             raise ConfigError(f"{self!r} came from no topic, so it has no record; expected use of its data")
-        return Record._make(self.row)
+        return self.row
 
     # -- what is to become of it -------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from streamzarr.flow.arguments import (
     seconds,
     text,
 )
+from streamzarr.flow.limit import DeadLetterLimit
 from streamzarr.flow.rate import Rate
 from streamzarr.options import parse_bytes
 from streamzarr.pipeline.message import Message
@@ -161,6 +162,13 @@ class Options:
         shown='`"key"` with `partition_by`, else `"none"`',
     )
     dead_letters: str | None = setting("Topic for messages that failed for good.", optional(text), None)
+    dead_letter_limit: DeadLetterLimit | None = setting(
+        "How many messages of a partition may become dead letters before it pauses; in any case it does when "
+        "the environment fails, rather than a message.",
+        optional(instance(DeadLetterLimit, "a DeadLetterLimit, e.g. DeadLetterLimit(in_a_row=10)")),
+        None,
+        shown="`DeadLetterLimit()`: any number, with `dead_letters`",
+    )
     on_failure: OnFailure | None = setting(
         "What becomes of a failed message: a dead letter, nothing, or the pipeline's end with nothing lost.",
         optional(one_of(*ON_FAILURE)),
@@ -200,6 +208,8 @@ class Options:
         check_settings(self)
         if self.on_failure == "dead" and self.dead_letters is None:
             raise ConfigError('on_failure is "dead" without dead_letters, expected the name of their topic')
+        if self.dead_letter_limit is not None and self.dead_letters is None:
+            raise ConfigError("dead_letter_limit without dead_letters, expected the name of their topic")
         if PROCESSORS in self.batchers:
             raise ConfigError(
                 f"batchers: {PROCESSORS!r} is what resize calls the processors, expected another name"
@@ -253,6 +263,11 @@ class Options:
     def failures(self) -> OnFailure:
         """What becomes of failed messages, unless they say otherwise."""
         return self.on_failure or ("stop" if self.dead_letters is None else "dead")
+
+    @property
+    def limit(self) -> DeadLetterLimit | None:
+        """When a partition pauses; ``None``: there are no dead letters that could be too many."""
+        return None if self.dead_letters is None else self.dead_letter_limit or DeadLetterLimit()
 
     @property
     def in_flight(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, overload
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.arguments import function, shown
+from streamzarr.flow.limit import DeadLetterLimit
 from streamzarr.flow.rate import Rate
 from streamzarr.flow.running import RunReport
 from streamzarr.pipeline.batches import BatchInfo
@@ -63,6 +64,7 @@ class Pipeline:
     batchers: ClassVar[Mapping[str, Batcher]]
     ordering: ClassVar[Ordering | None]
     dead_letters: ClassVar[str | None]
+    dead_letter_limit: ClassVar[DeadLetterLimit | None]
     on_failure: ClassVar[OnFailure | None]
     retry: ClassVar[RetryPolicy]
     rate: ClassVar[Rate | None]
@@ -94,13 +96,18 @@ class Pipeline:
     def handle_failed(self, messages: Sequence[Message], context: Any) -> Sequence[Message]:
         """Look at failed messages before they are acknowledged, and return them.
 
-        One that is returned without its `failure` counts as done. When it raises nothing of these messages
-        is acknowledged, and it is called with them again.
+        What makes its partition pause (`dead_letter_limit`) is seen again when that goes on.
+
+        One that is returned without its `failure` is done, and meets no batcher. When it raises nothing of
+        these messages is acknowledged, and it is called with them again.
         """
         return messages
 
     def retryable(self, error: BaseException) -> bool:
-        """Tell whether what raised `error` may work later: broker, store and network failures, as a rule."""
+        """Tell whether what raised `error` may work later: broker, store and network failures, as a rule.
+
+        Where it raises itself, that rule counts.
+        """
         return is_transient(error)
 
     def make_context(self) -> Any:
@@ -108,7 +115,10 @@ class Pipeline:
         return None
 
     def close_context(self, context: Any) -> None:
-        """Release what :meth:`make_context` returned; called when everything has ended."""
+        """Release what :meth:`make_context` returned; called in each process when everything there has ended.
+
+        Not in one that dies or is killed. A process of handlers has some seconds for it.
+        """
 
     # -- running -----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any, Final
 
 from streamzarr.errors import ConfigError
@@ -13,6 +14,7 @@ from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.running import RunningPipeline
 from streamzarr.pipeline.schema import settings_of
 from streamzarr.supervisor import Supervisor, WorkerSpec
+from streamzarr.supervisor.protocol import EXIT_PAUSED
 from streamzarr.supervisor.supervision import Supervision
 
 TARGET: Final = f"{__name__}:work"
@@ -25,7 +27,8 @@ def work(supervision: Supervision, pipeline: str) -> None:
     owner = find(pipeline)
     running = RunningPipeline(owner(), Options.of(owner, {}), supervision.runtime, supervision)
     supervision.on_stop(running.request_stop)
-    running.drive()
+    if running.drive().paused:
+        sys.exit(EXIT_PAUSED)
 
 
 def supervised(pipeline: type, processes: int, **options: Any) -> Supervisor:
@@ -51,6 +54,11 @@ def supervised(pipeline: type, processes: int, **options: Any) -> Supervisor:
     if own.context is not None:
         raise ConfigError(
             f"{pipeline.__name__}: context cannot be given to other processes, expected make_context"
+        )
+    if pipeline.__module__ == "__main__":
+        raise ConfigError(
+            f"{pipeline.__name__} is a class of the program itself, which supervised processes do not run; "
+            "expected one of a module that they import"
         )
     spec = WorkerSpec(TARGET, {"pipeline": import_path(pipeline)}, name=pipeline.__name__)
     return Supervisor(spec, processes, **{"drain": own.drain, **options})

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.control import Control
+from streamzarr.flow.dispatch.process import import_path as path_of
+from streamzarr.flow.pausing import PausedPartition
 from streamzarr.flow.run import run
 from streamzarr.flow.running import RunReport
 from streamzarr.flow.stop import Stop
@@ -20,10 +22,12 @@ from streamzarr.pipeline.elsewhere import Elsewhere, import_path
 from streamzarr.pipeline.guard import Guard, Supervision
 from streamzarr.pipeline.handlers import Handlers, Rules, check_handlers
 from streamzarr.pipeline.letters import Letters
+from streamzarr.pipeline.notices import Notices
 from streamzarr.pipeline.options import Options
 from streamzarr.pipeline.sources import Brokers, TopicSource, split
 from streamzarr.pipeline.telemetry import Teller
 from streamzarr.pipeline.works import Works
+from streamzarr.queue.base import TopicPartition
 from streamzarr.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -78,11 +82,14 @@ class RunningPipeline:
         context = options.context
         letters: Letters | None = None
         with ExitStack() as closing:  # backwards, each even if another one raises
+            notices: Notices | None = None
             brokers = Brokers(runtime)
             closing.callback(brokers.close)
             if options.dead_letters is not None or options.retry_topics:
-                letters = self._letters(brokers)
+                letters, notices = self._letters(brokers)
                 closing.callback(letters.close)
+                if notices is not None:
+                    closing.callback(notices.close)
             if context is None:
                 context = self._pipeline.make_context()
                 closing.callback(self._pipeline.close_context, context)
@@ -90,7 +97,8 @@ class RunningPipeline:
             works = self._works(context)
             closing.callback(works.close)
             chain = assemble(
-                *(options, works, self._controls, acknowledger, brokers, self._guard.beat, self._teller),
+                *(options, works, self._controls, acknowledger, brokers, notices, self._guard.beat),
+                teller=self._teller,
                 runtime=runtime,
             )
             self._teller.tell("streamzarr.pipeline.init", topology=self.topology())
@@ -102,22 +110,26 @@ class RunningPipeline:
                 install_signal_handlers=install_signal_handlers,
                 drain=options.drain,
             )
-        _log.log(logging.WARNING if report.left else logging.INFO, "%s ended: %s", self.name, report)
+        level = logging.WARNING if report.left or report.paused else logging.INFO
+        _log.log(level, "%s ended: %s", self.name, report)
         return report
 
     def _works(self, context: Any) -> Works:
         options, owner = self._options, type(self._pipeline)
         tiers = len(options.retry_topics)
-        rules = Rules(tuple(options.batchers), options.order != "none", options.retry, tiers)
+        pauses_on = None if options.limit is None else options.limit.is_environmental
+        rules = Rules(tuple(options.batchers), options.order != "none", options.retry, tiers, pauses_on)
         elsewhere = None
         if options.processors.kind == "processes" or self._guard.supervised:
+            if pauses_on is not None:
+                path_of(pauses_on)  # other processes are to find it, too
             elsewhere = Elsewhere(import_path(owner), rules)
         handlers = Handlers(self._pipeline, context, rules, self._runtime)
         return Works(
             *(handlers, elsewhere, self._guard, self._teller), ordered=rules.ordered, runtime=self._runtime
         )
 
-    def _letters(self, brokers: Brokers) -> Letters:
+    def _letters(self, brokers: Brokers) -> tuple[Letters, Notices | None]:
         options = self._options
         source = next((each for each in split(options.source) if isinstance(each, TopicSource)), None)
         topics = [each.topic for each in options.retry_topics]
@@ -131,7 +143,11 @@ class RunningPipeline:
         broker = brokers.open(source.broker)
         for topic in topics:
             broker.describe(topic)  # its absence is found now, and not with the first failure
-        return Letters(broker, options.dead_letters, f"{socket.gethostname()}:{os.getpid()}")
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        letters = Letters(broker, options.dead_letters, worker)
+        if options.dead_letters is None:
+            return letters, None
+        return letters, Notices(broker, options.dead_letters, worker, self._control, self._runtime)
 
     def begin(self) -> Self:
         """Run it on a thread of its own."""
@@ -215,6 +231,7 @@ class RunningPipeline:
             "in_flight": sum(demand.in_flight for demand in controls.demands),
             "in_flight_bytes": sum(demand.in_flight_bytes for demand in controls.demands),
             "max_in_flight": options.in_flight,
+            "paused_partitions": [_shown(each) for each in self.paused_partitions],
             "stages": [
                 {"name": name, "concurrency": size.size, **controls.figures[name].shown(size.size)}
                 for name, size in controls.sizes.items()
@@ -233,6 +250,15 @@ class RunningPipeline:
     def paused(self) -> bool:
         """True between :meth:`pause` and :meth:`resume`."""
         return self._control.paused
+
+    @property
+    def paused_partitions(self) -> list[PausedPartition]:
+        """Partitions that pause by themselves, and why (`dead_letter_limit`)."""
+        return self._control.paused_partitions
+
+    def resume_partitions(self, *partitions: TopicPartition) -> None:
+        """Let these partitions, or all that pause by themselves, go on at once, with their limits anew."""
+        self._control.resume_partitions(*partitions)
 
     def flush(self) -> None:
         """Let go the batches that wait for more messages, as far as these were delivered before."""
@@ -259,3 +285,14 @@ class RunningPipeline:
             known = ", ".join(map(repr, sizes))
             raise ConfigError(f"{self.name}.resize: name is {name!r}, expected one of {known}")
         sizes[name].resize(concurrency)
+
+
+def _shown(paused: PausedPartition) -> dict[str, Any]:
+    topic, number = paused.partition
+    return {
+        "topic": topic,
+        "partition": number,
+        "position": paused.position,
+        "reason": paused.reason,
+        "tries": paused.tries,
+    }

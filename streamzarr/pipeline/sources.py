@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from reactivex import Observable
 
@@ -12,8 +12,10 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow.arguments import either, function, having, one_of, optional, seconds, text
 from streamzarr.flow.demand.credits import Demand
 from streamzarr.flow.message import Batch
+from streamzarr.flow.pausing import PausedPartition
 from streamzarr.flow.sources.topic import from_topic
 from streamzarr.options import texts
+from streamzarr.pipeline.notices import Notices
 from streamzarr.pipeline.schema import check_settings, setting
 from streamzarr.pipeline.telemetry import Teller
 from streamzarr.queue.base import Broker, OnGap
@@ -136,13 +138,21 @@ def split(source: Source | Sequence[Source]) -> list[Source]:
     return found
 
 
-def connect(source: Source, demand: Demand, brokers: Brokers, teller: Teller) -> Observable[Batch]:
+def connect(
+    source: Source, demand: Demand, brokers: Brokers, teller: Teller, notices: Notices | None
+) -> Observable[Batch]:
     """Return what a single source emits; it takes no more than `demand`, unless it has its own."""
     if isinstance(source, Observable):
         return source
     if not isinstance(source, TopicSource):
         return source(demand)
     [topic] = source.topics
+
+    def on_pause(what: Literal["paused", "resumed"], paused: PausedPartition) -> None:
+        teller.tell(f"streamzarr.pipeline.partition.{what}", paused=paused)  # type: ignore[arg-type]
+        if what == "paused" and notices is not None:
+            notices.tell(source.group, paused)
+
     return from_topic(
         brokers.open(source.broker),
         topic,
@@ -156,4 +166,5 @@ def connect(source: Source, demand: Demand, brokers: Brokers, teller: Teller) ->
         on_rebalance=lambda what, partitions: teller.tell(
             "streamzarr.pipeline.rebalance", what=what, partitions=tuple(partitions)
         ),
+        on_pause=on_pause,
     )

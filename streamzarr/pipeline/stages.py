@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from reactivex.abc import ObserverBase
 
+from streamzarr.errors import ConfigError
 from streamzarr.flow.chain import Chain
 from streamzarr.flow.graph import Operator, staged
 from streamzarr.flow.message import Batch, Flush, Marker
@@ -19,6 +20,7 @@ from streamzarr.pipeline.batches import Batches, Complete, Trigger
 from streamzarr.pipeline.desk import BESIDE, bunch
 from streamzarr.pipeline.detached import Detached
 from streamzarr.pipeline.message import Message
+from streamzarr.pipeline.misfit import misfit
 from streamzarr.pipeline.options import Batcher
 from streamzarr.pipeline.telemetry import Teller
 
@@ -84,6 +86,10 @@ class _Enter(Stage):
     def _entered(self, part: Part) -> Part:
         place = next(self._places)
         if isinstance(part.data, Message):
+            if (wrong := misfit(part.data)) is not None:
+                error = ConfigError(f"the source made a message whose {wrong}")
+                bare = Message(data=part.data.data, place=place, acknowledger=self._acknowledger)
+                return _failed(part.replace(data=bare, key=None), error, "source")
             message = part.data.replace(place=place, nbytes=part.nbytes, first_seen=part.first_seen)
             if message.acknowledger is None:
                 message = message.replace(acknowledger=self._acknowledger)
@@ -150,6 +156,7 @@ class _Batching(Stage):
         super().__init__(chain, observer)
         self._name, self._teller = name, teller
         self._batches, self._lanes = Batches(batcher), lanes
+        self._plain = lanes is None and self._batches.counts_only
         self._markers: deque[tuple[int, Marker]] = deque()  # with the number of batches that were begun then
 
     def receive(self, messages: Sequence[Part]) -> None:
@@ -159,6 +166,9 @@ class _Batching(Stage):
     def _gather(self, messages: Sequence[Part]) -> None:
         now = self.chain.runtime.now()
         complete = self._batches.take_due(now)  # others may have kept the chain busy for longer
+        if self._plain and not any(map(_is_special, messages)):
+            self._leave(complete + self._batches.add_all(messages, BESIDE, now))
+            return
         for part in messages:
             lane = BESIDE if self._lanes is None else _lane(part, self._lanes)
             try:
@@ -218,6 +228,11 @@ class _Leaving(Stage):
 
 def _lane(part: Part, lanes: int) -> Hashable:
     return BESIDE if part.key is None else hash(part.key) % lanes
+
+
+def _is_special(part: Part) -> bool:
+    message: Message = part.data
+    return message.flush or message.batch_key is not None
 
 
 def _failed(part: Part, error: BaseException, stage: str) -> Part:

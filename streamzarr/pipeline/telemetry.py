@@ -10,6 +10,8 @@
     streamzarr.pipeline.handle_failed.*                handle_failed has failed messages
     streamzarr.pipeline.ack.*                          an acknowledger is told
     streamzarr.pipeline.rebalance                      partitions were assigned, revoked or lost
+    streamzarr.pipeline.partition.paused               one pauses by itself, and why
+    streamzarr.pipeline.partition.resumed              it goes on
 
 ``*`` is ``start``, then ``stop`` or ``exception``. Nobody pays for events that nobody has attached to.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -59,6 +61,8 @@ EventName: TypeAlias = Literal[
     "streamzarr.pipeline.ack.stop",
     "streamzarr.pipeline.ack.exception",
     "streamzarr.pipeline.rebalance",
+    "streamzarr.pipeline.partition.paused",
+    "streamzarr.pipeline.partition.resumed",
 ]
 EVENTS: Final[tuple[EventName, ...]] = get_args(EventName)
 
@@ -71,11 +75,12 @@ class Event:
     measurements: Mapping[str, float]
     """Of ``stop`` and ``exception``: `duration`, seconds. Of ``start``: `count`, messages."""
     metadata: Mapping[str, Any]
-    """`pipeline`, its name, and what the event is about: `messages`, `batcher`, `info`, `error`."""
+    """`pipeline`, its name, and what the event is about: `messages`, `batcher`, `info`, `error`, `paused`."""
 
 
 Listener: TypeAlias = Callable[[Event], None]
 
+_UNHEARD: Final = nullcontext()
 _changing = SYSTEM.lock()
 _attached: dict[str, tuple[tuple[EventName, ...], Listener]] = {}
 _by_name: dict[
@@ -161,12 +166,12 @@ class Teller:
         if name in _by_name:
             emit(name, {}, {"pipeline": self._pipeline, **metadata})
 
-    @contextmanager
-    def span(self, name: SpanName, count: int, **metadata: Any) -> Iterator[None]:
+    def span(self, name: SpanName, count: int, **metadata: Any) -> AbstractContextManager[None]:
         """Emit the events of what happens inside, to `count` messages."""
-        if not _by_name:
-            yield
-            return
+        return self._span(name, count, metadata) if _by_name else _UNHEARD
+
+    @contextmanager
+    def _span(self, name: SpanName, count: int, metadata: Mapping[str, Any]) -> Iterator[None]:
         about = {"pipeline": self._pipeline, **metadata}
         emit(f"{name}.start", {"count": count}, about)  # type: ignore[arg-type]  # each span has three
         begun = self._now()

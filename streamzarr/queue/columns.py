@@ -114,6 +114,11 @@ class Columns:
         """Headers of each record."""
         return [()] * len(self) if self._headers is None else self._headers
 
+    @property
+    def has_headers(self) -> bool:
+        """Whether any record may have some; a look at each of them only tells more."""
+        return self._headers is not None
+
     @cached_property
     def timestamps(self) -> NDArray[np.int64]:
         """Timestamp of each record, milliseconds since the epoch."""
@@ -122,7 +127,7 @@ class Columns:
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all values, keys and headers."""
-        payloads = sum(map(len, filter(None, self.values))) + sum(map(len, filter(None, self._keys or ())))
+        payloads = _bytes_of_all(self.values) + _bytes_of_all(self._keys or ())
         return payloads + sum(map(_bytes_of, self._headers or ()))
 
     @property
@@ -217,6 +222,13 @@ class Columns:
     def __repr__(self) -> str:
         where = f"{self.topic}[{self.partition}]"
         return f"<{len(self)} records of {where}, offsets {self.first} to {self.stop - 1}>"
+
+
+def _bytes_of_all(payloads: Sequence[bytes | None]) -> int:
+    try:
+        return sum(map(len, payloads))  # type: ignore[arg-type]  # most have no None in them
+    except TypeError:
+        return sum(map(len, filter(None, payloads)))
 
 
 def _bytes_of(headers: Headers) -> int:

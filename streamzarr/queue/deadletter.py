@@ -9,7 +9,7 @@ letter about a letter can be told apart too. What becomes of letters is the matt
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from streamzarr.errors import MessageError, message_of, name_of
@@ -20,6 +20,11 @@ MAX_MESSAGE_BYTES: Final = 4096
 """An error message longer than this is cut: brokers bound headers, and people stop reading."""
 MAX_WORD_BYTES: Final = 256
 """Likewise for class, stage and worker."""
+
+CUT_HEADER: Final = "streamzarr.cut"
+"""On a letter about a message that is longer than a letter may be: how many bytes it has."""
+CUT_BYTES: Final = 4096
+"""What is kept of the key and the value of such a message."""
 
 _PREFIX: Final = "streamzarr.error."
 _FIELDS: Final = (
@@ -34,6 +39,8 @@ _FIELDS: Final = (
     "offset",
 )
 _NAMES: Final = tuple(_PREFIX + field for field in _FIELDS)
+_FEED: Final = f"{_PREFIX}feed"
+"""Behind all of them, on letters of feeds: others may read the same topic, to which the message is good."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 
@@ -88,6 +95,8 @@ class DeadLetter:
     first_seen: int
     """When it was first tried, milliseconds since the epoch."""
     worker: str
+    feed: str = ""
+    """The id of the feed that it failed in; empty: of none, or of one that has none."""
 
     @classmethod
     def of(
@@ -99,6 +108,7 @@ class DeadLetter:
         attempts: int = 1,
         first_seen: int | None = None,
         worker: str = "",
+        feed: str = "",
         runtime: Runtime = SYSTEM,
     ) -> Self:
         """Make the letter for `record`; without `first_seen` (ms) it was first tried now, by `runtime`."""
@@ -110,12 +120,13 @@ class DeadLetter:
             record.topic,
             record.partition,
             record.offset,
-            error_class=_cut(name_of(error), MAX_WORD_BYTES),
-            message=_cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
-            stage=_cut(stage, MAX_WORD_BYTES),
+            error_class=cut(name_of(error), MAX_WORD_BYTES),
+            message=cut(message_of(error, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES),
+            stage=cut(stage, MAX_WORD_BYTES),
             attempts=attempts,
             first_seen=runtime.wall_ns() // 1_000_000 if first_seen is None else first_seen,
-            worker=_cut(worker, MAX_WORD_BYTES),
+            worker=cut(worker, MAX_WORD_BYTES),
+            feed=feed,
         )
 
     def to_record(self) -> NewRecord:
@@ -132,6 +143,8 @@ class DeadLetter:
             self.offset,
         )
         reason = tuple((name, str(value).encode()) for name, value in zip(_NAMES, values, strict=True))
+        if self.feed:
+            reason += ((_FEED, self.feed.encode()),)
         return NewRecord(self.value, self.key, self.headers + reason, timestamp=self.timestamp)
 
     @classmethod
@@ -143,7 +156,9 @@ class DeadLetter:
         streamzarr.errors.MessageError
             The record is not a dead letter.
         """
-        headers, reason = record.headers[: -len(_NAMES)], record.headers[-len(_NAMES) :]
+        behind = record.headers[-1:] if [name for name, _ in record.headers[-1:]] == [_FEED] else ()
+        told = record.headers[: len(record.headers) - len(behind)]
+        headers, reason = told[: -len(_NAMES)], told[-len(_NAMES) :]
         where = f"{record.topic}[{record.partition}] offset {record.offset}"
         if tuple(name for name, _ in reason) != _NAMES:
             raise MessageError(f"{where}: not a dead letter, it does not end with the headers {_PREFIX}*")
@@ -165,11 +180,37 @@ class DeadLetter:
                 whole(attempts, 0),
                 whole(first_seen),
                 worker,
+                "".join(value.decode() for _, value in behind),
             )
         except ValueError as error:
             raise MessageError(
                 f"{where}: a dead letter with a header that cannot be read: {error}"
             ) from error
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has only the beginning of its message."""
+        return any(name == CUT_HEADER for name, _ in self.headers)
+
+    def cut(self) -> DeadLetter:
+        """Return the letter with the beginning of its message; where the whole lies, it still says.
+
+        With the reason added a message may be more than the broker takes, and a letter that cannot be written
+        would hold up its partition for ever.
+
+        Examples
+        --------
+        >>> record = Record("ticks", 3, 41, b"EURUSD", bytes(10**6), (), 1767225600000)
+        >>> letter = DeadLetter.of(record, error=ValueError("no price"), stage="decode").cut()
+        >>> len(letter.value), letter.headers, letter.offset, letter.is_cut
+        (4096, (('streamzarr.cut', b'1000006'),), 41, True)
+        """
+        return replace(
+            self,
+            key=self.key and self.key[:CUT_BYTES],
+            value=self.value and self.value[:CUT_BYTES],
+            headers=((CUT_HEADER, b"%d" % size_of(self)),),
+        )
 
     @property
     def origin(self) -> tuple[str, int, int, int, bytes | None]:
@@ -199,6 +240,12 @@ class DeadLetter:
         return NewRecord(self.value, self.key, headers, partition, self.timestamp)
 
 
+def size_of(message: Record | DeadLetter) -> int:
+    """Return the bytes of a message: key, value and headers."""
+    headers = sum(len(name) + len(data) for name, data in message.headers)
+    return len(message.key or b"") + len(message.value or b"") + headers
+
+
 Entry: TypeAlias = tuple[LetterId, DeadLetter]
 
 
@@ -211,11 +258,11 @@ def whole(text: str, minimum: int = -(1 << 63)) -> int:
         It is none: whoever writes to a topic may write anything.
     """
     if _WHOLE.fullmatch(text) is None or not minimum <= (number := int(text)) < 1 << 63:
-        raise ValueError(f"{_cut(text, 40)!r} is no whole number from {minimum} to {(1 << 63) - 1}")
+        raise ValueError(f"{cut(text, 40)!r} is no whole number from {minimum} to {(1 << 63) - 1}")
     return number
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """Shorten to `limit` bytes of UTF-8, at a character's edge, and show that something is missing."""
     data = text.encode(errors="replace")
     if len(data) <= limit:

@@ -68,6 +68,34 @@ def scan(
             first = position_of
 
 
+def scan_kept(
+    broker: Broker,
+    topic: str,
+    start: Mapping[int, int] | None = None,
+    end: Mapping[int, int] | None = None,
+) -> Iterator[Record]:
+    """Do as :func:`scan`, but pass over what is trimmed meanwhile: somebody wanted it away.
+
+    Raises
+    ------
+    streamzarr.errors.OffsetOutOfRangeError
+        A position is beyond the end: the topic was made anew.
+    """
+    end = broker.describe(topic).end if end is None else end
+    position_of = dict(start or {})
+    while True:
+        try:
+            for record in scan(broker, topic, position_of, end):
+                yield record
+                position_of[record.partition] = record.offset + 1
+        except OffsetOutOfRangeError as error:
+            if error.position >= error.begin:
+                raise
+            position_of[error.partition] = error.begin
+        else:
+            return
+
+
 def _read(
     broker: Broker,
     topic: str,

@@ -150,7 +150,7 @@ def _declared(found: RootDocument, chunks: int, where: str, limits: Limits) -> R
     if SHARDS in found.members and not found.shards:
         raise ConfigError(f"{where}: has a member {SHARDS!r}, where the shards would be")
     new = {
-        name: sharded(array, chunks, found.record.commit_id, f"{where}: {name}", limits)
+        name: sharded(array, chunks, f"{where}: {name}", limits)
         for name, array in found.fields.items()
         if name not in found.shards
     }

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 
-from streamzarr.errors import KeyNotFoundError
+from streamzarr.errors import CodecError, KeyNotFoundError, PreconditionFailedError, StoreError
 from streamzarr.limits import Limits
 from streamzarr.stores import Store
 from streamzarr.stream.document import SHARDS, RootDocument
@@ -23,11 +24,11 @@ from streamzarr.zarr.metadata import ArrayMetadataV3
 from streamzarr.zarr.metadata.v3 import parse_v3
 from streamzarr.zarr.nodes.paths import key_below
 
-SHARDS_ATTRIBUTE: Final = "streamzarr_shards"
-"""Of an array of shards: the commit at which the stream was first to have them. No other stream has it."""
+TRIES: Final = 8
+"""Puts of one shard, each refused by somebody else's."""
 
 
-def sharded(array: ArrayMetadataV3, chunks: int, since: str, where: str, limits: Limits) -> ArrayMetadataV3:
+def sharded(array: ArrayMetadataV3, chunks: int, where: str, limits: Limits) -> ArrayMetadataV3:
     """Return the array of a field's shards, of no row, each of which holds so many chunks of rows."""
     document = array.to_json()
     inner = list(array.chunks)
@@ -44,7 +45,6 @@ def sharded(array: ArrayMetadataV3, chunks: int, since: str, where: str, limits:
         "shape": [0, *array.shape[1:]],
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [inner[0] * chunks, *inner[1:]]}},
         "codecs": [codec],
-        "attributes": {**array.attributes, SHARDS_ATTRIBUTE: since},
     }
     found = parse_v3(document, where, limits)
     assert isinstance(found, ArrayMetadataV3)
@@ -93,14 +93,36 @@ def read_rows(snapshot: Snapshot, name: str, region: tuple[slice, ...], fill: An
 def put_shard(
     store: Store, path: str, name: str, array: ArrayMetadataV3, index: tuple[int, ...], values: NDArray
 ) -> None:
-    """Put the shard at `index` of a field of the stream at `path`, all of whose rows are in `values`."""
-    shape = array.chunk_grid.chunk_shape
+    """Put the shard at `index` of a field of the stream at `path`, all of whose rows are in `values`.
+
+    One that is there stays, unless it is damaged. It may be read by now, in parts; and where rows were given
+    up between two who copy them their shards are not the same, byte by byte.
+
+    Raises
+    ------
+    streamzarr.errors.StoreError
+        The store failed, or others put and delete the shard again and again.
+    """
+    chain, shape = array.chain(), array.chunk_grid.chunk_shape
     if values.shape != shape:  # at the far end of another axis
         whole = np.full(shape, array.fill_value, array.dtype)
         whole[tuple(map(slice, values.shape))] = values
         values = whole
-    prefix = key_below(key_below(path, SHARDS), name)
-    store.put(key_below(prefix, array.chunk_keys.encode(index)), array.chain().encode(values))
+    key = key_below(key_below(key_below(path, SHARDS), name), array.chunk_keys.encode(index))
+    data, etag = chain.encode(values), None
+    for _ in range(TRIES):
+        with suppress(PreconditionFailedError):
+            store.put(key, data, if_match=etag, if_none_match=etag is None)
+            return
+        try:
+            found = store.fetch(key)
+            chain.decode(found.data)
+            return
+        except KeyNotFoundError:
+            etag = None
+        except CodecError:
+            etag = found.etag
+    raise StoreError(f"{store.url}: key {key!r} was replaced {TRIES} times while we put it")
 
 
 def shard_region(array: ArrayMetadataV3, index: tuple[int, ...]) -> tuple[slice, ...]:

@@ -71,10 +71,18 @@ class Tail:
         self._block = Block(number, block, len(rows), _texts_of(rows))
 
     def extend(self, values: NDArray) -> Iterator[Block]:
-        """Add rows, and yield each chunk that becomes full."""
+        """Add rows, and yield each chunk that becomes full.
+
+        One that `values` fill alone is a view of them, which is not kept.
+        """
         length, done = self._shape[0], 0
         while done < len(values):
             number, rows, filled = self._block.number, self._block.rows, self._block.filled
+            if not filled and done + length <= len(values):
+                yield Block(number, values[done : done + length], length)
+                self._block = Block(number + 1, rows, 0)
+                done += length
+                continue
             count = min(length - filled, len(values) - done)
             some = values[done : done + count]
             rows[filled : filled + count] = some

@@ -13,6 +13,8 @@ from typing import Any
 
 EXIT_ERROR = 1
 """The target raised."""
+EXIT_PAUSED = os.EX_UNAVAILABLE
+"""An orderly end; but partitions paused, and somebody should look why."""
 EXIT_CONFIG = os.EX_CONFIG
 """The target cannot be used as configured: starting it again would fail in the same way."""
 EXIT_LATE = os.EX_TEMPFAIL

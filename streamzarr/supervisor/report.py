@@ -6,6 +6,8 @@ import signal
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from streamzarr.supervisor.protocol import EXIT_PAUSED
+
 State: TypeAlias = Literal["starting", "ready", "draining", "backoff", "ended"]
 """A worker is *ready* after its first heartbeat, in *backoff* while it waits to be started again."""
 
@@ -61,6 +63,11 @@ class Report:
     def clean(self) -> bool:
         """Whether every worker finished or drained in time and left nothing in flight."""
         return all(one.outcome in ("finished", "drained") and not one.left for one in self.workers)
+
+    @property
+    def paused(self) -> bool:
+        """Whether partitions of some worker paused when it ended: its log says which, and why."""
+        return any(one.exit_code == EXIT_PAUSED for one in self.workers)
 
     @property
     def left(self) -> tuple[bytes, ...]:

@@ -12,7 +12,7 @@ from streamzarr.supervisor.blame import Death, Verdict, judge
 from streamzarr.supervisor.board import Cause
 from streamzarr.supervisor.budget import FIRST_DELAY, Restart, RestartBudget, RestartPolicy
 from streamzarr.supervisor.host import Child, Crashes
-from streamzarr.supervisor.protocol import EXIT_CONFIG, EXIT_TERMINATED
+from streamzarr.supervisor.protocol import EXIT_CONFIG, EXIT_PAUSED, EXIT_TERMINATED
 from streamzarr.supervisor.report import Outcome, State, WorkerReport, WorkerStatus, describe_exit
 from streamzarr.supervisor.watch import Bounds, Finding, Watch
 
@@ -189,7 +189,7 @@ class Worker:
             return
         verdict = self._blame(self._as_death(process, worked))
         if self.draining:
-            orderly = process.said_so and self._exit_code in (0, EXIT_TERMINATED, None)
+            orderly = process.said_so and self._exit_code in (0, EXIT_PAUSED, EXIT_TERMINATED, None)
             self.outcome = "drained" if orderly else "failed"
         elif process.said_so and self._exit_code == 0 and self._recycled is None:
             self._finished(now, now - process.started_at)

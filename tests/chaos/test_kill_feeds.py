@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 import numpy as np
 import pytest
 
-from streamzarr.feeds.check import check_feed
+from streamzarr.feeds import check_feed, open_targets
 from streamzarr.runtime import SYSTEM
 from tests.integration.stores.conftest import new_bucket, s3_keys, server  # noqa: F401
 from tests.support import feed_lives
@@ -131,13 +131,19 @@ def time_of(number):
     return number * 100 - (LATE - 1 if number % 11 == 5 else 0)
 
 
+def name_of(number):
+    """Return of which target the record `number` is: some come often, one comes late, one seldom."""
+    return 4 if number % 150 == 149 else number % 3 if number < BURST else number % 4
+
+
 def produce(bench, start):
     for partition in range(PARTITIONS):
         for first in range(start, start + BURST, 50):
             values = [
                 b"bad"
                 if number % BAD == 0
-                else b'{"n": %d, "bid": %d.5, "at": %d}' % (number, number, 10**12 + time_of(number))
+                else b'{"n": %d, "bid": %d.5, "at": %d, "s": "S%d"}'
+                % (number, number, 10**12 + time_of(number), name_of(number))
                 for number in range(first, first + 50)
             ]
             bench.send(*values, partition=partition)
@@ -155,7 +161,15 @@ def grid(bench):
     )
 
 
-@pytest.mark.parametrize("layout", [log, grid])
+def routed(bench):
+    return bench.feed(
+        columns={"n": "i8", "bid": "f8", "s": "string"},
+        target={"chunk_rows": 200, "max_bytes": 26_000},  # three of the targets at a time
+        route={"by": "s", "targets": ["S0", "S1", "S3", "S4"], "other": "rest"},
+    )
+
+
+@pytest.mark.parametrize("layout", [log, grid, routed])
 def test_each_record_once_whatever_happens_to_the_processes(bench, layout):
     live_through(bench, layout)
 
@@ -166,9 +180,9 @@ def test_each_record_once_in_a_bucket_too(bench_in_a_bucket):
 
 def live_through(bench, layout):
     chance = random.Random(7)
-    feed = layout(bench)
+    feed, rounds = layout(bench), ROUNDS // 2 if layout is routed else ROUNDS
     with Cast(feed.to_builtins(), chance) as cast:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             cast.fill(armed=True)
             produce(bench, number * BURST)
             SYSTEM.event().wait(chance.uniform(0.1, 1.0))
@@ -184,21 +198,35 @@ def live_through(bench, layout):
                     cast.signal(signal.SIGKILL)
         until(lambda: (cast.fill(armed=False), bench.caught_up(feed))[1], "the end of the topic")
         cast.end()
-    count = ROUNDS * BURST
+    count = rounds * BURST
     bad = np.arange(0, count, BAD)
     good = np.setdiff1d(np.arange(count), bad)
     for found in check_feed(bench.target, bench.broker):
         assert found.ok, found
         assert (found.dead, found.position, found.verified) == (len(bad), count, count)
-    for stream in bench.streams().values():
-        (check_log if layout is log else check_grid)(stream, good)
-    assert cast.killed >= ROUNDS // 2
+    for name, stream in bench.streams().items():
+        match layout.__name__:
+            case "log":
+                check_log(stream, good)
+            case "grid":
+                check_grid(stream, good)
+            case "routed":
+                check_routed(bench.target, name, good)
+    assert cast.killed >= rounds // 2
 
 
 def check_log(stream, good):
     assert np.array_equal(stream["offset"][:], good)
     assert np.array_equal(stream["n"][:], good)
     assert np.array_equal(stream["bid"][:], good + 0.5)
+
+
+def check_routed(target, partition, good):
+    names = np.array([name_of(number) for number in good.tolist()])
+    found = open_targets(target)
+    assert sorted(found) == ["S0", "S1", "S3", "S4", "rest"]
+    for name, parts in found.items():
+        check_log(parts[partition], good[names == (2 if name == "rest" else int(name[1]))])
 
 
 def check_grid(stream, good):

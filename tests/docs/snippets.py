@@ -9,6 +9,7 @@ A command that ends with ``&`` runs until the page is over, and must then stop c
 A comment above a block says what keeps it from running everywhere::
 
     <!-- needs: kafka -->      run where tests have a Kafka, whose URL takes the place of kafka://localhost:9092
+    <!-- needs: kafka faust -->  likewise, where Faust is installed too
     <!-- not run: reason -->   not run here
 """
 
@@ -68,7 +69,11 @@ class Snippet:
 
     @property
     def needs_kafka(self) -> bool:
-        return self.note == "needs: kafka"
+        return self.note.startswith("needs: kafka")
+
+    @property
+    def needs_faust(self) -> bool:
+        return self.note == "needs: kafka faust"
 
     @property
     def commands(self) -> list[tuple[str, str]]:

@@ -10,22 +10,30 @@ from pathlib import Path
 import pytest
 
 import streamzarr as sz
+from tests.support.real_data import data_file
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+NEED_KAFKA = {"faust_quotes.py": "tests/kafka/test_faust.py"}
+"""Which examples are run by other tests, where there is one."""
+EXAMPLES = sorted(each for each in (ROOT / "examples").glob("*.py") if each.name not in NEED_KAFKA)
 SAYS = {
     "bars_from_ticks.py": "each is numpy's",
+    "buoy_dashboard.py": "each is there once",
     "custom_dispatcher.py": "the most urgent came first",
     "custom_codec.py": "as they were, bit by bit",
     "custom_store.py": "is the one that was written",
     "feed_bars.py": "bars, each is numpy's",
+    "feed_cube.py": "bars, each is numpy's",
+    "feed_targets.py": "is where it belongs",
     "first_array.py": "(3, 2, 4)",
     "chunk_job.py": "every value is numpy's",
     "elevation_pyramid.py": "every level is numpy's",
     "embeddings.py": "the neighbours are numpy's",
     "instrument.py": "60 frames, each as the camera saw it",
+    "order_book.py": "changes come to",
     "rechunk_maps.py": "both say the same",
     "sensor_log.py": "rows more, ",
+    "test_my_feed.py": "3 ",
     "test_my_pipeline.py": "5 passed",
     "test_pressures.py": "passed",
     "tick_cube.py": "each is numpy's",
@@ -34,16 +42,35 @@ SAYS = {
 }
 ARGUMENTS = {
     "feed_bars.py": ["--picture", "bars.png"],
+    "feed_cube.py": ["--picture", "cube.png"],
     "instrument.py": ["--rate", "200"],
+    "order_book.py": ["--picture", "depth.png"],
     "rechunk_maps.py": ["--rows", "60"],
     "sensor_log.py": ["--every", "0.1", "--seconds", "0.5"],
 }
 """Smaller than what people run."""
+PICTURES = {
+    "buoy_dashboard.py": "buoy.png",
+    "feed_bars.py": "bars.png",
+    "feed_cube.py": "cube.png",
+    "order_book.py": "depth.png",
+    "rechunk_maps.py": "rechunk_maps.png",
+}
+"""What they draw."""
+RECORDED = [
+    "bars_from_ticks.py",
+    "buoy_dashboard.py",
+    "elevation_pyramid.py",
+    "feed_cube.py",
+    "rechunk_maps.py",
+]
+"""Which examples take recorded data where there are some."""
 
 
-def run(example, folder, **environment):
+def run(example, folder, arguments=None, **environment):
+    arguments = ARGUMENTS.get(example.name, []) if arguments is None else arguments
     return subprocess.run(
-        [sys.executable, str(example), *ARGUMENTS.get(example.name, [])],
+        [sys.executable, str(example), *arguments],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
@@ -58,9 +85,11 @@ def test_an_example_runs(example, tmp_path):
     done = run(example, tmp_path)
     assert done.returncode == 0, done.stderr
     assert SAYS[example.name] in done.stdout
+    if picture := PICTURES.get(example.name):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["bars_from_ticks.py", "elevation_pyramid.py", "rechunk_maps.py"])
+@pytest.mark.parametrize("name", RECORDED)
 def test_an_example_runs_without_the_recorded_data(name, tmp_path):
     done = run(ROOT / "examples" / name, tmp_path, STREAMZARR_DATA=str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -68,10 +97,16 @@ def test_an_example_runs_without_the_recorded_data(name, tmp_path):
     assert SAYS[name] in done.stdout
 
 
-def test_the_rechunked_maps_become_a_picture(tmp_path):
-    done = run(ROOT / "examples" / "rechunk_maps.py", tmp_path)
+def test_recorded_changes_of_an_order_book_become_its_depth(tmp_path):
+    updates = data_file("btcusdt_depth_update.csv", tmp_path)
+    done = run(ROOT / "examples" / "order_book.py", tmp_path, arguments=[str(updates)])
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "rechunk_maps.png").read_bytes().startswith(b"\x89PNG")
+    assert SAYS["order_book.py"] in done.stdout
+
+
+def test_each_example_that_others_run_is_run():
+    for example, test in NEED_KAFKA.items():
+        assert example in (ROOT / test).read_text()
 
 
 @contextlib.contextmanager

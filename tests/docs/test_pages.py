@@ -36,6 +36,8 @@ def test_what_a_page_shows_runs(page, folder):
 @pytest.mark.kafka
 @pytest.mark.parametrize("page", ON_KAFKA, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_shows_runs_on_kafka(page, folder, kafka_broker_url):
+    if any(snippet.needs_faust for snippet in snippets(page)):
+        pytest.importorskip("faust", reason="the page needs Faust: pip install 'streamzarr[faust]'")
     with Reader(folder, kafka_broker_url) as reader:
         for snippet in snippets(page):
             if snippet.runs:
@@ -45,7 +47,7 @@ def test_what_a_page_shows_runs_on_kafka(page, folder, kafka_broker_url):
 @pytest.mark.parametrize("snippet", ALL, ids=str)
 def test_no_snippet_is_left_out_in_silence(snippet):
     assert snippet.language in LANGUAGES, f"{snippet}: a block without a known language"
-    assert not snippet.note or re.match(r"needs: kafka$|not run: \w", snippet.note), (
+    assert not snippet.note or re.match(r"needs: kafka( faust)?$|not run: \w", snippet.note), (
         f"{snippet}: {snippet.note}"
     )
 

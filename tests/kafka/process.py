@@ -27,7 +27,7 @@ from streamzarr.queue.kafka.clients import AdminClient
 from streamzarr.testing.kafka.settings import SETTINGS, properties
 
 VERSION = "4.3.1"
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 HERE = Path(__file__).parent
 
@@ -126,7 +126,7 @@ class KafkaProcess:
     '127.0.0.1:34567'
     """
 
-    def __init__(self, lock: Lock | None = None) -> None:
+    def __init__(self, lock: Lock | None = None, advertised: str | None = None) -> None:
         self._lock = lock
         self._folder = Path(tempfile.mkdtemp(prefix="streamzarr-kafka-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,6 +136,7 @@ class KafkaProcess:
         port, inner, controller = _free_ports(3)
         host, protocol = ("127.0.0.1", "PLAINTEXT") if lock is None else ("localhost", "SASL_SSL")
         self.bootstrap = f"{host}:{port}"
+        advertised = advertised or self.bootstrap  # where clients are told to go
         config = self._folder / "server.properties"
         config.write_text(
             properties(
@@ -146,7 +147,7 @@ class KafkaProcess:
                         f"{protocol}://127.0.0.1:{port},BROKER://127.0.0.1:{inner},"
                         f"CONTROLLER://127.0.0.1:{controller}"
                     ),
-                    "advertised.listeners": f"{protocol}://{self.bootstrap},BROKER://127.0.0.1:{inner}",
+                    "advertised.listeners": f"{protocol}://{advertised},BROKER://127.0.0.1:{inner}",
                     "listener.security.protocol.map": (
                         f"{protocol}:{protocol},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"
                     ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 from pathlib import Path
 
 from streamzarr.errors import StoreError
+from streamzarr.flow import DeadLetterLimit
 from streamzarr.pipeline import Batcher, Pipeline, Processors, TopicSource
 from streamzarr.queue.retry import RetryPolicy
 
@@ -73,6 +75,17 @@ class Unmade(Heavy):
             raise RuntimeError("no database")
 
 
+class Closing(Heavy):
+    """Tells in a folder that the environment names which processes have closed their contexts."""
+
+    def make_context(self):
+        return Path(os.environ["PIPE_FOLDER"], str(os.getpid()))
+
+    def close_context(self, context):
+        with context.open("a") as file:
+            file.write("closed\n")
+
+
 class Deadly(Pipeline):
     """Reads a topic that the environment names; writes a file for each record that it stores."""
 
@@ -101,3 +114,14 @@ class Deadly(Pipeline):
             with (context / f"{message.partition}-{message.offset}").open("ab") as file:
                 file.write(message.value + b"\n")
         return messages
+
+
+class Limited(Deadly):
+    """Of what is bad two in a row become letters, and then its partition waits to be told to go on."""
+
+    dead_letter_limit = DeadLetterLimit(in_a_row=2, probe_after=math.inf)
+
+    def handle_message(self, message, context):
+        if message.value == b"bad":
+            raise ValueError("bad")
+        return message

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from streamzarr.cli.options import Duration
+from streamzarr.cli.param_type import ParamType
 from streamzarr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _NUMBER = re.compile(r"(?:([0-9]{1,9}):)?([0-9]{1,18})")
 _ORIGIN = re.compile(r"([A-Za-z0-9._-]+)(?::([0-9]{1,9})(?::([0-9]{1,18})(?:-([0-9]{1,18}))?)?)?")
 
 
-class Number(click.ParamType[tuple[int, int]]):
+class Number(ParamType[tuple[int, int]]):
     """The place of a letter: ``7``, or ``2:7`` on a topic of several partitions."""
 
     name = "N"
@@ -38,7 +39,7 @@ class Number(click.ParamType[tuple[int, int]]):
         return int(found[1] or 0), int(found[2])
 
 
-class Origin(click.ParamType[tuple[str, int | None, range | None]]):
+class Origin(ParamType[tuple[str, int | None, range | None]]):
     """Where messages came from: ``topic``, ``topic:partition``, ``topic:partition:offset[-last]``."""
 
     name = "TOPIC[:PARTITION[:OFFSET[-LAST]]]"

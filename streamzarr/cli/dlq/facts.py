@@ -23,6 +23,7 @@ def facts_of(letter: DeadLetter, number: int | str) -> dict[str, Any]:
         "attempts": letter.attempts,
         "first_seen": letter.first_seen,
         "worker": letter.worker,
+        "feed": letter.feed,
         "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,

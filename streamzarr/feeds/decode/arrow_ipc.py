@@ -12,7 +12,7 @@ from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.arrow_metadata import has_compressed_buffers
 from streamzarr.feeds.decode.arrow_values import values_of
 from streamzarr.feeds.decode.assemble import assemble
-from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.objects import MAX_REASON, Malformed
 from streamzarr.feeds.decode.paths import Path
@@ -42,6 +42,7 @@ class ArrowDecoder:
         self._conversions = {name: Conversion(spec) for name, spec in columns.items()}
         self._paths = {name: Path.of(spec.path) for name, spec in columns.items()}
         self._limits = limits
+        self._row_bytes = sum(each.kind.dtype.itemsize for each in self._conversions.values())
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
@@ -60,6 +61,7 @@ class ArrowDecoder:
             del tables[index]
         for index, table in tables.items():
             counts[index] = table.num_rows
+        TooMuchError.check(int(counts.sum()) * self._row_bytes, len(values))
         origin = np.repeat(np.arange(len(values)), counts)
         found = [self._values(list(tables.values()), path) for path in self._paths.values()]
         return assemble(self._conversions, found, origin, bad, len(values))

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.paths import Path
 
 _STAMPS = (("millis", "ms"), ("micros", "us"), ("nanos", "ns"))
@@ -20,6 +21,8 @@ TIMES: Final = {
     **{f"local-timestamp-{name}": unit for name, unit in _STAMPS},
 }
 """Units of logical types whose numbers are taken as they are; others are left to fastavro."""
+MAX_DEPTH: Final = 200
+"""Levels of a schema's JSON, of which a record takes three."""
 _PRIMITIVES: Final = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
 
 
@@ -40,12 +43,15 @@ class AvroSchema:
         ------
         streamzarr.errors.ConfigError
             It is none; or has arrays of what takes no bytes, of which a message could hold any number; or
-            holds itself, so that a message could be nested without end.
+            holds itself, so that a message could be nested without end; or is nested too deep.
         """
         import fastavro
 
+        text = given.encode() if isinstance(given, str) else given
+        if isinstance(text, bytes) and is_deeper(text, MAX_DEPTH):
+            raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep, as JSON")
         try:
-            document = json.loads(given) if isinstance(given, str | bytes) else given
+            document = json.loads(text) if isinstance(text, bytes) else text
             parsed = fastavro.parse_schema(_without_times(document))
             fault = _fault(document)
         except (

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+MOST_BYTES: Final = 256 << 20
+"""Bytes of columns that several messages may become at a time."""
+OBJECT_BYTES: Final = 100
+"""Bytes of a value of a record while it is an object of Python, about."""
+
+
+class TooMuchError(Exception):
+    """Messages become more than is to be in memory: give some of them at a time. Never leaves a feed."""
+
+    @classmethod
+    def check(cls, nbytes: int, messages: int) -> None:
+        """Raise it when several messages become more than `MOST_BYTES`; one is bounded by the limits."""
+        if messages > 1 and nbytes > MOST_BYTES:
+            raise cls(f"{messages} messages become {nbytes} bytes, at most {MOST_BYTES} allowed at a time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,11 @@ class Decoded:
         """How many there are."""
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns; of texts without those that numpy keeps elsewhere."""
+        return sum(each.nbytes for each in self.columns.values())
+
 
 class Decoder(Protocol):
     """From values of messages to rows. Owned by one thread; what it keeps only makes the next call quick.
@@ -47,4 +67,6 @@ class Decoder(Protocol):
         ------
         streamzarr.errors.SchemaRegistryError
             The format needs a registry, and that is away or refuses us; the same values may be given again.
+        TooMuchError
+            Give some of the values at a time.
         """

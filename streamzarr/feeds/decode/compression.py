@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from streamzarr.errors import CodecError, ConfigError
 from streamzarr.feeds.decode.assemble import joined
-from streamzarr.feeds.decode.base import Decoded, Decoder
+from streamzarr.feeds.decode.base import Decoded, Decoder, TooMuchError
 from streamzarr.limits import Limits
 from streamzarr.zarr.codecs.base import Bound
 
@@ -32,7 +32,7 @@ class Decompressing:
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
         plain: list[bytes | None] = []
-        parts, first, size = list[tuple[int, Decoded]](), 0, 0
+        parts, first, size, total = list[tuple[int, Decoded]](), 0, 0, 0
         bad = {}
         for index, value in enumerate(values):
             try:
@@ -43,6 +43,8 @@ class Decompressing:
             size += len(plain[-1] or b"")
             if size >= AT_ONCE:
                 parts.append((first, self._decoder(plain)))
+                total += size + parts[-1][1].nbytes
+                TooMuchError.check(total, len(values))
                 plain, first, size = [], index + 1, 0
         if plain or not parts:
             parts.append((first, self._decoder(plain)))

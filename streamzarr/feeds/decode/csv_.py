@@ -15,7 +15,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.arrow_values import values_of
 from streamzarr.feeds.decode.assemble import Origin, assemble
-from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.base import OBJECT_BYTES, Decoded, TooMuchError
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.kinds import Kind
 from streamzarr.feeds.decode.kinds.numbers import Floats, Integers
@@ -117,6 +117,7 @@ class CsvDecoder:
                 bad[index] = f"csv: {found}"
                 continue
             rows += found
+            TooMuchError.check(len(rows) * len(self._names) * OBJECT_BYTES, len(values))
             counts[index] = len(found)
         return rows, np.repeat(np.arange(len(values)), counts), bad
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamzarr.feeds.decode.arrow_values import values_of
 from streamzarr.feeds.decode.assemble import Origin, assemble
-from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.kinds import Kind
 from streamzarr.feeds.decode.kinds.numbers import EXACT, Floats, Integers, Scaled
 from streamzarr.feeds.decode.kinds.times import Times
@@ -25,6 +25,12 @@ from streamzarr.feeds.decode.values import MISSING, Values
 
 MAX_BATCH: Final = 1 << 30
 """Bytes of a batch: Arrow counts those of texts in 31 bits."""
+BLOCK: Final = 256 << 10
+"""Bytes from which on a batch is parsed on several threads, and the least that each is given."""
+WRAPPED: Final = 8
+"""Bytes that are put around a message, at most."""
+SHORTEST: Final = 3
+"""Bytes of a record in a list, at least."""
 _ZERO = re.compile(rb"-0(?![.0-9])")
 """Minus zero without a point: an integer to one parser, a float to the other."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -49,6 +55,7 @@ class ArrowJson:
         self._layout = layout
         self._max_bytes, self._max_depth, self._max_records = max_bytes, max_depth, max_records
         self._types: dict[str, Any] | None = None
+        self._row_bytes = sum(each.kind.dtype.itemsize for each in layout.conversions.values())
 
     def learn(self, values: Sequence[Values]) -> None:
         """Take from a batch what the columns look like in the messages."""
@@ -64,11 +71,14 @@ class ArrowJson:
         if self._types is None or not values or None in values:
             raise Declined
         lines: Sequence[bytes] = values  # type: ignore[assignment]
-        self._check_sizes(lines)
+        longest = self._longest(lines)
         many = self._layout.records == MESSAGE or (self._layout.records is None and lines[0][:1] == b"[")
         if many and self._layout.positional and self._layout.records is None:
             raise Declined
-        table = self._parse(_joined(lines, wrap=many), many)
+        if many or self._layout.records is not None:
+            most = sum(map(len, lines)) // SHORTEST  # records
+            TooMuchError.check(most * self._row_bytes, len(lines))
+        table = self._parse(_joined(lines, wrap=many), many, longest)
         if table.num_rows != len(values):
             raise Declined
         steps = ("r",) if many else self._layout.records
@@ -76,22 +86,25 @@ class ArrowJson:
         found = [self._column(name, table, records, origin) for name in self._layout.paths]
         return assemble(self._layout.conversions, found, origin, {}, len(values))
 
-    def _check_sizes(self, lines: Sequence[bytes]) -> None:
+    def _longest(self, lines: Sequence[bytes]) -> int:
         longest = max(map(len, lines))
         if longest > self._max_bytes:
             raise Declined
         most = self._max_depth
         if longest >= 2 * most and any(len(line) >= 2 * most and is_deeper(line, most) for line in lines):
             raise Declined
+        return longest
 
-    def _parse(self, data: bytes, many: bool) -> Any:
+    def _parse(self, data: bytes, many: bool, longest: int) -> Any:
         import pyarrow as pa
         import pyarrow.json
 
+        # Some blocks for each core; a message may lie in two of them, and not in three.
+        block = max(BLOCK, len(data) // (2 * pa.cpu_count()), longest + WRAPPED) + 1
         try:
             return pa.json.read_json(
                 pa.BufferReader(data),
-                read_options=pa.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+                read_options=pa.json.ReadOptions(use_threads=len(data) > BLOCK, block_size=block),
                 parse_options=pa.json.ParseOptions(
                     explicit_schema=self._schema(many),
                     unexpected_field_behavior=self._layout.unknown,

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamzarr.errors import message_of, name_of
 from streamzarr.feeds.decode.assemble import assemble, joined
-from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.layout import Layout
 from streamzarr.feeds.decode.values import MISSING, Values
 
@@ -60,7 +60,11 @@ class ObjectDecoder:
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
-        parts = [(first, self._some(some)) for first, some in _pieces(values)]
+        parts, total = list[tuple[int, Decoded]](), 0
+        for first, some in _pieces(values):
+            parts.append((first, self._some(some)))
+            total += parts[-1][1].nbytes
+            TooMuchError.check(total, len(values))
         return joined(parts, list(self.layout.conversions)) if parts else self._some([])
 
     def look_at(self, values: Sequence[bytes | None]) -> list[Values]:

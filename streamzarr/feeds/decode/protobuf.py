@@ -11,7 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.assemble import assemble
-from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.base import OBJECT_BYTES, Decoded, TooMuchError
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.objects import Malformed
 from streamzarr.feeds.decode.paths import Path
@@ -101,6 +101,7 @@ class ProtobufDecoder:
                 bad[index] = f"records: got {len(some)} of them, expected {most} at most"
                 continue
             records += some
+            TooMuchError.check(len(records) * len(self._get) * OBJECT_BYTES, len(values))
             counts[index] = len(some)
         origin = np.repeat(np.arange(len(values)), counts)
         wholes = [messages[index] for index in origin.tolist()]

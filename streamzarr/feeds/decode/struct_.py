@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.assemble import assemble
-from streamzarr.feeds.decode.base import Decoded
+from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.paths import Path
 from streamzarr.feeds.decode.texts import Texts
@@ -50,6 +50,7 @@ class StructDecoder:
         self._conversions = {name: Conversion(spec) for name, spec in columns.items()}
         self._paths = {name: Path.of(spec.path) for name, spec in columns.items()}
         self._most = min(limits.max_message_bytes, limits.max_message_records * self._dtype.itemsize)
+        self._row_bytes = sum(spec.dtype.itemsize for spec in columns.values())
         empty = np.zeros(0, self._dtype)
         for name, path in self._paths.items():
             _field(empty, path, name)
@@ -64,6 +65,8 @@ class StructDecoder:
             bad = {index: self._fault(values[index]) for index in np.flatnonzero(~good).tolist()}
             origin = np.repeat(np.arange(len(values)), np.where(good, lengths // size, 0))
             values = [value for index, value in enumerate(values) if index not in bad] if bad else values
+        count = len(values) if origin is None else len(origin)
+        TooMuchError.check(count * self._row_bytes, len(lengths))
         rows = np.frombuffer(b"".join(values), self._dtype)  # type: ignore[arg-type]
         found = [
             Values(_plain(_field(rows, path, name), self._conversions[name]))

@@ -3,6 +3,8 @@
 =============  ===========================================================================
 ``spec``       :class:`GridSpec`: step, keys, and what becomes of several values in a slot
 ``values``     one value for a slot: the last, the mean, ...; ``fold``: slots that are open
+``late``       records that come when their slots are closed; ``reserved``: which may
+``shape``      slots as rows: planes of all keys, or bars
 ``partition``  a partition's slots on their way into its stream
 ``read``       :func:`open_grid`: the slots of all partitions
 =============  ===========================================================================

@@ -55,6 +55,33 @@ class Judgement:
     latest: int | None
 
 
+def unplaceable(rows: Arrivals, first: int | None, latest: int | None, spec: GridSpec) -> dict[int, str]:
+    """Tell which records that were replayed have no slot to be put in.
+
+    Parameters
+    ----------
+    first
+        Where the first slot that is there begins; None: none is.
+    latest
+        The latest time of all other records.
+    """
+    missing = rows.times == np.iinfo(np.int64).min
+    bad: dict[int, str] = {}
+    for which, reason in (
+        (missing, f"{spec.time} is missing"),
+        (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
+        (np.full(len(missing), first is None), "no slot is there yet; replay it once there are"),
+        (
+            rows.times < (-SPAN if first is None else first),
+            f"{spec.time} is before the first slot",
+        ),
+        (rows.times > (latest or 0) + spec.ahead, f"{spec.time} is ahead of all others"),
+    ):
+        for record in np.unique(rows.records[which]):
+            bad.setdefault(int(record), reason)
+    return bad
+
+
 class GridFold:
     """Slots from the first that is open to the last that has a record. Owned by the chain's thread.
 
@@ -83,6 +110,11 @@ class GridFold:
         self._first: Numbers = np.empty(0, np.int64)
         self._before: Numbers = np.empty(0, np.int64)
 
+    @property
+    def latest(self) -> int | None:
+        """The latest time of all records; None: there are none."""
+        return self._latest
+
     def resume(self, read: int) -> tuple[int, int | None]:
         """Return from which offset on records are to be read to have the open slots anew.
 
@@ -94,21 +126,26 @@ class GridFold:
             return read, self._latest
         return least, int(self._before[self._first.argmin()])
 
-    def judge(self, rows: Arrivals) -> Judgement:
-        """Tell which records cannot be taken, by those before them alone; changes nothing."""
+    def judge(self, rows: Arrivals, until: Numbers | int = NOWHERE) -> Judgement:
+        """Tell which records cannot be taken, by those before them alone; changes nothing.
+
+        `until` is the latest time that each row may have by the clock.
+        """
         spec, bad = self._spec, dict[int, str]()
         missing = rows.times == np.iinfo(np.int64).min
         outside = ~missing & (np.abs(rows.times) >= SPAN)
-        there = ~(missing | outside)
+        beyond = ~outside & (rows.times > until)
+        there = ~(missing | outside | beyond)
         before, latest = self._running(rows.times, there)
         late = rows.times // spec.step < (before - spec.lateness) // spec.step
-        far = rows.times > before + spec.ahead
+        far = rows.times > before + spec.reach
         for which, reason in (
             (missing, f"{spec.time} is missing"),
             (outside, f"{spec.time} is not between 1824 and 2116, as times of a grid are"),
+            (beyond, f"{spec.time} is more than {spec.clock_reach / 1e9:g} s ahead of the clock"),
             (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
             (late & there, f"{spec.time} is late by more than {spec.lateness / 1e9:g} s"),
-            (far & there, f"{spec.time} is more than {spec.ahead / 1e9:g} s ahead of all before"),
+            (far & there, f"{spec.time} is more than {spec.reach / 1e9:g} s ahead of all before"),
         ):
             for record in np.unique(rows.records[which]):
                 bad.setdefault(int(record), reason)
@@ -158,7 +195,11 @@ class GridFold:
         self._latest = latest if self._latest is None else max(latest, self._latest)
         end = (self._latest - self._spec.lateness) // self._spec.step
         while self._base is not None and self._base < end:
-            count = min(end - self._base, self._block)
+            if not (self._spec.dense or len(self._first)):
+                self._base, self._settled = end, True  # nothing is in what is left of the gap
+                return
+            filled = self._block if self._spec.dense else len(self._first)
+            count = min(end - self._base, self._block, filled)
             self._make_room(self._base, self._base + count - 1)
             times = (self._base + np.arange(count)) * self._spec.step
             rows = {name: values.close(count) for name, values in self._values.items()}
@@ -178,13 +219,13 @@ class GridFold:
             return np.zeros_like(times), self._latest
         before = int(first[0]) if self._latest is None else self._latest
         times = np.where(there, times, -SPAN)
-        if times.max() - before <= self._spec.ahead:
+        if times.max() - before <= self._spec.reach:
             known = np.maximum.accumulate(np.concatenate([[before], times]))
             return known[:-1], int(known[-1])
         found = np.empty(len(times), np.int64)
         for index, time in enumerate(times.tolist()):
             found[index] = before
-            if before < time <= before + self._spec.ahead:
+            if before < time <= before + self._spec.reach:
                 before = time
         return found, before
 

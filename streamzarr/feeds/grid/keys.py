@@ -44,6 +44,11 @@ class Keys:
         for name in given:
             self._add(name)
 
+    @property
+    def names(self) -> list[str]:
+        """All keys, in their places."""
+        return list(self._places)
+
     def places(self, keys: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         """Return the place of each key; -1 where there is no room for it."""
         names = [str(key) for key in keys.tolist()]

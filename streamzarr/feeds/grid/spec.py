@@ -19,10 +19,15 @@ TIME: Final = "time"
 COUNT: Final = "count"
 """How many records are in a slot."""
 CHUNK_BYTES: Final = 1 << 20
+GAP_SLOTS: Final = 1 << 26
+"""Slots of a gap, at most, where those without records are stored: 18 hours of milliseconds."""
 
 _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "ohlc": {"_open": "first", "_high": "max", "_low": "min", "_close": "last"}
+    "ohlc": {"_open": "first", "_high": "max", "_low": "min", "_close": "last"},
+    "mean": {"": "mean", "_count": "count"},  # of how many values: so one more can be put in
 }
+COLUMN: Final = "streamzarr_column"
+"""Attribute of a field: the column that it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,20 @@ class GridSpec:
     lateness: int
     """Nanoseconds by which a record may be late."""
     ahead: int
-    """Nanoseconds by which a record may be ahead of all before it."""
+    """Nanoseconds by which a record may be ahead of all before it, and of the clock."""
     values: Mapping[str, How]
+    dense: bool = True
+    """Whether slots without records are stored."""
+
+    @property
+    def reach(self) -> int:
+        """Nanoseconds by which a record may be ahead of all before it, so that a gap is bounded, too."""
+        return min(self.ahead, GAP_SLOTS * self.step) if self.dense else self.ahead
+
+    @property
+    def clock_reach(self) -> int:
+        """Nanoseconds by which a record may be ahead of the clock: so much that slots close meanwhile."""
+        return self.ahead + self.lateness + self.step
 
     @property
     def room(self) -> int:
@@ -95,6 +112,9 @@ class GridSpec:
             ]
         if taken := {TIME, COUNT} & {each.name for each in found}:
             raise ConfigError(f"grid: a field may not be called {min(taken)!r}, which the grid has itself")
+        names = [each.name for each in found]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ConfigError(f"grid: two fields would be called {min(twice)!r}; give a column another name")
         return found
 
     def schema(self, columns: Mapping[str, ColumnSpec], chunk_rows: int | None) -> dict[str, Field]:
@@ -109,6 +129,23 @@ class GridSpec:
             TIME: Field("M8[ns]", sorted=True, chunk_rows=rows, attributes={STEP: self.step}),
             COUNT: Field("u4", **shape),  # type: ignore[arg-type]
             **fields,
+        }
+
+    def bars(self, columns: Mapping[str, ColumnSpec]) -> dict[str, Field]:
+        """Return the fields of a stream whose rows are slots that have records; raises as :meth:`outputs`."""
+        outputs = self.outputs(columns)
+        if self.key in (TIME, COUNT, *(each.name for each in outputs)):
+            raise ConfigError(
+                f"grid: the key is {self.key!r}, as another field; give its column another name"
+            )
+        return {
+            TIME: Field("M8[ns]", sorted=True, attributes={STEP: self.step}),
+            **({} if self.key is None else {self.key: Field("string")}),
+            COUNT: Field("u4"),
+            **{
+                each.name: Field(each.dtype, fill_value=each.fill, attributes=each.attributes)
+                for each in outputs
+            },
         }
 
 
@@ -126,7 +163,7 @@ def _output(name: str, spec: ColumnSpec, how: str) -> Output:
         fill = 0
     elif how != "mean" and spec.fill is not None:
         fill = spec.fill
-    return Output(name, spec.name, how, dtype, fill, {**spec.attributes, HOW: how})
+    return Output(name, spec.name, how, dtype, fill, {**spec.attributes, HOW: how, COLUMN: spec.name})
 
 
 def _dtype(column: np.dtype[Any], how: str) -> np.dtype[Any]:

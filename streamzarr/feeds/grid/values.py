@@ -31,6 +31,14 @@ class Values:
         self._values: Array = np.empty((0, keys), self._held)
         self._seen: npt.NDArray[np.int64] = np.empty((0, keys), np.int64)
 
+    @classmethod
+    def of(cls, output: Output, result: Array, seen: npt.NDArray[Any]) -> Values:
+        """Return slots that have a result already, of `seen` values each."""
+        values = cls(output, result.shape[1])
+        counted = np.where(seen > 0, result, 0) * seen if output.how == "mean" else result
+        values._values, values._seen = counted.astype(values._held), seen.astype(np.int64)
+        return values
+
     @property
     def _held(self) -> np.dtype[Any]:
         return np.dtype("f8") if self._output.how == "mean" else self._output.dtype

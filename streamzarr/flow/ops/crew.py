@@ -138,8 +138,11 @@ class Crew:
             worker.thread.join(KILLED_TIMEOUT)
 
     def _resize(self) -> None:
-        """Start workers that are missing, and let go those that are too many."""
-        wanted = self._size.size
+        """Start workers that are missing, and let go those that are too many.
+
+        Of a crew that works, as many are started as the machine lets us.
+        """
+        wanted, at_work = self._size.size, bool(self._workers)
         if wanted == len(self._workers):
             return
         self._threads = [worker for worker in self._threads if worker.thread.is_alive()]
@@ -147,7 +150,15 @@ class Crew:
         while len(self._workers) < wanted:
             worker = _Worker(next(self._numbers), self)
             with self._lock:  # which its thread asks for first: one that cannot start takes no part
-                worker.thread.start()
+                try:
+                    worker.thread.start()
+                except RuntimeError as error:
+                    worker.callee.close()
+                    if not at_work:
+                        raise
+                    _log.error("%s: %d workers, not %d: %s", self.name, len(self._workers), wanted, error)
+                    self._size.resize(len(self._workers))
+                    return
                 self._threads.append(worker)
                 self._workers[worker.number] = worker
                 self._schedule.join(worker.number)

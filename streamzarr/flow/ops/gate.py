@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from streamzarr.errors import LimitExceededError, describe
 from streamzarr.flow.acknowledge import Claim
-from streamzarr.flow.chain import Chain, claim_of
+from streamzarr.flow.chain import claim_of
 from streamzarr.flow.lazy import LazyMessages
 from streamzarr.flow.limit import Breaker, DeadLetterLimit
 from streamzarr.flow.message import Message, leaves
@@ -16,38 +16,44 @@ from streamzarr.flow.pausing import Pause
 class Gate:
     """Counts, by claim, what becomes of messages. Owned by the chain's thread; never blocks.
 
-    Messages count in the order in which they entered the chain, as far as they come here together.
+    Letters are in a row by the order in which their messages entered the chain; for the share of letters they
+    count as they come here.
     """
 
-    def __init__(self, chain: Chain, limit: DeadLetterLimit) -> None:
-        self._chain, self._limit = chain, limit
+    def __init__(self, limit: DeadLetterLimit) -> None:
+        self._limit = limit
         self._breakers: dict[Claim, Breaker] = {}
         self._pausing: list[tuple[Message, Pause]] = []
 
     def judge(
         self, done: Sequence[Message], failed: Sequence[Message]
-    ) -> tuple[list[Message], list[Message]]:
-        """Return those of `failed` that may become letters, and those to hand back."""
+    ) -> tuple[list[Message], list[tuple[Message, Pause]]]:
+        """Return those of `failed` that may become letters, and those to hand back, with what pauses them."""
         if not failed:
             for claim, count in _counts(done):
                 self._breaker(claim).done(count)
             return [], []
         letters: list[Message] = []
-        back: list[Message] = []
+        back: list[tuple[Message, Pause]] = []
         good = [leaf for message in done if message.failure is None for leaf in leaves(message)]
         before: tuple[Claim, int] | None = None  # another piece of the same record counts no more
         for leaf in sorted([*good, *failed], key=lambda leaf: (leaf.seq, leaf.failure is not None)):
             claim = claim_of(leaf)
             if leaf.failure is None:
                 self._breaker(claim).done()
-            elif claim.pause is not None or any(claim is claim_of(other) for other, _ in self._pausing):
-                back.append(leaf)
-            elif before == (claim, leaf.seq) or (reason := self._refusal(claim, leaf)) is None:
+            elif (why := self._pause_of(claim)) is not None:
+                back.append((leaf, why))
+            elif (
+                not claim.ours  # nothing becomes of it
+                or before == (claim, leaf.seq)
+                or claim.failed(leaf.seq)
+                or (why := self._refusal(claim, leaf)) is None
+            ):
                 letters.append(leaf)
                 before = claim, leaf.seq
             else:
-                self._pausing.append((leaf, self._limit.pause(reason)))
-                back.append(leaf)
+                self._pausing.append((leaf, why))
+                back.append((leaf, why))
         return letters, back
 
     def let_pause(self) -> None:
@@ -62,14 +68,20 @@ class Gate:
         for message, why in pausing:
             pause(message, why)
 
-    def _refusal(self, claim: Claim, leaf: Message) -> str | None:
+    def _pause_of(self, claim: Claim) -> Pause | None:
+        """Return why a partition pauses already, or will."""
+        if claim.pause is not None:
+            return claim.pause
+        return next((why for other, why in self._pausing if claim_of(other) is claim), None)
+
+    def _refusal(self, claim: Claim, leaf: Message) -> Pause | None:
         """Return why a message may not become a letter."""
         assert leaf.failure is not None
         error = leaf.failure.error
         if self._limit.is_environmental(error):
-            return describe(error)
-        reason = self._breaker(claim).failed()
-        return None if reason is None else f"{reason}; the last error is {describe(error)}"
+            return self._limit.pause(describe(error), strict=False)
+        reason = self._breaker(claim).failed(claim.number(leaf.seq), claim.oldest)
+        return None if reason is None else self._limit.pause(f"{reason}; the last error is {describe(error)}")
 
     def _breaker(self, claim: Claim) -> Breaker:
         found = self._breakers.get(claim)
@@ -105,7 +117,10 @@ def _counts(messages: Sequence[Message]) -> Iterator[tuple[Claim, int]]:
         for entry in messages.entries:
             yield entry.claim, entry.count
         return
+    counts: dict[Claim, int] = {}
     for message in messages:
         if message.failure is None:
-            for leaf in leaves(message):
-                yield claim_of(leaf), 1
+            for leaf in leaves(message) if message.parts else (message,):
+                claim = claim_of(leaf)
+                counts[claim] = counts.get(claim, 0) + 1
+    yield from counts.items()

@@ -52,6 +52,9 @@ class _RateLimit(Stage):
         if not self._subscribed:
             self._subscribed = True
             self._rate.subscribe(self.chain.bell.ring)
+        if not self._queue and self._rate.unlimited:
+            self.emit(messages)
+            return
         self._queue.extend(messages)
         self.working += len(messages)
         self.turn()

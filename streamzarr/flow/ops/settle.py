@@ -139,7 +139,7 @@ def settle(
     def make(chain: Chain, observer: ObserverBase[Batch]) -> Stage:
         if sink is None and dead_letters is None:
             return _Settle(chain, observer)
-        gate = None if limit is None else Gate(chain, limit)
+        gate = None if limit is None else Gate(limit)
         return _Sinking(chain, observer, sink, dead_letters, gate, retry, is_transient, contact, stage)
 
     if limit is not None and dead_letters is None:
@@ -311,7 +311,7 @@ class _Sinking(Stage):
             failed, self._failed = self._failed, []
             letters, back = self._gate.judge(done, failed)
             self._letters += letters
-            self._hand_back(back)
+            self._hand_back([message for message, _ in back])
 
     def _hand_back(self, messages: Sequence[Message]) -> None:
         """Give messages up unsettled: their partitions pause, and deliver them again."""

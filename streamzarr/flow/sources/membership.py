@@ -13,16 +13,19 @@ from streamzarr.flow.acknowledge import Claim
 from streamzarr.flow.chain import within
 from streamzarr.flow.demand.credits import Credits
 from streamzarr.flow.graph import Graph
+from streamzarr.flow.message import Flush
 from streamzarr.flow.pausing import PausedPartition
 from streamzarr.flow.sources.committer import Committer, GroupOffsets
 from streamzarr.queue import ahead
 from streamzarr.queue.base import Broker, Consumer, TopicPartition
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.retry import OUTAGE_RETRY, is_transient, patiently
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Rebalance: TypeAlias = Callable[[Literal["assigned", "revoked", "lost"], Sequence[TopicPartition]], None]
+OnPause: TypeAlias = Callable[[Literal["paused", "resumed"], PausedPartition], None]
 
 
 class Membership:
@@ -44,6 +47,7 @@ class Membership:
         committer: Committer | None,
         drain_timeout: float,
         on_rebalance: Rebalance | None,
+        on_pause: OnPause | None,
         remember: bool,
     ) -> None:
         self._graph = graph
@@ -51,9 +55,13 @@ class Membership:
         self._credits = credits
         self._chosen = committer
         self._drain_timeout = drain_timeout
-        self._on_rebalance = on_rebalance
+        self._on_rebalance, self._on_pause = on_rebalance, on_pause
         self._remembers = remember and committer is None
         self._notes: dict[TopicPartition, str] = {}
+        # Of partitions that pause: what is settled beyond their positions, and not read again.
+        self._ahead: dict[TopicPartition, list[range]] = {}
+        # Of partitions on trial: whether the record that decides is out.
+        self._probing: dict[TopicPartition, bool] = {}
         self._claims: dict[TopicPartition, Claim] = {}
         # Commits that were refused, until the next poll makes clear whose the partition is.
         self._fenced: dict[TopicPartition, int] = {}
@@ -113,6 +121,8 @@ class Membership:
         claim = self._graph.chain.claim(self._credits, partition, position)
         claim.caught_up = False
         self._claims[partition] = claim
+        if self._probing.pop(partition, False):
+            self.consumer.resume([partition])
         return claim
 
     def end(self, partitions: Iterable[TopicPartition]) -> None:
@@ -153,14 +163,34 @@ class Membership:
         for claim in [claim for claim in self._claims.values() if claim.pause is not None]:
             self._pause(claim)
         board = self._graph.pauses
-        for paused, trial in board.due(self._graph.chain.runtime.now()):
-            if paused.partition in self.consumer.assignment():
+        if board.paused:
+            for paused, trial in board.due(self._graph.chain.runtime.now(), self.consumer.assignment()):
                 self._go_on(paused, trial=trial)
         for partition in board.trying:
             tried = self._claims.get(partition)
-            if tried is not None and tried.position != tried.start and (over := board.passed(partition)):
-                seconds = self._graph.chain.runtime.now() - over.since
-                _log.warning("%s goes on, after %.0f s", _name(partition), seconds)
+            if tried is None or (tried.position == tried.start and not tried.has_passed):
+                continue
+            if (over := board.passed(partition)) is not None:
+                if self._probing.pop(partition, False):
+                    self.consumer.resume([partition])
+                self._tell_pause("resumed", over)
+
+    def admitted(self, claim: Claim, runs: list[Columns]) -> list[Columns]:
+        """Return what may enter of the runs of a partition: on trial a single record, which decides.
+
+        It is hurried through what waits for more. The others are read when it has gone well.
+        """
+        partition = claim.partition
+        if partition is None or partition not in self._probing or not runs:
+            return runs
+        if self._probing[partition]:
+            return []
+        self._probing[partition] = True
+        first = runs[0][:1]
+        self.consumer.seek({partition: first.stop})
+        self.consumer.pause([partition])
+        self._graph.send(Flush())
+        return [first]
 
     def _pause(self, claim: Claim) -> None:
         partition, pause = claim.partition, claim.pause
@@ -170,6 +200,9 @@ class Membership:
         if not claim.ours:
             return  # the commit was refused: it is somebody else's
         position = claim.position  # before what was folded for it is forgotten
+        if self._remembers:
+            self._ahead[partition] = claim.settled_ahead()
+        self._probing.pop(partition, None)
         self.consumer.pause([partition])
         self.end([partition])
         self._patiently(lambda: self._committer.ended([partition]))
@@ -177,6 +210,7 @@ class Membership:
         paused = self._graph.pauses.begin(partition, pause, position, now)
         again = "" if math.isinf(paused.next_try) else f"; tried again in {paused.next_try - now:.0f} s"
         _log.error("%s%s", paused, again)
+        self._tell_pause("paused", paused)
 
     def _go_on(self, paused: PausedPartition, *, trial: bool) -> None:
         partition = paused.partition
@@ -185,14 +219,33 @@ class Membership:
         if position is not None:
             self.consumer.seek({partition: position})
         self.consumer.resume([partition])
-        self.begin(partition, position).on_trial = trial
+        claim = self.begin(partition, position)
+        claim.on_trial = trial and paused.strict
+        if trial:
+            self._probing[partition] = False
+        ahead = self._ahead.pop(partition, [])
+        if position == paused.position:
+            claim.ahead = ahead
+        if not trial:
+            self._tell_pause("resumed", paused)
+
+    def _tell_pause(self, what: Literal["paused", "resumed"], paused: PausedPartition) -> None:
+        if what == "resumed":
+            seconds = self._graph.chain.runtime.now() - paused.since
+            _log.warning("%s goes on, after %.0f s", _name(paused.partition), seconds)
+        if self._on_pause is not None:
+            self._on_pause(what, paused)
 
     def _forget_pauses(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget that partitions which are ours no more have paused: with the next owner they begin anew."""
         if not self._concluded:  # else they are told of in the report
             pausing = {each.partition for each in self._graph.pauses.paused}
+            pausing |= {partition for partition, out in self._probing.items() if out}
             self.consumer.resume([partition for partition in partitions if partition in pausing])
             self._graph.pauses.forget(partitions)
+            for partition in partitions:
+                self._ahead.pop(partition, None)
+                self._probing.pop(partition, None)
 
     # -- committing --------------------------------------------------------------------------------------
 

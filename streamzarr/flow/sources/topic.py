@@ -26,7 +26,7 @@ from streamzarr.flow.drive import observe
 from streamzarr.flow.message import Batch
 from streamzarr.flow.sources.committer import Committer
 from streamzarr.flow.sources.items import SOURCE
-from streamzarr.flow.sources.membership import Rebalance
+from streamzarr.flow.sources.membership import OnPause, Rebalance
 from streamzarr.flow.sources.topic_source import Messages, TopicSettings, TopicSource, by_record, by_run
 from streamzarr.flow.stop import Stop
 from streamzarr.queue.base import Broker, OnGap
@@ -38,9 +38,11 @@ _TOPIC: Final[dict[str, Check]] = {
     "commit_every": optional(seconds()),
     "drain_timeout": optional(seconds(above=0)),
     "poll_timeout": seconds(above=0),
+    "gather": seconds(),
     "session_timeout": seconds(above=0),
     "on_gap": one_of(*get_args(OnGap)),
     "on_rebalance": optional(function),
+    "on_pause": optional(function),
     "instance": optional(text),
     "remember": flag,
     "committer": optional(having("start", "commit", "ended", expected="a Committer, e.g. a WindowState")),
@@ -59,12 +61,14 @@ def from_topic(
     commit_every: float | None = None,
     drain_timeout: float | None = None,
     poll_timeout: float = 0.05,
+    gather: float = 0.0,
     session_timeout: float = 10.0,
     on_gap: OnGap = "fail",
     on_rebalance: Rebalance | None = None,
     committer: Committer | None = None,
     instance: str | None = None,
     remember: bool = False,
+    on_pause: OnPause | None = None,
     on_turn: Callable[[], None] | None = None,
 ) -> Observable[Batch]:
     """Join `group` and emit the records of `topic`, as many as demand allows; data is the record's value.
@@ -88,6 +92,9 @@ def from_topic(
         once, other partitions go on. Half of `session_timeout` when absent.
     poll_timeout
         Longest blocking poll, seconds: how late a stop is noticed when nothing is in flight.
+    gather
+        Seconds to leave the topic alone after a poll that took all there was: what comes meanwhile is taken
+        together. Where records trickle in, work on batches costs more for each batch than for its records.
     session_timeout
         Seconds without a sign of life after which the broker gives our partitions to others.
     on_gap
@@ -103,7 +110,10 @@ def from_topic(
         partitions again, and the others notice nothing (:meth:`streamzarr.queue.Broker.consumer`).
     remember
         Keep with each committed position which records beyond it are settled, as far as that fits into 4 KB,
-        so that a restart does not repeat them where a slow one holds back the position.
+        so that a restart, or a pause, does not repeat them where a slow one holds back the position.
+    on_pause
+        Told, on the chain's thread, when a partition pauses by itself, again after each try that failed, and
+        when it goes on (:class:`~streamzarr.flow.DeadLetterLimit`).
     on_turn
         Called at every turn of the chain, at least five times a second unless something blocks: a heartbeat.
 
@@ -137,6 +147,8 @@ def from_topic(
             committer,
             instance,
             remember,
+            on_pause,
+            gather,
         ),
         demand,
         stop,
@@ -149,11 +161,13 @@ class TopicOptions(TypedDict, total=False):
 
     commit_every: float | None
     poll_timeout: float
+    gather: float
     on_gap: OnGap
     on_rebalance: Rebalance | None
     committer: Committer | None
     instance: str | None
     remember: bool
+    on_pause: OnPause | None
 
 
 @checked("from_topic_columns", **_TOPIC)

@@ -21,7 +21,7 @@ from streamzarr.flow.graph import Graph
 from streamzarr.flow.lazy import Entry, LazyMessages, together
 from streamzarr.flow.message import Message
 from streamzarr.flow.sources.committer import Committer
-from streamzarr.flow.sources.membership import Membership, Rebalance
+from streamzarr.flow.sources.membership import Membership, OnPause, Rebalance
 from streamzarr.queue.ahead import without
 from streamzarr.queue.base import Broker, Consumer, OnGap, TopicPartition
 from streamzarr.queue.columns import Columns
@@ -52,6 +52,9 @@ class TopicSettings:
     instance: str | None = None
     remember: bool = False
     """Keep with each position which records beyond it are settled, and do not read those again."""
+    on_pause: OnPause | None = None
+    gather: float = 0.0
+    """Seconds between a poll that took all there was and the next."""
 
     @property
     def name(self) -> str:
@@ -89,6 +92,7 @@ class TopicSource:
             committer=options.committer,
             drain_timeout=options.drain_timeout,
             on_rebalance=options.on_rebalance,
+            on_pause=options.on_pause,
             remember=options.remember,
         )
         # Five signs of life in a session: one or two may be late without harm.
@@ -112,12 +116,14 @@ class TopicSource:
     def pull(self, room: Room, timeout: float) -> Sequence[Message]:
         """Poll for records of as many bytes as there is room for."""
         pause = self._poll_at - self._graph.chain.runtime.now()
-        if pause > 0:  # the broker could not be reached a moment ago
+        if pause > 0:  # the broker could not be reached a moment ago, or had no more
             self._graph.wait(min(pause, timeout))
             return []
         runs = self._poll(room.messages, timeout, room.nbytes)
         if sum(map(len, runs)) < room.messages:
             self._pass_over(runs)
+        if runs and _had_room(runs, room.messages, room.nbytes):
+            self._poll_at = self._graph.chain.runtime.now() + self._options.gather
         return self._messages(runs)
 
     def _poll(self, count: int, timeout: float, max_bytes: int | None = None) -> list[Columns]:
@@ -183,7 +189,8 @@ class TopicSource:
         for run in runs:
             claim = self._membership.claim(run.where)
             if claim is not None:  # else it was fetched before its partition was lost
-                messages += [self._messages_of(chain, claim, part, now) for part in _unsettled(claim, run)]
+                parts = self._membership.admitted(claim, _unsettled(claim, run))
+                messages += [self._messages_of(chain, claim, part, now) for part in parts]
         return together(messages)
 
     # -- turns -------------------------------------------------------------------------------------------

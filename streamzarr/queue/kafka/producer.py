@@ -175,4 +175,6 @@ class KafkaProducer(Producer):
         if last.code() in UNKNOWN_TOPIC:
             self._partitions.clear()
             raise TopicNotFoundError(text)
+        if last.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # the topic takes less than we send
+            raise MessageError(text)
         raise QueueError(text)

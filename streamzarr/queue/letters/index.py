@@ -16,7 +16,8 @@ from typing import Final
 from streamzarr.queue.base import Broker, Record
 from streamzarr.queue.deadletter import Entry, LetterId
 from streamzarr.queue.letters.marker import closes, entry_of
-from streamzarr.queue.scan import scan
+from streamzarr.queue.letters.pauses import is_about_pauses
+from streamzarr.queue.scan import scan_kept
 
 _CACHE_KBYTES: Final = 16 << 10
 """Of the index in memory; the rest of it is in a file without a name."""
@@ -103,10 +104,12 @@ class LetterIndex:
         self._db.close()
 
 
-def _row(record: Record) -> tuple[int, int] | tuple[int, int, bytes]:
-    """Return the place that a marker closes, or the place of a letter with a digest of its origin."""
+def _row(record: Record) -> tuple[()] | tuple[int, int] | tuple[int, int, bytes]:
+    """Return the place that a marker closes, or that of a letter with a digest of its origin, or nothing."""
     if (closed := closes(record)) is not None:
         return closed
+    if is_about_pauses(record):
+        return ()
     origin = repr(entry_of(record)[1].origin).encode("utf-8", "backslashreplace")
     return record.partition, record.offset, blake2b(origin, digest_size=16).digest()
 
@@ -132,11 +135,13 @@ def read_letters(broker: Broker, topic: str, index: LetterIndex, end: Mapping[in
     """
     for partition, span in index.spans().items():
         ids = index.ids(partition)
-        wanted = next(ids)
+        wanted: LetterId | None = next(ids)
         start = {**end, partition: span.start}
-        for record in scan(broker, topic, start, {**end, partition: span.stop}):
-            if (record.partition, record.offset) == wanted:
+        for record in scan_kept(broker, topic, start, {**end, partition: span.stop}):
+            here = LetterId(record.partition, record.offset)
+            while wanted is not None and wanted < here:  # somebody has closed and purged it
+                wanted = next(ids, None)
+            if wanted is None:
+                break
+            if here == wanted:
                 yield entry_of(record)
-                if (following := next(ids, None)) is None:
-                    break
-                wanted = following

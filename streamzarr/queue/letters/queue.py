@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Final
 
-from streamzarr.errors import QueueError
-from streamzarr.queue.base import Broker
+from streamzarr.errors import OffsetOutOfRangeError, QueueError
+from streamzarr.queue.base import Broker, Reader, Record
 from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
 from streamzarr.queue.letters.filter import ANY_LETTER, LetterFilter
 from streamzarr.queue.letters.index import LetterIndex, read_letters
 from streamzarr.queue.letters.marker import closes, entry_of, marker
+from streamzarr.queue.letters.pauses import is_about_pauses
 from streamzarr.queue.letters.replay import Replay
-from streamzarr.queue.scan import scan
+from streamzarr.queue.scan import scan_kept
 
 _BATCH: Final = 500
 _READ_TIMEOUT: Final = 10.0
@@ -64,7 +65,7 @@ class DeadLetterQueue:
         """
         end = self._broker.describe(self._topic).end
         now = self._broker.runtime.wall_ns() // 1_000_000
-        with closing(LetterIndex(scan(self._broker, self._topic, end=end))) as index:
+        with closing(LetterIndex(scan_kept(self._broker, self._topic, end=end))) as index:
             for id_, letter in read_letters(self._broker, self._topic, index, end):
                 if which.takes(letter, now, id_):
                     yield id_, letter
@@ -79,8 +80,9 @@ class DeadLetterQueue:
         info = self._broker.describe(self._topic)
         if info.begin.get(partition, 0) <= offset < info.end.get(partition, 0):
             with self._broker.reader(self._topic, {**info.end, partition: offset}) as reader:
-                for record in reader.poll(1, _READ_TIMEOUT):
-                    if (record.partition, record.offset) == (partition, offset) and closes(record) is None:
+                for record in _first(reader):
+                    here = (record.partition, record.offset) == (partition, offset)
+                    if here and closes(record) is None and not is_about_pauses(record):
                         return entry_of(record)[1]
         raise QueueError(f"{self._broker}: {self._topic}[{partition}] has no letter at offset {offset}")
 
@@ -136,10 +138,17 @@ class DeadLetterQueue:
         What lies behind an open letter stays, as the topic can only be cut at its beginning.
         """
         info = self._broker.describe(self._topic)
-        with closing(LetterIndex(scan(self._broker, self._topic, end=info.end))) as index:
+        with closing(LetterIndex(scan_kept(self._broker, self._topic, end=info.end))) as index:
             # Each by a marker of its own, as the letter by which it is closed may go first.
             self._mark(index.closed_by_others(), "with another")
             spans = index.spans()
         before = {number: spans[number].start if number in spans else end for number, end in info.end.items()}
         self._broker.trim(self._topic, before)
         return sum(before[number] - info.begin[number] for number in before)
+
+
+def _first(reader: Reader) -> Sequence[Record]:
+    try:
+        return reader.poll(1, _READ_TIMEOUT)
+    except OffsetOutOfRangeError:  # it was purged just now
+        return ()

@@ -13,7 +13,7 @@ from streamzarr.queue.closing import Closing
 from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
 from streamzarr.queue.letters.index import LetterIndex
 from streamzarr.queue.letters.marker import marker
-from streamzarr.queue.scan import scan
+from streamzarr.queue.scan import scan_kept
 
 _BATCH: Final = 500
 """Letters that are replayed together, and so many bytes of them unless a single one has more."""
@@ -90,7 +90,7 @@ class Replay(Closing):
         # First the writer, then the index: what an older replay has closed is read, and no more will come.
         self._writer = broker.atomic_writer(f"streamzarr.replay.{topic}")
         try:
-            self._index = LetterIndex(scan(broker, topic))
+            self._index = LetterIndex(scan_kept(broker, topic))
         except BaseException:
             self._writer.close()
             raise
@@ -154,6 +154,12 @@ class Replay(Closing):
         if letter.topic == self._topic:
             where = f"{self._topic}[{id_.partition}] offset {id_.offset}"
             raise MessageError(f"{where} cannot be replayed, only dropped: {letter.message}")
+        if letter.is_cut:
+            raise MessageError(
+                f"{self._topic}[{id_.partition}] offset {id_.offset} has only the beginning of its message, "
+                f"and can only be dropped; the whole is at {letter.topic}[{letter.partition}] offset "
+                f"{letter.offset}"
+            )
         topic = self._to or letter.topic
         if topic not in self._partitions:
             self._partitions[topic] = self._broker.describe(topic).partitions

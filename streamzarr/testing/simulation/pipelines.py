@@ -92,6 +92,7 @@ def _chain(bench: Bench) -> Observable[Batch]:
     works = Works(handlers, None, Guard(None), teller, ordered=True, runtime=runtime)
     return assemble(
         *(options, works, controls(options, runtime), _Bookkeeper(bench), Brokers(runtime)),
+        notices=None,
         beat=lambda: None,
         teller=teller,
         runtime=runtime,

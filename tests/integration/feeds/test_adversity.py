@@ -22,7 +22,7 @@ from tests.support.feeds import FeedBench, until
 from tests.support.schema_registry import SchemaRegistry
 
 DAY_NS = 86_400 * 10**9
-KEYS = int(os.environ.get("STREAMZARR_GRID_KEYS", "100000"))
+KEYS = int(os.environ.get("STREAMZARR_GRID_KEYS", "20000"))
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import pytest
 
 from streamzarr.errors import ConfigError, OffsetOutOfRangeError, SourceChangedError
 from streamzarr.feeds.check import check_feed
+from streamzarr.feeds.follow import follow_feed
+from streamzarr.feeds.target import find_parts
 from streamzarr.queue import open_broker
 from tests.support.feeds import FeedBench, tick, until
 
@@ -221,3 +223,17 @@ def test_a_topic_that_is_not_there(bench):
         broker.describe("nowhere")
     with pytest.raises(Exception, match="nowhere"):
         bench.stops(bench.feed(source={"topics": ["nowhere"]}))
+
+
+def test_partitions_that_come_later_are_followed_from_their_first_row(bench):
+    bench.ticks(3)
+    bench.ticks(2, start=3, partition=1)
+    bench.ingest()
+    there = [find_parts(bench.target)[:1], find_parts(bench.target)]
+    rows = follow_feed(lambda: there.pop(0) if len(there) > 1 else there[0], last=1, look=0)
+    first, second = (next(rows) for _ in range(2))
+    assert (first[0], first[1]["n"][:].tolist()) == ("p00000", [2])
+    assert (second[0], second[1]["n"][:].tolist()) == ("p00001", [3, 4])
+    bench.ticks(1, start=5, partition=1)
+    bench.ingest()
+    assert next(rows)[1]["n"][:].tolist() == [5]

@@ -5,6 +5,7 @@ import pytest
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds import check_feed, open_grid
+from streamzarr.queue import DeadLetterQueue
 from tests.support.feeds import FeedBench
 
 START = 1_767_225_600_000
@@ -148,3 +149,55 @@ def test_a_grid_that_cannot_be(tmp_path, changes, expected):
     bench = FeedBench(f"sqlite:///{tmp_path}/queue.db", tmp_path)
     with pytest.raises(ConfigError, match=expected):
         grid(bench, **changes)
+
+
+def bars(bench, **changes):
+    return bench.feed(columns=COLUMNS, target={"layout": "bars"}, grid={**GRID, **changes})
+
+
+def test_bars_are_rows_of_the_slots_that_have_records(bench):
+    feed = bars(bench, values={"price": "ohlc", "size": "sum"})
+    send(
+        bench,
+        (0, "A", 10.0, 1),
+        (100, "B", 5.0, 1),
+        (400, "A", 9.0, 3),
+        (900, "A", 11.0, 4),
+        (2500, "B", 6.0, 1),
+    )
+    bench.ingest(feed)
+    send(bench, (2600, "C", None, 7), (950, "A", 11.5, 5), (60_000, "B", 6.5, 1), (90_000, "A", 2.0, 1))
+    bench.ingest(feed)
+    found = bench.streams()["p00000"]
+    assert found.names == (
+        *("time", "symbol", "count", "price_open", "price_high", "price_low", "price_close", "size"),
+    )
+    assert list((found["time"][:] - np.datetime64(START, "ms")) // np.timedelta64(1, "s")) == [0, 0, 2, 2, 60]
+    assert found["symbol"][:].tolist() == ["A", "B", "B", "C", "B"]
+    assert found["count"][:].tolist() == [4, 1, 1, 1, 1]
+    assert found["size"][:].tolist() == [13, 1, 1, 7, 1]
+    assert found["price_close"][:3].tolist() == [11.5, 5.0, 6.0]
+    assert len(found.sel(time=slice("2026-01-01T00:00:02", None))) == 3
+    assert all(each.ok for each in check_feed(bench.target, bench.broker))
+
+
+def test_bars_of_one_key(bench):
+    feed = bench.feed(
+        columns=COLUMNS,
+        target={"layout": "bars"},
+        grid={"time": "at", "step": "1s", "values": {"size": "sum"}},
+    )
+    send(bench, (0, "A", 1.0, 1), (1, "B", 1.0, 2), (5000, "A", 1.0, 4), (9000, "A", 1.0, 8))
+    bench.ingest(feed)
+    assert bench.streams()["p00000"]["size"][:].tolist() == [3, 4]
+
+
+def test_a_bar_that_is_closed_takes_no_replay(bench):
+    feed = bars(bench)
+    send(bench, (0, "A", 1.0, 1), (9000, "A", 1.0, 1), (100, "A", 1.0, 1))
+    bench.ingest(feed)
+    queue = DeadLetterQueue(bench.broker, f"{bench.topic}.dead")
+    queue.replay(queue.ls())
+    bench.ingest(feed)
+    assert [letter.message for letter in bench.letters()] == ["a bar that is closed takes no replay"]
+    assert all(each.ok for each in check_feed(bench.target, bench.broker))

@@ -22,7 +22,7 @@ class Flaky(Pipeline):
         if message.value == b"flaky" and message.tier < 2:
             raise StoreError("away")
         if message.value == b"hopeless":
-            raise StoreError("away")
+            raise TimeoutError("nobody answers")
         context.note(context.stored, [message.value])
         return message
 

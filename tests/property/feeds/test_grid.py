@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from streamzarr.feeds import ColumnSpec
 from streamzarr.feeds.grid.fold import Arrivals, GridFold
-from streamzarr.feeds.grid.spec import GridSpec
+from streamzarr.feeds.grid.spec import GridSpec, Output
+from streamzarr.feeds.grid.values import Values
 
 COLUMNS = {
     "t": ColumnSpec("t", "M8[ns]"),
@@ -61,9 +62,13 @@ def arrivals(given, offsets):
 
 
 class Lives:
-    """A fold whose closed slots are stored with a position, and which may begin anew from there."""
+    """A fold whose closed slots are stored with a position, and which may begin anew from there.
 
-    def __init__(self, given):
+    With `bars` only those that have records are stored.
+    """
+
+    def __init__(self, given, bars):
+        self.bars = bars
         self.given, self.rows, self.bad = given, [], {}
         self.stored = (0, 0, 0, None, {})  # rows, read, open, latest, bad
         self.begin()
@@ -86,7 +91,9 @@ class Lives:
         self.bad |= {offset: why for offset, why in found.items() if offset >= self.known}
         for block in self.fold.take(some, judgement):
             self.rows += [
-                {name: values[row] for name, values in block.items()} for row in range(len(block["time"]))
+                {name: values[row] for name, values in block.items()}
+                for row in range(len(block["time"]))
+                if block["count"][row].any() or not self.bars
             ]
         self.read += len(offsets)
 
@@ -98,9 +105,11 @@ class Lives:
         assert latest is None or before[3] is None or latest >= before[3]
 
 
-@given(records, st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), max_size=30))
-def test_slots_are_those_of_the_model(given, steps):
-    lives = Lives(given)
+@given(
+    records, st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), max_size=30), st.booleans()
+)
+def test_slots_are_those_of_the_model(given, steps, bars):
+    lives = Lives(given, bars)
     for count, store, crash in steps:
         lives.take(count)
         if store:
@@ -112,6 +121,8 @@ def test_slots_are_those_of_the_model(given, steps):
     slots, bad, latest, base = model(given)
     assert set(lives.bad) == bad
     closed = [] if base is None else range(base, max(base, (latest - LATENESS) // STEP))
+    if bars:
+        closed = [slot for slot in closed if any((slot, key) in slots for key in range(KEYS))]
     assert [int(row["time"].astype(np.int64)) // STEP for row in lives.rows] == list(closed)
     for slot, row in zip(closed, lives.rows, strict=True):
         for key in range(KEYS):
@@ -127,3 +138,24 @@ def test_slots_are_those_of_the_model(given, steps):
             }
             for name, value in expected.items():
                 np.testing.assert_equal(float(row[name][key]), float(value))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from([math.nan, 1.0, 2.5, -3.0])), max_size=30),
+    st.integers(0, 30),
+    st.sampled_from(["last", "first", "min", "max", "sum", "mean", "count"]),
+)
+def test_values_that_come_when_their_slots_are_closed_are_as_if_they_came_last(given, cut, how):
+    fill = 0 if how in ("sum", "count") else math.nan
+    output = Output("x", "x", how, np.dtype("u4" if how == "count" else "f8"), fill, {})
+    places = np.array([place for place, _ in given], np.intp)
+    values = np.array([value for _, value in given], "f8")
+    whole, early = Values(output, 2), Values(output, 2)
+    for each, stop in ((whole, len(given)), (early, cut)):
+        each.grow(3)
+        each.fold(places[:stop], values[:stop])
+    seen = np.zeros(6, int)
+    np.add.at(seen, places[:cut][~np.isnan(values[:cut])], 1)
+    late = Values.of(output, early.result(), seen.reshape(3, 2))
+    late.fold(places[cut:], values[cut:])
+    np.testing.assert_allclose(late.result(), whole.result())

@@ -1,12 +1,13 @@
 """pyarrow's readers and the exact ones give the same rows and the same reasons."""
 
 import json
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamzarr.feeds.decode import open_decoder
+from streamzarr.feeds.decode import json_arrow, open_decoder
 from streamzarr.feeds.decode.json_ import JsonDecoder
 from tests.support.decoding import assert_same, decoded_soundly, share, specs
 
@@ -85,10 +86,12 @@ def batches(records):
 
 
 def assert_agree(columns, batch, **options):
-    quick, exact = JsonDecoder(columns, **options), JsonDecoder(columns, arrow=False, **options)
-    expected = decoded_soundly(exact, batch)
-    for _ in range(2):  # the second time it knows what to look for
-        assert_same(decoded_soundly(quick, batch), expected, len(batch))
+    expected = decoded_soundly(JsonDecoder(columns, arrow=False, **options), batch)
+    for block in (json_arrow.BLOCK, 16):  # in one piece, and in some that threads share
+        quick = JsonDecoder(columns, **options)
+        with mock.patch.object(json_arrow, "BLOCK", block):
+            for _ in range(2):  # the second time it knows what to look for
+                assert_same(decoded_soundly(quick, batch), expected, len(batch))
 
 
 @settings(max_examples=share(100))
@@ -137,6 +140,8 @@ def test_json_is_parsed_by_pyarrow_where_nothing_is_odd():
     decoder(batch)
     decoder._exact = None
     assert decoder(batch).rows == 9
+    with mock.patch.object(json_arrow, "BLOCK", 16):
+        assert decoder(batch).rows == 9
     nested = JsonDecoder(RECORDS, records="d.l")
     batch = [
         b'{"seq": 1, "d": {"l": [{"p": 1.5, "q": 2}, {"p": 2.5, "q": 2}]}}',

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamzarr.flow.limit import Breaker, DeadLetterLimit
+from streamzarr.flow.limit import SWEEP, Breaker, DeadLetterLimit
 from streamzarr.flow.pausing import Pause, PauseBoard
 from streamzarr.queue.base import TopicPartition
 
@@ -32,35 +32,61 @@ def test_a_letter_is_refused_exactly_when_it_would_break_a_limit(limit, steps):
             continue
         too_long = limit.in_a_row is not None and in_a_row([*past, True]) > limit.in_a_row
         too_many = limit.ratio is not None and sum([*past, True][-limit.of :]) > limit.ratio * limit.of + 1e-9
-        refusal = breaker.failed()
+        refusal = breaker.failed(len(past))
         assert (refusal is not None) == (too_long or too_many)
         if refusal is None:
             past.append(True)
 
 
+@given(st.integers(0, 5), st.data())
+def test_in_a_row_is_by_neighbours_in_whatever_order_they_fail(most, data):
+    failing = data.draw(st.lists(st.integers(0, 60), unique=True))
+    breaker, letters = Breaker(DeadLetterLimit(in_a_row=most)), set()
+    for number in failing:
+        beside = {number}
+        while grown := {n + d for n in beside for d in (-1, 1)} & letters - beside:
+            beside |= grown
+        refused = breaker.failed(number) is not None
+        assert refused == (len(beside) > most)
+        if not refused:
+            letters.add(number)
+
+
+@given(st.integers(1, 5), st.integers(0, 40))
+def test_what_was_forgotten_is_beside_nothing_that_is_still_to_come(most, window):
+    forgetful, mindful = (Breaker(DeadLetterLimit(in_a_row=most)) for _ in range(2))
+    numbers = [n for n in range(4000) if n % 7]
+    for number in numbers:
+        oldest = max(0, number - window)
+        assert (forgetful.failed(number, oldest) is None) == (mindful.failed(number) is None)
+    assert len(forgetful._failed) < 2 * SWEEP + window < len(numbers)
+
+
 @given(limits, outcomes, st.integers(0, 30))
 def test_many_that_are_done_at_once_count_as_many(limit, steps, count):
     together, apart = Breaker(limit), Breaker(limit)
-    for bad in steps:
+    for number, bad in enumerate(steps):
         for breaker in (together, apart):
-            breaker.failed() if bad else breaker.done()
+            breaker.failed(number) if bad else breaker.done()
     if count:
         together.done(count)
     for _ in range(count):
         apart.done()
-    assert [together.failed() for _ in range(20)] == [apart.failed() for _ in range(20)]
+    later = range(len(steps) + count, len(steps) + count + 20)
+    assert [*map(together.failed, later)] == [*map(apart.failed, later)]
 
 
 @given(limits, outcomes)
 def test_on_trial_the_first_message_decides(limit, steps):
     breaker = Breaker(limit, on_trial=True)
-    assert breaker.failed() is not None
-    assert breaker.failed() is not None
+    assert breaker.failed(0) is not None
+    assert breaker.failed(1) is not None
     breaker.done()
     fresh = Breaker(limit)
     fresh.done()
-    assert [breaker.failed() if bad else breaker.done() for bad in steps] == [
-        fresh.failed() if bad else fresh.done() for bad in steps
+    numbered = list(enumerate(steps))
+    assert [breaker.failed(n) if bad else breaker.done() for n, bad in numbered] == [
+        fresh.failed(n) if bad else fresh.done() for n, bad in numbered
     ]
 
 
@@ -75,7 +101,7 @@ def test_pauses_grow_up_to_the_longest(first, longest, tries):
 @given(st.lists(st.sampled_from(["fail", "pass", "ask", "wait"]), max_size=40))
 def test_a_partition_pauses_is_on_trial_or_goes_on(steps):
     board, where, now, tries = PauseBoard(), TopicPartition("t", 0), 0.0, 0
-    state = "on"
+    state, asked = "on", False  # on trial: remembered until it pauses again
     for step in steps:
         if step == "fail" and state != "paused":
             tries = tries if state == "trial" else 0
@@ -85,17 +111,18 @@ def test_a_partition_pauses_is_on_trial_or_goes_on(steps):
             state = "paused"
         elif step == "pass" and state == "trial":
             assert board.passed(where) is not None
-            state = "on"
+            state, asked = "on", False
         elif step == "ask":
             board.go_on()
-            found = board.due(now)
+            found = board.due(now, [where])
             assert [trial for _, trial in found] == ([False] if state == "paused" else [])
-            state = "on" if state == "paused" else state
+            state, asked = ("on", False) if state == "paused" else (state, state == "trial")
         elif step == "wait":
             now += 8.0
-            found = board.due(now)
-            assert [trial for _, trial in found] == ([True] if state == "paused" else [])
+            found = board.due(now, [where])
+            assert [trial for _, trial in found] == ([not asked] if state == "paused" else [])
             if state == "paused":
-                state, tries = "trial", tries + 1
+                state, tries = ("on", 0) if asked else ("trial", tries + 1)
+                asked = False
         assert [each.partition for each in board.paused] == ([where] if state == "paused" else [])
         assert board.trying == ([where] if state == "trial" else [])

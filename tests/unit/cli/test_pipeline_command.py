@@ -1,7 +1,12 @@
 import pytest
 from click.testing import CliRunner
 
+from streamzarr.cli.failures import Failure
 from streamzarr.cli.main import cli
+from streamzarr.cli.pool import _tell
+from streamzarr.supervisor import Report
+from streamzarr.supervisor.protocol import EXIT_PAUSED
+from streamzarr.supervisor.report import WorkerReport
 
 
 def run(*arguments):
@@ -30,3 +35,23 @@ def test_help_has_the_supervisors_options():
     text = run("--help").output
     for option in ("--processes", "--max-restarts", "--task-timeout", "--max-memory", "--drain"):
         assert option in text
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "code", "words"),
+    [
+        ([0, 0], None, "workers ended: 2 drained; restarts 0; left in flight 0"),
+        ([0, EXIT_PAUSED], 4, "partitions paused, see above why: nothing of them is lost"),
+    ],
+)
+def test_the_exit_code_says_whether_partitions_paused(exit_codes, code, words, capsys):
+    workers = [
+        WorkerReport(f"w-{n}", n, "drained", exit_code, 0, ()) for n, exit_code in enumerate(exit_codes)
+    ]
+    if code is None:
+        _tell(Report(tuple(workers)))
+        assert words in capsys.readouterr().err
+        return
+    with pytest.raises(Failure, match=words) as raised:
+        _tell(Report(tuple(workers)))
+    assert raised.value.exit_code == code

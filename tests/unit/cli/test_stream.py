@@ -49,6 +49,23 @@ def url(tmp_path):
     return url
 
 
+@pytest.mark.parametrize(
+    "command", [["info"], ["tail"], ["check"], ["repair"], ["retain", "--rows", "1"], ["compact"]], ids=str
+)
+@pytest.mark.parametrize("group", ["", "ticks/"])
+def test_a_group_of_streams_names_them(tmp_path, command, group):
+    for number in range(7):
+        with sz.StreamWriter(tmp_path / "fx.zarr", f"{group}p{number:05}", schema={"bid": "f8"}) as writer:
+            writer.append({"bid": [1.0]})
+    done = run(*command, tmp_path / "fx.zarr")
+    assert done.exit_code == 2
+    assert f"7 below it: {group}p00000, {group}p00001," in done.stderr, done.stderr
+    assert f"fx.zarr/{group}p00000" in done.stderr
+    done = run(*command, tmp_path / "none.zarr")
+    assert done.exit_code == 2
+    assert "below" not in done.stderr
+
+
 def test_info_says_what_is_there(url):
     facts = json.loads(run("info", "--json", url).stdout)
     assert (facts["rows"], facts["first_row"], facts["seq"], facts["epoch"]) == (12, 0, 1, 1)

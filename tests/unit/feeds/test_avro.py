@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import io
+import json
 import struct
 
 import numpy as np
@@ -170,13 +171,20 @@ EMPTY = {"type": "record", "name": "E", "fields": [{"name": "x", "type": {"type"
         (NESTED, "type 'Node' holds itself"),
         (EMPTY, "arrays of what takes no bytes"),
         ("{", "not a schema of Avro"),
-        (deep(150), "not a schema of Avro: RecursionError"),
+        (json.dumps(deep(67)), "nested more than 200 deep"),
+        (deep(400), "not a schema of Avro: RecursionError"),
         ({"type": "enum", "name": 5, "symbols": ["a"]}, "not a schema of Avro: TypeError"),
     ],
 )
 def test_schemas_that_bound_nothing_are_refused(schema, says):
     with pytest.raises(ConfigError, match=says):
         open_decoder("avro", specs(x="f8"), schema=schema, framing="none")
+
+
+def test_a_schema_may_be_nested():
+    columns = specs(x=("i8", {"source": ".".join(["n"] * 60)}))
+    decoded = open_decoder("avro", columns, schema=json.dumps(deep(60)), framing="none")([b"\x0e"])
+    assert decoded.columns["x"].tolist() == [7]
 
 
 @pytest.mark.parametrize("options", [{}, {"schema": TICK, "framing": "confluent"}, {"registry": "ftp://x"}])

@@ -5,7 +5,7 @@ import pytest
 
 from streamzarr.feeds import ColumnSpec
 from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
-from streamzarr.feeds.grid.spec import GridSpec
+from streamzarr.feeds.grid.spec import GAP_SLOTS, GridSpec
 
 COLUMNS = {"t": ColumnSpec("t", "M8[ns]"), "x": ColumnSpec("x", "f8")}
 NONE = np.iinfo(np.int64).min
@@ -38,7 +38,7 @@ def test_a_time_beyond_the_span_is_bad_and_no_other_is_judged_by_it(far):
 
 
 def test_times_at_the_ends_of_the_span_are_judged_without_overflow():
-    judged = fold(ahead=SPAN - 1, lateness=SPAN - 1).judge(arrivals(1 - SPAN, -1, SPAN - 2))
+    judged = fold(ahead=SPAN - 1, lateness=SPAN - 1, dense=False).judge(arrivals(1 - SPAN, -1, SPAN - 2))
     assert judged.bad == {}
     assert judged.latest == SPAN - 2
 
@@ -47,3 +47,23 @@ def test_a_run_without_any_time_that_counts():
     judged = fold().judge(arrivals(NONE, SPAN))
     assert sorted(judged.bad) == [0, 1]
     assert judged.latest is None
+
+
+def test_a_gap_of_a_grid_is_bounded_and_one_of_bars_costs_nothing():
+    far = GAP_SLOTS * 1000
+    rows = arrivals(0, far + 1, far)
+    assert [*fold(step=1000, ahead=10**15).judge(rows).bad] == [1]
+    bars = fold(step=1, ahead=10**17, dense=False)
+    rows = arrivals(0, 10**17)
+    slots = [*bars.take(rows, bars.judge(rows))]
+    assert sum(len(each["time"]) for each in slots) == 1
+    rows = arrivals(10**17 + 1)
+    [closed] = bars.take(rows, bars.judge(rows))
+    assert closed["count"].tolist() == [[1]]
+
+
+def test_what_is_beyond_the_clock_does_not_count_for_what_comes_behind():
+    rows = arrivals(0, 500, 5)
+    judged = fold(step=1, ahead=10**6).judge(rows, 100)
+    assert judged.bad == {1: "t is more than 0.001 s ahead of the clock"}
+    assert judged.latest == 5

@@ -136,3 +136,24 @@ def test_a_kill_within_a_gap(bench, puts):
     again.store(bench.rest(start))
     again.commit({WHERE: len(TIMES)})
     bench.check()
+
+
+@pytest.mark.parametrize("commit", [{"rows": 6}, {"bytes": 6 * (8 + 4 + 8)}], ids=str)
+@pytest.mark.parametrize("layout", ["grid", "bars"])
+def test_closed_slots_are_committed_by_rows_and_by_bytes(monkeypatch, commit, layout):
+    target = {**TABLES["target"], "layout": layout, "commit": commit}
+    monkeypatch.setitem(TABLES, "target", target)
+    monkeypatch.setattr(fold, "BLOCK_CELLS", 6)
+    bench, seen = Bench(), []
+    commits = StreamWriter.commit
+
+    def committing(self):
+        seen.append(self.rows - self.record.rows)
+        commits(self)
+
+    committer = bench.committer()
+    committer.start([WHERE])
+    monkeypatch.setattr(StreamWriter, "commit", committing)
+    bench.broker.append("t", 0, *(json.dumps({"at": 1000 + at, "x": 1}).encode() for at in range(60)))
+    assert committer.store(bench.rest(len(TIMES))) == [DONE]
+    assert seen[1:7] == [7] * 6  # six, and the one that a block closes beside

@@ -11,7 +11,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.feeds.produce import read_file
 
 ROWS = b"a,b\n1,2\n3,4\n"
-PACKED = gzip.compress(ROWS)
+PACKED = gzip.compress(ROWS, mtime=0)
 
 
 def read(path, **options):

@@ -59,7 +59,8 @@ def test_a_field_by_any_name(name):
 def test_a_letter_that_its_topic_does_not_take_says_what_to_do():
     broker = FakeBroker()
     broker.create_topic("t.dead", 1)
-    broker.fail("send", MessageError("a record of 1048400 bytes"))
+    too_large = MessageError("a record of 1048400 bytes")
+    broker.fail("send", too_large, too_large)  # whole, and cut
     letters = Letters(broker.producer(), "{}.dead".format, "w", broker.runtime)
     run = Columns(TopicPartition("t", 0), [7], None, [b"x"], None, [0])
     with pytest.raises(ConfigError, match="a dead letter of 't' is too large for its topic"):

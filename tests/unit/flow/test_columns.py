@@ -223,3 +223,43 @@ def test_windows_with_state_refuse_what_is_made_of_columns(tmp_path):
     )
     with pytest.raises(ConfigError, match="expected records, or pieces of one: those of from_topic, not of"):
         run(chain)
+
+
+@pytest.mark.parametrize(("gather", "most"), [(0.0, 1), (1.0, 100)])
+def test_what_trickles_in_is_taken_together(broker, gather, most):
+    stop, runs = Stop(broker.runtime), []
+
+    def trickle():
+        if sum(map(len, runs)) < 60:
+            broker.append("t", 0, b"1")
+        else:
+            stop.drain(5.0)
+
+    def store(messages):
+        runs.extend(message.data for message in messages)
+
+    source = from_topic_columns(
+        broker, "t", group="g", demand=Demand(1000), gather=gather, stop=stop, on_turn=trickle
+    )
+    run(source.pipe(ops.settle(store)), runtime=broker.runtime)
+    sizes = [len(each) for each in runs]
+    assert sizes[0] == 1  # the first is not waited for
+    assert (max(sizes) > 10) == (most > 1)
+    assert max(sizes) <= most
+
+
+def test_nothing_is_gathered_where_there_is_more(broker):
+    broker.append("t", 0, *numbers(100))
+    stop, began = Stop(broker.runtime), broker.runtime.now()
+    taken = 0
+
+    def store(messages):
+        nonlocal taken
+        taken += sum(message.count for message in messages)
+        if taken == 100:
+            assert broker.runtime.now() - began < 1.0
+            stop.drain(5.0)
+
+    demand = Demand(10, min_demand=0)
+    source = from_topic_columns(broker, "t", group="g", demand=demand, gather=5.0, stop=stop)
+    assert run(source.pipe(ops.settle(store)), runtime=broker.runtime).ok == 100

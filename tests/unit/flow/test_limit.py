@@ -48,7 +48,7 @@ class Bench:
     def bury(self, messages):
         self.letters += [message.record.value for message in messages]
 
-    def run(self, limit, turn, sink=None, seconds=600, **options):
+    def run(self, limit, turn, sink=None, seconds=600, batch=None, **options):
         end = self.clock.now() + seconds
         turns = 0
 
@@ -67,7 +67,8 @@ class Bench:
             on_turn=on_turn,
             stop=self.stop,
         ).pipe(
-            ops.map(self.work),
+            ops.map(lambda value: self.work(value)),
+            *([] if batch is None else [ops.batch(batch, timeout=3600.0)]),
             ops.settle(sink or self.store, dead_letters=self.bury, limit=limit, **options),
         )
         return run(chain, stop=self.stop, control=self.control, runtime=self.clock)
@@ -207,6 +208,50 @@ def test_a_sink_may_ask_for_a_pause(bench):
     assert bench.stored == [b"a", b"b", b"c"]
 
 
+def test_one_record_is_tried_and_hurried_through_what_waits_for_more(bench):
+    bench.broker.append("jobs", 0, *(b"%d" % n for n in range(30)))
+    bench.broken, bench.error = {b"%d" % n for n in range(30)}, StoreError("away")
+    handed, work = [], bench.work
+    bench.work = lambda value: (handed.append(value), work(value))[1]
+
+    def turn():
+        if bench.clock.now() > 200 and bench.broken:
+            assert handed[10:] == [b"0"] * (len(handed) - 10)
+            assert len(handed) >= 15
+            bench.broken = set()
+        return len(set(bench.stored)) >= 20
+
+    bench.run(DeadLetterLimit(probe_longest=10.0), turn, batch=1000)
+    assert bench.stored[0] == b"0"
+    assert (bench.letters, bench.paused) == ([], [])
+
+
+def test_letters_are_in_a_row_with_their_neighbours_only(bench):
+    """What fails at once overtakes what waits in a batch."""
+    bench.broker.append("jobs", 0, *(b"bad" if n % 3 == 0 else b"%d" % n for n in range(30)))
+    bench.broken = {b"bad"}
+    report = bench.run(
+        DeadLetterLimit(in_a_row=2, probe_after=math.inf), lambda: len(bench.letters) > 7, batch=1000
+    )
+    assert report.paused == ()
+    assert set(bench.stored) == {b"%d" % n for n in range(report.delivered) if n % 3}
+
+
+def test_a_command_during_a_try_counts_when_it_fails(bench):
+    bench.broker.append("jobs", 0, *(b"%d" % n for n in range(6)))
+    bench.broken = {b"%d" % n for n in range(6)}
+    work = bench.work
+
+    def command(value):
+        if bench.letters == [b"0", b"1"] and not bench.paused:
+            bench.control.resume_partitions(P0)
+        return work(value)
+
+    bench.work = command
+    bench.run(DeadLetterLimit(in_a_row=2, probe_after=5.0), lambda: len(bench.letters) == 4)
+    assert bench.letters == [b"0", b"1", b"2", b"3"]
+
+
 def test_a_partition_that_goes_to_another_member_pauses_no_more(bench):
     bench.broker.append("jobs", 0, b"bad")
     bench.broken = {b"bad"}
@@ -268,7 +313,7 @@ def test_columns_pause_too(bench):
     )
     report = run(chain, stop=bench.stop, runtime=bench.clock)
     assert set(bench.letters) == {b"x"}
-    assert report.paused[0].position == 0, "a run is acknowledged as a whole"
+    assert report.paused[0].position == 1, "the first record was tried alone, and went well"
 
 
 @pytest.mark.parametrize(

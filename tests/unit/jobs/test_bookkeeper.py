@@ -8,7 +8,7 @@ import pytest
 
 from streamzarr.errors import SourceChangedError, StoreError, name_of
 from streamzarr.flow import Message, ops
-from streamzarr.jobs.bookkeeper import CUT_HEADER, Bookkeeper
+from streamzarr.jobs.bookkeeper import Bookkeeper
 from streamzarr.jobs.outcome import Work
 from streamzarr.jobs.topics import JobTopics
 from streamzarr.jobs.wire import (
@@ -25,7 +25,7 @@ from streamzarr.jobs.wire import (
 )
 from streamzarr.limits import DEFAULT_LIMITS
 from streamzarr.queue.base import Record
-from streamzarr.queue.deadletter import DeadLetter
+from streamzarr.queue.deadletter import CUT_HEADER, DeadLetter
 
 TOPICS = JobTopics("t")
 WORK = Work(Task(1, "01M7", 12, (3,), msgspec.Raw(b"{}")), b"0" * 16)

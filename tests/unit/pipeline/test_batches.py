@@ -111,3 +111,23 @@ def test_nothing_is_lost_and_no_batch_is_above_its_bounds(items, size, limit):
         assert batch.info.size == len(batch.parts) <= size
         assert limit is None or batch.info.bytes <= limit or batch.info.size == 1
         assert {each.data.batch_key for each in batch.parts} == {batch.info.key}
+
+
+@given(st.integers(1, 7), st.lists(st.tuples(st.booleans(), st.integers(0, 12)), max_size=12))
+def test_many_at_once_are_as_one_after_the_other(size, steps):
+    one_by_one, together = Batches(Batcher(size=size)), Batches(Batcher(size=size))
+    assert together.counts_only
+    number = 0
+    for at_once, count in steps:
+        parts = [part(n, nbytes=n) for n in range(number, number + count)]
+        number += count
+        expected = add(one_by_one, *parts, now=float(number))
+        found = (
+            together.add_all(parts, None, float(number))
+            if at_once
+            else add(together, *parts, now=float(number))
+        )
+        assert [(datas(each), each.info) for each in found] == [(datas(each), each.info) for each in expected]
+        for name in ("waiting", "begun", "oldest"):
+            assert getattr(together, name) == getattr(one_by_one, name)
+        assert together.due() == one_by_one.due()

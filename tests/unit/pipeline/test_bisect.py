@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamzarr.pipeline import Message
-from streamzarr.pipeline.bisect import Again, Verdict, bisect
+from streamzarr.pipeline.bisect import PROBES, Again, Verdict, bisect
 
 
 def some(error, messages):
@@ -95,3 +95,71 @@ def test_the_halves_of_a_batch_begin_to_count_attempts_anew():
 
     bisect([Message(data=n, place=n, attempts=3) for n in range(2)], handle, some, "store", list)
     assert calls == [[3, 3], [0], [0]]
+
+
+def some_or_all(error, messages):
+    return Verdict.SOME_OR_ALL
+
+
+def test_one_that_always_times_out_takes_no_other_along_whatever_its_place():
+    for bad in (0, 1, 2, 3, 249, 250, 499):
+        handler = Handler([bad])
+        found = bisect(numbers(500), handler, some_or_all, "store", list)
+        assert [m.data for m in found.decided if m.failure] == [bad]
+        assert handler.stored == [n for n in range(500) if n != bad]
+        assert handler.calls <= 24
+
+
+def test_nobody_is_searched_for_while_what_all_need_is_away():
+    handler = Handler(range(500))
+    found = bisect(numbers(500), handler, some_or_all, "store", list)
+    assert handler.calls == 1 + PROBES
+    assert [m.data for m in found.decided] == list(range(500))
+    assert all(isinstance(m.failure.error, ValueError) for m in found.decided)
+
+
+def test_a_search_ends_soon_when_what_all_need_goes_away_meanwhile():
+    class Leaving(Handler):
+        def __call__(self, messages):
+            if len(self.stored) >= 100:
+                self.bad = set(range(500))
+            return super().__call__(messages)
+
+    handler = Leaving([400])
+    found = bisect(numbers(500), handler, some_or_all, "store", list)
+    done = len(handler.stored)
+    assert done >= 100
+    assert [m.data for m in found.decided if m.failure] == list(range(done, 500))
+    assert handler.calls <= 40
+
+
+@given(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=300))
+def test_a_search_for_what_is_transient_is_bounded_and_forgets_nobody(count, bad):
+    handler = Handler(bad)
+    found = bisect(numbers(count), handler, some_or_all, "store", list)
+    assert [m.data for m in found.decided] == list(range(count))
+    assert handler.stored == [m.data for m in found.decided if not m.failure]
+    assert not bad & set(handler.stored)
+    failing = len(bad & set(range(count)))
+    assert handler.calls <= 2 + PROBES + 2 * failing * count.bit_length()
+
+
+@given(st.integers(4, 300), st.sets(st.integers(0, 299), max_size=2))
+def test_two_that_always_time_out_are_found_too(count, bad):
+    bad = {n for n in bad if n < count}
+    handler = Handler(bad)
+    found = bisect(numbers(count), handler, some_or_all, "store", list)
+    assert {m.data for m in found.decided if m.failure} == bad
+
+
+def test_what_is_searched_because_of_a_transient_error_is_not_tried_as_often_again():
+    attempts = []
+
+    def handle(messages):
+        attempts.append({message.attempts for message in messages})
+        if any(message.data == 6 for message in messages):
+            raise TimeoutError
+        return messages
+
+    bisect([Message(data=n, place=n, attempts=3) for n in range(8)], handle, some_or_all, "store", list)
+    assert set.union(*attempts) == {3}

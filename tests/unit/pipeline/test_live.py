@@ -10,6 +10,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.flow import Rate
 from streamzarr.pipeline import Batcher, Pipeline, Processors, telemetry
 from streamzarr.pipeline.telemetry import EVENTS, SpanName
+from streamzarr.runtime import SystemRuntime
 from streamzarr.testing import DummySource, start
 from tests.support.pipelines import until
 
@@ -142,6 +143,33 @@ def test_what_does_not_end_in_time_is_left_and_told():
     assert report.delivered == report.left + report.handed_back
 
 
+class Scarce(SystemRuntime):
+    """Lets a few threads of processors begin."""
+
+    def __init__(self, threads):
+        super().__init__()
+        self.left = threads
+
+    def thread(self, target, name):
+        thread = super().thread(target, name)
+        if "processors" in name:
+            self.left -= 1
+            if self.left < 0:
+                thread.start = self.refuse
+        return thread
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+
+def test_more_workers_than_the_machine_lets_begin_are_as_many_as_it_does():
+    with start(Pipeline, runtime=Scarce(6)) as pipeline:
+        assert pipeline.test_message(1).acked
+        pipeline.running.resize("processors", 1_000_000)
+        assert all(ack.acked for ack in pipeline.test_batch(range(20)))
+        assert pipeline.running.topology()["stages"][0]["concurrency"] == 6
+
+
 def test_a_pipeline_that_breaks_raises_where_it_is_waited_for():
     class Broken(Pipeline):
         def handle_message(self, message, context):
@@ -220,4 +248,5 @@ def test_an_event_that_there_is_not_is_told(events):
 
 def test_the_catalogue_has_three_events_for_each_span():
     spans = {f"{span}.{what}" for span in get_args(SpanName) for what in ("start", "stop", "exception")}
-    assert set(EVENTS) - spans == {"streamzarr.pipeline.init", "streamzarr.pipeline.rebalance"}
+    others = {"init", "rebalance", "partition.paused", "partition.resumed"}
+    assert set(EVENTS) - spans == {f"streamzarr.pipeline.{name}" for name in others}

@@ -1,10 +1,21 @@
 """What users' code does wrong, and what becomes of messages then: one fails, the pipeline goes on."""
 
+import re
+
 import pytest
 
 from streamzarr import flow
 from streamzarr.errors import ConfigError, FailedError, HandlerError, StoreError
-from streamzarr.pipeline import Batcher, Options, Pipeline, Processors, RetryTopic, TopicSource, telemetry
+from streamzarr.pipeline import (
+    Batcher,
+    Message,
+    Options,
+    Pipeline,
+    Processors,
+    RetryTopic,
+    TopicSource,
+    telemetry,
+)
 from streamzarr.pipeline.sources import Brokers
 from streamzarr.queue.retry import RetryPolicy
 from streamzarr.testing import start
@@ -245,3 +256,85 @@ def test_a_pipeline_with_retry_topics_can_be_tested_without_them():
 
     with start(Later) as pipeline:
         assert str(pipeline.test_message(1).failed.error) == "away"
+
+
+# -- what messages are made of ---------------------------------------------------------------------------
+
+
+class Odd:
+    """Cannot be looked at."""
+
+    def __bool__(self):
+        raise RuntimeError("no")
+
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    __hash__ = object.__hash__
+
+
+MISFITS = [
+    ({"ack_ref": ["a"]}, r"ack_ref is \['a'\], expected something hashable"),
+    ({"ack_ref": Odd()}, "ack_ref is .*Odd.*, expected something hashable"),
+    ({"acknowledger": "me"}, "acknowledger is 'me', expected an Acknowledger"),
+    ({"flush": Odd()}, "flush is .*, expected true or false"),
+    ({"acked": Odd()}, "acked is .*, expected True or False"),
+    ({"waits": None}, "waits is None, expected True or False"),
+    ({"attempts": "many"}, "attempts is 'many', expected a whole number"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), MISFITS)
+@pytest.mark.parametrize("handler", ["prepare_messages", "handle_message", "handle_batch"])
+def test_a_message_that_does_not_fit_fails_alone(handler, changes, reason):
+    def change(message):
+        return message.replace(**changes) if message.data == 2 else message
+
+    def one(self, message, context):
+        return change(message)
+
+    def several(self, *arguments):
+        messages = next(each for each in arguments if not isinstance(each, str))
+        return [change(message) for message in messages]
+
+    body = {handler: one if handler == "handle_message" else several, "batchers": BATCHERS}
+    with start(type("Misfit", (Pipeline,), body)) as pipeline:
+        acks = pipeline.test_batch([1, 2, 3])
+    assert [ack.acked for ack in acks] == [True, False, True]
+    failure = acks[1].failed
+    assert (type(failure.error), failure.stage) == (ConfigError, handler)
+    assert re.search(f"^{handler} returned a message whose {reason}", str(failure.error))
+
+
+@pytest.mark.parametrize(("changes", "reason"), MISFITS)
+def test_a_message_of_a_source_that_does_not_fit_fails_alone(changes, reason):
+    seen = []
+
+    class Looking(Pipeline):
+        on_failure = "skip"
+
+        def handle_failed(self, messages, context):
+            seen.extend((message.data, str(message.failure.error)) for message in messages)
+            return messages
+
+    items = [Message(data=1), Message(data=2, **changes), Message(data=3)]
+    report = Looking.run(source=source_of(*items))
+    assert (report.ok, report.failed) == (2, 1)
+    [(data, text)] = seen
+    assert data == 2
+    assert re.search(f"^the source made a message whose {reason}", text)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_until_that_is_async_fails_its_messages_with_words():
+    async def later(messages):
+        return True
+
+    class Async(Pipeline):
+        batchers = {"default": Batcher(size=2, until=lambda messages: later(messages))}
+
+    with start(Async) as pipeline:
+        acks = pipeline.test_batch([1, 2])
+    assert [str(ack.failed.error) for ack in acks] == [
+        "until returned a coroutine, expected true or false"
+    ] * 2

@@ -7,6 +7,7 @@ import pytest
 from streamzarr import flow
 from streamzarr.errors import ConfigError, FailedError, StoreError
 from streamzarr.pipeline import Batcher, Message, Pipeline, Processors
+from streamzarr.pipeline.bisect import PROBES
 from streamzarr.queue.retry import RetryPolicy
 from streamzarr.testing import DummySource, start
 
@@ -192,7 +193,7 @@ def test_a_transient_error_of_a_batch_has_the_whole_batch_tried_again():
     assert calls == [10, 10, 10]
 
 
-def test_a_transient_error_of_a_batch_that_stays_fails_it_without_bisecting():
+def test_a_batch_is_not_searched_for_whom_to_blame_while_what_it_needs_is_away():
     calls = []
 
     class Away(Batched):
@@ -202,7 +203,7 @@ def test_a_transient_error_of_a_batch_that_stays_fails_it_without_bisecting():
 
     with start(Away) as pipeline:
         acks = pipeline.test_batch(range(10))
-    assert calls == [10] * FAST.attempts
+    assert calls == [10] * FAST.attempts + [1] * PROBES
     assert all(ack.failed.attempts == FAST.attempts for ack in acks)
 
 

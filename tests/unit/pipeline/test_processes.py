@@ -8,7 +8,8 @@ from streamzarr import flow
 from streamzarr.errors import ConfigError, ProcessDiedError, StreamzarrError
 from streamzarr.pipeline import Pipeline, Processors
 from streamzarr.testing import start
-from tests.support.heavy_pipelines import Heavy, NoWayBack, Unmade
+from tests.support.heavy_pipelines import Closing, Heavy, NoWayBack, Unmade
+from tests.support.ids import stable
 from tests.support.pipelines import PATIENCE
 
 
@@ -41,7 +42,7 @@ def test_an_error_that_cannot_travel_is_told_in_words(heavy):
     assert "Unsendable" in str(heavy.test_message("lambda", timeout=PATIENCE).failed.error)
 
 
-@pytest.mark.parametrize("data", ["function", "no way back", NoWayBack(), lambda: None], ids=str)
+@pytest.mark.parametrize("data", ["function", "no way back", NoWayBack(), lambda: None], ids=stable)
 def test_data_that_cannot_travel_fails_its_message_alone(heavy, data):
     acks = heavy.test_batch([1, data, 2], timeout=PATIENCE)
     assert [ack.acked for ack in acks] == [True, False, True]
@@ -76,3 +77,16 @@ def test_a_pipeline_that_others_cannot_find_is_told():
 
     with pytest.raises(ConfigError, match="expected a class at the top of a module"):
         Local.run(source=lambda demand: flow.from_iterable([1], demand))
+
+
+def test_each_process_closes_its_context_when_it_ends_and_none_that_dies(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPE_FOLDER", str(tmp_path))
+    with start(Closing) as pipeline:
+        dead = pipeline.test_message("die", timeout=PATIENCE)
+        acks = pipeline.test_batch(range(50), timeout=PATIENCE)
+        assert not list(tmp_path.iterdir())
+    assert isinstance(dead.failed.error, ProcessDiedError)
+    closed = {int(file.name): file.read_text() for file in tmp_path.iterdir()}
+    assert {ack.data[1] for ack in acks} <= closed.keys() - {os.getpid()}
+    assert closed[os.getpid()] == "closed\n"  # of the one where batches are handled
+    assert set(closed.values()) == {"closed\n"}

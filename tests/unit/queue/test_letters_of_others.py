@@ -152,3 +152,20 @@ def test_a_filter_that_could_match_nothing_is_told(given):
     [name] = given
     with pytest.raises(ConfigError, match=f"LetterFilter\\({name}=.*: expected "):
         LetterFilter(**given)
+
+
+def test_a_letter_says_which_feed_it_is_of_and_a_letter_about_it_keeps_that():
+    record = Record("ticks", 3, 41, b"k", b"x", (("streamzarr.error.feed", b"a"), ("own", b"1")), 0)
+    for feed in ("", "0a1b"):
+        letter = DeadLetter.of(record, error=ValueError("bad"), stage="decode", feed=feed)
+        sent = letter.to_record()
+        lies = Record("ticks.dead", 0, 5, sent.key, sent.value, sent.headers, 0)
+        assert DeadLetter.from_record(lies) == letter
+        about = DeadLetter.of(lies, error=ValueError("again"), stage="replay").to_record()
+        read = DeadLetter.from_record(Record("d", 0, 0, about.key, about.value, about.headers, 0))
+        assert (read.feed, read.headers, read.topic) == ("", sent.headers, "ticks.dead")
+
+
+def test_the_name_of_a_feed_alone_is_no_letter():
+    with pytest.raises(MessageError, match="not a dead letter"):
+        DeadLetter.from_record(Record("d", 0, 0, None, b"x", (("streamzarr.error.feed", b"a"),), 0))

@@ -241,3 +241,32 @@ def test_rows_are_those_that_were_committed(steps, chunks, tail):
                 assert part[name][:].tolist() == np.asarray(values).tolist()
     writer.commit()
     assert check(store).is_sound
+
+
+def test_a_shard_that_is_read_is_not_replaced_by_who_copies_late(store):
+    """Rows were given up in between, so it has other bytes; a reader may have its index and no part yet."""
+    started(store)
+    slow = []
+
+    class Slow(RecordingStore):
+        def around(self, call, action):
+            if call.operation == "put" and call.key == "shards/x/c/1" and not slow:
+                slow.append(call)
+                retain(store, rows=30)
+                compact(store, chunks=3)
+                slow.append(store.get("shards/x/c/1"))
+            return super().around(call, action)
+
+    compact(Slow(store), chunks=3)
+    assert store.get("shards/x/c/1") == slow[1]
+    first = sz.open_stream(store).first_row
+    assert first > 12
+    assert_rows(sz.open_stream(store), first, 47)
+
+
+def test_a_damaged_shard_that_nobody_reads_yet_is_replaced(store):
+    started(store)
+    store.put("shards/x/c/0", b"damaged")
+    compact(store, chunks=3)
+    assert_rows(sz.open_stream(store), 0, 47)
+    assert check(store).findings == ()

@@ -142,6 +142,31 @@ def test_values_must_fit_in_shape_and_kind(z):
     assert z[:3, 0].tolist() == [200, -5, 1]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        *[("u1", each) for each in (300, -1, [1, 300], np.array([1, 300]), np.int64(300), 2**70, None)],
+        *[("i8", each) for each in (2**63, [2**63], np.array([2**63], "u8"))],
+        *[("f2", each) for each in (70_000, 1e300, [1e300])],
+        *[("M8[ns]", each) for each in ("3000-01-01", np.array(["3000-01-01"], "M8[D]"))],
+        *[("U3", each) for each in ("abcdef", ["abcdef"], np.array(["abcdef"]))],
+        ("S3", b"abcdef"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_values_out_of_range_raise_where_numpy_raises_and_become_what_numpy_makes_of_them(dtype, value):
+    def assigned(array):
+        try:
+            array[...] = value
+        except Exception as error:
+            return type(error), str(error)
+        return array[...].tolist()
+
+    found = sz.create_array("memory://", shape=2, dtype=dtype)
+    assert assigned(found) == assigned(np.zeros(2, dtype))
+
+
 def test_other_kinds_take_what_numpy_takes():
     f = sz.create_array("memory://", shape=(2,), dtype="f4")
     f[:] = [1, 2.5]
