@@ -175,10 +175,19 @@ def retain(url: str, rows: int | None, since: str | None, max_bytes: int | None,
 )
 @click.option("--delete", is_flag=True, help="Delete chunks that are in shards; other libraries look there.")
 @click.option("--broker", metavar="URL", help="Share the work out to the workers of this broker, as a job.")
+@click.option("--field", "fields", multiple=True, metavar="NAME", help="A job: only this field; repeatable.")
 @prefix_option
 @json_option
 @of_one_stream
-def compact(url: str, chunks: int, delete: bool, broker: str | None, prefix: str, as_json: bool) -> None:
+def compact(
+    url: str,
+    chunks: int,
+    delete: bool,
+    broker: str | None,
+    fields: tuple[str, ...],
+    prefix: str,
+    as_json: bool,
+) -> None:
     """Copy full chunks of the stream at URL into large shards, from which they are then read.
 
     With --broker it is a job, as those of `streamzarr job submit`, with their exit codes.
@@ -187,9 +196,13 @@ def compact(url: str, chunks: int, delete: bool, broker: str | None, prefix: str
         from streamzarr.cli.submit import follow
         from streamzarr.jobs import compact_stream
 
-        handle = compact_stream(url, broker=broker, chunks=chunks, delete=delete, prefix=prefix)
+        handle = compact_stream(
+            url, broker=broker, chunks=chunks, delete=delete, fields=fields or None, prefix=prefix
+        )
         follow(handle, broker=broker, prefix=prefix, as_json=as_json)
         return
+    if fields:
+        raise click.UsageError("--field is for jobs; give a --broker as well, or compact all fields")
     from streamzarr.stream import compact as gather
 
     done = gather(url, chunks=chunks, delete=delete)

@@ -93,11 +93,12 @@ def compact_stream(
         raise ConfigError(f"{redacted(url)}: only this process can see it, expected what workers can open")
     opened_store = open_store(url)
     chosen = _chosen(open_view(opened_store, "", DEFAULT_LIMITS).document, fields, url)
-    root = declare(opened_store, "", chunks)
-    stages = [_stage(opened_store, root, name, delete) for name in chosen]
     request = Request("compact", url, url, "error", TargetOptions())
     with opened_broker(broker) as (opened, keep):
         topics.ensure(opened)
+        # It settles how large shards are, once and for all: so not for a job that nobody can take.
+        root = declare(opened_store, "", chunks)
+        stages = [_stage(opened_store, root, name, delete) for name in chosen]
         results_from = opened.describe(topics.results).end[0]
         job = new_job_id(opened.runtime)
         submitted = registration(request, job, stages, results_from, opened.runtime)
@@ -116,7 +117,7 @@ def _chosen(root: RootDocument, fields: Iterable[str] | None, url: str) -> list[
     if not 0 < len(chosen) <= MAX_STAGES:
         raise ConfigError(
             f"{redacted(url)}: {len(chosen)} fields, expected 1 to {MAX_STAGES} for a job; "
-            "say which with fields="
+            "say which with fields= (--field)"
         )
     return chosen
 

@@ -185,6 +185,8 @@ def test_what_cannot_be_compacted_says_so(embedded):
         compact(embedded, fields=[])
     with pytest.raises(ConfigError, match="only this process can see it"):
         jobs.compact_stream(MemoryStore(), broker=embedded.broker)
+    with pytest.raises(ConfigError, match="unknown scheme 'nope'"):
+        jobs.compact_stream(embedded.url("log"), broker="nope://x", chunks=99)
     assert sz.open_stream(embedded.url("log")).record.sealed == {}
     with embedded.fleet(1, roots=["/tmp/elsewhere"]), compact(embedded, chunks=3) as job:
         report = job.wait(60)
@@ -211,3 +213,15 @@ def test_the_command_takes_a_broker(embedded):
     assert result.exit_code == 0, result.output
     assert '"kind":"compact"' in result.stdout.replace(" ", "")
     assert sz.open_stream(embedded.url("log")).record.sealed["x"] == 36
+
+
+def test_the_command_takes_fields_of_a_job(embedded):
+    started(embedded)
+    words = ["stream", "compact", "--chunks", "3", "--field", "x"]
+    with embedded.fleet(1):
+        job = [*words, "--prefix", embedded.prefix, "--broker", embedded.broker]
+        result = CliRunner().invoke(cli, [*job, embedded.url("log")])
+    assert result.exit_code == 0, result.output
+    assert sz.open_stream(embedded.url("log")).record.sealed == {"x": 36, "y": 0, "name": 0, "zero": 0}
+    result = CliRunner().invoke(cli, [*words, embedded.url("log")])
+    assert (result.exit_code, "give a --broker" in result.output) == (2, True)
