@@ -282,7 +282,7 @@ class StreamWriter:
     @property
     def seconds_left(self) -> float | None:
         """In how many seconds the policy commits what is there; None: at no time."""
-        return self._policy.seconds_left(rows=self._gathered, seconds=self._runtime.now() - self._since)
+        return self._policy.seconds_left(rows=self._due, seconds=self._runtime.now() - self._since)
 
     def close(self) -> None:
         """Commit everything, also with ``tail="memory"``, and end.
@@ -348,8 +348,12 @@ class StreamWriter:
 
     @property
     def _gathered(self) -> int:
-        """Rows that a commit would make visible."""
-        return self._committable - self.record.rows
+        return self.rows - self.record.rows
+
+    @property
+    def _due(self) -> int:
+        """Rows that the policy counts: none while a commit would make none of them visible."""
+        return self._gathered if self._committable > self.record.rows else 0
 
     @property
     def _committable(self) -> int:
@@ -359,7 +363,7 @@ class StreamWriter:
 
     def _is_due(self) -> bool:
         return self._policy.is_due(
-            rows=self._gathered, nbytes=self._nbytes, seconds=self._runtime.now() - self._since
+            rows=self._due, nbytes=self._nbytes, seconds=self._runtime.now() - self._since
         )
 
     def _commit_early(self) -> None:
