@@ -226,7 +226,9 @@ def test_a_letter_that_is_more_than_the_broker_takes_is_cut(request, tmp_path):
 
 @pytest.mark.kafka
 def test_a_letter_that_its_topic_does_not_take_is_cut(kafka_broker_url, tmp_path):
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import NewTopic
+
+    from streamzarr.queue.kafka.clients import AdminClient
 
     bench = FeedBench(kafka_broker_url, tmp_path)
     admin = AdminClient({"bootstrap.servers": kafka_broker_url.removeprefix("kafka://")})

@@ -4,12 +4,13 @@ import uuid
 from random import Random
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streamzarr.errors import MessageError, StoreError
 from streamzarr.pipeline import Pipeline, RetryTopic
 from streamzarr.queue import DeadLetterQueue, open_broker
 from streamzarr.queue.deadletter import CUT_BYTES
+from streamzarr.queue.kafka.clients import AdminClient
 from streamzarr.queue.retry import RetryPolicy
 from tests.support.pipelines import Noted, Place, until
 
