@@ -142,10 +142,16 @@ class GridFold:
         for which, reason in (
             (missing, f"{spec.time} is missing"),
             (outside, f"{spec.time} is not between 1824 and 2116, as times of a grid are"),
-            (beyond, f"{spec.time} is more than {spec.clock_reach / 1e9:,.12g} s ahead of the clock"),
+            (
+                beyond,
+                f"{spec.time} is more than {round(spec.clock_reach / 1e9, 3):,.12g} s ahead of the clock",
+            ),
             (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
-            (late & there, f"{spec.time} is late by more than {spec.lateness / 1e9:,.12g} s"),
-            (far & there, f"{spec.time} is more than {spec.reach / 1e9:,.12g} s ahead of all before"),
+            (late & there, f"{spec.time} is late by more than {round(spec.lateness / 1e9, 3):,.12g} s"),
+            (
+                far & there,
+                f"{spec.time} is more than {round(spec.reach / 1e9, 3):,.12g} s ahead of all before",
+            ),
         ):
             for record in np.unique(rows.records[which]):
                 bad.setdefault(int(record), reason)

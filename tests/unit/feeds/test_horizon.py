@@ -107,7 +107,7 @@ def test_what_was_refused_by_the_clock_stays_so_when_it_is_read_again_later(layo
     assert len(bench.reasons) == 2, bench.reasons
     bench.runtime.wall = 15_000
     bench.send(15_300, 15_500, 20_000)
-    assert bench.reasons[2:] == ["at is more than 3600 s ahead of all before"]
+    assert bench.reasons[2:] == ["at is more than 3,600 s ahead of all before"]
     bench.send(19_100)
     times = bench.rows("time").astype("M8[s]").astype(int)
     counts = dict(
