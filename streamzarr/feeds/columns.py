@@ -145,3 +145,12 @@ def _dtype(given: Any, name: str) -> np.dtype[Any]:
             f'column {name!r}: dtype is {given!r}, expected what numpy.dtype takes, or "string" or "bytes"'
         ) from error
     return found
+
+
+def in_seconds(nanoseconds: int) -> str:
+    """Return a time as it is told.
+
+    >>> in_seconds(2_592_000_000_000_000), in_seconds(1_000_016)
+    ('2,592,000 s', '0.001 s')
+    """
+    return f"{round(nanoseconds / 1e9, 3):,.12g} s"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from streamzarr.feeds.columns import OFFSET, ColumnSpec
+from streamzarr.feeds.columns import OFFSET, ColumnSpec, in_seconds
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.replayed.stream import Refuse, Replayed
@@ -105,7 +105,7 @@ class PartitionStream:
         for name, ahead in self._ahead.items():
             values = rows.columns[name]
             until = np.datetime64(self._runtime.wall_ns() + ahead, "ns").astype(values.dtype)
-            why = f"{name} is more than {round(ahead / 1e9, 3):,.12g} s ahead of the clock, in a column that is sorted"
+            why = f"{name} is more than {in_seconds(ahead)} ahead of the clock, in a column that is sorted"
             late |= {int(each): why for each in rows.records()[values > until]}
         for name in self._sorted:
             left = rows.without(late)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from streamzarr.feeds.columns import in_seconds
 from streamzarr.feeds.grid.spec import COUNT, TIME, GridSpec, Output
 from streamzarr.feeds.grid.values import Array, Values
 
@@ -144,13 +145,13 @@ class GridFold:
             (outside, f"{spec.time} is not between 1824 and 2116, as times of a grid are"),
             (
                 beyond,
-                f"{spec.time} is more than {round(spec.clock_reach / 1e9, 3):,.12g} s ahead of the clock",
+                f"{spec.time} is more than {in_seconds(spec.clock_reach)} ahead of the clock",
             ),
             (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
-            (late & there, f"{spec.time} is late by more than {round(spec.lateness / 1e9, 3):,.12g} s"),
+            (late & there, f"{spec.time} is late by more than {in_seconds(spec.lateness)}"),
             (
                 far & there,
-                f"{spec.time} is more than {round(spec.reach / 1e9, 3):,.12g} s ahead of all before",
+                f"{spec.time} is more than {in_seconds(spec.reach)} ahead of all before",
             ),
         ):
             for record in np.unique(rows.records[which]):
