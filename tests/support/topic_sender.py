@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Self
 
-from confluent_kafka import Producer
-
+from streamzarr.queue.kafka.clients import Producer
 from tests.support.feed_records import messages
 
 PAUSE = 0.1
