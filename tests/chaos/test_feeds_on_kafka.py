@@ -5,6 +5,7 @@ CI; ``STREAMZARR_FEED_RECORDS=5000000 STREAMZARR_FEED_KILLS=300`` is the whole o
 it says how far it is), and ``STREAMZARR_FEED_SEED`` gives another order of events.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -15,7 +16,9 @@ import time
 from collections import Counter
 
 import pytest
+from click.testing import CliRunner
 
+from streamzarr.cli.main import cli
 from streamzarr.feeds.progress import behind, ends_of
 from streamzarr.queue import TopicPartition, open_broker
 from streamzarr.runtime import SYSTEM
@@ -32,7 +35,7 @@ KINDS = (
 )
 GENTLE = ("worker stopped", "broker restarted", "connections cut", "process added", "process removed")
 """Among the others where there is time for it."""
-KILLS = int(os.environ.get("STREAMZARR_FEED_KILLS", "10"))
+KILLS = int(os.environ.get("STREAMZARR_FEED_KILLS", "8"))
 RECORDS = int(os.environ.get("STREAMZARR_FEED_RECORDS", "40000"))
 SEED = int(os.environ.get("STREAMZARR_FEED_SEED", "11"))
 PARTITIONS = 4
@@ -42,6 +45,7 @@ PROCESSES = 3
 SESSION = 3.0
 REPLAYS = 3
 """The last one is not killed."""
+LOOK_SECONDS = 0.2
 PORTIONS = 40
 """In how many what is sent in a round is sent."""
 
@@ -99,6 +103,8 @@ class Storm:
         self.broker.create_topic("ticks", PARTITIONS)
         self.targets = {layout: str(folder / f"{layout}.zarr") for layout in LAYOUTS}
         self.feeds = [self.start(layout, folder) for layout in LAYOUTS]
+        portion = EACH * VICTIMS // KILLS // PORTIONS + 1
+        self.sender = TopicSender(proxy.address, "ticks", PARTITIONS, portion)
 
     def start(self, layout, folder):
         config = folder / f"{layout}.toml"
@@ -142,22 +148,31 @@ class Storm:
         return ends_of(self.broker, ["ticks"])
 
     def until_more_is_committed(self, before):
-        """Wait until each feed has gone on since: the next ones are killed at work."""
+        """Wait until each feed has gone on since, if there is more: the next ones are killed at work."""
+        to_come = RECORDS - PARTITIONS * self.sender.allowed
         for layout, lag in before.items():
-            until(lambda lag=lag, layout=layout: self.look() or self.behind(layout) < lag, layout)
+            lag = max(lag - 1, to_come)
+            self.until(lambda lag=lag, layout=layout: self.behind(layout) <= lag, layout)
 
     def until_all_is_committed(self):
         ends = self.ends()
         for target in self.targets.values():
-            until(lambda target=target: self.look() or not behind(target, ends), target)
+            self.until(lambda target=target: not behind(target, ends), target)
+
+    def until(self, condition, what):
+        """Look after the processes until something is so."""
+
+        def look():
+            SYSTEM.event().wait(LOOK_SECONDS)
+            for feed in self.feeds:
+                feed.look(time.monotonic())
+            return condition()
+
+        until(look, what)
 
     def behind(self, layout):
         """Return how many of all records a feed has not settled, those that are still to come too."""
         return behind(self.targets[layout], ALL)
-
-    def look(self):
-        for feed in self.feeds:
-            feed.look(time.monotonic())
 
     def tell(self):
         settled = ", ".join(f"{layout} {RECORDS - self.behind(layout)}" for layout in LAYOUTS)
@@ -177,19 +192,13 @@ class Storm:
 
 @pytest.fixture
 def storm(proxied_kafka, tmp_path):
-    made = Storm(*proxied_kafka, tmp_path)
-    try:
+    with contextlib.closing(Storm(*proxied_kafka, tmp_path)) as made, made.sender:
         yield made
-    finally:
-        made.close()
 
 
 def test_each_record_once_whatever_happens(storm):
-    with TopicSender(
-        storm.proxy.address, "ticks", PARTITIONS, EACH * VICTIMS // KILLS // PORTIONS + 1
-    ) as sender:
-        rage(storm, sender)
-        sender.finish(EACH, PATIENCE)
+    rage(storm)
+    storm.sender.finish(EACH, PATIENCE)
     storm.until_all_is_committed()
     assert storm.ends() == ALL
     replay(storm)
@@ -206,10 +215,10 @@ def test_each_record_once_whatever_happens(storm):
         check_bars(storm.targets["bars"], each)
 
 
-def rage(storm, sender):
+def rage(storm):
     """Let things happen until enough processes are killed; with each more records come."""
     deck = list(reversed(KINDS))
-    sender.allow(EACH // KILLS)
+    storm.sender.allow(EACH // (KILLS + 1))
     storm.until_more_is_committed(dict.fromkeys(LAYOUTS, RECORDS))
     for number in itertools.count():
         before = {layout: storm.behind(layout) for layout in LAYOUTS}
@@ -218,7 +227,7 @@ def rage(storm, sender):
         storm.kill_workers()
         if storm.kills >= KILLS:
             return
-        sender.allow(EACH * storm.kills // KILLS)
+        storm.sender.allow(EACH * (storm.kills + 1) // (KILLS + 1))
         SYSTEM.event().wait(storm.chance.uniform(0, 1))
         storm.until_more_is_committed(before)
         if number % 10 == 9:
@@ -243,9 +252,9 @@ def replay(storm):
 
 def check_command(storm, layout, expected):
     """See what ``streamzarr feed check`` says: each offset once, in order, or with its letter."""
-    command = [*STREAMZARR, "feed", "check", "--json", storm.targets[layout], "--broker", storm.broker.url]
-    done = subprocess.run(command, capture_output=True, env=environment())
-    assert done.returncode == 0, done.stderr.decode()
+    command = ["feed", "check", "--json", storm.targets[layout], "--broker", storm.broker.url]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
     for found, wanted in zip(json.loads(done.stdout), expected, strict=True):
         bad, late = EACH - len(wanted.good), len(wanted.late)
         assert found["ok"], found

@@ -32,7 +32,9 @@ class TopicSender:
             }
         )
         self._errors: list[object] = []
-        self._allowed, self._news = 0, threading.Condition()
+        self._news = threading.Condition()
+        self.allowed = 0
+        """Records that each partition may have by now; -1: enough."""
         self.sent = 0
         """Records of each partition that are on their way."""
         self._thread = threading.Thread(target=self._send, name="sender", daemon=True)
@@ -40,7 +42,7 @@ class TopicSender:
     def allow(self, count: int) -> None:
         """Let each partition have so many records in all."""
         with self._news:
-            self._allowed = max(count, self._allowed)
+            self.allowed = max(count, self.allowed)
             self._news.notify()
 
     def finish(self, count: int, patience: float) -> None:
@@ -57,15 +59,15 @@ class TopicSender:
 
     def __exit__(self, *_: object) -> None:
         with self._news:
-            self._allowed = -1
+            self.allowed = -1
             self._news.notify()
         self._thread.join()
 
     def _send(self) -> None:
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._allowed < 0 or self._allowed > self.sent)
-                stop = min(self._allowed, self.sent + self._portion)
+                self._news.wait_for(lambda: self.allowed < 0 or self.allowed > self.sent)
+                stop = min(self.allowed, self.sent + self._portion)
             if stop < 0:
                 return
             for partition in range(self._partitions):
@@ -74,7 +76,7 @@ class TopicSender:
             with self._news:
                 self.sent = stop
                 self._news.notify_all()
-                self._news.wait_for(lambda: self._allowed < 0, PAUSE)
+                self._news.wait_for(lambda: self.allowed < 0, PAUSE)
 
     def _produce(self, key: str | None, value: bytes, partition: int) -> None:
         while True:
