@@ -72,7 +72,8 @@ def _logical(node: Mapping[str, Any]) -> Any:
     return DECIMAL
 
 
-def _decimal(data: bytes, schema: Mapping[str, Any], _: Any = None) -> Decimal:
+def _decimal(data: Any, schema: dict[Any, Any] | None, _: dict[Any, Any] | None = None) -> Decimal:
     if len(data) > MAX_BYTES:
         raise ValueError(f"got a decimal of {len(data)} bytes, expected {MAX_BYTES} at most")
-    return Decimal(int.from_bytes(data, "big", signed=True)).scaleb(-schema.get("scale", 0), _EXACT)
+    scale = 0 if schema is None else schema.get("scale", 0)
+    return Decimal(int.from_bytes(data, "big", signed=True)).scaleb(-scale, _EXACT)
