@@ -128,7 +128,7 @@ class Integers:
         elif isinstance(data, list):
             return undecided(len(data), self.dtype)
         elif data.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):
                 unsure = ~((np.rint(data) == data) & (np.abs(data) <= EXACT))
             data = np.where(unsure, 0, data).astype("i8")
         elif data.dtype.kind in "iu":
