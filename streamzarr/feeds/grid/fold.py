@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.columns import in_seconds
-from streamzarr.feeds.grid.spec import COUNT, TIME, GridSpec, Output
+from streamzarr.feeds.grid.spec import COUNT, SPAN, TIME, GridSpec, Output
 from streamzarr.feeds.grid.values import Array, Values
 
 Numbers = npt.NDArray[np.int64]
 
 NOWHERE: Final = 2**63 - 1
-SPAN: Final = 2**62
-"""Nanoseconds before and after 1970 between which times are: so a sum of two of them is a number, too."""
 BLOCK_CELLS: Final = 1 << 20
 """Cells of one field that are made at a time: 8 MB of floats, however long a gap is."""
 
@@ -33,6 +31,8 @@ class Arrivals:
     offsets: Numbers
     records: npt.NDArray[np.intp]
     """Index of the record in its run."""
+    timely: npt.NDArray[np.bool_]
+    """Whether the time is about that of the record itself, by the clock of whoever sent it."""
     columns: Mapping[str, Array]
 
     def chosen(self, which: npt.NDArray[Any] | slice) -> Arrivals:
@@ -42,6 +42,7 @@ class Arrivals:
             self.keys[which],
             self.offsets[which],
             self.records[which],
+            self.timely[which],
             {name: values[which] for name, values in self.columns.items()},
         )
 
@@ -137,9 +138,10 @@ class GridFold:
         outside = ~missing & (np.abs(rows.times) >= SPAN)
         beyond = ~outside & (rows.times > until)
         there = ~(missing | outside | beyond)
-        before, latest = self._running(rows.times, there)
+        reach = np.where(rows.timely, spec.longest_gap, spec.reach)
+        before, latest = self._running(rows.times, there, reach)
         late = rows.times // spec.step < (before - spec.lateness) // spec.step
-        far = rows.times > before + spec.reach
+        far = rows.times > before + reach
         for which, reason in (
             (missing, f"{spec.time} is missing"),
             (outside, f"{spec.time} is not between 1824 and 2116, as times of a grid are"),
@@ -149,9 +151,12 @@ class GridFold:
             ),
             (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
             (late & there, f"{spec.time} is late by more than {in_seconds(spec.lateness)}"),
-            (
-                far & there,
-                f"{spec.time} is more than {in_seconds(spec.reach)} ahead of all before",
+            *(
+                (
+                    far & there & (reach == most),
+                    f"{spec.time} is more than {in_seconds(most)} ahead of all before",
+                )
+                for most in (spec.reach, spec.longest_gap)
             ),
         ):
             for record in np.unique(rows.records[which]):
@@ -216,10 +221,12 @@ class GridFold:
             self._settled = True
             yield rows
 
-    def _running(self, times: Numbers, there: npt.NDArray[np.bool_]) -> tuple[Numbers, int | None]:
+    def _running(
+        self, times: Numbers, there: npt.NDArray[np.bool_], reach: Numbers
+    ) -> tuple[Numbers, int | None]:
         """Return the latest time before each row, of those not too far ahead themselves, and behind all.
 
-        Times that are not `there` do not count.
+        Times that are not `there` do not count; `reach` is how far ahead of all before each may be.
         """
         first = times[there][:1]
         if not len(first):
@@ -230,9 +237,9 @@ class GridFold:
             known = np.maximum.accumulate(np.concatenate([[before], times]))
             return known[:-1], int(known[-1])
         found = np.empty(len(times), np.int64)
-        for index, time in enumerate(times.tolist()):
+        for index, (time, most) in enumerate(zip(times.tolist(), reach.tolist(), strict=True)):
             found[index] = before
-            if before < time <= before + self._spec.reach:
+            if before < time <= before + most:
                 before = time
         return found, before
 

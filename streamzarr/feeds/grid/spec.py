@@ -19,6 +19,8 @@ TIME: Final = "time"
 COUNT: Final = "count"
 """How many records are in a slot."""
 CHUNK_BYTES: Final = 1 << 20
+SPAN: Final = 2**62
+"""Nanoseconds before and after 1970 between which times are: so a sum of two of them is a number, too."""
 GAP_SLOTS: Final = 1 << 26
 """Slots of a gap, at most, where those without records are stored: 18 hours of milliseconds."""
 
@@ -65,15 +67,21 @@ class GridSpec:
     lateness: int
     """Nanoseconds by which a record may be late."""
     ahead: int
-    """Nanoseconds by which a record may be ahead of all before it, and of the clock."""
+    """Nanoseconds by which a record may be ahead of the clock; and of all before it, unless its time is about
+    that of the record itself, as when nothing came for long."""
     values: Mapping[str, How]
     dense: bool = True
     """Whether slots without records are stored."""
 
     @property
+    def longest_gap(self) -> int:
+        """Nanoseconds by which any record may be ahead of all before it: a gap that is stored is bounded."""
+        return min(SPAN - 1, GAP_SLOTS * self.step) if self.dense else SPAN - 1
+
+    @property
     def reach(self) -> int:
-        """Nanoseconds by which a record may be ahead of all before it, so that a gap is bounded, too."""
-        return min(self.ahead, GAP_SLOTS * self.step) if self.dense else self.ahead
+        """Nanoseconds by which a record may be ahead of all before it that only its own time speaks for."""
+        return min(self.ahead, self.longest_gap)
 
     @property
     def clock_reach(self) -> int:
