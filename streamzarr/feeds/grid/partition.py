@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.columns import ColumnSpec
-from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
+from streamzarr.feeds.grid.fold import Arrivals, GridFold
 from streamzarr.feeds.grid.horizon import Horizon
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.late import LateSlots
@@ -18,6 +18,7 @@ from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
+from streamzarr.feeds.times import SPAN
 from streamzarr.runtime import Runtime
 from streamzarr.stream import CommitPolicy, StreamWriter
 
