@@ -146,7 +146,8 @@ class WindowFold:
         taken = Taken(told(rows.records, [*seen.refused, (late, why)]))
         good = ~np.isin(rows.records, [*taken.bad])
         if good.any():
-            self._fold(rows.chosen(good), seen.before[good], taken)
+            behind = np.append(seen.before[1:], seen.latest)
+            self._fold(rows.chosen(good), behind[good], taken)
         if seen.latest is not None:
             self._newest = seen.latest
             self._advance(seen.latest - self._spec.lateness, taken)
@@ -158,12 +159,12 @@ class WindowFold:
         self._advance(max((pane.window[1] for pane in self.dump()), default=self.mark), taken)
         return taken.closed
 
-    def _fold(self, rows: Arrivals, before: Numbers, taken: Taken) -> None:
+    def _fold(self, rows: Arrivals, behind: Numbers, taken: Taken) -> None:
         """Fold rows; near the bound some at a time, so that each record finds room as if it came alone.
 
-        `before` is the latest time of all before each row.
+        `behind` is the latest time of all up to each row.
         """
-        self._advance(int(before[0]) - self._spec.lateness, taken)
+        self._advance(int(behind[0]) - self._spec.lateness, taken)
         groups = self._grouped(rows)
         if not (full := self._full(groups)):
             for group in groups:
@@ -176,8 +177,8 @@ class WindowFold:
             middle = rows.records[len(rows.records) // 2]
             side: Literal["left", "right"] = "left" if middle > rows.records[0] else "right"
             cut = int(np.searchsorted(rows.records, middle, side))
-            self._fold(rows.chosen(slice(cut)), before[:cut], taken)
-            self._fold(rows.chosen(slice(cut, None)), before[cut:], taken)
+            self._fold(rows.chosen(slice(cut)), behind[:cut], taken)
+            self._fold(rows.chosen(slice(cut, None)), behind[cut:], taken)
 
     def _advance(self, mark: int, taken: Taken) -> None:
         """Close the windows that the mark has passed, by their ends; of one end by begin and key."""

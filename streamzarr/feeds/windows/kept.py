@@ -35,7 +35,7 @@ def windows_path(path: str) -> str:
 class Held(Struct, frozen=True):
     """Windows that are open, as plain data. Values only."""
 
-    version: Literal[1] = 1
+    version: Literal[1]
     fields: tuple[str, ...] = ()
     """The outputs whose states an accumulator has, behind the count."""
     newest: int | None = None
@@ -137,7 +137,7 @@ def held_at(store: Store, path: str, position: Mapping[str, int], limit: int) ->
         They have more bytes than `limit`.
     """
     if not position.get(STATE):
-        return Held()
+        return Held(1)
     key = state_key(windows_path(path), position[LIFE], position[STATE])
     try:
         held = _decoder.decode(store.get_limited(key, limit))

@@ -144,6 +144,7 @@ class PartitionWindows:
         """Put what is open, then commit the rows with the position that names it."""
         if self._changed:
             held = Held(
+                1,
                 fields=tuple(each.name for each in self._outputs),
                 newest=self._fold.newest,
                 mark=self._fold.mark,

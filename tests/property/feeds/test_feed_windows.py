@@ -63,7 +63,7 @@ class Lives:
         self.spec, self.given = spec, given
         self.outputs = spec.outputs(COLUMNS)
         self.rows, self.bad = [], set()
-        self.stored = (0, 0, frozenset(), msgspec.msgpack.encode(Held(fields=self.names)))
+        self.stored = (0, 0, frozenset(), msgspec.msgpack.encode(Held(1, fields=self.names)))
         self.begin()
 
     @property
@@ -87,7 +87,7 @@ class Lives:
             self.read += len(offsets)
 
     def store(self):
-        held = Held(fields=self.names, newest=self.fold.newest, mark=self.fold.mark, panes=self.fold.dump())
+        held = Held(1, fields=self.names, newest=self.fold.newest, mark=self.fold.mark, panes=self.fold.dump())
         self.stored = (len(self.rows), self.read, frozenset(self.bad), msgspec.msgpack.encode(held))
 
     def live(self, steps):
@@ -118,6 +118,8 @@ def model(given, kind, lateness, room):
         if isinstance(kind, Session):
             gone = [(k, w) for k, w in open_ if k == key and w[0] < windows[0][1] and windows[0][0] < w[1]]
         new = [window for window in windows if (key, window) not in open_] if not gone else []
+        here = max(latest, time) if time <= latest + AHEAD else latest
+        closed += closing(open_, here - lateness)
         if over or time > latest + AHEAD or len(open_) + len(new) > room:
             bad.add(number)
         elif gone:
@@ -127,11 +129,13 @@ def model(given, kind, lateness, room):
         else:
             for window in windows:
                 open_.setdefault((key, window), []).append(number)
-        if latest < time <= latest + AHEAD:
-            latest = time
-        over = [pane for pane in open_ if pane[1][1] <= latest - lateness]
-        closed += [(pane, open_.pop(pane)) for pane in sorted(over, key=in_order)]
+        latest = here
     return closed + sorted(open_.items(), key=lambda each: in_order(each[0])), bad
+
+
+def closing(open_, mark):
+    over = [pane for pane in open_ if pane[1][1] <= mark]
+    return [(pane, open_.pop(pane)) for pane in sorted(over, key=in_order)]
 
 
 def in_order(pane):
