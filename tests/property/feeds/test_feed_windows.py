@@ -1,4 +1,4 @@
-"""Windows of a feed against a model that looks at one record after another, however they come and start anew."""
+"""Windows of a feed against a model that looks at one record after another, in runs, and in lives."""
 
 import math
 from fractions import Fraction
@@ -57,7 +57,7 @@ def arrivals(given, offsets):
 
 
 class Lives:
-    """A fold whose closed windows are stored with those that are open, and which may begin anew from there."""
+    """A fold whose closed windows are stored with the open ones, and which may begin anew from there."""
 
     def __init__(self, spec, given):
         self.spec, self.given = spec, given
@@ -87,7 +87,9 @@ class Lives:
             self.read += len(offsets)
 
     def store(self):
-        held = Held(1, fields=self.names, newest=self.fold.newest, mark=self.fold.mark, panes=self.fold.dump())
+        held = Held(
+            1, fields=self.names, newest=self.fold.newest, mark=self.fold.mark, panes=self.fold.dump()
+        )
         self.stored = (len(self.rows), self.read, frozenset(self.bad), msgspec.msgpack.encode(held))
 
     def live(self, steps):
