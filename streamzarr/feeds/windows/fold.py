@@ -144,13 +144,14 @@ class WindowFold:
         late = seen.there & (self._spec.kind.first_stops(rows.times) <= mark)
         why = f"{self._spec.time} is late by more than {in_seconds(self._spec.lateness)}: its window is over"
         taken = Taken(told(rows.records, [*seen.refused, (late, why)]))
+        if seen.latest is None:
+            return taken
         good = ~np.isin(rows.records, [*taken.bad])
         if good.any():
             behind = np.append(seen.before[1:], seen.latest)
             self._fold(rows.chosen(good), behind[good], taken)
-        if seen.latest is not None:
-            self._newest = seen.latest
-            self._advance(seen.latest - self._spec.lateness, taken)
+        self._newest = seen.latest
+        self._advance(seen.latest - self._spec.lateness, taken)
         return taken
 
     def close(self) -> list[Closed]:
