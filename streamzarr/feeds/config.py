@@ -100,7 +100,7 @@ class GridConfig(Table, frozen=True):
     lateness: Text | Annotated[float, Meta(ge=0)] = 0.0
     """How late a record may be; so long its slot stays open."""
     ahead: Text | Seconds = "30d"
-    """How far ahead of all before it a record may be, and of the clock."""
+    """How far ahead of the clock a record may be, and of all before it, unless its own timestamp is near."""
     values: dict[str, str] = field(default_factory=dict)
     """What several values of a column in one slot come to: last first min max sum mean count ohlc."""
 

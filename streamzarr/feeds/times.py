@@ -39,47 +39,50 @@ class Reach:
     column: str
     """The column with the times."""
     ahead: int
-    """Of all before it."""
+    """Of all before it, if only its own time speaks for it."""
+    gap: int
+    """Of all before it, if it is about that of the record itself, as when nothing came for long."""
     clock: int
     """Of the clock; only told."""
 
-    def look(self, times: Numbers, latest: int | None, until: Numbers | int) -> Seen:
-        """Return the times of a run behind others, whose latest is `latest`.
+    def look(
+        self, times: Numbers, timely: npt.NDArray[np.bool_], latest: int | None, until: Numbers | int
+    ) -> Seen:
+        """Return the times of a run behind others; one that is too far ahead does not count behind it.
 
-        `until` is the latest time that each may have by the clock. A time that is too far ahead is not the
-        latest for those behind it.
+        Parameters
+        ----------
+        timely
+            Which are about those of their records, as :func:`about` says.
+        latest
+            The latest time of all before the run.
+        until
+            The latest time that each may have by the clock.
         """
         missing = times == MISSING
         outside = ~missing & (np.abs(times) >= SPAN)
         beyond = ~outside & (times > until)
         there = ~(missing | outside | beyond)
-        before, last = self._running(times, there, latest)
-        far = there & (times > before + self.ahead)
+        reach = np.where(timely, self.gap, self.ahead)
+        before, last = _running(times, there, reach, latest)
+        far = there & (times > before + reach)
         refused = (
             (missing, f"{self.column} is missing"),
             (outside, f"{self.column} is not between 1824 and 2116, as times of slots and windows are"),
             (beyond, f"{self.column} is more than {in_seconds(self.clock)} ahead of the clock"),
-            (far, f"{self.column} is more than {in_seconds(self.ahead)} ahead of all before"),
+            *(
+                (far & (reach == most), f"{self.column} is more than {in_seconds(most)} ahead of all before")
+                for most in (self.ahead, self.gap)
+            ),
         )
         return Seen(there, before, last, refused)
 
-    def _running(
-        self, times: Numbers, there: npt.NDArray[np.bool_], latest: int | None
-    ) -> tuple[Numbers, int | None]:
-        first = times[there][:1]
-        if not len(first):
-            return np.zeros_like(times), latest
-        before = int(first[0]) if latest is None else latest
-        times = np.where(there, times, -SPAN)
-        if times.max() - before <= self.ahead:
-            known = np.maximum.accumulate(np.concatenate([[before], times]))
-            return known[:-1], int(known[-1])
-        found = np.empty(len(times), np.int64)
-        for index, time in enumerate(times.tolist()):
-            found[index] = before
-            if before < time <= before + self.ahead:
-                before = time
-        return found, before
+
+def about(times: Numbers, timestamps: Numbers, most: int) -> npt.NDArray[np.bool_]:
+    """Tell which times are about those of their records, in milliseconds; negative: a record has none."""
+    told = (timestamps >= 0) & (timestamps < SPAN // 10**6) & (np.abs(times) < SPAN)
+    apart = np.abs(np.where(told, times - timestamps * 10**6, 0))
+    return told & (apart <= most)
 
 
 def told(records: npt.NDArray[np.intp], refused: Iterable[Refused]) -> dict[int, str]:
@@ -93,3 +96,26 @@ def told(records: npt.NDArray[np.intp], refused: Iterable[Refused]) -> dict[int,
         for record in np.unique(records[which]).tolist():
             bad.setdefault(record, reason)
     return bad
+
+
+def _running(
+    times: Numbers, there: npt.NDArray[np.bool_], reach: Numbers, latest: int | None
+) -> tuple[Numbers, int | None]:
+    """Return the latest time before each row, of those not too far ahead themselves, and behind all.
+
+    Times that are not `there` do not count; `reach` is how far ahead of all before each may be.
+    """
+    first = times[there][:1]
+    if not len(first):
+        return np.zeros_like(times), latest
+    before = int(first[0]) if latest is None else latest
+    times = np.where(there, times, -SPAN)
+    if times.max() - before <= reach.min():
+        known = np.maximum.accumulate(np.concatenate([[before], times]))
+        return known[:-1], int(known[-1])
+    found = np.empty(len(times), np.int64)
+    for index, (time, most) in enumerate(zip(times.tolist(), reach.tolist(), strict=True)):
+        found[index] = before
+        if before < time <= before + most:
+            before = time
+    return found, before

@@ -30,6 +30,8 @@ class Arrivals:
     offsets: Numbers
     records: npt.NDArray[np.intp]
     """Index of the record in its run."""
+    timely: npt.NDArray[np.bool_]
+    """Whether the time is about that of the record itself, by the clock of whoever sent it."""
     columns: Mapping[str, Array]
 
     def chosen(self, which: npt.NDArray[Any] | slice) -> Arrivals:
@@ -39,6 +41,7 @@ class Arrivals:
             self.keys[which],
             self.offsets[which],
             self.records[which],
+            self.timely[which],
             {name: values[which] for name, values in self.columns.items()},
         )
 
@@ -93,7 +96,7 @@ class GridFold:
         latest: int | None = None,
     ) -> None:
         self._spec, self._base, self._latest = spec, closed, latest
-        self._reach = Reach(spec.time, spec.reach, spec.clock_reach)
+        self._reach = Reach(spec.time, spec.reach, spec.longest_gap, spec.clock_reach)
         self._settled = closed is not None
         self._values = {each.name: Values(each, spec.room) for each in outputs}
         self._columns = {each.name: each.column for each in outputs}
@@ -124,7 +127,7 @@ class GridFold:
         `until` is the latest time that each row may have by the clock.
         """
         spec = self._spec
-        seen = self._reach.look(rows.times, self._latest, until)
+        seen = self._reach.look(rows.times, rows.timely, self._latest, until)
         late = rows.times // spec.step < (seen.before - spec.lateness) // spec.step
         refused = (
             *seen.refused,

@@ -11,6 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.meaning import HOW, STEP
+from streamzarr.feeds.times import SPAN
 from streamzarr.stream import Field
 
 How: TypeAlias = Literal["last", "first", "min", "max", "sum", "mean", "count", "ohlc"]
@@ -65,15 +66,21 @@ class GridSpec:
     lateness: int
     """Nanoseconds by which a record may be late."""
     ahead: int
-    """Nanoseconds by which a record may be ahead of all before it, and of the clock."""
+    """Nanoseconds by which a record may be ahead of the clock; and of all before it, unless its time is about
+    that of the record itself, as when nothing came for long."""
     values: Mapping[str, How]
     dense: bool = True
     """Whether slots without records are stored."""
 
     @property
+    def longest_gap(self) -> int:
+        """Nanoseconds by which any record may be ahead of all before it: a gap that is stored is bounded."""
+        return min(SPAN - 1, GAP_SLOTS * self.step) if self.dense else SPAN - 1
+
+    @property
     def reach(self) -> int:
-        """Nanoseconds by which a record may be ahead of all before it, so that a gap is bounded, too."""
-        return min(self.ahead, GAP_SLOTS * self.step) if self.dense else self.ahead
+        """Nanoseconds by which a record may be ahead of all before it that only its own time speaks for."""
+        return min(self.ahead, self.longest_gap)
 
     @property
     def clock_reach(self) -> int:

@@ -39,7 +39,7 @@ class WindowConfig(Table, frozen=True, kw_only=True):
     lateness: Text | Annotated[float, Meta(ge=0)] = 0.0
     """How long a window stays open behind its end."""
     ahead: Text | Seconds = "30d"
-    """How far ahead of all before it a record may be, and of the clock."""
+    """How far ahead of the clock a record may be, and of all before it, unless its own timestamp is near."""
     open: Count = OPEN
     """How many windows may be open at a time, of all keys of a partition."""
     max_bytes: Count | Text = "256MB"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from streamzarr.feeds.columns import in_seconds
 from streamzarr.feeds.grid.spec import Output
-from streamzarr.feeds.times import Numbers, Reach, told
+from streamzarr.feeds.times import SPAN, Numbers, Reach, told
 from streamzarr.feeds.windows.spec import Accumulator, Closed, WindowSpec
 from streamzarr.feeds.windows.values import Parts, joined
 from streamzarr.flow.windows import Session, Window
@@ -43,6 +43,8 @@ class Arrivals:
     offsets: Numbers
     records: npt.NDArray[np.intp]
     """Index of the record in its run."""
+    timely: npt.NDArray[np.bool_]
+    """Whether the time is about that of the record itself."""
     columns: Mapping[str, npt.NDArray[Any]]
 
     def chosen(self, which: npt.NDArray[Any] | slice) -> Arrivals:
@@ -53,6 +55,7 @@ class Arrivals:
             self.names,
             self.offsets[which],
             self.records[which],
+            self.timely[which],
             {name: values[which] for name, values in self.columns.items()},
         )
 
@@ -101,7 +104,7 @@ class WindowFold:
         panes: Iterable[PaneState] = (),
     ) -> None:
         self._spec, self._outputs, self._newest = spec, outputs, newest
-        self._reach = Reach(spec.time, spec.ahead, spec.clock_reach)
+        self._reach = Reach(spec.time, spec.ahead, SPAN - 1, spec.clock_reach)
         self._nbytes = STATE_BYTES * (1 + len(outputs))
         self._panes = Panes(
             Reduction(
@@ -139,7 +142,7 @@ class WindowFold:
 
         What is taken is told by the records alone, in their order, however they are divided into runs.
         """
-        seen = self._reach.look(rows.times, self._newest, until)
+        seen = self._reach.look(rows.times, rows.timely, self._newest, until)
         mark = np.maximum(seen.before - self._spec.lateness, self.mark)
         late = seen.there & (self._spec.kind.first_stops(rows.times) <= mark)
         why = f"{self._spec.time} is late by more than {in_seconds(self._spec.lateness)}: its window is over"

@@ -12,6 +12,7 @@ from streamzarr.feeds.grid.spec import Output
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
+from streamzarr.feeds.times import about
 from streamzarr.feeds.windows.fold import Arrivals, WindowFold
 from streamzarr.feeds.windows.kept import Held, Kept
 from streamzarr.feeds.windows.spec import Closed, WindowSpec
@@ -123,7 +124,8 @@ class PartitionWindows:
             names = list(dict.fromkeys(of_rows))
             numbers = {name: number for number, name in enumerate(names)}
             keys = np.fromiter(map(numbers.__getitem__, of_rows), np.intp, len(of_rows))
-        return Arrivals(times, keys, names, rows.run.offsets[records], records, rows.columns)
+        timely = about(times, rows.run.timestamps[records], self._spec.ahead)
+        return Arrivals(times, keys, names, rows.run.offsets[records], records, timely, rows.columns)
 
     def _flush(self) -> None:
         """Write the letters of the run that was folded, and append the windows that it closed."""

@@ -48,7 +48,8 @@ class WindowSpec:
     lateness: int
     """Nanoseconds by which a window stays open behind its end."""
     ahead: int
-    """Nanoseconds by which a record may be ahead of all before it."""
+    """Nanoseconds by which a record may be ahead of the clock; and of all before it, unless its time is about
+    that of the record itself."""
     bound: Bound
     """How many windows may be open at a time, and of how many bytes."""
     values: Mapping[str, How]

@@ -12,6 +12,7 @@ from streamzarr.feeds import ColumnSpec
 from streamzarr.feeds.windows.fold import Arrivals, WindowFold
 from streamzarr.feeds.windows.kept import Held
 from streamzarr.feeds.windows.spec import WindowSpec
+from streamzarr.feeds.windows.values import exact
 from streamzarr.flow.windows import Bound, Fixed, Session, Sliding
 
 COLUMNS = {
@@ -34,6 +35,7 @@ records = st.lists(
         st.integers(0, len(NAMES) - 1),
         floats,
         st.integers(-9, 9),
+        st.booleans(),
     ),
     max_size=50,
 )
@@ -52,6 +54,7 @@ def arrivals(given, offsets):
         NAMES,
         np.array(offsets, np.int64),
         np.arange(len(offsets)),
+        np.array([each[4] for each in some], bool),
         {"x": np.array([each[2] for each in some]), "n": np.array([each[3] for each in some], "i4")},
     )
 
@@ -112,17 +115,18 @@ class Lives:
 def model(given, kind, lateness, room):
     """Return windows in the order of their closing, with their rows, and the bad records."""
     open_, closed, bad, latest = {}, [], set(), None
-    for number, (time, key, *_) in enumerate(given):
+    for number, (time, key, _, _, timely) in enumerate(given):
         latest = time if latest is None else latest
+        most = 2**62 if timely else AHEAD
         mark = latest - lateness
         windows, gone = kind.windows(time), []
         over = time < mark if isinstance(kind, Session) else windows[0].stop <= mark
         if isinstance(kind, Session):
             gone = [(k, w) for k, w in open_ if k == key and w[0] < windows[0][1] and windows[0][0] < w[1]]
         new = [window for window in windows if (key, window) not in open_] if not gone else []
-        here = max(latest, time) if time <= latest + AHEAD else latest
+        here = max(latest, time) if time <= latest + most else latest
         closed += closing(open_, here - lateness)
-        if over or time > latest + AHEAD or len(open_) + len(new) > room:
+        if over or time > latest + most or len(open_) + len(new) > room:
             bad.add(number)
         elif gone:
             rows = sorted([number, *(each for pane in gone for each in open_.pop(pane))])
@@ -185,7 +189,10 @@ def test_windows_are_those_of_the_model(kind, given, steps, lateness, room):
 @settings(deadline=None)
 @given(
     kinds,
-    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), floats, st.integers(-9, 9)), max_size=50),
+    st.lists(
+        st.tuples(st.integers(0, 200), st.integers(0, 2), floats, st.integers(-9, 9), st.just(False)),
+        max_size=50,
+    ),
     st.randoms(use_true_random=False),
     steps,
 )
@@ -220,8 +227,6 @@ def test_moments_as_columns_are_in_the_windows_of_each(kind, given):
 
 @given(st.lists(floats.filter(lambda value: not math.isnan(value))), st.integers(0, 50))
 def test_a_sum_is_exact_however_it_is_divided(given, cut):
-    from streamzarr.feeds.windows.values import exact
-
     whole, halves = exact(given), exact([*exact(given[:cut]), *exact(given[cut:])])
     assert whole == halves
     assert sum(map(Fraction, whole)) == sum(map(Fraction, given))
