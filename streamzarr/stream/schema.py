@@ -11,6 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.options import integer
+from streamzarr.stores.key import check_key
 from streamzarr.zarr.configure import ArrayConfig, CodecLike, CodecsLike
 from streamzarr.zarr.grids.grid import RegularChunks
 from streamzarr.zarr.metadata import ArrayMetadataV3
@@ -180,6 +181,7 @@ def check_name(name: Any) -> None:
     if not isinstance(name, str) or not name or "/" in name:
         raise ConfigError(f"schema: expected the name of a field, got {name!r}")
     check_new_path(name)
+    check_key(name)
 
 
 def chunk_rows_of(array: ArrayMetadataV3) -> int:
