@@ -63,7 +63,7 @@ class SourceConfig(_Part, frozen=True):
     start: Literal["begin", "end"] = "begin"
     """Where a partition begins that the target does not know yet."""
     session_timeout: Seconds = 10.0
-    max_records: Count = 65_536
+    max_records: Count = 131_072
     """Records in memory."""
     max_bytes: Count | Text = "64MB"
     """Bytes of records in memory."""
