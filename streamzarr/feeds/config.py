@@ -65,8 +65,8 @@ class SourceConfig(_Part, frozen=True):
     session_timeout: Seconds = 10.0
     max_records: Count = 131_072
     """Records in memory."""
-    max_bytes: Count | Text = "64MB"
-    """Bytes of records in memory."""
+    max_bytes: Count | Text = "32MB"
+    """Bytes of records in memory: what is worked on at a time, the half of it, is to stay in the caches."""
 
 
 class CommitConfig(_Part, frozen=True):
