@@ -19,16 +19,26 @@ from streamzarr.stream.acquire import require_conditional_put
 from streamzarr.stream.amend import amend
 from streamzarr.stream.children import Children
 from streamzarr.stream.document import SHARDS, RootDocument
-from streamzarr.stream.shards import put_shard, read_rows, shard_region, sharded, shards_of, whole_shards
+from streamzarr.stream.shards import (
+    put_shard,
+    read_rows,
+    shard_bytes,
+    shard_region,
+    sharded,
+    shards_of,
+    whole_shards,
+)
 from streamzarr.stream.snapshot import Snapshot, snapshot_of
 from streamzarr.stream.stored import stored_chunks
 from streamzarr.stream.view import open_view
-from streamzarr.zarr.metadata import ArrayMetadataV3
+from streamzarr.zarr.chunks.parallel import for_each
 from streamzarr.zarr.nodes.documents import check_absent, make_group
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
 
 CHUNKS: Final = 64
 """Chunks of rows in a shard, where nothing else is said."""
+COPIED_BYTES: Final = 256 << 20
+"""Shards that are copied at the same time, where the store likes several requests, hold at most so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ def compact(
     root = declare(opened, path, chunks, limits)
     snapshot = snapshot_of(open_view(opened, path, limits))
     whole = {name: range(root.record.sealed[name], whole_shards(root, name)) for name in root.shards}
-    count = sum(_copy(opened, path, snapshot, name, root.shards[name], rows) for name, rows in whole.items())
+    count = _copy(opened, path, snapshot, root, whole)
     root = seal(opened, path, {name: rows.stop for name, rows in whole.items()}, limits)
     return Compacted(
         dict(root.record.sealed), count, delete_sealed(opened, path, root, root.fields) if delete else 0
@@ -162,12 +172,20 @@ def _sealed(found: RootDocument, rows: Mapping[str, int]) -> RootDocument:
     return found if more == found.record.sealed else found.sealed(more, {})
 
 
-def _copy(store: Store, path: str, snapshot: Snapshot, name: str, array: ArrayMetadataV3, rows: range) -> int:
-    """Put the shards with `rows` of a field, from the first row that is there on; return how many."""
-    count = 0
-    for index in shards_of(array, rows):
-        region = shard_region(array, index)
-        if region[0].stop > snapshot.first_row:
-            put_shard(store, path, name, array, index, read_rows(snapshot, name, region, array.fill_value))
-            count += 1
-    return count
+def _copy(store: Store, path: str, snapshot: Snapshot, root: RootDocument, whole: Mapping[str, range]) -> int:
+    """Put the shards with these rows of the fields, from the first row that is there on; return how many."""
+    wanted = [
+        (name, index, region)
+        for name, rows in whole.items()
+        for index in shards_of(root.shards[name], rows)
+        if (region := shard_region(root.shards[name], index))[0].stop > snapshot.first_row
+    ]
+
+    def copy(shard: tuple[str, tuple[int, ...], tuple[slice, ...]]) -> None:
+        name, index, region = shard
+        array = root.shards[name]
+        put_shard(store, path, name, array, index, read_rows(snapshot, name, region, array.fill_value))
+
+    largest = max((shard_bytes(root.shards[name]) for name, _, _ in wanted), default=1)
+    for_each(copy, wanted, max(1, min(store.capabilities.in_flight, COPIED_BYTES // largest)))
+    return len(wanted)

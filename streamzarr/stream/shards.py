@@ -7,6 +7,7 @@ all who put the same shard put the same values.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
@@ -55,6 +56,11 @@ def whole_shards(root: RootDocument, name: str) -> int:
     """Return how many rows of a field fill whole shards, without the chunk of its last row."""
     length, shard = chunk_rows_of(root.fields[name]), chunk_rows_of(root.shards[name])
     return max(root.record.rows - 1, 0) // length * length // shard * shard
+
+
+def shard_bytes(array: ArrayMetadataV3) -> int:
+    """Return how many bytes the values of one shard take in memory."""
+    return math.prod(array.chunk_grid.chunk_shape) * array.dtype.itemsize
 
 
 def shards_of(array: ArrayMetadataV3, rows: range) -> Iterator[tuple[int, ...]]:

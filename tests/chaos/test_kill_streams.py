@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300 + 10 * ROUNDS)]
 
 # moto's server does not exclude others between check and write.
 PLACES = ["local", *(name for name in SERVERS if name != "moto")]
-PATIENCE = 60.0
+PATIENCE = 120.0
+PAUSE_SECONDS = 0.2
 STUCK_SECONDS = 2.0
 """A writer that was stopped in the middle of a put holds a directory's lock: so long it is waited for."""
 
@@ -64,8 +65,8 @@ class Cast:
         self._stack.callback(process.kill)
         return process, ours
 
-    def writer(self, seed, until=None, point="", nth=0):
-        return self.start(stream_lives.write, seed, until, point, nth)
+    def writer(self, seed, until=None, point="", nth=0, pause=0.0):
+        return self.start(stream_lives.write, seed, until, point, nth, pause)
 
 
 @contextlib.contextmanager
@@ -182,7 +183,7 @@ def test_upkeep_is_killed_beside_a_writer_that_is_killed(url):
     chance, rows, told = random.Random(3), 0, 0
     with cast(url) as actors:
         for number in range(ROUNDS // 2):
-            writer, promises = actors.writer(number)
+            writer, promises = actors.writer(number, pause=PAUSE_SECONDS)
             keeper, findings = actors.start(stream_lives.keep, number)
             promised = hear(promises, 2 + chance.randint(0, 12))
             for _ in range(chance.randint(0, 2)):

@@ -76,10 +76,13 @@ def with_keys(keys: dict[str, str], target: Callable[..., None], *args: object) 
     target(*args)
 
 
-def write(url: str, seed: int, until: int | None, point: str, nth: int, told: Connection) -> None:
+def write(
+    url: str, seed: int, until: int | None, point: str, nth: int, pause: float, told: Connection
+) -> None:
     """Append and commit until there are so many rows; tell the rows of each commit that has returned.
 
-    With `point`, the process kills itself as it gets there for the `nth` time.
+    With `point`, the process kills itself as it gets there for the `nth` time. `pause` seconds go by between
+    two commits: upkeep of a long stream would take longer than a test should.
     """
     arm(point, nth)
     acquire._probed.add(url)
@@ -99,6 +102,7 @@ def write(url: str, seed: int, until: int | None, point: str, nth: int, told: Co
             if chance.random() < 0.7:
                 writer.commit()
                 told.send(writer.rows)
+                told.poll(pause)
         writer.close()
         told.send(writer.rows)
     except FencedError:
@@ -119,9 +123,9 @@ def keep(url: str, seed: int, told: Connection) -> None:
     chance = random.Random(seed)
     while True:
         try:
-            for _ in range(chance.randint(1, 3)):
-                compact(url, chunks=3, delete=chance.random() < 0.5)
-            retain(url, rows=KEPT + chance.randint(0, 100))
+            compact(url, chunks=3, delete=chance.random() < 0.5)
+            if chance.random() < 0.5:
+                retain(url, rows=KEPT + chance.randint(0, 100))
             found = repair(url)
             told.send([str(each) for each in found.findings if not each.kind.harmless])
         except (NodeNotFoundError, StoreError):
