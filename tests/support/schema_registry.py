@@ -5,14 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import quote
 
 
 class SchemaRegistry:
-    """Serves schemas of Avro by number; a context manager. Answers 503 to the first `fails` questions."""
+    """Serves schemas of Avro by number; a context manager. Answers 503 to the first `fails` questions.
 
-    def __init__(self, schemas: dict[int, Any], *, fails: int = 0, password: str | None = None) -> None:
+    `references` are those of a number or a subject: subjects, of which `subjects` has the first versions.
+    """
+
+    def __init__(
+        self,
+        schemas: dict[int, Any],
+        *,
+        fails: int = 0,
+        password: str | None = None,
+        subjects: Mapping[str, Any] | None = None,
+        references: Mapping[int | str, Sequence[str]] | None = None,
+    ) -> None:
+        known = {f"/schemas/ids/{number}": (number, schema) for number, schema in schemas.items()}
+        known |= {
+            f"/subjects/{quote(name, safe='')}/versions/1": (name, schema)
+            for name, schema in (subjects or {}).items()
+        }
         self.asked: list[str] = []
         wanted = password and "Basic " + base64.b64encode(password.encode()).decode()
         self.fails = fails
@@ -21,16 +39,21 @@ class SchemaRegistry:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
-                number = int(self.path.rpartition("/")[2])
                 if outer.fails:
                     outer.fails -= 1
                     self._answer(503, {})
                 elif wanted and self.headers["Authorization"] != wanted:
                     self._answer(401, {})
-                elif number not in schemas:
+                elif self.path not in known:
                     self._answer(404, {"error_code": 40403})
                 else:
-                    self._answer(200, {"schema": json.dumps(schemas[number])})
+                    name, schema = known[self.path]
+                    refers = [
+                        {"name": each, "subject": each, "version": 1}
+                        for each in (references or {}).get(name, ())
+                    ]
+                    more = {"references": refers} if refers else {}
+                    self._answer(200, {"schema": json.dumps(schema), **more})
 
             def _answer(self, status: int, document: Any) -> None:
                 data = json.dumps(document).encode()

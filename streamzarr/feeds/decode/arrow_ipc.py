@@ -85,9 +85,12 @@ class ArrowDecoder:
             raise Malformed("no value")
         if len(value) > self._limits.max_message_bytes:
             raise Malformed(f"got {len(value)} bytes, expected {self._limits.max_message_bytes} at most")
-        for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(value)):
+        source = pa.BufferReader(value)
+        for message in pa.ipc.MessageReader.open_stream(source):
             if has_compressed_buffers(message.metadata.to_pybytes()):
                 raise Malformed("got buffers that are compressed, expected plain ones; compress the message")
+        if source.tell() < len(value):
+            raise Malformed(f"got {len(value) - source.tell()} bytes behind the end of the stream")
         batches, rows = [], 0
         with pa.ipc.open_stream(pa.BufferReader(value)) as reader:
             schema = reader.schema
@@ -105,13 +108,16 @@ class ArrowDecoder:
         """Return why a table has no such column; one that is absent is all null."""
         import pyarrow as pa
 
-        kind = table.schema.field(path.steps[0]).type if path.steps[0] in table.schema.names else None
-        for step in path.steps[1:]:
+        kind: Any = table.schema
+        for depth, step in enumerate(path.steps):
             if kind is None:
                 return None
-            if not pa.types.is_struct(kind):
+            if depth and not pa.types.is_struct(kind):
                 return f"got {kind} on the way to {'.'.join(path.steps)}, expected a struct"
-            kind = kind.field(step).type if kind.get_field_index(step) >= 0 else None
+            places = kind.get_all_field_indices(step)
+            if len(places) > 1:
+                return f"got {len(places)} fields called {step!r}"
+            kind = kind.field(step).type if places else None
         if kind is None or not pa.types.is_dictionary(kind):
             return None
         return self._bulk(_column(table, path))

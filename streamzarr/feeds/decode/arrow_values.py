@@ -42,9 +42,14 @@ def values_of(array: Any) -> Values:
         return Values(_numbers(array.cast(pa.int64()), "i8").view("M8[ms]"), absent)
     if types.is_timestamp(kind):
         return Values(_numbers(array.cast(pa.int64()), "i8").view(f"M8[{kind.unit}]"), absent)
-    if types.is_duration(kind):
+    if types.is_time32(kind):
+        return Values(_numbers(array.cast(pa.int32()), "i4").astype(f"m8[{kind.unit}]"), absent)
+    if types.is_duration(kind) or types.is_time64(kind):
         return Values(_numbers(array.cast(pa.int64()), "i8").view(f"m8[{kind.unit}]"), absent)
-    return Values([MISSING if each is None else each for each in array.to_pylist()], absent)
+    objects = [MISSING if each is None else each for each in array.to_pylist()]
+    if getattr(kind, "extension_name", "") == "arrow.uuid":
+        objects = [each if each is MISSING else str(each) for each in objects]
+    return Values(objects, absent)
 
 
 def _numbers(array: Any, dtype: Any) -> NDArray[Any]:

@@ -130,7 +130,7 @@ class AvroDecoder:
         try:
             if found.kind != "AVRO":
                 raise ConfigError(f"{where} is {found.kind}, expected AVRO")
-            made = self._decoder(AvroSchema.of(found.text, where))
+            made = self._decoder(AvroSchema.of(found.text, where, found.others))
         except ConfigError as error:
             self._refused[number] = str(error)
             raise Malformed(str(error)) from error

@@ -1,26 +1,19 @@
-"""Avro's schemas: read from JSON, made safe, and what they say of a column's times."""
+"""Avro's schemas: read from JSON, made safe, and what they say of the times of columns."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
+from streamzarr.feeds.decode.avro_plain import plain, register
+from streamzarr.feeds.decode.avro_times import units_at
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.paths import Path
 
-_STAMPS = (("millis", "ms"), ("micros", "us"), ("nanos", "ns"))
-TIMES: Final = {
-    "time-millis": "ms",
-    "time-micros": "us",
-    "date": "D",
-    **{f"timestamp-{name}": unit for name, unit in _STAMPS},
-    **{f"local-timestamp-{name}": unit for name, unit in _STAMPS},
-}
-"""Units of logical types whose numbers are taken as they are; others are left to fastavro."""
 MAX_DEPTH: Final = 200
 """Levels of a schema's JSON, of which a record takes three."""
 _PRIMITIVES: Final = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -34,10 +27,12 @@ class AvroSchema:
     """As fastavro takes it; its times are plain numbers."""
     document: Any
     """As it was given."""
+    others: tuple[Any, ...] = ()
+    """Schemas whose types it names."""
 
     @classmethod
-    def of(cls, given: Any, where: str) -> AvroSchema:
-        """Return a schema from JSON, or from what JSON would give.
+    def of(cls, given: Any, where: str, others: Sequence[Any] = ()) -> AvroSchema:
+        """Return a schema from JSON, or from what JSON would give; `others`: those whose types it names.
 
         Raises
         ------
@@ -47,13 +42,14 @@ class AvroSchema:
         """
         import fastavro
 
-        text = given.encode() if isinstance(given, str) else given
-        if isinstance(text, bytes) and is_deeper(text, MAX_DEPTH):
-            raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep, as JSON")
+        register()
         try:
-            document = json.loads(text) if isinstance(text, bytes) else text
-            parsed = fastavro.parse_schema(_without_times(document))
-            fault = _fault(document)
+            *before, document = (_document(each, where) for each in (*others, given))
+            known: dict[str, Any] = {}
+            for each in before:
+                fastavro.parse_schema(plain(each), known)
+            parsed = fastavro.parse_schema(plain(document), known)
+            fault = _fault([*before, document])
         except (
             ValueError,
             TypeError,
@@ -65,7 +61,7 @@ class AvroSchema:
             raise ConfigError(f"{where}: not a schema of Avro: {type(error).__name__}: {error}") from error
         if fault:
             raise ConfigError(f"{where}: {fault}")
-        return cls(parsed, document)
+        return cls(parsed, document, tuple(before))
 
     def columns(self, columns: Mapping[str, ColumnSpec], records: str | None) -> dict[str, ColumnSpec]:
         """Return the columns with the units of times that the schema states and they do not."""
@@ -75,10 +71,26 @@ class AvroSchema:
         if spec.unit is not None or spec.dtype.kind not in "mM":
             return spec
         path = Path.of(spec.path)
-        above = () if path.whole or records in (None, ".") else Path.of(str(records)).steps
-        node = _descend(self.document, (*above, *path.steps) if not above else (*above, "0", *path.steps))
-        unit = TIMES.get(node.get("logicalType", "")) if isinstance(node, dict) else None
+        places = [path.steps]
+        if not path.whole and records in (None, "."):
+            places.append(("0", *path.steps))  # of messages that are arrays of records
+        elif not path.whole:
+            places = [(*Path.of(str(records)).steps, "0", *path.steps)]
+        units = set().union(*(units_at(self.document, self.others, place) for place in places))
+        if len(units) > 1:
+            told = " or ".join(sorted(each or "no stated unit" for each in units))
+            raise ConfigError(f"column {spec.name!r}: numbers of {told} by one schema; state unit")
+        unit = next(iter(units), None)
         return spec if unit is None else replace(spec, unit=cast(Any, unit))
+
+
+def _document(given: Any, where: str) -> Any:
+    text = given.encode() if isinstance(given, str) else given
+    if not isinstance(text, bytes):
+        return text
+    if is_deeper(text, MAX_DEPTH):
+        raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep, as JSON")
+    return json.loads(text)
 
 
 def _fault(document: Any) -> str:
@@ -89,24 +101,6 @@ def _fault(document: Any) -> str:
     if any(not _takes_bytes(each["items"], named) for each in _nodes(document) if "items" in each):
         return "has arrays of what takes no bytes, so that nothing bounds their length"
     return ""
-
-
-def _without_times(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_without_times(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    kept = {
-        key: value
-        for key, value in node.items()
-        if not (key == "logicalType" and isinstance(value, str) and value in TIMES)
-    }
-    for key in ("type", "items", "values"):
-        if key in kept:
-            kept[key] = _without_times(kept[key])
-    if isinstance(kept.get("fields"), list):
-        kept["fields"] = [_without_times(each) for each in kept["fields"]]
-    return kept
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:
@@ -161,24 +155,3 @@ def _takes_bytes(node: Any, named: Mapping[str, Any]) -> bool:
     if kind in ("record", "error"):
         return any(_takes_bytes(each.get("type"), named) for each in node.get("fields", ()))
     return kind in ("enum", "array", "map") or _takes_bytes(kind, named)
-
-
-def _descend(node: Any, steps: tuple[str, ...]) -> Any:
-    """Return the type at a path, of a union the one that is not null; None where there is none."""
-    while isinstance(node, list) or (isinstance(node, dict) and isinstance(node.get("type"), dict | list)):
-        if isinstance(node, dict):
-            node = node["type"]
-            continue
-        some = [each for each in node if each != "null"]
-        node = some[0] if len(some) == 1 else None
-    if not steps or not isinstance(node, dict):
-        return node
-    step, rest = steps[0], steps[1:]
-    if node.get("type") == "array":
-        return _descend(node.get("items"), rest)
-    if node.get("type") == "map":
-        return _descend(node.get("values"), rest)
-    for each in node.get("fields", ()):
-        if each.get("name") == step:
-            return _descend(each, rest)
-    return None

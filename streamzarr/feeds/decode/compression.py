@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -64,12 +65,10 @@ def _zstd() -> _Decompress:
     from streamzarr.zarr.codecs.bounded import zstd
 
     def decompress(data: bytes, most: int) -> bytes:
-        try:
-            stated = frame_content_size(data)
-        except ZstdError:
-            stated = -1
-        exact = 0 < stated <= most  # which is quicker
-        return bytes(zstd(data, Bound(stated if exact else most, exact=exact)))
+        with suppress(ZstdError, CodecError):  # of damaged data, or of more frames than one
+            if 0 < (stated := frame_content_size(data)) <= most:
+                return bytes(zstd(data, Bound(stated, exact=True)))  # which is quicker
+        return bytes(zstd(data, Bound(most, exact=False)))
 
     return decompress
 

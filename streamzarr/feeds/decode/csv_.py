@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import itertools
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from streamzarr.feeds.decode.kinds.strings import Blobs, FixedStrings, Strings
 from streamzarr.feeds.decode.layout import Unknown
 from streamzarr.feeds.decode.texts import Texts
 from streamzarr.feeds.decode.values import Values
+from streamzarr.feeds.long_fields import allow_long_fields
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 
 MAX_BATCH = 1 << 30
@@ -32,7 +34,8 @@ MAX_BATCH = 1 << 30
 class CsvDecoder:
     """Decodes lines of CSV (RFC 4180). Owned by one thread.
 
-    An empty field is no value, but for columns of texts, where it is an empty text.
+    An empty field is no value, but for columns of texts, where it is an empty text. A byte order mark at the
+    beginning of a message is no part of it.
 
     Parameters
     ----------
@@ -76,6 +79,7 @@ class CsvDecoder:
         ):
             raise ConfigError(f"csv: delimiter is {delimiter!r}, expected one character")
         self._delimiter, self._unknown, self._limits = delimiter, unknown, limits
+        allow_long_fields(limits.max_message_bytes)
         self._conversions = {name: Conversion(spec) for name, spec in columns.items()}
         paths = {name: spec.path for name, spec in columns.items()}
         if isinstance(names, str):
@@ -86,9 +90,14 @@ class CsvDecoder:
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
-        if self._uses_arrow and (found := self._by_arrow(values)) is not None:
+        plain = self._plain(values)
+        if (
+            plain is not None
+            and self._uses_arrow
+            and (found := self._by_arrow(plain, len(values))) is not None
+        ):
             return assemble(self._conversions, found, None, {}, len(values))
-        rows, origin, bad = self._rows(values)
+        rows, origin, bad = self._rows(values, plain)
         texts = list(itertools.zip_longest(*rows)) if rows else []
         width = len(texts)
         found = [
@@ -103,11 +112,20 @@ class CsvDecoder:
             texts = [text or None for text in texts]
         return Values.of(texts)
 
+    def _plain(self, values: Sequence[bytes | None]) -> bytes | None:
+        """Return all messages as lines, if it is certain that each is one."""
+        if None in values or max(map(len, values), default=0) > self._limits.max_message_bytes:  # type: ignore[arg-type]
+            return None
+        data = b"\n".join(values)  # type: ignore[arg-type]
+        return data if _is_plain(data, len(values)) else None
+
     # ------------------------------------------------------------ one by one
 
-    def _rows(self, values: Sequence[bytes | None]) -> tuple[list[list[str]], Origin | None, dict[int, str]]:
-        if (plain := self._plain_rows(values)) is not None:
-            return plain, None, {}
+    def _rows(
+        self, values: Sequence[bytes | None], plain: bytes | None
+    ) -> tuple[list[list[str]], Origin | None, dict[int, str]]:
+        if plain is not None and (lines := self._plain_rows(plain, len(values))) is not None:
+            return lines, None, {}
         rows: list[list[str]] = []
         counts = np.zeros(len(values), np.intp)
         bad = {}
@@ -121,20 +139,15 @@ class CsvDecoder:
             counts[index] = len(found)
         return rows, np.repeat(np.arange(len(values)), counts), bad
 
-    def _plain_rows(self, values: Sequence[bytes | None]) -> list[list[str]] | None:
-        """Return the lines of all messages where each is one for certain."""
-        if None in values:
-            return None
-        data = b"\n".join(values)  # type: ignore[arg-type]
-        if not _is_plain(data, len(values)):
-            return None
+    def _plain_rows(self, data: bytes, messages: int) -> list[list[str]] | None:
+        """Return the fields of each message."""
         try:
             rows = list(csv.reader(data.decode().split("\n"), delimiter=self._delimiter, strict=True))
         except csv.Error:
             return None
         fields = len(self._names)
         lengths = set(map(len, rows))
-        if len(rows) != len(values) or 0 in lengths or (self._unknown == "error" and max(lengths) > fields):
+        if len(rows) != messages or 0 in lengths or (self._unknown == "error" and max(lengths) > fields):
             return None
         return rows if max(lengths) <= fields else [row[:fields] for row in rows]
 
@@ -145,7 +158,7 @@ class CsvDecoder:
         if len(value) > self._limits.max_message_bytes:
             return f"got {len(value)} bytes, expected {self._limits.max_message_bytes} at most"
         try:
-            text = io.StringIO(value.decode(), newline="")
+            text = io.StringIO(value.removeprefix(BOM_UTF8).decode(), newline="")
             most, fields = self._limits.max_message_records, len(self._names)
             found: list[list[str]] = []
             for row in csv.reader(text, delimiter=self._delimiter, strict=True):
@@ -161,15 +174,12 @@ class CsvDecoder:
 
     # ------------------------------------------------------------ all together
 
-    def _by_arrow(self, values: Sequence[bytes | None]) -> list[Values] | None:
-        """Return the columns, or None where lines are not for certain what messages are."""
+    def _by_arrow(self, data: bytes, messages: int) -> list[Values] | None:
+        """Return the columns, or None where pyarrow may understand them otherwise."""
         import pyarrow as pa
         import pyarrow.csv
 
-        if None in values:
-            return None
-        data = b"\n".join(values)  # type: ignore[arg-type]
-        if not _is_plain(data, len(values)) or b"0x" in data or b"0X" in data:  # pyarrow takes hexadecimals
+        if b"0x" in data or b"0X" in data:  # it takes hexadecimals
             return None
         kinds = [conversion.kind for conversion in self._conversions.values()]
         names = [str(at) for at in range(len(self._names))]
@@ -193,7 +203,7 @@ class CsvDecoder:
             )
         except pa.ArrowException:
             return None
-        if table.num_rows != len(values):
+        if table.num_rows != messages:
             return None
         found: list[Values] = []
         for at, kind in zip(self._at, kinds, strict=True):
@@ -228,7 +238,7 @@ def _is_text(data: bytes) -> bool:
     if data.isascii():
         return True
     try:
-        return bool(data.decode())
+        return bool(data.decode()) and BOM_UTF8 not in data  # which pyarrow takes off the first message
     except UnicodeDecodeError:
         return False
 

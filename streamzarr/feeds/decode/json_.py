@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ MAX_PATIENCE = 64
 
 class JsonDecoder:
     """Decodes JSON. Owned by one thread; what it keeps of a batch makes only the next one quick.
+
+    A byte order mark at the beginning of a message is no part of it.
 
     Parameters
     ----------
@@ -76,6 +79,11 @@ class JsonDecoder:
         )
         self._declined = self._wait = 0
 
+    @property
+    def unlocked(self) -> bool:
+        """Whether others can run meanwhile: pyarrow parses without the interpreter's lock."""
+        return self._fast is not None
+
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
         if self._fast is None:
@@ -111,6 +119,7 @@ class _Parser:
 
     def __call__(self, value: bytes) -> Any:
         if not value.isascii():
+            value = value.removeprefix(BOM_UTF8)
             value.decode()  # what is skipped is not checked by the parser
         if is_deeper(value, self._max_depth):
             raise Malformed(f"nested more than {self._max_depth} deep")

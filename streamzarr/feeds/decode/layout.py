@@ -61,7 +61,7 @@ class Layout:
         self._max_records = max_records
         own = [path for path in self.paths.values() if not path.whole]
         self.positional = bool(own) and all(path.steps[0].isdecimal() for path in own)
-        """Records are arrays."""
+        """Records are arrays, or objects whose names are numbers."""
         self.known = frozenset(path.steps[0] for path in own)
         self.needs_whole = len(own) < len(self.paths)
 
@@ -122,13 +122,13 @@ class Layout:
         )
 
     def _fault(self, record: Any) -> str | None:
-        if not isinstance(record, list | tuple if self.positional else dict):
+        if not isinstance(record, list | tuple | dict if self.positional else dict):
             return f"record: got {shown(record)}, expected {'an array' if self.positional else 'an object'}"
         if self.unknown == "error":
-            if self.positional:
+            if not isinstance(record, dict):
                 most = max(map(int, self.known)) + 1
                 return f"record: got {len(record)} fields, expected {most}" if len(record) > most else None
-            if strange := sorted(set(record) - self.known, key=str):
+            if strange := sorted(set(map(str, record)) - self.known):
                 return f"record: got the field {shown(strange[0])[9:]}, which no column takes"
         return None
 

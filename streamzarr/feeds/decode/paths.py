@@ -43,7 +43,7 @@ class Path:
         """Return what is there; MISSING, or what no path goes on in as a :class:`Stray`."""
         for step in self.steps[start:]:
             if isinstance(value, dict):
-                value = value.get(step, MISSING)
+                value = _named(value, step)
             elif isinstance(value, list | tuple) and step.isdecimal():
                 value = value[int(step)] if int(step) < len(value) else MISSING
             elif value is None or value is MISSING:
@@ -51,3 +51,9 @@ class Path:
             else:
                 return Stray(value)
         return value
+
+
+def _named(record: dict[Any, Any], step: str) -> Any:
+    """Return what an object has under a name; MessagePack has numbers for names, too."""
+    found = record.get(step, MISSING)
+    return record.get(int(step), MISSING) if found is MISSING and step.isdecimal() else found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,27 +15,23 @@ from streamzarr.feeds.decode.base import OBJECT_BYTES, Decoded, TooMuchError
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.objects import Malformed
 from streamzarr.feeds.decode.paths import Path
+from streamzarr.feeds.decode.protobuf_paths import find_records, find_value
 from streamzarr.feeds.decode.registry import numbered
 from streamzarr.feeds.decode.values import MISSING, Values
 from streamzarr.limits import DEFAULT_LIMITS, Limits
-
-TIMESTAMP: Final = "google.protobuf.Timestamp"
-DURATION: Final = "google.protobuf.Duration"
-_MAX_SECONDS: Final = 2**63 // 10**9 - 1
-_Get = Callable[[Any], Any]
 
 
 class ProtobufDecoder:
     """Decodes Protobuf. Owned by one thread.
 
     A field without presence (a plain one of proto3) that was not sent has its default, as Protobuf means it;
-    any other is no value. ``Timestamp`` and ``Duration`` are times, enumerations are numbers, or names in
-    columns of texts.
+    any other is no value. ``Timestamp`` and ``Duration`` are times, wrappers as ``DoubleValue`` their values,
+    enumerations numbers, or names in columns of texts.
 
     Parameters
     ----------
     columns
-        By name; paths lead through fields, and by numbers into repeated ones.
+        By name; paths lead through fields, by numbers into repeated ones, by keys into maps.
     descriptor
         A ``FileDescriptorSet``, or the path of a file with one: ``protoc --include_imports
         --descriptor_set_out=ticks.desc ticks.proto``.
@@ -68,10 +64,10 @@ class ProtobufDecoder:
         paths = {name: Path.of(spec.path) for name, spec in columns.items()}
         self._records, record = None, kind
         if records is not None:
-            self._records, record = _records(kind, Path.of(records).steps)
+            self._records, record = find_records(kind, Path.of(records).steps)
         self._whole = {name: path.whole for name, path in paths.items()}
         self._get = {
-            name: _getter(
+            name: find_value(
                 kind if path.whole else record, path.steps, name, columns[name].dtype.kind in "TUSO"
             )
             for name, path in paths.items()
@@ -173,94 +169,3 @@ def _zigzag(number: int) -> bytes:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*out, number])
-
-
-def _field(kind: Any, step: str, where: str) -> Any:
-    field = None if kind is None else kind.fields_by_name.get(step)
-    if field is None:
-        has = "no fields" if kind is None else ", ".join(kind.fields_by_name)
-        raise ConfigError(f"protobuf: {where}: no field {step!r}, but {has}")
-    return field
-
-
-def _records(kind: Any, steps: Sequence[str]) -> tuple[_Get, Any]:
-    """Return what finds the records in a message, and their type."""
-    for step in steps:
-        field = _field(kind, step, "records")
-        kind = field.message_type
-        if step is steps[-1] and not (field.is_repeated and kind is not None):
-            raise ConfigError(f"protobuf: records: {step!r} is no repeated field of messages")
-        if step is not steps[-1] and field.is_repeated:
-            raise ConfigError(f"protobuf: records: {step!r} is repeated, but not at the end of the path")
-
-    def get(message: Any) -> Any:
-        for step in steps:
-            message = getattr(message, step)
-        return message
-
-    return get, kind
-
-
-def _getter(kind: Any, steps: Sequence[str], column: str, as_text: bool) -> _Get:
-    """Return what finds the value of a column in a record."""
-    where = f"column {column!r}"
-    parts: list[_Get] = []
-    field: Any = None
-    for step in steps:
-        if field is not None and field.is_repeated and step.isdecimal():
-            parts.append(_element(int(step)))
-            field, kind = None, field.message_type
-            last = kind
-            continue
-        field = _field(kind, step, where)
-        kind = field.message_type
-        last = field
-        parts.append(_part(field))
-    if field is not None and field.is_repeated:
-        raise ConfigError(f"protobuf: {where}: {steps[-1]!r} is repeated, expected a position behind it")
-    if kind is not None:
-        if kind.full_name not in (TIMESTAMP, DURATION):
-            raise ConfigError(f"protobuf: {where}: {'.'.join(steps)} is a {kind.full_name}, expected a value")
-        parts.append(_time(kind.full_name == TIMESTAMP))
-    elif as_text and getattr(last, "enum_type", None) is not None:
-        names = {value.number: value.name for value in last.enum_type.values}
-        parts.append(lambda number: names.get(number, str(number)))
-    return _chain(parts)
-
-
-def _chain(parts: Sequence[_Get]) -> _Get:
-    if len(parts) == 1:
-        return parts[0]
-
-    def get(found: Any) -> Any:
-        for part in parts:
-            found = part(found)
-            if found is MISSING:
-                break
-        return found
-
-    return get
-
-
-def _part(field: Any) -> _Get:
-    from operator import attrgetter
-
-    get, name = attrgetter(field.name), field.name
-    if field.is_repeated or not field.has_presence:
-        return get
-    return lambda message: get(message) if message.HasField(name) else MISSING
-
-
-def _element(position: int) -> _Get:
-    return lambda values: values[position] if position < len(values) else MISSING
-
-
-def _time(of_day: bool) -> _Get:
-    make = np.datetime64 if of_day else np.timedelta64
-
-    def get(time: Any) -> Any:
-        if abs(time.seconds) > _MAX_SECONDS or abs(time.nanos) >= 10**9:
-            return f"{time.seconds} s and {time.nanos} ns"  # no time that a column can hold
-        return make(time.seconds * 10**9 + time.nanos, "ns")
-
-    return get

@@ -7,9 +7,9 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from streamzarr.errors import ConfigError, SchemaRegistryError
 from streamzarr.feeds.decode.objects import Malformed
@@ -24,6 +24,9 @@ PATIENCE: Final = 2.0
 """Seconds for which an absent registry is asked again; then the feed waits, and goes on polling."""
 MAX_UNKNOWN: Final = 10_000
 """Numbers without a schema that are remembered, so that they are not asked for by each message."""
+MAX_REFERENCES: Final = 100
+"""Schemas that one may refer to, with all that those do."""
+_NO_ANSWER: Final = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError)
 HEADER: Final = 5
 """Bytes before the record: a zero, and the number of its schema."""
 
@@ -35,6 +38,10 @@ class Registered:
     kind: str
     """``AVRO``, ``PROTOBUF`` or ``JSON``."""
     text: str
+    references: tuple[str, ...] = ()
+    """Where the registry has the schemas whose types it names."""
+    others: tuple[str, ...] = ()
+    """Those, and what they refer to, each behind what it needs; empty until they were asked for."""
 
 
 class Registry:
@@ -59,7 +66,7 @@ class Registry:
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
         self._runtime = runtime
         self._known: dict[int, Registered] = {}
-        self._unknown: set[int] = set()
+        self._unknown: dict[int, str] = {}
 
     def schema(self, number: int) -> Registered:
         """Return the schema with this number.
@@ -73,21 +80,43 @@ class Registry:
         """
         if (known := self._known.get(number)) is not None:
             return known
-        if number not in self._unknown:
+        if (why := self._unknown.get(number)) is None:
             found = self._patiently(f"/schemas/ids/{number}")
+            why = f"schema {number} is not in the registry at {self._base}"
             if found is not None:
-                self._known[number] = found
-                return found
+                others: dict[str, str] = {}
+                missing = self._follow(found, others) if found.kind == "AVRO" else None
+                if missing is None:
+                    self._known[number] = replace(found, others=tuple(others.values()))
+                    return self._known[number]
+                why = f"schema {number} of the registry refers to {missing}"
             if len(self._unknown) < MAX_UNKNOWN:
-                self._unknown.add(number)
-        raise Malformed(f"schema {number} is not in the registry at {self._base}")
+                self._unknown[number] = why
+        raise Malformed(why)
+
+    def _follow(self, found: Registered, others: dict[str, str]) -> str | None:
+        """Gather by their places the schemas that one refers to; return which cannot be had."""
+        for place in found.references:
+            if place in others:
+                continue
+            if len(others) == MAX_REFERENCES:
+                return f"more than {MAX_REFERENCES} others"
+            others[place] = ""  # so that a circle ends
+            other = self._patiently(place)
+            if other is None:
+                return f"{unquote(place)}, which is not there"
+            if (missing := self._follow(other, others)) is not None:
+                return missing
+            del others[place]
+            others[place] = other.text  # behind those
+        return None
 
     def _patiently(self, path: str) -> Registered | None:
         deadline, pause = self._runtime.now() + PATIENCE, 0.1
         while True:
             try:
                 return self._asked(path)
-            except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+            except _NO_ANSWER as error:
                 if self._runtime.now() + pause > deadline:
                     raise SchemaRegistryError(f"schema registry {self._base}{path}: {error}") from error
             self._runtime.bell().wait(pause)
@@ -109,7 +138,11 @@ class Registry:
                         "password into its URL"
                     ) from error
                 raise
-        return Registered(str(answer.get("schemaType", "AVRO")), str(answer["schema"]))
+        references = tuple(
+            f"/subjects/{quote(str(each['subject']), safe='')}/versions/{int(each['version'])}"
+            for each in answer.get("references") or ()
+        )
+        return Registered(str(answer.get("schemaType", "AVRO")), str(answer["schema"]), references)
 
 
 def numbered(value: bytes) -> tuple[int, bytes]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.columns import ColumnSpec
-from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
+from streamzarr.feeds.grid.fold import Arrivals, GridFold
 from streamzarr.feeds.grid.horizon import Horizon
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.late import LateSlots
@@ -18,6 +18,7 @@ from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
+from streamzarr.feeds.times import SPAN, about
 from streamzarr.runtime import Runtime
 from streamzarr.stream import CommitPolicy, StreamWriter
 
@@ -154,7 +155,8 @@ class PartitionGrid:
         if self._keys is not None and self._spec.key is not None:
             places = self._keys.places(rows.columns[self._spec.key])
         times = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
-        return Arrivals(times, places, rows.run.offsets[records], records, rows.columns)
+        timely = about(times, rows.run.timestamps[records], self._spec.ahead)
+        return Arrivals(times, places, rows.run.offsets[records], records, timely, rows.columns)
 
     def _flush(self) -> None:
         """Append the slots that the run has closed, however many, some at a time.

@@ -11,6 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.meaning import HOW, STEP
+from streamzarr.feeds.times import SPAN
 from streamzarr.stream import Field
 
 How: TypeAlias = Literal["last", "first", "min", "max", "sum", "mean", "count", "ohlc"]
@@ -65,15 +66,21 @@ class GridSpec:
     lateness: int
     """Nanoseconds by which a record may be late."""
     ahead: int
-    """Nanoseconds by which a record may be ahead of all before it, and of the clock."""
+    """Nanoseconds by which a record may be ahead of the clock; and of all before it, unless its time is about
+    that of the record itself, as when nothing came for long."""
     values: Mapping[str, How]
     dense: bool = True
     """Whether slots without records are stored."""
 
     @property
+    def longest_gap(self) -> int:
+        """Nanoseconds by which any record may be ahead of all before it: a gap that is stored is bounded."""
+        return min(SPAN - 1, GAP_SLOTS * self.step) if self.dense else SPAN - 1
+
+    @property
     def reach(self) -> int:
-        """Nanoseconds by which a record may be ahead of all before it, so that a gap is bounded, too."""
-        return min(self.ahead, GAP_SLOTS * self.step) if self.dense else self.ahead
+        """Nanoseconds by which a record may be ahead of all before it that only its own time speaks for."""
+        return min(self.ahead, self.longest_gap)
 
     @property
     def clock_reach(self) -> int:
@@ -93,29 +100,7 @@ class GridSpec:
         streamzarr.errors.ConfigError
             A column is not there, or has no numbers.
         """
-        for name in (self.time, *([self.key] if self.key else []), *self.values):
-            if name not in columns:
-                raise ConfigError(f"grid: no column {name!r}, there are {', '.join(columns)}")
-        if columns[self.time].dtype.kind != "M":
-            raise ConfigError(f"grid: time is column {self.time!r}, which is no datetime64")
-        found: list[Output] = []
-        for name, spec in columns.items():
-            if name in (self.time, self.key) or (spec.of_record and name not in self.values):
-                continue
-            how = self.values.get(name, "last" if spec.dtype.kind in "iufb" else None)
-            if how is None:
-                continue
-            if spec.dtype.kind not in "iuf" + "b" * (how in ("last", "first", "count")):
-                raise ConfigError(f"grid: column {name!r} is {spec.type_name}, and has no {how}")
-            found += [
-                _output(f"{name}{part}", spec, each) for part, each in _PARTS.get(how, {"": how}).items()
-            ]
-        if taken := {TIME, COUNT} & {each.name for each in found}:
-            raise ConfigError(f"grid: a field may not be called {min(taken)!r}, which the grid has itself")
-        names = [each.name for each in found]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ConfigError(f"grid: two fields would be called {min(twice)!r}; give a column another name")
-        return found
+        return outputs_of(columns, self.values, self.time, self.key, {TIME, COUNT}, "grid")
 
     def schema(self, columns: Mapping[str, ColumnSpec], chunk_rows: int | None) -> dict[str, Field]:
         """Return the fields of the stream; raises as :meth:`outputs`."""
@@ -149,11 +134,52 @@ class GridSpec:
         }
 
 
-def check_how(values: Mapping[str, str]) -> None:
+def outputs_of(
+    columns: Mapping[str, ColumnSpec],
+    values: Mapping[str, How],
+    time: str,
+    key: str | None,
+    own: set[str],
+    what: str,
+) -> list[Output]:
+    """Return the fields, but for the layout's own; columns of numbers that are not named have their last.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        A column is not there, or has no numbers, or a field is called as one of the layout's `own`; it names
+        the layout as `what`.
+    """
+    for name in (time, *([key] if key else []), *values):
+        if name not in columns:
+            raise ConfigError(f"{what}: no column {name!r}, there are {', '.join(columns)}")
+    if columns[time].dtype.kind != "M":
+        raise ConfigError(f"{what}: time is column {time!r}, which is no datetime64")
+    found: list[Output] = []
+    for name, spec in columns.items():
+        if name in (time, key) or (spec.of_record and name not in values):
+            continue
+        how = values.get(name, "last" if spec.dtype.kind in "iufb" else None)
+        if how is None:
+            continue
+        if spec.dtype.kind not in "iuf" + "b" * (how in ("last", "first", "count")):
+            raise ConfigError(f"{what}: column {name!r} is {spec.type_name}, and has no {how}")
+        found += [_output(f"{name}{part}", spec, each) for part, each in _PARTS.get(how, {"": how}).items()]
+    names = [each.name for each in found]
+    if taken := own & {*names}:
+        raise ConfigError(f"{what}: a field may not be called {min(taken)!r}, which the {what} has itself")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"{what}: two fields would be called {min(twice)!r}; give a column another name")
+    return found
+
+
+def check_how(values: Mapping[str, str], what: str = "grid") -> None:
     """Raise :class:`~streamzarr.errors.ConfigError` unless each value is a way to make one of several."""
     for name, how in values.items():
         if how not in get_args(How):
-            raise ConfigError(f"grid.values.{name}: got {how!r}, expected one of {', '.join(get_args(How))}")
+            raise ConfigError(
+                f"{what}.values.{name}: got {how!r}, expected one of {', '.join(get_args(How))}"
+            )
 
 
 def _output(name: str, spec: ColumnSpec, how: str) -> Output:

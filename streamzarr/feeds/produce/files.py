@@ -6,32 +6,19 @@ import csv
 import gzip
 import io
 import json
-import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
-
-import msgspec
+from typing import Any
 
 from streamzarr.errors import ConfigError
+from streamzarr.feeds.long_fields import allow_long_fields
+from streamzarr.feeds.produce.encode import Format, Row, Text, encoded, key_of
 from streamzarr.feeds.produce.moments import Moments
+from streamzarr.feeds.produce.parquet import parquet_rows
 from streamzarr.feeds.produce.piece import AT_ONCE, Piece
-
-Format: TypeAlias = Literal["json", "csv", "msgpack"]
-"""What the values of the records are."""
-FORMATS: Final[tuple[Format, ...]] = ("json", "csv", "msgpack")
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-"""A number as JSON writes it."""
-
-
-class Row(NamedTuple):
-    """One row of a file."""
-
-    fields: dict[str, Any]
-    line: bytes | None = None
-    """As it is in the file, where that is JSON."""
+from streamzarr.limits import DEFAULT_LIMITS
 
 
 def read_file(
@@ -68,7 +55,7 @@ def read_file(
     elif kind in (".jsonl", ".ndjson", ".json"):
         rows = _json_rows(path)
     elif kind == ".parquet":
-        rows = _parquet_rows(path)
+        rows = parquet_rows(path)
     else:
         raise ConfigError(f"{path}: expected .csv, .jsonl, .ndjson (each also .gz) or .parquet")
     done = 0
@@ -86,14 +73,24 @@ def _piece(
     times = None
     if moments is not None:
         times = moments.of(_column(rows, moments.column, path), str(path), done)
-    keys = None if key is None else [_key(each) for each in _column(rows, key, path)]
     values = []
     for number, row in enumerate(rows, done):
         try:
-            values.append(_ENCODERS[form](row))
+            values.append(encoded(row, form))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ConfigError(f"{path}: record {number}: {form} cannot hold it: {error}") from error
+    keys = None if key is None else _keys(_column(rows, key, path), path, done)
     return Piece(values, keys, times)
+
+
+def _keys(found: Sequence[Any], path: Path, done: int) -> list[bytes | None]:
+    keys = []
+    for number, value in enumerate(found, done):
+        try:
+            keys.append(key_of(value))
+        except ValueError as error:
+            raise ConfigError(f"{path}: record {number}: {error}") from error
+    return keys
 
 
 def _column(rows: Sequence[Row], name: str, path: Path) -> list[Any]:
@@ -103,64 +100,13 @@ def _column(rows: Sequence[Row], name: str, path: Path) -> list[Any]:
         raise ConfigError(f"{path}: no column {name!r}, but {', '.join(map(str, rows[0].fields))}") from None
 
 
-def _key(value: Any) -> bytes | None:
-    return None if value is None else str(value).encode()
-
-
-def _as_json(row: Row) -> bytes:
-    """Return an object; numbers have the digits that they have in the file."""
-    if row.line is not None:
-        return row.line
-    fields = {
-        name: msgspec.Raw(value.encode()) if isinstance(value, _Text) and value.is_number else _plain(value)
-        for name, value in row.fields.items()
-    }
-    return msgspec.json.encode(fields)
-
-
-def _as_msgpack(row: Row) -> bytes:
-    return msgspec.msgpack.encode({name: _plain(value) for name, value in row.fields.items()})
-
-
-def _as_line(row: Row) -> bytes:
-    out = io.StringIO()
-    values = ("" if each is None else each for each in row.fields.values())
-    csv.writer(out, lineterminator="").writerow(values)
-    return out.getvalue().encode()
-
-
-_ENCODERS: Final[dict[Format, Callable[[Row], bytes]]] = {
-    "json": _as_json,
-    "msgpack": _as_msgpack,
-    "csv": _as_line,
-}
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, _Text):
-        return value
-    if value.is_number:
-        return json.loads(value)
-    return str(value) or None
-
-
-class _Text(str):
-    """A field of a CSV file."""
-
-    __slots__ = ()
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it is written as JSON writes numbers."""
-        return _NUMBER.fullmatch(self) is not None
-
-
 def _open(path: Path) -> io.TextIOWrapper:
     raw: Any = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - closed with it
     return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")  # spreadsheets begin with a mark
 
 
 def _csv_rows(path: Path, names: Sequence[str] | None) -> Iterator[Row]:
+    allow_long_fields(DEFAULT_LIMITS.max_message_bytes)
     with _open(path) as file:
         lines = csv.reader(file, strict=True)
         try:
@@ -173,8 +119,8 @@ def _csv_rows(path: Path, names: Sequence[str] | None) -> Iterator[Row]:
                         f"{path}: record {number}: got {len(line)} fields, expected {len(header)}: "
                         f"{', '.join(header)}"
                     )
-                yield Row(dict(zip(header, map(_Text, line), strict=True)))
-        except (csv.Error, UnicodeDecodeError) as error:
+                yield Row(dict(zip(header, map(Text, line), strict=True)))
+        except csv.Error as error:
             raise ConfigError(f"{path}: line {lines.line_num}: {error}") from error
 
 
@@ -184,35 +130,9 @@ def _json_rows(path: Path) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, parse_float=Text)
             except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}: line {number + 1}: {error}") from error
             if not isinstance(row, dict):
                 raise ConfigError(f"{path}: line {number + 1}: expected an object")
             yield Row(row, line.strip().encode())
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ConfigError(f"{path}: needs the package pyarrow: pip install 'streamzarr[arrow]'") from error
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=AT_ONCE):
-                yield from map(Row, _with_texts(batch).to_pylist())
-    except pa.ArrowException as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _with_texts(batch: Any) -> Any:
-    """Return a batch whose times are texts with all their digits."""
-    import pyarrow as pa
-
-    is_time = [pa.types.is_temporal(each) and not pa.types.is_duration(each) for each in batch.schema.types]
-    columns = [
-        column.cast(pa.string()) if time else column
-        for column, time in zip(batch.columns, is_time, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

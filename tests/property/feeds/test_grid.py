@@ -27,6 +27,7 @@ records = st.lists(
         st.integers(-1, KEYS - 1),
         st.one_of(st.just(math.nan), st.integers(-50, 50).map(float)),
         st.integers(-9, 9),
+        st.booleans(),
     ),
     max_size=60,
 )
@@ -35,16 +36,16 @@ records = st.lists(
 def model(given):
     """Return slots by (slot, key), the bad records, and how many slots are closed: one record at a time."""
     slots, bad, latest, base = {}, set(), None, None
-    for number, (_, key, x, n) in enumerate(given):
+    for number, (_, key, x, n, timely) in enumerate(given):
         time = sum(each[0] for each in given[: number + 1])
         latest = time if latest is None else latest
-        slot = time // STEP
-        if key < 0 or slot < (latest - LATENESS) // STEP or time > latest + AHEAD:
+        slot, most = time // STEP, SPEC.longest_gap if timely else AHEAD
+        if key < 0 or slot < (latest - LATENESS) // STEP or time > latest + most:
             bad.add(number)
         else:
             slots.setdefault((slot, key), []).append((number, x, n))
             base = slot if base is None else min(base, slot)
-        if latest < time <= latest + AHEAD:
+        if latest < time <= latest + most:
             latest = time
     return slots, bad, latest, base
 
@@ -57,6 +58,7 @@ def arrivals(given, offsets):
         np.array([each[1] for each in some], np.intp),
         np.array(offsets, np.int64),
         np.arange(len(offsets)),
+        np.array([each[4] for each in some], bool),
         {"x": np.array([each[2] for each in some]), "n": np.array([each[3] for each in some], "i4")},
     )
 

@@ -1,7 +1,9 @@
 """Arrow: types, nested columns, dictionaries, and streams that are not what they say."""
 
+import datetime as dt
 import io
 import struct
+import uuid
 
 import numpy as np
 import pytest
@@ -93,3 +95,44 @@ def test_offsets_that_point_elsewhere_are_found():
     value[at : at + 12] = struct.pack("<3i", 0, 400_000_000, 8)
     decoded = open_decoder("arrow", specs(x="string"))([bytes(value)])
     assert decoded.bad.keys() == {0}
+
+
+def test_what_lies_behind_the_end_of_a_stream_is_not_passed_over():
+    one = stream(pa.table({"x": [1.5]}))
+    decoded = open_decoder("arrow", specs(x="f8"))([one + one, one, one + b"\0", one[:-8]])
+    assert decoded.origin.tolist() == [1, 3]  # the last has no end, as when its writer was not closed
+    assert decoded.bad == {
+        0: f"arrow: got {len(one)} bytes behind the end of the stream",
+        2: "arrow: got 1 bytes behind the end of the stream",
+    }
+
+
+def test_of_two_fields_of_one_name_none_is_taken():
+    twice = pa.table([pa.array([1.5]), pa.array([2.5]), pa.array([{"b": 1}])], names=["x", "x", "a"])
+    inner = pa.StructArray.from_arrays([pa.array([1.5]), pa.array([2.5])], ["b", "b"])
+    bad = open_decoder("arrow", specs(x="f8"))([stream(twice)]).bad
+    assert bad == {0: "arrow: got 2 fields called 'x'"}
+    columns = specs(x=("f8", {"source": "a.b"}))
+    bad = open_decoder("arrow", columns)([stream(twice), stream(pa.table({"a": inner}))]).bad
+    assert bad == {1: "arrow: got 2 fields called 'b'"}
+
+
+def test_times_of_day_are_durations_and_uuids_texts():
+    identity = uuid.UUID(int=5)
+    table = pa.table(
+        {
+            "s": pa.array([dt.time(1, 2, 3), None], pa.time32("s")),
+            "us": pa.array([dt.time(1, 2, 3, 4), None], pa.time64("us")),
+            "id": pa.array([identity.bytes, None], pa.uuid()),
+        }
+    )
+    optional = {"required": False}
+    columns = specs(
+        s=("m8[s]", optional),
+        us=("m8[ms]", optional),
+        id=("U36", optional),
+    )
+    found = open_decoder("arrow", columns)([stream(table)]).columns
+    assert found["s"].view("i8")[0] == 3723
+    assert found["us"].view("i8")[0] == 3_723_000
+    assert found["id"].tolist() == [str(identity), ""]

@@ -2,7 +2,9 @@
 
 import gzip
 
+import cramjam
 import pytest
+import zstandard
 
 from streamzarr.feeds import ColumnSpec
 from streamzarr.feeds.decode import compression, open_decoder
@@ -39,3 +41,17 @@ def test_what_is_decompressed_is_decoded_before_there_is_more(monkeypatch):
     decode = compression.Decompressing("gzip", decoder, Limits(max_message_bytes=6000))
     assert decode([bomb] * 100).rows == 100
     assert max(held) < 10_000 + 6000
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4"])
+def test_a_value_may_be_of_several_frames(compression, stated):
+    pack = {
+        "gzip": gzip.compress,
+        "zstd": zstandard.ZstdCompressor(write_content_size=stated).compress,
+        "lz4": lambda data: bytes(cramjam.lz4.compress(data)),
+    }[compression]
+    decode = open_decoder("json", {"x": ColumnSpec("x", "i8")}, compression=compression)
+    parts = (b'{"x": ', b"12", b"34", b"}")
+    found = decode([b"".join(map(pack, parts)), pack(parts[0]) + pack(b"7}")])
+    assert (found.columns["x"].tolist(), found.bad) == ([1234, 7], {})

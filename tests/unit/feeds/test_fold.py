@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from streamzarr.feeds import ColumnSpec
-from streamzarr.feeds.grid.fold import SPAN, Arrivals, GridFold
+from streamzarr.feeds.grid.fold import Arrivals, GridFold
 from streamzarr.feeds.grid.spec import GAP_SLOTS, GridSpec
+from streamzarr.feeds.times import SPAN
 
 COLUMNS = {"t": ColumnSpec("t", "M8[ns]"), "x": ColumnSpec("x", "f8")}
 NONE = np.iinfo(np.int64).min
@@ -17,13 +18,14 @@ def fold(**changes):
     return GridFold(spec, spec.outputs(COLUMNS))
 
 
-def arrivals(*times):
+def arrivals(*times, timely=False):
     count = len(times)
     return Arrivals(
         np.array(times, np.int64),
         np.zeros(count, np.intp),
         np.arange(count),
         np.arange(count),
+        np.full(count, timely),
         {"x": np.ones(count)},
     )
 
@@ -60,6 +62,18 @@ def test_a_gap_of_a_grid_is_bounded_and_one_of_bars_costs_nothing():
     rows = arrivals(10**17 + 1)
     [closed] = bars.take(rows, bars.judge(rows))
     assert closed["count"].tolist() == [[1]]
+
+
+def test_a_time_that_is_about_that_of_its_record_may_be_any_gap_ahead_that_can_be_stored():
+    rows = arrivals(0, 5000, 5010)
+    assert [*fold().judge(rows).bad] == [1, 2]
+    rows.timely[1] = True
+    judged = fold().judge(rows)
+    assert (judged.bad, judged.latest) == ({}, 5010)
+    far = GAP_SLOTS * 10
+    judged = fold().judge(arrivals(0, far + 1, far, timely=True))
+    assert judged.bad == {1: "t is more than 0.671 s ahead of all before"}
+    assert fold(dense=False).judge(arrivals(0, SPAN - 1, timely=True)).bad == {}
 
 
 def test_what_is_beyond_the_clock_does_not_count_for_what_comes_behind():

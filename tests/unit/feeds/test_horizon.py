@@ -12,7 +12,7 @@ from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.rows import RowMaker
 from streamzarr.flow import Message
 from streamzarr.flow.ops.settle import DONE
-from streamzarr.queue import DeadLetter, TopicPartition
+from streamzarr.queue import DeadLetter, NewRecord, TopicPartition
 from streamzarr.queue.scan import scan
 from streamzarr.stores import MemoryStore
 from streamzarr.stream import open_stream
@@ -52,6 +52,7 @@ class Bench:
         in_value = {name: each for name, each in self.feed.columns.items() if not each.of_record}
         self.maker = RowMaker(self.feed.columns, open_decoder("json", in_value))
         self.count = 0
+        self.timestamp: int | None = None
         self.begin()
 
     def begin(self):
@@ -63,7 +64,9 @@ class Bench:
             self.take(start)
 
     def send(self, *times):
-        self.broker.append("t", 0, *(json.dumps({"at": at}).encode() for at in times))
+        values = [json.dumps({"at": at}).encode() for at in times]
+        with self.broker.producer() as producer:
+            producer.send("t", [NewRecord(each, partition=0, timestamp=self.timestamp) for each in values])
         start, self.count = self.count, self.count + len(times)
         self.take(start)
 
@@ -89,6 +92,23 @@ def test_a_first_record_of_the_far_future_is_the_only_bad_one(layout):
     bench.send(1000)
     assert len(bench.reasons) == 1, bench.reasons
     assert bench.rows("time").astype("M8[s]").astype(int).tolist() == [998, 999]
+
+
+@pytest.mark.parametrize("layout", ["grid", "bars"])
+def test_what_comes_after_a_long_silence_is_good_if_it_is_about_as_old_as_its_record(layout):
+    bench = Bench(layout, {}, grid={"time": "at", "step": "100s", "ahead": "1h"})
+    bench.send(1000, 1100)
+    bench.runtime.wall = 100_000
+    bench.send(99_900)  # its record says that it is of 1970, as one that is sent again may
+    assert bench.reasons == ["at is more than 3,600 s ahead of all before"]
+    bench.timestamp = 100_000_000
+    bench.send(99_900, 50_000, 99_950, 100_000)
+    bench.begin()
+    assert bench.reasons[1:] == ["at is late by more than 0 s"]
+    times = bench.rows("time").astype("M8[s]").astype(int)
+    counts = bench.rows("count").reshape(len(times), -1)[:, 0]
+    assert times[counts > 0].tolist() == [1000, 1100, 99_900]
+    assert counts[counts > 0].tolist() == [1, 1, 2]
 
 
 @pytest.mark.parametrize("layout", ["grid", "bars"])

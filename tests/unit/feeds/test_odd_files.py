@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import math
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -34,6 +36,7 @@ def test_empty_lines_are_no_records(tmp_path):
     ("name", "data", "reason"),
     [
         ("a.csv", b"a,b,a\n1,2,3\n", "column 'a' is there twice"),
+        ("a.csv", "a,b\nü,2\n".encode("latin-1"), "damaged, 0 records were read: 'utf-8' codec"),
         ("a.csv.gz", PACKED[:-10], "damaged, 0 records were read"),
         ("a.csv.gz", PACKED[:14] + b"\xff" + PACKED[15:], "damaged, 0 records were read"),
         ("a.csv.gz", ROWS, "damaged, 0 records were read: Not a gzipped file"),
@@ -53,6 +56,84 @@ def test_a_number_that_a_format_cannot_hold(tmp_path):
     assert [json.loads(each)["n"] for each in read(tmp_path / "a.csv")] == [1, 2**70]
     with pytest.raises(ConfigError, match="record 1: msgpack cannot hold it"):
         read(tmp_path / "a.csv", format="msgpack")
+
+
+def test_a_field_may_be_long(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n" + "x" * 500_000 + ",2\n")
+    assert len(read(tmp_path / "a.csv", format="csv")[0]) == 500_002
+
+
+def test_numbers_of_json_keep_their_digits_in_every_format(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"p": 0.1234567890123456789, "n": {"q": 1.50}, "i": 9007199254740993}\n'
+    )
+    assert read(tmp_path / "a.jsonl", key="p")[0].startswith(b'{"p": 0.1234567890123456789')
+    [piece] = read_file(tmp_path / "a.jsonl", format="msgpack", key="p")
+    assert piece.keys == [b"0.1234567890123456789"]
+    found = msgspec.msgpack.decode(piece.values[0])
+    assert found == {"p": 0.1234567890123456789, "n": {"q": 1.5}, "i": 2**53 + 1}
+    (tmp_path / "b.jsonl").write_text('{"p": 0.1234567890123456789, "ok": true, "none": null}\n')
+    assert read(tmp_path / "b.jsonl", format="csv") == [b"0.1234567890123456789,True,"]
+
+
+def test_what_a_line_of_csv_cannot_hold(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": {"b": 1}}\n')
+    with pytest.raises(ConfigError, match="record 0: csv cannot hold it: a field is no object"):
+        read(tmp_path / "a.jsonl", format="csv")
+    with pytest.raises(ConfigError, match="record 0: an object or an array is no key"):
+        read(tmp_path / "a.jsonl", key="a")
+
+
+def parquet(path, **columns):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(list(columns.values()), names=[name.rstrip("_") for name in columns]), path)
+    return path
+
+
+def test_odd_types_of_parquet(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    moment = 1_767_605_400_123_456_789
+    times = pa.struct([("t", pa.timestamp("ns"))])
+    path = parquet(
+        tmp_path / "a.parquet",
+        high=pa.array([math.inf]),
+        low=pa.array([[-math.inf]]),
+        text=pa.array([b"EUR"]),
+        took=pa.array([1500], pa.duration("us")),
+        at=pa.array([{"t": moment}], times),
+        many=pa.array([[moment]], pa.list_(pa.timestamp("ns"))),
+        by=pa.array([[("k", moment)]], pa.map_(pa.string(), pa.timestamp("ns"))),
+    )
+    told = "2026-01-05 09:30:00.123456789"
+    assert json.loads(read(path)[0]) == {
+        "high": "Infinity",
+        "low": ["-Infinity"],
+        "text": "EUR",
+        "took": 1500,
+        "at": {"t": told},
+        "many": [told],
+        "by": [["k", told]],
+    }
+    assert msgspec.msgpack.decode(read(path, format="msgpack")[0])["high"] == math.inf
+
+
+def test_bytes_of_parquet_that_are_no_text(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    path = parquet(tmp_path / "a.parquet", raw=pa.array([b"\xff"]))
+    [piece] = read_file(path, format="msgpack", key="raw")
+    assert (piece.values, piece.keys) == ([b"\x81\xa3raw\xc4\x01\xff"], [b"\xff"])
+    for form in ("json", "csv"):
+        with pytest.raises(ConfigError, match=f"record 0: {form} cannot hold it: bytes that are no text"):
+            read(path, format=form)
+
+
+def test_two_columns_of_one_name_in_parquet(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    path = parquet(tmp_path / "a.parquet", a=pa.array([1]), a_=pa.array([2]))
+    with pytest.raises(ConfigError, match="column 'a' is there twice"):
+        read(path)
 
 
 @pytest.mark.parametrize(

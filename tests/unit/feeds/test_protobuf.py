@@ -10,7 +10,7 @@ from streamzarr.feeds.decode import open_decoder
 from tests.support.decoding import specs
 
 pytest.importorskip("google.protobuf")
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2, wrappers_pb2
 
 Field = descriptor_pb2.FieldDescriptorProto
 KINDS = {
@@ -38,10 +38,11 @@ def field(message, number, name, kind, *, repeated=False, optional=False, type_n
 
 def descriptor_set() -> bytes:
     """What protoc would make of market.proto."""
-    times = descriptor_pb2.FileDescriptorProto()
+    times, wrappers = descriptor_pb2.FileDescriptorProto(), descriptor_pb2.FileDescriptorProto()
     timestamp_pb2.DESCRIPTOR.CopyToProto(times)
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
     file = descriptor_pb2.FileDescriptorProto(
-        name="market.proto", package="market", syntax="proto3", dependency=[times.name]
+        name="market.proto", package="market", syntax="proto3", dependency=[times.name, wrappers.name]
     )
     side = file.enum_type.add(name="Side")
     side.value.add(name="BUY", number=0)
@@ -56,7 +57,19 @@ def descriptor_set() -> bytes:
     batch = file.message_type.add(name="Batch")
     field(batch, 1, "symbol", "string")
     field(batch, 2, "ticks", "message", repeated=True, type_name=".market.Tick")
-    return descriptor_pb2.FileDescriptorSet(file=[times, file]).SerializeToString()
+    station = file.message_type.add(name="Station")
+    field(station, 1, "at", "message", type_name=".google.protobuf.Timestamp")
+    field(station, 2, "gust", "message", type_name=".google.protobuf.DoubleValue")
+    for number, (name, key, value) in enumerate(
+        (("level", "string", "double"), ("tick", "int32", "message")), 3
+    ):
+        entry = station.nested_type.add(name=f"{name.title()}Entry")
+        entry.options.map_entry = True
+        field(entry, 1, "key", key)
+        field(entry, 2, "value", value, type_name=".market.Tick" if value == "message" else None)
+        kind = f".market.Station.{entry.name}"
+        field(station, number, name, "message", repeated=True, type_name=kind)
+    return descriptor_pb2.FileDescriptorSet(file=[times, wrappers, file]).SerializeToString()
 
 
 SET = descriptor_set()
@@ -148,9 +161,56 @@ def test_confluents_framing_says_which_message_it_is():
         ),
         ({"message": "market.Batch"}, "column 'bid': no field 'bid', but symbol, ticks"),
         ({"message": "market.Tick", "records": "sizes"}, "'sizes' is no repeated field of messages"),
+        ({"message": "market.Station", "records": "level"}, "'level' is no repeated field of messages"),
         ({"message": "market.Tick", "descriptor": b"\xff"}, "is no descriptor set"),
     ],
 )
 def test_what_does_not_fit_is_said_at_once(options, says):
     with pytest.raises(ConfigError, match=says):
         open_decoder("protobuf", specs(bid="f8"), **{"descriptor": SET} | options)
+
+
+def station(**changes) -> bytes:
+    made = new("Station")
+    for name, value in changes.items():
+        if name == "seconds":
+            made.at.seconds = value
+        elif name == "gust":
+            made.gust.value = value
+        elif name == "level":
+            made.level.update(value)
+        else:
+            made.tick[value].bid = 1.5
+    return made.SerializeToString()
+
+
+def of_station(columns, *messages):
+    return open_decoder("protobuf", columns, descriptor=SET, message="market.Station")(list(messages))
+
+
+def test_a_time_is_as_wide_as_its_column():
+    far = [253_402_300_799, -62_135_596_800]
+    found = of_station(specs(at="M8[s]"), *(station(seconds=each) for each in far))
+    assert found.columns["at"].view("i8").tolist() == far
+    assert of_station(specs(at="M8[ns]"), station(seconds=far[0])).bad == {
+        0: "column 'at': got 9999-12-31T23:59:59.000000, expected a time that datetime64[ns] can hold"
+    }
+
+
+def test_a_wrapper_is_its_value_or_none():
+    found = of_station(specs(gust=("f8", {"required": False})), station(gust=0), station())
+    np.testing.assert_array_equal(found.columns["gust"], [0, np.nan])
+    assert of_station(specs(gust=("f8", {"source": "gust.value"})), station()).bad.keys() == {0}
+
+
+def test_paths_lead_into_maps():
+    columns = specs(
+        high=("f8", {"source": "level.high", "required": False}),
+        bid=("f8", {"source": "tick.-7.bid", "required": False}),
+    )
+    found = of_station(columns, station(level={"high": 2.5, "low": 1.0}), station(tick=-7), station(tick=7))
+    np.testing.assert_array_equal(found.columns["high"], [2.5, np.nan, np.nan])
+    np.testing.assert_array_equal(found.columns["bid"], [np.nan, 1.5, np.nan])
+    for source in ("tick.x.bid", f"tick.{2**40}.bid", "level", "tick.7"):
+        with pytest.raises(ConfigError, match="column 'x'"):
+            of_station(specs(x=("f8", {"source": source})))

@@ -45,6 +45,20 @@ def test_floats_in_integer_columns_are_whole_and_exact_or_bad():
     assert "expected an integer" in json_of('{"x": 1e16}', "i8")
 
 
+@pytest.mark.parametrize(
+    ("text", "found"), [("5.0", 5), ("-1.20e1", -12), (" 7. ", 7), ("9223372036854775807.00", 2**63 - 1)]
+)
+def test_texts_of_whole_numbers_are_integers_however_they_are_written(text, found):
+    assert json_of(f'{{"x": "{text}"}}', "i8") == found
+    csv = open_decoder("csv", specs(x="i8"))
+    assert csv([text.encode()]).columns["x"].tolist() == [found]
+
+
+@pytest.mark.parametrize("text", ["5.5", "1e-1", "1e19", "1e999999999", "9223372036854775808.0", "5.0x"])
+def test_texts_of_other_numbers_are_no_integers(text):
+    assert "expected an integer from" in json_of(f'{{"x": "{text}"}}', "i8")
+
+
 def test_prices_in_texts_are_floats_or_scaled_integers():
     assert json_of('{"x": "20472.80"}') == 20472.8
     assert json_of('{"x": "20472.80"}', "i8", decimals=2) == 2047280
@@ -52,6 +66,24 @@ def test_prices_in_texts_are_floats_or_scaled_integers():
     assert json_of('{"x": "123456789012345.67"}', "i8", decimals=2) == 12345678901234567
     assert json_of('{"x": "1.005"}', "i8", decimals=2).endswith(
         "got the text '1.005', expected 2 decimals at most"
+    )
+
+
+def test_a_float_of_more_digits_than_it_can_tell_apart_is_no_scaled_integer():
+    cents = {"decimals": 2}
+    assert json_of('{"x": 9999999999999.99}', "i8", **cents) == 999_999_999_999_999
+    assert "got 1234567890123456.8, expected 15 digits at most" in json_of(
+        '{"x": 1234567890123456.78}', "i8", **cents
+    )
+    assert json_of('{"x": "1234567890123456.78"}', "i8", **cents) == 123_456_789_012_345_678
+
+
+def test_a_float_of_nanoseconds_is_not_exact_and_bad():
+    assert "expected an integer of ns, as a float beyond 2**53" in json_of(
+        '{"x": 1.7676054001234567e18}', "M8[ns]"
+    )
+    assert json_of('{"x": 1.767605400123457e15}', "M8[ns]", unit="us") == np.datetime64(
+        "2026-01-05T09:30:00.123457"
     )
 
 

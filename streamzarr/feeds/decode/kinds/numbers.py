@@ -23,6 +23,8 @@ from streamzarr.feeds.decode.values import Given
 
 EXACT: Final = 2**53
 """Up to here each integer is a float of its own."""
+DIGITS: Final = 10**15
+"""Up to here each decimal number, whatever its point, is told from the next by its nearest float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,10 @@ class Floats:
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """Integers in range, never wrapped; floats without a fraction up to 2**53, and texts of digits.
+    """Integers in range, never wrapped; floats without a fraction up to 2**53, and texts that are integers.
 
-    >>> Integers(np.dtype("i8")).one(9007199254740993)
-    9007199254740993
+    >>> Integers(np.dtype("i8")).one(9007199254740993), Integers(np.dtype("i8")).one("12.00")
+    (9007199254740993, 12)
     """
 
     dtype: np.dtype[Any]
@@ -114,8 +116,8 @@ class Integers:
             number = value
         elif isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
             number = int(value)
-        elif isinstance(value, str) and len(value) <= MAX_DIGITS and INTEGER.fullmatch(text := value.strip()):
-            number = int(text)
+        elif isinstance(value, str) and len(value) <= MAX_DIGITS and NUMBER.fullmatch(text := value.strip()):
+            number = _whole(text)
         least, greatest = self.range
         if number is None or not least <= number <= greatest:
             raise Unfit(f"an integer from {least} to {greatest}")
@@ -128,7 +130,7 @@ class Integers:
         elif isinstance(data, list):
             return undecided(len(data), self.dtype)
         elif data.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):
                 unsure = ~((np.rint(data) == data) & (np.abs(data) <= EXACT))
             data = np.where(unsure, 0, data).astype("i8")
         elif data.dtype.kind in "iu":
@@ -150,7 +152,7 @@ class Integers:
 class Scaled:
     """Decimal numbers times a power of ten: exact integers, whether they come as texts or as numbers.
 
-    A float stands for the shortest decimal number that is nearest to it.
+    A float stands for the shortest decimal number that is nearest to it, up to 15 digits.
 
     >>> Scaled(np.dtype("i8"), 2).one("20472.80"), Scaled(np.dtype("i8"), 2).one(0.29)
     (2047280, 29)
@@ -172,20 +174,15 @@ class Scaled:
             return integers.one(value * 10**self.decimals)
         if len(text) > MAX_DIGITS or not NUMBER.fullmatch(text):
             raise Unfit("a finite number")
-        try:
-            number = Decimal(text)
-        except ArithmeticError:  # an exponent beyond all bounds
-            raise Unfit(f"a number that {self.dtype} can hold") from None
-        if not number:
-            return 0
-        if not -MAX_DIGITS < number.adjusted() < MAX_DIGITS:  # 1e9999 would be a long integer
+        shifted = _shifted(text, self.decimals)
+        if shifted is None:
             raise Unfit(f"a number that {self.dtype} can hold, and {self.decimals} decimals at most")
-        sign, digits, exponent = number.as_tuple()
-        assert isinstance(exponent, int)
-        scaled, rest = _shifted(int("".join(map(str, digits))), exponent + self.decimals)
+        scaled, rest = shifted
         if rest:
             raise Unfit(f"{self.decimals} decimals at most")
-        return integers.one(-scaled if sign else scaled)
+        if isinstance(value, float) and abs(scaled) > DIGITS:
+            raise Unfit("15 digits at most, by which a float is told from any other; a text is exact")
+        return integers.one(scaled)
 
     def many(self, data: Given) -> tuple[NDArray[Any], NDArray[np.bool_]]:  # noqa: D102
         if isinstance(data, Texts):
@@ -246,6 +243,28 @@ _TRUTH: Final = {"true": True, "false": False, "1": True, "0": False}
 _WORDS: Final = {b"true": True, b"false": False, b"True": True, b"False": False}
 
 
-def _shifted(digits: int, places: int) -> tuple[int, int]:
-    """Return `digits` times ten to the power of `places`, and what is left of it behind the point."""
-    return (digits * 10**places, 0) if places >= 0 else divmod(digits, 10**-places)
+def _whole(text: str) -> int | None:
+    """Return the integer that a number in a text is; None: it is none, or beyond all bounds."""
+    if INTEGER.fullmatch(text):
+        return int(text)
+    number, rest = _shifted(text, 0) or (0, 1)
+    return None if rest else number
+
+
+def _shifted(text: str, places: int) -> tuple[int, int] | None:
+    """Return a number times ten to the power of `places`, and whether more is left of it behind the point.
+
+    None: it has an exponent beyond all bounds.
+    """
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        return None
+    if not number:
+        return 0, 0
+    if not -MAX_DIGITS < number.adjusted() < MAX_DIGITS:  # 1e9999 would be a long integer
+        return None
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    whole, places = (-1 if sign else 1) * int("".join(map(str, digits))), exponent + places
+    return (whole * 10**places, 0) if places >= 0 else divmod(whole, 10**-places)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streamzarr.feeds.decode.kinds.base import Unfit, undecided
 from streamzarr.feeds.decode.kinds.number_texts import MAX_DIGITS, NUMBER, integers_of
+from streamzarr.feeds.decode.kinds.numbers import EXACT
 from streamzarr.feeds.decode.kinds.time_format import ISO
 from streamzarr.feeds.decode.kinds.time_texts import many_texts, one_text
 from streamzarr.feeds.decode.kinds.zones import Zone
@@ -75,6 +76,8 @@ class Times:
         if isinstance(value, int) and not isinstance(value, bool):
             return value * NANOSECONDS[self.unit]
         if isinstance(value, float) and np.isfinite(value):
+            if abs(value) > EXACT:
+                raise Unfit(f"an integer of {self.unit}, as a float beyond 2**53 is not exact")
             return self._scaled(repr(value))
         if isinstance(value, np.datetime64 | np.timedelta64) and value.dtype.kind == self.dtype.kind:
             unit, step = np.datetime_data(value.dtype)

@@ -1,0 +1,103 @@
+"""Which units the numbers at a path have by a schema of Avro: through unions, and through names of types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+_STAMPS = (("millis", "ms"), ("micros", "us"), ("nanos", "ns"))
+TIMES: Final = {
+    "time-millis": "ms",
+    "time-micros": "us",
+    "date": "D",
+    **{f"timestamp-{name}": unit for name, unit in _STAMPS},
+    **{f"local-timestamp-{name}": unit for name, unit in _STAMPS},
+}
+"""Units of logical types whose numbers are taken as they are."""
+_NUMBERS: Final = ("int", "long", "float", "double")
+_NAMED: Final = ("record", "error", "enum", "fixed")
+
+Named = Mapping[str, tuple[Any, str]]
+"""Types by their full names, each with the namespace that is around it."""
+
+
+def units_at(document: Any, others: Sequence[Any], steps: Sequence[str]) -> set[str | None]:
+    """Return the units that numbers at a path of a schema may have; None: of those for which it states none.
+
+    Parameters
+    ----------
+    document
+        The schema, as JSON gives it.
+    others
+        Schemas whose types it names.
+
+    Examples
+    --------
+    >>> at = {"type": "long", "logicalType": "timestamp-millis"}
+    >>> schema = {"type": "record", "name": "R", "fields": [{"name": "at", "type": ["null", at, "string"]}]}
+    >>> units_at(schema, [], ["at"])
+    {'ms'}
+    """
+    named: dict[str, tuple[Any, str]] = {}
+    for each in (*others, document):
+        _note(each, "", named)
+    return set(_units(document, "", tuple(steps), named))
+
+
+def _note(node: Any, namespace: str, named: dict[str, tuple[Any, str]]) -> None:
+    """Note the types that a schema defines."""
+    if isinstance(node, list):
+        for each in node:
+            _note(each, namespace, named)
+    elif isinstance(node, dict):
+        if node.get("type") in _NAMED:
+            named[full_name(node, namespace)] = (node, namespace)
+            namespace = within(node, namespace)
+        for key in ("type", "items", "values", "fields"):
+            _note(node.get(key), namespace, named)
+
+
+def _units(node: Any, namespace: str, steps: tuple[str, ...], named: Named) -> Iterator[str | None]:
+    if isinstance(node, list):
+        for each in node:
+            yield from _units(each, namespace, steps, named)
+    elif isinstance(node, str):
+        if (known := named.get(_qualified(node, namespace)) or named.get(node)) is not None:
+            yield from _units(*known, steps, named)
+        elif node in _NUMBERS and not steps:
+            yield None
+    elif isinstance(node, dict):
+        yield from _units_within(node, namespace, steps, named)
+
+
+def _units_within(
+    node: Mapping[str, Any], namespace: str, steps: tuple[str, ...], named: Named
+) -> Iterator[str | None]:
+    kind = node.get("type")
+    if kind in ("array", "map"):
+        if steps:
+            yield from _units(node.get("items" if kind == "array" else "values"), namespace, steps[1:], named)
+    elif kind in ("record", "error"):
+        inner = within(node, namespace)
+        for each in node.get("fields", ()):
+            if steps and each.get("name") == steps[0]:
+                yield from _units(each, inner, steps[1:], named)
+    elif kind in _NUMBERS and not steps:
+        yield TIMES.get(str(node.get("logicalType")))
+    elif kind not in _NAMED:
+        yield from _units(kind, namespace, steps, named)
+
+
+def full_name(node: Mapping[str, Any], namespace: str) -> str:
+    """Return the name of a type that `node` defines within a namespace."""
+    name = str(node.get("name"))
+    return _qualified(name, str(node.get("namespace", namespace) or ""))
+
+
+def within(node: Mapping[str, Any], namespace: str) -> str:
+    """Return the namespace of what a type holds."""
+    return full_name(node, namespace).rpartition(".")[0]
+
+
+def _qualified(name: str, namespace: str) -> str:
+    return name if "." in name or not namespace else f"{namespace}.{name}"
