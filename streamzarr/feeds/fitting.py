@@ -71,10 +71,8 @@ def _candidates(kinds: set[type], values: Sequence[Any]) -> Sequence[str]:
     texts = [each for each in values if isinstance(each, str)]
     if not all(map(_NUMBER.fullmatch, texts)):
         return ()
-    if float not in kinds and not any("." in each or "e" in each.lower() for each in texts):
-        integers = ("i8", "u8")
-    else:
-        integers = ()
+    whole = float not in kinds and not any("." in each or "e" in each.lower() for each in texts)
+    integers = ("i8", "u8") if whole else ()
     short = all(sum(map(str.isdigit, re.split("[eE]", each)[0])) <= _DIGITS for each in texts)
     return (*integers, "f8") if short else integers
 
