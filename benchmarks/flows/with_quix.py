@@ -1,5 +1,6 @@
 """Quix Streams: decode, gather in a sink, which it flushes whenever it commits."""
 
+from quix import opened
 from quixstreams import Application
 from quixstreams.sinks import BatchingSink, SinkBatch
 from trial import CLIENT, COMMIT_EVERY, Sink, Trial, decode
@@ -19,17 +20,8 @@ class Batches(BatchingSink):
 def main() -> None:
     trial = Trial.given()
     sink = Sink(trial)
-    application = Application(
-        trial.servers,
-        consumer_group=trial.group,
-        auto_offset_reset="earliest",
-        commit_interval=COMMIT_EVERY,
-        consumer_extra_config=CLIENT,
-        state_dir=trial.folder,
-        loglevel="WARNING",
-    )
-    topic = application.topic(trial.topic, value_deserializer="bytes", key_deserializer="bytes")
-    application.dataframe(topic).apply(decode).sink(Batches(sink, application))
+    application, records = opened(trial, CLIENT, COMMIT_EVERY, trial.folder)
+    records.apply(decode).sink(Batches(sink, application))
     application.run()
     sink.tell()
 

@@ -1,5 +1,6 @@
 """Quix Streams: gather in a sink, which it flushes whenever it commits."""
 
+from flows.quix import opened
 from flows.trial import CLIENT
 from ingest.sink import open_sink
 from ingest.trial import Trial, Watch
@@ -31,18 +32,9 @@ class Batches(BatchingSink):
 def main() -> None:
     trial = Trial.given()
     watch = Watch(trial)
-    application = Application(
-        trial.servers,
-        consumer_group=trial.group,
-        auto_offset_reset="earliest",
-        commit_interval=FLUSH_EVERY,
-        consumer_extra_config=CLIENT,
-        state_dir=f"{trial.folder}.state",
-        loglevel="WARNING",
-    )
-    topic = application.topic(trial.topic, value_deserializer="bytes", key_deserializer="bytes")
+    application, records = opened(trial, CLIENT, FLUSH_EVERY, f"{trial.folder}.state")
     sink = Batches(trial, watch, application)
-    application.dataframe(topic).sink(sink)
+    records.sink(sink)
     application.run()
     watch.tell(*sink.found())
 

@@ -16,7 +16,7 @@ from streamzarr.hints import DEFAULT_BROKER
 from streamzarr.runtime import SYSTEM
 
 if TYPE_CHECKING:
-    from streamzarr.feeds.check import PartitionCheck
+    from streamzarr.feeds.found import PartitionCheck
     from streamzarr.feeds.status import FeedStatus
     from streamzarr.queue import Broker
 

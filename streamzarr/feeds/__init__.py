@@ -1,13 +1,14 @@
 """Feeds: topics become arrays that grow, every record in them exactly once, readable at any moment.
 
 =============  ==================================================================================
-``config``     :class:`Feed`: what a feed is told, in TOML or Python; ``toml``: where a mistake is
+``config``     :class:`Feed`: what a feed is told, in TOML or Python; ``tables``; ``toml``: where a mistake is
 ``columns``    :class:`ColumnSpec`: what a column is, and where in a record its values are
 ``decode``     messages in, columns out
 ``rows``       columns of a run of records, with what the records say of themselves
 ``partition``  the rows of one partition on their way into its stream
 ``route``      the same for several targets
-``grid``       the same for slots of time x key
+``grid``       the same for slots of time x key; ``times``: which times can be taken
+``windows``    the same for windows of event time
 ``begin``      whether and where a partition goes on; ``takeover``: becoming its owner
 ``committer``  the partitions that are ours: what they take, and their commits
 ``places``     which stream is a partition's, and which topic its rows are from
@@ -18,9 +19,10 @@
 =============  ==================================================================================
 """
 
-from streamzarr.feeds.check import PartitionCheck, check_feed
+from streamzarr.feeds.check import check_feed
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.config import Feed
+from streamzarr.feeds.found import PartitionCheck
 from streamzarr.feeds.grid.read import Grid, open_grid
 from streamzarr.feeds.replayed.read import read_in_place
 from streamzarr.feeds.route.read import open_targets

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from streamzarr.errors import ConfigError, NodeNotFoundError, OffsetOutOfRangeError
 from streamzarr.feeds.config import Feed
-from streamzarr.feeds.grid.partition import OPEN
+from streamzarr.feeds.grid.partition import OPEN, READ
 from streamzarr.feeds.meaning import check_meaning
 from streamzarr.feeds.places import check_same, other_path_of, path_of, source_of
 from streamzarr.feeds.target import facts_of
@@ -63,8 +63,8 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         check_fields(snapshot, feed)
     first = facts.start
     position = first if record.position is None else record.position
-    if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again
-        position = position[OPEN]
+    if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again, or of windows
+        position = position.get(OPEN, position[READ])
     if not begin <= position <= end:
         raise OffsetOutOfRangeError(str(broker), *partition, position, begin, end)
     return Beginning(source, first, frozenset(snapshot.names))

@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from streamzarr.errors import QueueError
+from streamzarr.feeds.found import PartitionCheck, some
 from streamzarr.feeds.grid.partition import MORE, OPEN
 from streamzarr.feeds.grid.spec import COUNT
 from streamzarr.feeds.lettered import NONE, Offsets, lettered
 from streamzarr.feeds.replayed.read import NO_REPLAYS, Replays
 from streamzarr.feeds.route.read import starts_of, targets_of
 from streamzarr.feeds.target import Part, parts_of
+from streamzarr.feeds.windows.check import compare_windows, rows_counted, windows_twice, with_held
+from streamzarr.feeds.windows.kept import Held
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.runtime import Deadline
+from streamzarr.stream import Snapshot
 
 BATCH: Final = 10_000
 PATIENCE: Final = 10.0
 """Seconds without a record after which reading is given up."""
-SHOWN: Final = 10
-"""Offsets that are told, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionCheck:
-    """What was found about one partition; offsets are the first few of those that there are."""
-
-    name: str
-    rows: int
-    records: int
-    """Records that have rows."""
-    dead: int
-    """Records that have a dead letter, and no row."""
-    position: int
-    verified: int
-    """Records that the broker still has, below the position: each was looked for."""
-    replayed: int = 0
-    """Records that failed, and have their rows by a replay."""
-    missing: tuple[int, ...] = ()
-    """Records that have neither rows nor a letter."""
-    unknown: tuple[int, ...] = ()
-    """Rows of records that the broker does not have, though it has records before and after."""
-    disorder: tuple[int, ...] = ()
-    """Offsets that come after a later one: out of order, or twice."""
-    missing_count: int = 0
-    unknown_count: int = 0
-    disorder_count: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether each record is there, once and in order."""
-        return not (self.missing_count or self.unknown_count or self.disorder_count)
 
 
 def compare(
@@ -100,9 +70,9 @@ def compare(
         position=position,
         verified=len(there),
         replayed=len(replays.failed),
-        missing=_some(missing),
-        unknown=_some(unknown),
-        disorder=_some(disorder),
+        missing=some(missing),
+        unknown=some(unknown),
+        disorder=some(disorder),
         missing_count=len(missing),
         unknown_count=len(unknown),
         disorder_count=len(disorder),
@@ -130,15 +100,18 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
         The broker has no such topic, or cannot be reached.
     """
     with parts_of(url, broker) as parts:
-        dead = lettered(parts)
-        return [_check(parts.broker, each, dead[each.partition]) for each in parts]
+        held = {each.name: with_held(each.snapshot) for each in parts if each.facts.layout == "windows"}
+        dead = lettered(parts)  # last: a commit is not looked at that is later
+        return [_check(parts.broker, each, dead[each.partition], held.get(each.name)) for each in parts]
 
 
-def _check(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
+def _check(broker: Broker, part: Part, dead: Offsets, held: tuple[Snapshot, Held] | None) -> PartitionCheck:
     info = broker.describe(part.partition.topic)
     begin = max(info.begin[part.partition.partition], part.facts.start)
     if part.facts.layout in ("grid", "bars"):
         return _check_grid(broker, part, dead)
+    if held is not None:
+        return _check_windows(broker, replace(part, snapshot=held[0]), dead, held[1])
     if part.facts.layout == "routes":
         return _check_routes(broker, part, begin, dead)
     rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
@@ -163,7 +136,7 @@ def _check_routes(broker: Broker, part: Part, begin: int, dead: Offsets) -> Part
     rows = np.sort(np.concatenate(found))
     bad = np.unique(np.concatenate(wrong))
     checked = compare(part.name, rows, there, dead, begin, part.position, Replays.of(targets.values()))
-    return replace(checked, disorder=_some(bad), disorder_count=checked.disorder_count + len(bad))
+    return replace(checked, disorder=some(bad), disorder_count=checked.disorder_count + len(bad))
 
 
 def misplaced(target: str, names: Sequence[str], offsets: Offsets, starts: Mapping[str, int]) -> Offsets:
@@ -233,6 +206,24 @@ def _check_grid(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     return replace(found, dead=found.dead - settled, replayed=len(replays.failed))
 
 
+def _check_windows(broker: Broker, part: Part, dead: Offsets, held: Held) -> PartitionCheck:
+    snapshot, position = part.snapshot, part.snapshot.position
+    assert isinstance(position, Mapping)
+    trimmed = broker.describe(part.partition.topic).begin[part.partition.partition] > part.facts.start
+    there = np.concatenate([NONE, *_offsets(broker, part.partition, part.facts.start, part.position)])
+    return compare_windows(
+        part.name,
+        rows_counted(snapshot),
+        held.rows,
+        snapshot.rows - snapshot.first_row,
+        windows_twice(snapshot, part.facts),
+        position,
+        int(np.count_nonzero((dead >= part.facts.start) & (dead < part.position))),
+        None if trimmed else int(np.count_nonzero(there < part.position)),
+        whole=not snapshot.first_row,
+    )
+
+
 def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:
     """Yield the offsets of the records from `begin` to `position`, or a bit further."""
     info = broker.describe(partition.topic)
@@ -249,7 +240,3 @@ def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: in
                     f"{broker}: {partition.topic}[{partition.partition}] gave nothing for {PATIENCE:g} s, "
                     f"and offset {position} was not reached"
                 )
-
-
-def _some(offsets: npt.NDArray[Any]) -> tuple[int, ...]:
-    return tuple(map(int, offsets[:SHOWN]))

@@ -17,7 +17,9 @@ from streamzarr.feeds.grid.spec import GridSpec, How, check_how
 from streamzarr.feeds.of_record import OfRecord
 from streamzarr.feeds.replayed.names import OWN
 from streamzarr.feeds.route.spec import RouteSpec
+from streamzarr.feeds.tables import Count, Seconds, Table, Text
 from streamzarr.feeds.toml import parse_toml, place_of
+from streamzarr.feeds.windows.config import WindowConfig
 from streamzarr.flow.windows.moments import duration
 from streamzarr.options import parse_bytes
 from streamzarr.queue.deadletter import dead_letter_topic
@@ -26,7 +28,6 @@ from streamzarr.stores import split_url
 from streamzarr.stream import CommitPolicy, Field
 from streamzarr.stream.schema import CHUNK_ROWS
 
-Text = Annotated[str, Meta(min_length=1)]
 _AS_THEY_ARE: Final = (
     *(
         "sorted",
@@ -41,19 +42,14 @@ _AS_THEY_ARE: Final = (
         "compressors",
     ),
 )
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-
-_NESTED: Final = ("source", "decode", "columns", "target", "route", "grid", "dead_letters")
+_NESTED: Final = ("source", "decode", "columns", "target", "route", "grid", "window", "dead_letters")
+_LAYOUTS: Final = {"grid": ("grid", "bars"), "window": ("windows",)}
+"""Tables that are there for some layouts."""
 MAX_OPEN_CELLS: Final = 1 << 24
 """Cells of open slots of one field: 128 MB of floats."""
 
 
-class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration."""
-
-
-class SourceConfig(_Part, frozen=True):
+class SourceConfig(Table, frozen=True):
     """``[source]``: where records come from."""
 
     broker: Text
@@ -63,13 +59,13 @@ class SourceConfig(_Part, frozen=True):
     start: Literal["begin", "end"] = "begin"
     """Where a partition begins that the target does not know yet."""
     session_timeout: Seconds = 10.0
-    max_records: Count = 65_536
+    max_records: Count = 131_072
     """Records in memory."""
-    max_bytes: Count | Text = "64MB"
-    """Bytes of records in memory."""
+    max_bytes: Count | Text = "32MB"
+    """Bytes of records in memory: what is worked on at a time, the half of it, is to stay in the caches."""
 
 
-class CommitConfig(_Part, frozen=True):
+class CommitConfig(Table, frozen=True):
     """``commit``: when rows become visible; whichever comes first."""
 
     seconds: Seconds = 1.0
@@ -77,12 +73,13 @@ class CommitConfig(_Part, frozen=True):
     bytes: Count | Text | None = None
 
 
-class TargetConfig(_Part, frozen=True):
+class TargetConfig(Table, frozen=True):
     """``[target]``: where rows go."""
 
     url: Text
-    layout: Literal["log", "grid", "bars"] = "log"
-    """A row for each record; slots of each step with all keys; or a row for each slot that has records."""
+    layout: Literal["log", "grid", "bars", "windows"] = "log"
+    """A row for each record; slots of each step with all keys; a row for each slot that has records; or one
+    for each window."""
     chunk_rows: Count | None = None
     """65,536 when absent; of a grid as many as make 1 MiB."""
     commit: CommitConfig = field(default_factory=CommitConfig)
@@ -90,7 +87,7 @@ class TargetConfig(_Part, frozen=True):
     """Of rows in memory, for each partition."""
 
 
-class GridConfig(_Part, frozen=True):
+class GridConfig(Table, frozen=True):
     """``[grid]``: the slots, where the target's layout is that."""
 
     time: Text
@@ -104,7 +101,7 @@ class GridConfig(_Part, frozen=True):
     """How late a record may be; so long its slot stays open."""
     ahead: Text | Seconds = "30d"
     """How far ahead of the clock a record may be, and of all before it, unless its own timestamp is near."""
-    values: dict[str, str] = {}
+    values: dict[str, str] = field(default_factory=dict)
     """What several values of a column in one slot come to: last first min max sum mean count ohlc."""
 
     def spec(self, *, dense: bool) -> GridSpec:
@@ -129,7 +126,7 @@ class GridConfig(_Part, frozen=True):
         return spec
 
 
-class RouteConfig(_Part, frozen=True):
+class RouteConfig(Table, frozen=True):
     """``[route]``: which of several targets a row goes into."""
 
     by: Text
@@ -146,14 +143,14 @@ class RouteConfig(_Part, frozen=True):
         )
 
 
-class LettersConfig(_Part, frozen=True):
+class LettersConfig(Table, frozen=True):
     """``[dead_letters]``: what becomes of bad records."""
 
     topic: Text | None = None
     """Where they go; a topic's own are in ``TOPIC.dead`` when absent."""
 
 
-class _Column(_Part, frozen=True):
+class _Column(Table, frozen=True):
     dtype: Text
     source: Text | None = field(default=None, name="from")
     sorted: bool = False
@@ -167,7 +164,7 @@ class _Column(_Part, frozen=True):
     ahead: Text | Seconds | None = None
     chunk_rows: Count | None = None
     compressors: Any = "auto"
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 class Feed(Struct, frozen=True, kw_only=True):
@@ -192,6 +189,7 @@ class Feed(Struct, frozen=True, kw_only=True):
     target: TargetConfig
     route: RouteConfig | None = None
     grid: GridConfig | None = None
+    window: WindowConfig | None = None
     dead_letters: LettersConfig
 
     @classmethod
@@ -256,20 +254,20 @@ class Feed(Struct, frozen=True, kw_only=True):
         target: TargetConfig = part(TargetConfig, ("target",), given["target"])
         if target.layout == "log":
             _add_offset(columns, fail)
-        grid = None
-        if (target.layout != "log") != ("grid" in given):
-            raise fail(("grid",), 'expected if and only if target.layout is "grid" or "bars"')
+        for name, layouts in _LAYOUTS.items():
+            if (target.layout in layouts) != (name in given):
+                told = " or ".join(f'"{each}"' for each in layouts)
+                raise fail((name,), f"expected if and only if target.layout is {told}")
         if target.layout != "log" and "route" in given:
-            raise fail(("route",), 'expected only if target.layout is "log"; a grid has keys')
-        if target.layout != "log":
-            grid = part(GridConfig, ("grid",), given["grid"])
+            raise fail(("route",), 'expected only if target.layout is "log"; a grid and windows have keys')
         feed = cls(
             source=part(SourceConfig, ("source",), given["source"]),
             decode=decode,
             columns=columns,
             target=target,
             route=part(RouteConfig, ("route",), given["route"]) if "route" in given else None,
-            grid=grid,
+            grid=part(GridConfig, ("grid",), given["grid"]) if "grid" in given else None,
+            window=part(WindowConfig, ("window",), given["window"]) if "window" in given else None,
             dead_letters=part(LettersConfig, ("dead_letters",), given.get("dead_letters", {})),
         )
         if twice := [name for name in feed.source.topics if feed.source.topics.count(name) > 1]:
@@ -345,11 +343,13 @@ class Feed(Struct, frozen=True, kw_only=True):
             if self.target.layout == "bars":
                 return spec.bars(self.columns)
             return spec.schema(self.columns, self.target.chunk_rows)
+        if self.window is not None:
+            return self.window.spec().schema(self.columns)
         return {name: each.field() for name, each in self.columns.items()}
 
     @property
     def offset_field(self) -> str:
-        """The field with the offset of each row's record; empty: a grid has none."""
+        """The field with the offset of each row's record; empty: a grid and windows have none."""
         return next((name for name, each in self.columns.items() if each.source == OFFSET), "")
 
     def dead_topic(self, topic: str) -> str:
@@ -361,13 +361,14 @@ def _check_all(feed: Feed, fail: Callable[[tuple[str, ...], str], ConfigError]) 
     """Read what is only told when it is read."""
     arrays = [
         (("columns", name), partial(each.field().metadata, name, 0, CHUNK_ROWS))
-        for name, each in (feed.columns.items() if feed.grid is None else ())
+        for name, each in (feed.columns.items() if feed.target.layout == "log" else ())
     ]
     reads: list[tuple[tuple[str, ...], Callable[[], object]]] = [
         (("source", "max_bytes"), lambda: feed.source_bytes),
         (("target", "max_bytes"), lambda: feed.target_bytes),
         (("target", "commit"), lambda: feed.policy),
-        (("grid",), feed.schema),
+        *(((("window", key), read) for key, read in feed.window.reads()) if feed.window else ()),
+        (("grid",) if feed.window is None else ("window",), feed.schema),
         *arrays,
         (("route",), feed.check_route),
     ]

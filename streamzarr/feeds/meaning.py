@@ -18,6 +18,8 @@ HOW: Final = "streamzarr_how"
 """Of a grid: what several values in a slot come to."""
 STEP: Final = "streamzarr_step_ns"
 """Of the times of a grid: how long a slot is."""
+WINDOW: Final = "streamzarr_window"
+"""Of the ends of windows: their kind."""
 
 
 def check_meaning(stored: Mapping[str, ArrayMetadataV3], feed: Feed, where: str) -> None:
@@ -42,7 +44,7 @@ def check_meaning(stored: Mapping[str, ArrayMetadataV3], feed: Feed, where: str)
                 f"{where}: field {name!r} is {array.dtype} {array.shape[1:]} in the stream, and {new.dtype} "
                 f"{new.shape[1:]} in the configuration; give it another name, or another target"
             )
-        for key in (SORTED, DECIMALS, HOW, STEP):
+        for key in (SORTED, DECIMALS, HOW, STEP, WINDOW):
             was, now = array.attributes.get(key), _attribute(wanted, key)
             if was != now and (key == SORTED or was is not None):
                 what = key.removeprefix("streamzarr_")

@@ -24,11 +24,15 @@ from streamzarr.feeds.route.ledger import Ledger, ledger_schema
 from streamzarr.feeds.route.partition import PartitionRoutes
 from streamzarr.feeds.rows import Rows
 from streamzarr.feeds.target import Facts, facts_of
+from streamzarr.feeds.windows.fold import WindowFold
+from streamzarr.feeds.windows.kept import Kept, held_at
+from streamzarr.feeds.windows.partition import PartitionWindows
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.redact import redacted
 from streamzarr.stores import Store, join_url
 from streamzarr.stream import CommitPolicy, Field, StreamWriter, open_stream
 from streamzarr.stream.acquire import chunk_bytes
+from streamzarr.stream.record import Position
 from streamzarr.stream.schema import CHUNK_ROWS, Schema
 
 ID_BYTES: Final = 8
@@ -80,7 +84,11 @@ def take_over(
         layout=feed.target.layout,
         id=broker.runtime.random_bytes(ID_BYTES).hex(),
     )
-    taken = _taken(feed, broker, store, letters, path, found, facts)
+    taken: Partition
+    if feed.window is not None:
+        taken = _windows(feed, broker, store, letters, partition, found, facts)
+    else:
+        taken = _taken(feed, broker, store, letters, path, found, facts)
     letters.sign(partition, facts_of(open_stream(store, path)).id)  # of whoever made it
     return taken
 
@@ -110,6 +118,32 @@ def _taken(
     if feed.target.layout == "grid":
         shape, late = Planes(spec, feed.columns), _late(feed, broker, store, path, found, writer)
     return PartitionGrid(writer, keys, spec, feed.columns, letters, feed.policy, shape, late, broker.runtime)
+
+
+def _windows(
+    feed: Feed,
+    broker: Broker,
+    store: Store,
+    letters: Letters,
+    partition: TopicPartition,
+    found: Beginning,
+    facts: Facts,
+) -> PartitionWindows:
+    """Return the partition with the windows that were open at its last commit."""
+    assert feed.window is not None
+    spec, path = feed.window.spec(), path_of(partition, feed.source.topics)
+    facts = replace(facts, keyed=spec.key is not None, key=spec.key or "")
+    writer = _writer(feed, broker, store, path, feed.schema(), found, facts)
+    assert isinstance(writer.position, Mapping)
+    held = held_at(store, path, writer.position, feed.target_bytes)
+    kept = Kept(store, path, writer.record.epoch, writer.position)
+    outputs = spec.outputs(feed.columns)
+    fold = WindowFold(spec, outputs, newest=held.newest, mark=held.mark, panes=held.accumulators(outputs))
+
+    def end() -> int:
+        return broker.describe(partition.topic).end[partition.partition]
+
+    return PartitionWindows(writer, kept, fold, spec, outputs, letters, feed.policy, end, broker.runtime)
 
 
 def _routes(
@@ -160,7 +194,6 @@ def _writer(
 ) -> StreamWriter:
     """Return the writer of a stream, ours from now on; a new one has its position."""
     new = _new_fields(schema, found.fields)
-    is_grid = facts.layout in ("grid", "bars")
     writer = StreamWriter(
         store,
         path,
@@ -175,12 +208,15 @@ def _writer(
     for name in new:
         writer.add_field(name, schema[name])
     if writer.position is None:  # new: from here on its beginning is settled, whatever the topic loses
-        first = found.first
-        writer.append(
-            {name: [] for name in schema}, next_offset={OPEN: first, READ: first} if is_grid else first
-        )
+        writer.append({name: [] for name in schema}, next_offset=_first_position(facts.layout, found.first))
         writer.commit()
     return writer
+
+
+def _first_position(layout: str, first: int) -> Position:
+    if layout in ("grid", "bars"):
+        return {OPEN: first, READ: first}
+    return {READ: first} if layout == "windows" else first
 
 
 def _replayed(feed: Feed, broker: Broker, store: Store, path: str, found: Beginning) -> Replayed:

@@ -30,7 +30,7 @@ class Facts(msgspec.Struct, frozen=True):
     """The field that has the records' offsets; empty: a grid has none."""
     start: int
     """The offset that it begins at."""
-    layout: Literal["log", "grid", "bars", "routes"] = "log"
+    layout: Literal["log", "grid", "bars", "windows", "routes"] = "log"
     """Of a partition whose rows go into several targets its ledger."""
     keyed: bool = False
     """Whether a grid has keys."""

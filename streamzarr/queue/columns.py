@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate, chain, groupby, pairwise, repeat
+from itertools import accumulate, groupby, pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 from streamzarr.queue.record import Headers, Record, TopicPartition
@@ -176,7 +176,10 @@ class Columns:
         runs = (self, *others)
 
         def gathered(name: str) -> list[Any]:
-            return list(chain.from_iterable(getattr(run, name) for run in runs))
+            found: list[Any] = []
+            for run in runs:
+                found += getattr(run, name)  # lists as a whole, where a chain would go from item to item
+            return found
 
         joined = Columns(
             self.where,

@@ -35,6 +35,7 @@ from streamzarr.stores.ranges import coalesce, cut, http_range
 from streamzarr.stores.s3_client import (
     S3Client,
     S3Config,
+    boto_errors,
     client_for,
     code_of,
     is_missing,
@@ -117,28 +118,12 @@ class S3Store(Store):
     @classmethod
     def from_url(cls, url: StoreURL) -> S3Store:
         """Open ``s3://bucket/prefix?endpoint_url=http://host:9000&region=...&profile=...&anonymous=true``."""
-        url.reject_options(("endpoint_url", "region", "profile", "anonymous"))
-        anonymous = url.options.get("anonymous", "false")
-        if anonymous not in ("true", "false"):
-            raise ConfigError(
-                f"store URL {url.shown}: option anonymous is {anonymous!r}, expected true or false"
-            )
-        config = S3Config(
-            endpoint_url=url.options.get("endpoint_url"),
-            region=url.options.get("region"),
-            profile=url.options.get("profile"),
-            anonymous=anonymous == "true",
-        )
-        return cls(url.authority, url.path, config)
+        return cls(url.authority, url.path, S3Config.of(url))
 
     @property
     def url(self) -> str:
         """``s3://bucket/prefix``, with the options that were given."""
-        options = {name: getattr(self._config, name) for name in ("endpoint_url", "region", "profile")}
-        options = {name: value for name, value in options.items() if value is not None}
-        if self._config.anonymous:
-            options["anonymous"] = "true"
-        return str(StoreURL("s3", self._bucket, self._prefix, options))
+        return str(StoreURL("s3", self._bucket, self._prefix, self._config.options))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -240,7 +225,7 @@ class S3Store(Store):
             try:
                 with client.direct.watching(self._bucket, full) if client.direct else nullcontext():
                     answer = client.boto.get_object(Bucket=self._bucket, Key=full, **request)
-            except self._errors as error:
+            except boto_errors() as error:
                 if is_missing(error):
                     return NO_VALUE
                 if status_of(error) == 416:  # starts past the end
@@ -252,7 +237,7 @@ class S3Store(Store):
                 raise store_error(self.url, "read", key, error) from error
             try:
                 data = answer["Body"].read()
-            except self._errors as error:  # cut off: botocore has no retry for that
+            except boto_errors() as error:  # cut off: botocore has no retry for that
                 if attempt == MAX_TRIES - 1:
                     raise store_error(self.url, "read", key, error) from error
                 s3_retry.pause(attempt)
@@ -263,7 +248,7 @@ class S3Store(Store):
     def _head(self, key: str) -> dict[str, Any] | None:
         try:
             answer: dict[str, Any] = self._client.boto.head_object(Bucket=self._bucket, Key=self._below + key)
-        except self._errors as error:
+        except boto_errors() as error:
             if is_missing(error):
                 return None
             raise store_error(self.url, "read", key, error) from error
@@ -281,7 +266,7 @@ class S3Store(Store):
         send = self._put_parts if len(view) > MULTIPART_BYTES else self._put_object
         try:
             return self._until_judged(lambda: send(key, view))
-        except self._errors as error:
+        except boto_errors() as error:
             raise store_error(self.url, "write", key, error) from error
 
     def put_many(self, items: Iterable[tuple[str, BytesLike]]) -> None:
@@ -304,7 +289,7 @@ class S3Store(Store):
             condition["IfMatch"] = self._etag_header(if_match)
         try:
             self._until_judged(lambda: self._delete_object(key, **condition))
-        except self._errors as error:
+        except boto_errors() as error:
             if is_missing(error) and if_match is None:
                 return
             if status_of(error) in (404, 412) and if_match is not None:
@@ -327,7 +312,7 @@ class S3Store(Store):
             objects = {"Objects": [{"Key": key} for key in full], "Quiet": True}
             try:
                 answer = client.boto.delete_objects(Bucket=self._bucket, Delete=objects)
-            except self._errors as error:
+            except boto_errors() as error:
                 raise store_error(self.url, "delete", f"{batch[0]} and others", error) from error
             for failed in answer.get("Errors", ()):
                 raise StoreError(f"{self.url}: cannot delete {failed.get('Key')!r}: {failed.get('Message')}")
@@ -356,7 +341,7 @@ class S3Store(Store):
                 request["IfMatch"] = if_match if bare else self._etag_header(if_match)
             try:
                 etag = self._until_judged(lambda: send(key, view, **request))
-            except self._errors as error:
+            except boto_errors() as error:
                 status = status_of(error)
                 if status not in (0, 404, 409, 412) or code_of(error) == "NoSuchBucket":
                     raise store_error(self.url, "write", key, error) from error
@@ -374,7 +359,7 @@ class S3Store(Store):
         raise AssertionError("the second try returns or raises")
 
     def _until_judged(self, request: Callable[[], T]) -> T:
-        return until_judged(self._client, self._errors, request)
+        return until_judged(self._client, boto_errors(), request)
 
     def _put_object(self, key: str, view: memoryview, **request: Any) -> str:
         client, full = self._client, self._below + key
@@ -411,7 +396,7 @@ class S3Store(Store):
     def _abort(self, full_key: str, upload: str) -> None:
         try:
             self._client.boto.abort_multipart_upload(Bucket=self._bucket, Key=full_key, UploadId=upload)
-        except self._errors as error:
+        except boto_errors() as error:
             if status_of(error) != 404:  # else it was completed or aborted by another
                 raise store_error(self.url, "abort the upload of", full_key, error) from error
 
@@ -446,7 +431,7 @@ class S3Store(Store):
             yield from pages(
                 self._client, self._bucket, LIST_PAGE, prefix=self._below + below(prefix), **query
             )
-        except self._errors as error:
+        except boto_errors() as error:
             raise store_error(self.url, "list", below(prefix), error) from error
 
     def _stale_uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
@@ -464,7 +449,7 @@ class S3Store(Store):
                 PaginationConfig={"PageSize": LIST_PAGE},
             ):
                 yield from page.get("Uploads", ())
-        except self._errors as error:
+        except boto_errors() as error:
             raise store_error(self.url, "list", below(prefix), error) from error
 
     # Errors and pickling ------------------------------------------------------------------------------------
@@ -472,14 +457,6 @@ class S3Store(Store):
     @property
     def _client(self) -> S3Client:
         return client_for(self._config)
-
-    @property
-    def _errors(self) -> tuple[type[Exception], ...]:
-        """What boto3 raises, and what comes through it when a body is read."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from urllib3.exceptions import HTTPError
-
-        return BotoCoreError, ClientError, HTTPError
 
     def _etag_header(self, etag: str) -> str:
         return f'"{etag}"' if self._client.quotes_etags else etag

@@ -10,6 +10,7 @@ from typing import Any
 from streamzarr.errors import ConfigError, StoreError, UnsupportedError
 from streamzarr.redact import redacted
 from streamzarr.stores.s3_direct import DirectClient
+from streamzarr.stores.url import StoreURL
 
 MAX_CONNECTIONS = 64
 """Connections that one client keeps open; more threads than that wait for each other."""
@@ -38,6 +39,29 @@ class S3Config:
                 f"s3 endpoint {redacted(self.endpoint_url)!r}: expected no user information and no secrets, "
                 "credentials are found by boto3"
             )
+
+    @classmethod
+    def of(cls, url: StoreURL) -> S3Config:
+        """Return what the options of `url` ask for."""
+        url.reject_options(("endpoint_url", "region", "profile", "anonymous"))
+        anonymous = url.options.get("anonymous", "false")
+        if anonymous not in ("true", "false"):
+            raise ConfigError(
+                f"store URL {url.shown}: option anonymous is {anonymous!r}, expected true or false"
+            )
+        return cls(
+            endpoint_url=url.options.get("endpoint_url"),
+            region=url.options.get("region"),
+            profile=url.options.get("profile"),
+            anonymous=anonymous == "true",
+        )
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of a URL that asks for this."""
+        given = {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.profile}
+        options = {name: value for name, value in given.items() if value is not None}
+        return {**options, "anonymous": "true"} if self.anonymous else options
 
 
 class S3Client:
@@ -110,6 +134,14 @@ def client_for(config: S3Config) -> S3Client:
                 except (BotoCoreError, ValueError) as error:
                     raise StoreError(f"s3: no client for {config}: {error}") from error
     return client
+
+
+def boto_errors() -> tuple[type[Exception], ...]:
+    """Return what boto3 raises, and what comes through it when a body is read."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, ClientError, HTTPError
 
 
 def status_of(error: Exception) -> int:

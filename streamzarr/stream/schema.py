@@ -52,7 +52,7 @@ class Field:
     serializer: CodecLike = "auto"
     compressors: CodecsLike = "auto"
     dimension_names: Sequence[str] | None = None
-    """Names of the axes of `shape`."""
+    """Names of the axes of `shape`, which differ from one another and from ``row``."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     sorted: bool = False
     """Values never decrease, so that they can be searched; append refuses others."""
@@ -87,6 +87,11 @@ class Field:
         except ConfigError as error:
             raise ConfigError(f"field {name!r}: {error}") from error
         assert isinstance(found, ArrayMetadataV3)
+        given = [each for each in (ROW, *names) if each is not None]
+        if len(set(given)) < len(given):
+            raise ConfigError(
+                f"field {name!r}: dimension_names {names}, expected names that differ, none of them {ROW!r}"
+            )
         if self.sorted and (inner or found.dtype.kind not in "iufmM"):
             raise ConfigError(
                 f"field {name!r}: sorted needs one number or time in a row, got {inner} {found.dtype}"

@@ -169,7 +169,23 @@ def routed(bench):
     )
 
 
-@pytest.mark.parametrize("layout", [log, grid, routed])
+def windowed(bench):
+    return bench.feed(
+        columns={"at": {"dtype": "datetime64[ms]", "unit": "ms"}, "s": "string", "n": "i8", "bid": "f8"},
+        target={"layout": "windows", "chunk_rows": 40},
+        window={
+            "kind": "sliding",
+            "size": "2s",
+            "every": "1s",
+            "time": "at",
+            "key": "s",
+            "lateness": "5s",
+            "values": {"n": "sum", "bid": "last"},
+        },
+    )
+
+
+@pytest.mark.parametrize("layout", [log, grid, routed, windowed])
 def test_each_record_once_whatever_happens_to_the_processes(bench, layout):
     live_through(bench, layout)
 
@@ -180,7 +196,7 @@ def test_each_record_once_in_a_bucket_too(bench_in_a_bucket):
 
 def live_through(bench, layout):
     chance = random.Random(7)
-    feed, rounds = layout(bench), ROUNDS // 2 if layout is routed else ROUNDS
+    feed, rounds = layout(bench), ROUNDS // 2 if layout in (routed, windowed) else ROUNDS
     with Cast(feed.to_builtins(), chance) as cast:
         for number in range(rounds):
             cast.fill(armed=True)
@@ -210,6 +226,8 @@ def live_through(bench, layout):
                 check_log(stream, good)
             case "grid":
                 check_grid(stream, good)
+            case "windowed":
+                check_windows(stream, good)
             case "routed":
                 check_routed(bench.target, name, good)
     assert cast.killed >= rounds // 2
@@ -227,6 +245,21 @@ def check_routed(target, partition, good):
     assert sorted(found) == ["S0", "S1", "S3", "S4", "rest"]
     for name, parts in found.items():
         check_log(parts[partition], good[names == (2 if name == "rest" else int(name[1]))])
+
+
+def check_windows(stream, good):
+    found = {}
+    for number in good.tolist():
+        time = 10**12 + time_of(number)
+        for start in (time // STEP * STEP - STEP, time // STEP * STEP):
+            found.setdefault((start, f"S{name_of(number)}"), []).append((time, number))
+    newest = max(10**12 + time_of(number) for number in good.tolist())
+    closed = sorted(each for each in found if each[0] + 2 * STEP <= newest - LATE)
+    assert stream["begin"][:].astype("M8[ms]").astype(np.int64).tolist() == [start for start, _ in closed]
+    assert stream["s"][:].tolist() == [name for _, name in closed]
+    assert stream["count"][:].tolist() == [len(found[each]) for each in closed]
+    assert stream["n"][:].tolist() == [sum(number for _, number in found[each]) for each in closed]
+    assert stream["bid"][:].tolist() == [max(found[each])[1] + 0.5 for each in closed]
 
 
 def check_grid(stream, good):

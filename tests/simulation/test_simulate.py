@@ -13,9 +13,15 @@ import reactivex.operators as rx
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow import ops
+from streamzarr.runtime import SYSTEM
 from streamzarr.testing import simulate
 from streamzarr.testing.simulation import Bench
 from streamzarr.testing.simulation.bench import Chain
+from streamzarr.testing.simulation.errors import UnsimulatedError
+from streamzarr.testing.simulation.machine import simulated_machine
+from streamzarr.testing.simulation.play import plan_of
+from streamzarr.testing.simulation.streams import STREAM
+from streamzarr.testing.simulation.world import World
 from tests.simulation.planted import commit_before_write
 
 
@@ -94,6 +100,18 @@ def test_code_that_reaches_for_the_machine_is_found() -> None:
 
     finding = simulate(1, chain=chain, shorten=False)
     assert not finding.ok
+
+
+def test_threads_that_were_there_before_have_the_machine_still() -> None:
+    begun, times = threading.Event(), []
+    other = threading.Thread(target=lambda: begun.wait() and times.append(SYSTEM.now()))
+    other.start()
+    with simulated_machine(World(plan_of(STREAM, 0), 60.0)):
+        begun.set()
+        other.join()
+        with pytest.raises(UnsimulatedError):
+            SYSTEM.now()
+    assert len(times) == 1
 
 
 def test_a_run_that_does_not_end_is_a_finding_that_says_who_has_the_processor() -> None:

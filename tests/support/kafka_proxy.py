@@ -1,4 +1,4 @@
-"""A proxy between Kafka's clients and a broker that cuts connections, at chosen requests if need be."""
+"""A proxy between Kafka's clients and a broker that cuts connections, or has a chosen request refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Literal, Self, TypeAlias
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of a socket whose closing sends RST."""
-OFFSET_COMMIT = 8
-"""Its number in the protocol: https://kafka.apache.org/protocol#protocol_api_keys."""
+PRODUCE, OFFSET_COMMIT = 0, 8
+"""Their numbers in the protocol: https://kafka.apache.org/protocol#protocol_api_keys."""
+NOWHERE = struct.pack(">i", 0x7A6F7578)
+"""A partition that no topic has."""
 
 Loss: TypeAlias = Literal["request", "answer"]
 
@@ -23,6 +25,8 @@ class _Link:
     server: socket.socket
     lost: threading.Event = field(default_factory=threading.Event)
     """What the broker answers from now on does not arrive."""
+    astray: bytes | None = None
+    """Partition whose records were sent nowhere; the answer is told as if it were of that."""
 
     def cut(self) -> None:
         with contextlib.suppress(OSError):
@@ -30,6 +34,22 @@ class _Link:
         for each in (self.client, self.server):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(eq=False)
+class Refusal:
+    """A produce request that the broker refuses."""
+
+    topic: bytes
+    seconds: float
+    arrived: threading.Event = field(default_factory=threading.Event)
+
+    def misdirected(self, request: bytearray) -> bytes:
+        """Change the partition of `request` to one that is not there; return which it was."""
+        start = request.index(self.topic) + len(self.topic) + 1  # behind the count of partitions
+        partition = bytes(request[start : start + 4])
+        request[start : start + 4] = NOWHERE
+        return partition
 
 
 class KafkaProxy:
@@ -46,6 +66,7 @@ class KafkaProxy:
         self._lock = threading.Lock()
         self._links: set[_Link] = set()
         self._planned: list[tuple[int, Loss]] = []
+        self._refusal: Refusal | None = None
 
     def cut(self) -> None:
         """Cut all connections."""
@@ -57,6 +78,16 @@ class KafkaProxy:
         """Cut the connection of the next such request: before the broker has it, or when it has done it."""
         with self._lock:
             self._planned.append((request, loses))
+
+    def refuse(self, topic: str, seconds: float) -> threading.Event:
+        """Have the broker refuse the next records for `topic`, as one that has yet to make their partition.
+
+        They wait for the client's next request on that connection, for `seconds` at most; the event tells
+        that they are here.
+        """
+        with self._lock:
+            self._refusal = Refusal(topic.encode(), seconds)
+            return self._refusal.arrived
 
     @property
     def pending(self) -> int:
@@ -107,6 +138,9 @@ class KafkaProxy:
                 size, number = struct.unpack_from(">ih", pending)
                 if len(pending) < 4 + size:
                     break
+                if number == PRODUCE and (refusal := self._take_refusal()) is not None:
+                    pending += self._following(link, refusal)
+                    link.astray = refusal.misdirected(pending)
                 loss = self._plan(number)
                 if loss == "request":
                     return
@@ -118,8 +152,26 @@ class KafkaProxy:
     def _answer(self, link: _Link) -> None:
         with contextlib.suppress(OSError):
             while (data := link.server.recv(1 << 16)) and not link.lost.is_set():
+                if link.astray is not None:
+                    data = data.replace(NOWHERE, link.astray)
                 link.client.sendall(data)
         link.cut()
+
+    def _following(self, link: _Link, refusal: Refusal) -> bytes:
+        """Return what the client sends while its request waits."""
+        refusal.arrived.set()
+        link.client.settimeout(refusal.seconds)
+        try:
+            return link.client.recv(1 << 16)
+        except TimeoutError:
+            return b""
+        finally:
+            link.client.settimeout(None)
+
+    def _take_refusal(self) -> Refusal | None:
+        with self._lock:
+            refusal, self._refusal = self._refusal, None
+        return refusal
 
     def _plan(self, number: int) -> Loss | None:
         with self._lock:

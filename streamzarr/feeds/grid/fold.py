@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.columns import in_seconds
-from streamzarr.feeds.grid.spec import COUNT, SPAN, TIME, GridSpec, Output
+from streamzarr.feeds.grid.spec import COUNT, TIME, GridSpec, Output
 from streamzarr.feeds.grid.values import Array, Values
-
-Numbers = npt.NDArray[np.int64]
+from streamzarr.feeds.times import MISSING, SPAN, Numbers, Reach, told
 
 NOWHERE: Final = 2**63 - 1
 BLOCK_CELLS: Final = 1 << 20
@@ -67,21 +66,14 @@ def unplaceable(rows: Arrivals, first: int | None, latest: int | None, spec: Gri
     latest
         The latest time of all other records.
     """
-    missing = rows.times == np.iinfo(np.int64).min
-    bad: dict[int, str] = {}
-    for which, reason in (
-        (missing, f"{spec.time} is missing"),
+    refused = (
+        (rows.times == MISSING, f"{spec.time} is missing"),
         (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
-        (np.full(len(missing), first is None), "no slot is there yet; replay it once there are"),
-        (
-            rows.times < (-SPAN if first is None else first),
-            f"{spec.time} is before the first slot",
-        ),
+        (np.full(len(rows.times), first is None), "no slot is there yet; replay it once there are"),
+        (rows.times < (-SPAN if first is None else first), f"{spec.time} is before the first slot"),
         (rows.times > (latest or 0) + spec.ahead, f"{spec.time} is ahead of all others"),
-    ):
-        for record in np.unique(rows.records[which]):
-            bad.setdefault(int(record), reason)
-    return bad
+    )
+    return told(rows.records, refused)
 
 
 class GridFold:
@@ -104,6 +96,7 @@ class GridFold:
         latest: int | None = None,
     ) -> None:
         self._spec, self._base, self._latest = spec, closed, latest
+        self._reach = Reach(spec.time, spec.reach, spec.longest_gap, spec.clock_reach)
         self._settled = closed is not None
         self._values = {each.name: Values(each, spec.room) for each in outputs}
         self._columns = {each.name: each.column for each in outputs}
@@ -133,35 +126,15 @@ class GridFold:
 
         `until` is the latest time that each row may have by the clock.
         """
-        spec, bad = self._spec, dict[int, str]()
-        missing = rows.times == np.iinfo(np.int64).min
-        outside = ~missing & (np.abs(rows.times) >= SPAN)
-        beyond = ~outside & (rows.times > until)
-        there = ~(missing | outside | beyond)
-        reach = np.where(rows.timely, spec.longest_gap, spec.reach)
-        before, latest = self._running(rows.times, there, reach)
-        late = rows.times // spec.step < (before - spec.lateness) // spec.step
-        far = rows.times > before + reach
-        for which, reason in (
-            (missing, f"{spec.time} is missing"),
-            (outside, f"{spec.time} is not between 1824 and 2116, as times of a grid are"),
-            (
-                beyond,
-                f"{spec.time} is more than {in_seconds(spec.clock_reach)} ahead of the clock",
-            ),
+        spec = self._spec
+        seen = self._reach.look(rows.times, rows.timely, self._latest, until)
+        late = rows.times // spec.step < (seen.before - spec.lateness) // spec.step
+        refused = (
+            *seen.refused,
             (rows.keys < 0, f"there is no room for another key, {spec.room} are there"),
-            (late & there, f"{spec.time} is late by more than {in_seconds(spec.lateness)}"),
-            *(
-                (
-                    far & there & (reach == most),
-                    f"{spec.time} is more than {in_seconds(most)} ahead of all before",
-                )
-                for most in (spec.reach, spec.longest_gap)
-            ),
-        ):
-            for record in np.unique(rows.records[which]):
-                bad.setdefault(int(record), reason)
-        return Judgement(bad, before, latest)
+            (late & seen.there, f"{spec.time} is late by more than {in_seconds(spec.lateness)}"),
+        )
+        return Judgement(told(rows.records, refused), seen.before, seen.latest)
 
     def take(self, rows: Arrivals, judgement: Judgement) -> Iterator[dict[str, Array]]:
         """Fold the rows of records that were judged good; yield the slots that are closed by them, as rows.
@@ -220,28 +193,6 @@ class GridFold:
             self._base += count
             self._settled = True
             yield rows
-
-    def _running(
-        self, times: Numbers, there: npt.NDArray[np.bool_], reach: Numbers
-    ) -> tuple[Numbers, int | None]:
-        """Return the latest time before each row, of those not too far ahead themselves, and behind all.
-
-        Times that are not `there` do not count; `reach` is how far ahead of all before each may be.
-        """
-        first = times[there][:1]
-        if not len(first):
-            return np.zeros_like(times), self._latest
-        before = int(first[0]) if self._latest is None else self._latest
-        times = np.where(there, times, -SPAN)
-        if times.max() - before <= self._spec.reach:
-            known = np.maximum.accumulate(np.concatenate([[before], times]))
-            return known[:-1], int(known[-1])
-        found = np.empty(len(times), np.int64)
-        for index, (time, most) in enumerate(zip(times.tolist(), reach.tolist(), strict=True)):
-            found[index] = before
-            if before < time <= before + most:
-                before = time
-        return found, before
 
     def _make_room(self, first: int, last: int) -> None:
         base = first if self._base is None else min(first, self._base)

@@ -14,10 +14,11 @@ from streamzarr.feeds.grid.horizon import Horizon
 from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.grid.late import LateSlots
 from streamzarr.feeds.grid.shape import Shape
-from streamzarr.feeds.grid.spec import SPAN, TIME, GridSpec
+from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
+from streamzarr.feeds.times import SPAN, about
 from streamzarr.runtime import Runtime
 from streamzarr.stream import CommitPolicy, StreamWriter
 
@@ -154,7 +155,7 @@ class PartitionGrid:
         if self._keys is not None and self._spec.key is not None:
             places = self._keys.places(rows.columns[self._spec.key])
         times = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
-        timely = _timely(times, rows.run.timestamps[records], self._spec.ahead)
+        timely = about(times, rows.run.timestamps[records], self._spec.ahead)
         return Arrivals(times, places, rows.run.offsets[records], records, timely, rows.columns)
 
     def _flush(self) -> None:
@@ -205,12 +206,3 @@ class PartitionGrid:
         counts = np.bincount(rows.records(), minlength=len(rows.run))
         counts[[*bad]] = 0
         return int((counts - 1)[(counts > 1) & (rows.run.offsets >= self._known)].sum())
-
-
-def _timely(
-    times: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64], most: int
-) -> npt.NDArray[np.bool_]:
-    """Tell which times are about those of their records, in milliseconds; negative: a record has none."""
-    told = (timestamps >= 0) & (timestamps < SPAN // 10**6) & (np.abs(times) < SPAN)
-    apart = np.abs(np.where(told, times - timestamps * 10**6, 0))
-    return told & (apart <= most)

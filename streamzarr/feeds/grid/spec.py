@@ -11,6 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.meaning import HOW, STEP
+from streamzarr.feeds.times import SPAN
 from streamzarr.stream import Field
 
 How: TypeAlias = Literal["last", "first", "min", "max", "sum", "mean", "count", "ohlc"]
@@ -19,8 +20,6 @@ TIME: Final = "time"
 COUNT: Final = "count"
 """How many records are in a slot."""
 CHUNK_BYTES: Final = 1 << 20
-SPAN: Final = 2**62
-"""Nanoseconds before and after 1970 between which times are: so a sum of two of them is a number, too."""
 GAP_SLOTS: Final = 1 << 26
 """Slots of a gap, at most, where those without records are stored: 18 hours of milliseconds."""
 
@@ -101,29 +100,7 @@ class GridSpec:
         streamzarr.errors.ConfigError
             A column is not there, or has no numbers.
         """
-        for name in (self.time, *([self.key] if self.key else []), *self.values):
-            if name not in columns:
-                raise ConfigError(f"grid: no column {name!r}, there are {', '.join(columns)}")
-        if columns[self.time].dtype.kind != "M":
-            raise ConfigError(f"grid: time is column {self.time!r}, which is no datetime64")
-        found: list[Output] = []
-        for name, spec in columns.items():
-            if name in (self.time, self.key) or (spec.of_record and name not in self.values):
-                continue
-            how = self.values.get(name, "last" if spec.dtype.kind in "iufb" else None)
-            if how is None:
-                continue
-            if spec.dtype.kind not in "iuf" + "b" * (how in ("last", "first", "count")):
-                raise ConfigError(f"grid: column {name!r} is {spec.type_name}, and has no {how}")
-            found += [
-                _output(f"{name}{part}", spec, each) for part, each in _PARTS.get(how, {"": how}).items()
-            ]
-        if taken := {TIME, COUNT} & {each.name for each in found}:
-            raise ConfigError(f"grid: a field may not be called {min(taken)!r}, which the grid has itself")
-        names = [each.name for each in found]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ConfigError(f"grid: two fields would be called {min(twice)!r}; give a column another name")
-        return found
+        return outputs_of(columns, self.values, self.time, self.key, {TIME, COUNT}, "grid")
 
     def schema(self, columns: Mapping[str, ColumnSpec], chunk_rows: int | None) -> dict[str, Field]:
         """Return the fields of the stream; raises as :meth:`outputs`."""
@@ -157,11 +134,52 @@ class GridSpec:
         }
 
 
-def check_how(values: Mapping[str, str]) -> None:
+def outputs_of(
+    columns: Mapping[str, ColumnSpec],
+    values: Mapping[str, How],
+    time: str,
+    key: str | None,
+    own: set[str],
+    what: str,
+) -> list[Output]:
+    """Return the fields, but for the layout's own; columns of numbers that are not named have their last.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        A column is not there, or has no numbers, or a field is called as one of the layout's `own`; it names
+        the layout as `what`.
+    """
+    for name in (time, *([key] if key else []), *values):
+        if name not in columns:
+            raise ConfigError(f"{what}: no column {name!r}, there are {', '.join(columns)}")
+    if columns[time].dtype.kind != "M":
+        raise ConfigError(f"{what}: time is column {time!r}, which is no datetime64")
+    found: list[Output] = []
+    for name, spec in columns.items():
+        if name in (time, key) or (spec.of_record and name not in values):
+            continue
+        how = values.get(name, "last" if spec.dtype.kind in "iufb" else None)
+        if how is None:
+            continue
+        if spec.dtype.kind not in "iuf" + "b" * (how in ("last", "first", "count")):
+            raise ConfigError(f"{what}: column {name!r} is {spec.type_name}, and has no {how}")
+        found += [_output(f"{name}{part}", spec, each) for part, each in _PARTS.get(how, {"": how}).items()]
+    names = [each.name for each in found]
+    if taken := own & {*names}:
+        raise ConfigError(f"{what}: a field may not be called {min(taken)!r}, which the {what} has itself")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"{what}: two fields would be called {min(twice)!r}; give a column another name")
+    return found
+
+
+def check_how(values: Mapping[str, str], what: str = "grid") -> None:
     """Raise :class:`~streamzarr.errors.ConfigError` unless each value is a way to make one of several."""
     for name, how in values.items():
         if how not in get_args(How):
-            raise ConfigError(f"grid.values.{name}: got {how!r}, expected one of {', '.join(get_args(How))}")
+            raise ConfigError(
+                f"{what}.values.{name}: got {how!r}, expected one of {', '.join(get_args(How))}"
+            )
 
 
 def _output(name: str, spec: ColumnSpec, how: str) -> Output:

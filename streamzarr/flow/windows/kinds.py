@@ -1,13 +1,22 @@
-"""Kinds of windows: which windows a message of a key belongs to. Values; pure functions of event time."""
+"""Kinds of windows: which windows a message of a key belongs to. Values; pure functions of event time.
+
+Of messages that come as columns ``go_on`` tells which are in the same windows, and ``around`` those.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from streamzarr.errors import ConfigError
 from streamzarr.flow.arguments import checked, integer
 from streamzarr.flow.windows.moments import FIRST, LAST, Duration, duration, span
+
+Moments: TypeAlias = npt.NDArray[np.int64]
 
 MAX_OVERLAP: Final = 10_000
 """Windows that one message may belong to: each of them is a fold."""
@@ -53,6 +62,18 @@ class Fixed:
         start = moment - (moment - self._offset) % self._size
         return (Window(start, start + self._size),)
 
+    def first_stops(self, moments: Moments) -> Moments:
+        """Return where the first window of each moment ends."""
+        return moments - (moments - self._offset) % self._size + self._size
+
+    def go_on(self, moments: Moments) -> npt.NDArray[np.bool_]:
+        """Tell of each of ascending moments but the first whether it is in the windows of the one before."""
+        return np.equal(np.diff((moments - self._offset) // self._size), 0)
+
+    def around(self, first: int, last: int) -> tuple[Window, ...]:
+        """Return the windows of moments from `first` to `last`, of which each goes on."""
+        return self.windows(first)
+
 
 @checked("windows.Sliding", size=span(1), every=span(1))
 @dataclass(frozen=True, slots=True)
@@ -84,6 +105,19 @@ class Sliding:
         last = moment - moment % self._every
         first = last - (self._size - 1 - moment % self._every) // self._every * self._every
         return tuple(Window(start, start + self._size) for start in range(first, last + 1, self._every))
+
+    def first_stops(self, moments: Moments) -> Moments:
+        """Return where the first window of each moment ends, of those that overlap."""
+        past = moments % self._every
+        return moments - past - (self._size - 1 - past) // self._every * self._every + self._size
+
+    def go_on(self, moments: Moments) -> npt.NDArray[np.bool_]:
+        """Tell of each of ascending moments but the first whether it is in the windows of the one before."""
+        return np.equal(np.diff(moments // math.gcd(self._size, self._every)), 0)
+
+    def around(self, first: int, last: int) -> tuple[Window, ...]:
+        """Return the windows of moments from `first` to `last`, of which each goes on."""
+        return self.windows(first)
 
 
 @checked("windows.Periodic", every=span(1))
@@ -132,6 +166,18 @@ class Session:
     def windows(self, moment: int) -> tuple[Window, ...]:
         """Return the session of one message alone."""
         return (Window(moment, moment + self._gap),)
+
+    def first_stops(self, moments: Moments) -> Moments:
+        """Return where a session may end at the earliest that a moment lies in: right behind it."""
+        return moments + 1
+
+    def go_on(self, moments: Moments) -> npt.NDArray[np.bool_]:
+        """Tell of each of ascending moments but the first whether it is in the session of the one before."""
+        return np.less(np.diff(moments), self._gap)
+
+    def around(self, first: int, last: int) -> tuple[Window, ...]:
+        """Return the session of moments from `first` to `last`, of which each goes on."""
+        return (Window(first, last + self._gap),)
 
 
 @checked("windows.Count", size=integer(1))

@@ -135,14 +135,24 @@ class KafkaAdmin:
             passing={KafkaError.TOPIC_ALREADY_EXISTS},
         )
 
-        def ready() -> bool:
+        self.wait_usable(name)
+
+    def wait_usable(self, topic: str) -> int:
+        """Wait until `topic`, which was made just now, perhaps by others, is known; return its partitions.
+
+        The cluster refuses to make it a second time before each broker has heard of it.
+        """
+        leaders: list[Any] = []
+
+        def usable() -> bool:
             try:
-                leaders = self._partitions(name, lambda partition: partition.leader)
+                leaders[:] = self._partitions(topic, lambda partition: partition.leader)
             except TopicNotFoundError:
                 return False
-            return len(leaders) == partitions and None not in leaders
+            return None not in leaders
 
-        self._wait_until(ready, f"topic {name!r} was created, but has no leaders")
+        self._wait_until(usable, f"topic {topic!r} was created, but has no leaders")
+        return len(leaders)
 
     def delete_topic(self, name: str) -> None:
         """Delete `name` and wait until it is gone; raises `TopicNotFoundError`."""

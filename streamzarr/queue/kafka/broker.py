@@ -87,7 +87,7 @@ class KafkaBroker(Broker):
         except KafkaException as error:
             if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise translate(error, f"{self._config}: cannot create topic {name!r}") from error
-            existing = len(self._admin.partitions(name))
+            existing = self._admin.wait_usable(name)
             if not (exist_ok and existing == partitions):
                 raise QueueError(
                     f"{self._config}: topic {name!r} exists already, with {existing} partitions"

@@ -1,14 +1,16 @@
 """What belongs to a process and not to an object: each simulated process gets its own.
 
-And what belongs to the machine is out of reach: code that uses it could not be replayed.
+And what belongs to the machine is out of reach: code that uses it could not be replayed. Threads that the
+process had before have nothing to do with the simulation, and may go on.
 """
 
 from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 from unittest.mock import patch
 
 from streamzarr.flow.windows import state
@@ -32,17 +34,12 @@ def simulated_machine(world: World) -> Iterator[None]:
 
     Nor is garbage collected meanwhile, which would run finalizers at any moment.
     """
-
-    def refuse(self: object, *args: object, **options: object) -> None:
-        raise UnsimulatedError(
-            "code under simulation used the system's runtime, expected the one it was given"
-        )
-
-    names = [name for name in vars(SystemRuntime) if not name.startswith("_") and name != "local"]
+    others = frozenset(threading.enumerate()) - {threading.current_thread()}
+    methods = [each for each in vars(SystemRuntime).items() if each[0][0] != "_" and each[0] != "local"]
     collects, stack_bytes = gc.isenabled(), threading.stack_size(STACK_BYTES)
     with ExitStack() as stack:
-        for name in names:
-            stack.enter_context(patch.object(SystemRuntime, name, refuse))
+        for name, method in methods:
+            stack.enter_context(patch.object(SystemRuntime, name, _only_for(others, method)))
         stack.enter_context(patch.object(claims, "_claims", _Claims(world)))
         # It tries out what a store can do with threads of its own; a simulated one is known.
         stack.enter_context(patch.object(state, "probe_conditional_put", lambda store: None))
@@ -56,6 +53,19 @@ def simulated_machine(world: World) -> Iterator[None]:
             threading.stack_size(stack_bytes)
             if collects:
                 gc.enable()
+
+
+def _only_for(others: Set[threading.Thread], method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of the system's runtime that simulated threads may not call."""
+
+    def refuse(self: SystemRuntime, *args: Any, **options: Any) -> Any:
+        if threading.current_thread() in others:
+            return method(self, *args, **options)
+        raise UnsimulatedError(
+            "code under simulation used the system's runtime, expected the one it was given"
+        )
+
+    return refuse
 
 
 class _Claims:

@@ -15,24 +15,7 @@ from streamzarr.errors import ConfigError, MessageError, NodeNotFoundError, Sour
 from streamzarr.jobs.shards import open_shards
 from streamzarr.queue.letters import DeadLetterQueue
 from streamzarr.stores import MemoryStore
-from streamzarr.stream import Field
-
-SCHEMA = {
-    "x": Field("i8", chunk_rows=4, sorted=True),
-    "y": Field("u1", shape=(3,), chunk_rows=5, chunks=(2,), compressors="gzip"),
-    "name": Field("string", chunk_rows=3),
-    "zero": Field("f4", chunk_rows=2),
-}
-
-
-def batch(start, stop):
-    x = np.arange(start, stop)
-    return {
-        "x": x,
-        "y": np.repeat(x.astype("u1"), 3).reshape(-1, 3),
-        "name": [f"row {row}" for row in x],
-        "zero": np.zeros(len(x)),
-    }
+from tests.support.kinds_of_fields import SCHEMA, batch
 
 
 def started(bench, rows=47):
@@ -171,7 +154,7 @@ def test_another_stream_in_the_place_is_not_touched(embedded):
     assert (report.state, report.written) == ("incomplete", 0)
     assert before == dict.fromkeys(sz.stores.open_store(embedded.url("log")).list())
     with pytest.raises(SourceChangedError, match="submit the job again"):
-        embedded.resume(job.id).wait(60)
+        embedded.resume(job.id)
     assert_rows(sz.open_stream(embedded.url("log")), 0, 60)
 
 

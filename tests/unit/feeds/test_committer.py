@@ -5,22 +5,13 @@ import logging
 import pytest
 
 from streamzarr.errors import FencedError, QueueError, StoreError
-from streamzarr.feeds import Feed
-from streamzarr.feeds.committer import FENCED_SESSIONS, FeedCommitter
-from streamzarr.feeds.decode import open_decoder
-from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.committer import FENCED_SESSIONS
 from streamzarr.feeds.meter import EVERY, Meter
-from streamzarr.feeds.rows import RowMaker
 from streamzarr.feeds.takeover import take_over
-from streamzarr.flow import Message
 from streamzarr.flow.ops.settle import DONE, Again
-from streamzarr.queue import TopicPartition
 from streamzarr.stores import MemoryStore
 from streamzarr.stream import StreamWriter, open_stream
-from streamzarr.testing.broker_fake import FakeBroker
-from streamzarr.testing.clock import FakeClock
-
-WHERE = TopicPartition("t", 0)
+from tests.support.routes import WHERE, CommitterBench, feed
 
 
 class Flaky(MemoryStore):
@@ -36,35 +27,17 @@ class Flaky(MemoryStore):
         return super().put(key, data, **condition)
 
 
-class Bench:
+class Bench(CommitterBench):
     def __init__(self):
-        self.runtime = FakeClock()
-        self.broker = FakeBroker(self.runtime)
-        self.broker.create_topic("t", 1)
-        self.broker.create_topic("t.dead", 1)
-        self.store = Flaky()
-        self.feed = Feed.of(
-            {
-                "source": {"broker": "sqlite:///q.db", "topics": ["t"], "session_timeout": 5},
-                "decode": {"format": "json"},
-                "columns": {"x": "i8"},
-                "target": {"url": "memory://", "chunk_rows": 4},
-            }
-        )
-        self.maker = RowMaker(self.feed.columns, open_decoder("json", {"x": self.feed.columns["x"]}))
+        super().__init__(Flaky())
+        self.feed = feed({"x": "i8"})
         self.committer = self.new()
 
     def new(self):
-        letters = Letters(self.broker.producer(), self.feed.dead_topic, "w", self.runtime)
-        return FeedCommitter(self.feed, self.broker, self.store, letters)
+        return self.committer_of(self.feed)
 
     def send(self, *values):
         self.broker.append("t", 0, *values)
-
-    def runs(self, start, stop):
-        with self.broker.reader("t", {0: start}) as reader:
-            [run] = reader.poll_columns(stop - start, 0)
-        return [Message(run=run, data=self.maker(run))]
 
     @property
     def rows(self):

@@ -141,6 +141,70 @@ def test_a_name_that_no_array_can_have(name):
         Feed.of(tables)
 
 
+WINDOWS = """\
+[source]
+broker = "kafka://broker:9092"
+topics = ["fx.ticks"]
+
+[decode]
+format = "json"
+
+[columns]
+time = { dtype = "datetime64[ns]", from = "ts" }
+symbol = "string"
+bid = "f8"
+
+[target]
+url = "s3://lab/fx.zarr"
+layout = "windows"
+
+[window]
+kind = "sliding"
+size = "1min"
+every = "10s"
+time = "time"
+key = "symbol"
+values = { bid = "ohlc" }
+"""
+
+
+def test_windows_of_a_file(tmp_path):
+    feed = load(tmp_path, WINDOWS)
+    assert [*feed.schema()][:5] == ["begin", "end", "symbol", "count", "bid_open"]
+    assert Feed.of(feed.to_builtins()) == feed
+    assert feed.offset_field == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"sliding"', '"tumbling"', "fx.toml, line 18: window.kind: invalid enum value 'tumbling'"),
+        ('size = "1min"', "", 'fx.toml, line 17: window.size: missing; it is needed where kind is "sliding"'),
+        ('"1min"', '"1 fortnight"', "fx.toml, line 19: window.size: size is '1 fortnight', expected 1e-09"),
+        ('every = "10s"', 'evry = "10s"', "fx.toml, line 17: window: unknown key `evry`"),
+        ('"10s"', '"2min"', "fx.toml, line 20: window.every: is longer than size"),
+        ('every = "10s"', 'gap = "10s"', "fx.toml, line 17: window.every: missing"),
+        ('key = "symbol"', 'gap = "10s"', "fx.toml, line 22: window.gap: not expected where kind is"),
+        ('"symbol"\nvalues', '"symbol"\nidle = "no"\nvalues', "fx.toml, line 23: window.idle: idle is 'no'"),
+        ('"ohlc"', '"median"', "fx.toml, line 23: window.values: window.values.bid: got 'median'"),
+        ('key = "symbol"', 'key = "sym"', "fx.toml, line 17: window: window: no column 'sym'"),
+        ('symbol = "string"', 'end = "string"', "fx.toml, line 17: window: window: no column 'symbol'"),
+        ('"windows"', '"log"', "fx.toml, line 17: window: expected if and only if target.layout is"),
+        ("[window]", "[grid]", "fx.toml, line 17: grid: expected if and only if target.layout is"),
+        (
+            "[window]",
+            '[route]\nby = "symbol"\n[window]',
+            'fx.toml, line 17: route: expected only if target.layout is "log"',
+        ),
+    ],
+)
+def test_a_mistake_in_windows_is_told_with_its_key_and_line(tmp_path, old, new, expected):
+    assert old in WINDOWS
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, WINDOWS.replace(old, new, 1))
+    assert str(raised.value).startswith(f"{tmp_path}/{expected}")
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match=r"no\.toml: cannot be read"):
         Feed.load(tmp_path / "no.toml")

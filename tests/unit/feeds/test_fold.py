@@ -5,7 +5,8 @@ import pytest
 
 from streamzarr.feeds import ColumnSpec
 from streamzarr.feeds.grid.fold import Arrivals, GridFold
-from streamzarr.feeds.grid.spec import GAP_SLOTS, SPAN, GridSpec
+from streamzarr.feeds.grid.spec import GAP_SLOTS, GridSpec
+from streamzarr.feeds.times import SPAN
 
 COLUMNS = {"t": ColumnSpec("t", "M8[ns]"), "x": ColumnSpec("x", "f8")}
 NONE = np.iinfo(np.int64).min

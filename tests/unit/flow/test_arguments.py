@@ -1,8 +1,6 @@
 """What is told to whoever gives the flow something that does not fit: every public parameter, one by one."""
 
-import functools
 import inspect
-import math
 
 import numpy as np
 import pytest
@@ -24,25 +22,11 @@ from streamzarr.flow import (
     run,
     windows,
 )
-from streamzarr.flow.arguments import checked, function, integer, shown
+from streamzarr.flow.arguments import shown
 from streamzarr.testing.broker_fake import FakeBroker
 from streamzarr.zarr import create_array
+from tests.support.asynchronous import SYNC, Awaited, awaited, numbers
 
-
-async def awaited(data):
-    return data
-
-
-class Awaited:
-    async def __call__(self, data):
-        return data
-
-
-async def numbers():
-    yield 1
-
-
-SYNC = "a function that is not async: nothing would await it"
 INTEGER = "an integer of at least {}"
 BYTES = "bytes, an integer of at least 1 or text such as '64MB'"
 TEXT = "text that is not empty"
@@ -475,37 +459,3 @@ def test_an_operator_that_was_not_called_is_told_of_a_branch_as_well():
     chain = from_iterable([1], Demand(1)).pipe(ops.route(lambda message: "a", {"a": [ops.settle]}))
     with pytest.raises(ConfigError, match=r"ops\.settle was given to pipe"):
         run(chain)
-
-
-# -- the checks ------------------------------------------------------------------------------------------
-
-
-def test_each_parameter_needs_a_check_when_a_function_is_defined():
-    with pytest.raises(
-        TypeError, match=r"ops.pick: checks of \['count'\] for a function of \(count, other\)"
-    ):
-        checked("ops.pick", count=integer(1))(lambda count, other: count)
-
-
-def test_functions_are_known_by_how_they_are_called():
-    assert function(functools.partial(int, base=2)) is function(str.upper) is function(Awaited) is None
-    assert (
-        function(functools.partial(awaited, 1)) == function(Awaited().__call__) == function(numbers) == SYNC
-    )
-
-
-def test_numbers_of_numpy_are_numbers():
-    assert Demand(np.int64(3), max_bytes=np.int64(9)).bounds.max_demand == 3
-    assert ops.Again(after=np.float64(0.5)).after == 0.5
-
-
-def test_what_is_shown_is_short_and_holds_no_password():
-    assert shown("kafka://me:hunter2@b1:9092") == "'kafka://***@b1:9092'"
-    assert len(shown("x" * 10_000)) < 200
-    assert len(shown(list(range(10_000)))) < 200
-
-
-def test_who_stops_a_chain_may_wait_for_ever():
-    stop = Stop()
-    stop.drain(math.inf)
-    assert (stop.requested, stop.remaining()) == (True, math.inf)

@@ -12,13 +12,7 @@ from streamzarr.errors import ConfigError, KeyNotFoundError, NodeNotFoundError, 
 from streamzarr.stores import LocalStore, MemoryStore
 from streamzarr.stream import Field, Kind, acquire, check, compact, repair, retain
 from streamzarr.testing import Fault, FaultyStore, RecordingStore
-
-SCHEMA = {
-    "x": Field("i8", chunk_rows=4, sorted=True),
-    "y": Field("u1", shape=(3,), chunk_rows=5, chunks=(2,), compressors="gzip"),
-    "name": Field("string", chunk_rows=3),
-    "zero": Field("f4", chunk_rows=2),
-}
+from tests.support.kinds_of_fields import SCHEMA, batch
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +24,6 @@ def no_probe(monkeypatch):
 @pytest.fixture(params=["memory", "local"])
 def store(request, tmp_path):
     return MemoryStore() if request.param == "memory" else LocalStore(tmp_path / "s", fsync=False)
-
-
-def batch(start, stop):
-    x = np.arange(start, stop)
-    return {
-        "x": x,
-        "y": np.repeat(x.astype("u1"), 3).reshape(-1, 3),
-        "name": [f"row {row}" for row in x],
-        "zero": np.zeros(len(x)),
-    }
 
 
 def started(store, rows=47):

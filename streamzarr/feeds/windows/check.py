@@ -1,0 +1,102 @@
+"""Is each record in its windows, once? Counts of closed and open windows against the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from streamzarr.errors import KeyNotFoundError
+from streamzarr.feeds.found import PartitionCheck
+from streamzarr.feeds.target import Facts
+from streamzarr.feeds.windows.kept import Held, held_at
+from streamzarr.feeds.windows.partition import MORE, READ, TAKEN
+from streamzarr.feeds.windows.spec import BEGIN, COUNT, END
+from streamzarr.stream import Snapshot
+
+LIMIT: Final = 1 << 30
+"""Bytes of the windows that are open."""
+
+
+def with_held(snapshot: Snapshot) -> tuple[Snapshot, Held]:
+    """Return a commit with the windows that were open then: this one, or a later one that has replaced it.
+
+    Raises
+    ------
+    streamzarr.errors.KeyNotFoundError
+        There is no later commit, and they are gone.
+    """
+    while True:
+        position, view = snapshot.position, snapshot.view
+        assert isinstance(position, Mapping)
+        try:
+            return snapshot, held_at(view.store, view.path, position, LIMIT)
+        except KeyNotFoundError:
+            later = snapshot.refresh()
+            if later.record.seq == snapshot.record.seq:
+                raise
+            snapshot = later
+
+
+def windows_twice(snapshot: Snapshot, facts: Facts) -> int:
+    """Return how many closed windows are there that another row has already."""
+    names = [BEGIN, END, *([facts.key] if facts.keyed else [])]
+    rows = [*zip(*(snapshot[name][:].tolist() for name in names), strict=True)]
+    return len(rows) - len(set(rows))
+
+
+def compare_windows(
+    name: str,
+    closed: int,
+    held: int,
+    windows: int,
+    twice: int,
+    position: Mapping[str, int],
+    dead: int,
+    there: int | None,
+    *,
+    whole: bool,
+) -> PartitionCheck:
+    """Return what the rows of records in windows come to, against what the position says, and the broker has.
+
+    Parameters
+    ----------
+    closed, held
+        Rows of records in windows that are closed, and in open ones.
+    windows, twice
+        Windows that are closed, and those among them that are there twice.
+    dead
+        Records below the position that have a letter.
+    there
+        Records below the position on the broker; None: some of them were trimmed.
+    whole
+        Whether all windows are there that ever were closed.
+
+    Examples
+    --------
+    >>> position = {"read": 10, "taken": 9, "more": 0}
+    >>> compare_windows("p0", 6, 3, 2, 0, position, 1, 10, whole=True).ok
+    True
+    >>> compare_windows("p0", 5, 3, 2, 0, position, 1, 11, whole=True).missing_count
+    2
+    """
+    taken, folded = position.get(TAKEN, 0), position.get(TAKEN, 0) + position.get(MORE, 0)
+    missing = max(0, folded - closed - held) if whole else 0
+    disorder = max(0, closed + held - folded) + twice
+    if there is not None:
+        missing += max(0, there - taken - dead)
+        disorder += max(0, taken - there)
+    return PartitionCheck(
+        name=name,
+        rows=windows,
+        records=taken,
+        dead=dead,
+        position=position[READ],
+        verified=taken if there is None else there,
+        missing_count=missing,
+        disorder_count=disorder,
+    )
+
+
+def rows_counted(snapshot: Snapshot) -> int:
+    """Return how many rows of records are in the windows that are closed."""
+    return int(snapshot[COUNT][:].sum(dtype="i8"))

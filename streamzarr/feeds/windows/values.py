@@ -1,0 +1,148 @@
+"""What several values in a window come to: by states that can be put together, in any order. Pure.
+
+A window gets its values in parts, as records come, and two sessions may become one. The state of a part is
+plain data, None where there is no value, and what it comes to does not depend on how the values were divided.
+The first and the last are those by time, and of one time by offset; sums of floats are exact until the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from streamzarr.feeds.grid.spec import Output
+from streamzarr.feeds.times import Numbers
+
+State: TypeAlias = Any
+"""Of the first and the last (time, offset, value); of a sum of floats a few whose sum it is; of a mean the
+number of values, and such few; else a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Rows in order of time and offset within each of some parts, which come one after another."""
+
+    number: npt.NDArray[np.intp]
+    """The part that each row is in, ascending."""
+    times: Numbers
+    offsets: Numbers
+
+    def states(self, output: Output, values: npt.NDArray[Any], count: int) -> list[State]:
+        """Return the state of each of `count` parts; a float that is NaN is no value."""
+        number, times, offsets = self.number, self.times, self.offsets
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            there = ~np.isnan(values)
+            number, times, offsets, values = number[there], times[there], offsets[there], values[there]
+        found: list[State] = [None] * count
+        if not len(values):
+            return found
+        parts, starts = np.unique(number, return_index=True)
+        stops = np.append(starts[1:], len(values))
+        for part, state in zip(
+            parts.tolist(), _states(output, times, offsets, values, starts, stops), strict=True
+        ):
+            found[part] = state
+        return found
+
+
+def _states(
+    output: Output,
+    times: Numbers,
+    offsets: Numbers,
+    values: npt.NDArray[Any],
+    starts: npt.NDArray[np.intp],
+    stops: npt.NDArray[np.intp],
+) -> Sequence[State]:
+    found: list[State]
+    spans = [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+    match output.how:
+        case "first" | "last":
+            at = starts if output.how == "first" else stops - 1
+            found = [*zip(times[at].tolist(), offsets[at].tolist(), values[at].tolist(), strict=True)]
+        case "count":
+            found = (stops - starts).tolist()
+        case "min" | "max":
+            of_all = np.minimum if output.how == "min" else np.maximum
+            found = of_all.reduceat(values, starts).tolist()
+        case "mean":
+            floats = values.astype("f8")
+            found = [(each.stop - each.start, *exact(floats[each])) for each in spans]
+        case _ if output.dtype.kind == "f":
+            floats = values.astype("f8")
+            found = [exact(floats[each]) for each in spans]
+        case _:
+            found = np.add.reduceat(values.astype(output.dtype), starts).tolist()
+    return found
+
+
+def joined(output: Output, one: State, other: State) -> State:
+    """Return the state of two parts together.
+
+    >>> output = Output("x", "x", "last", np.dtype("f8"), np.nan, {})
+    >>> joined(output, (30, 7, 1.5), (20, 9, 2.5))
+    (30, 7, 1.5)
+    """
+    if one is None or other is None:
+        return other if one is None else one
+    match output.how:
+        case "first" | "min":
+            return min(one, other)
+        case "last" | "max":
+            return max(one, other)
+        case "count":
+            return one + other
+        case "mean":
+            return (one[0] + other[0], *exact([*one[1:], *other[1:]]))
+    return exact([*one, *other]) if output.dtype.kind == "f" else _wrapped(one + other, output.dtype)
+
+
+def result(output: Output, states: Sequence[State]) -> npt.NDArray[Any]:
+    """Return what states come to; the fill value where there is nothing."""
+    fill = 0 if output.fill is None else output.fill
+    values = [fill if state is None else _value(output, state) for state in states]
+    return np.array(values, output.dtype)
+
+
+def _value(output: Output, state: State) -> Any:
+    match output.how:
+        case "first" | "last":
+            return state[2]
+        case "mean":
+            return math.fsum(state[1:]) / state[0]
+        case "sum" if output.dtype.kind == "f":
+            return math.fsum(state)
+    return state
+
+
+def exact(values: Sequence[float] | npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Return a few numbers whose sum is that of `values` to the last bit; or what is not finite.
+
+    >>> exact([0.1] * 10), sum([0.1] * 10), math.fsum(exact([0.1] * 10))
+    ((1.0, 5.551115123125783e-17), 0.9999999999999999, 1.0)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(np.sum(values))
+    if not math.isfinite(total):
+        return (total,)
+    rest, found = [*map(float, values)], list[float]()
+    try:
+        while part := math.fsum([*rest, *(-each for each in found)]):
+            found.append(part)
+    except OverflowError:  # on the way
+        return (total,)
+    return tuple(found)
+
+
+def _wrapped(total: int, dtype: np.dtype[Any]) -> int:
+    """Return an integer as 64 bits have it.
+
+    >>> _wrapped(2**63, np.dtype("i8")), _wrapped(2**63, np.dtype("u8"))
+    (-9223372036854775808, 9223372036854775808)
+    """
+    total %= 2**64
+    return total - 2**64 if dtype.kind == "i" and total >= 2**63 else total

@@ -1,0 +1,349 @@
+"""Windows of one partition: each once, whatever fails, and what is open is a part of each commit."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, StoreError
+from streamzarr.feeds import Feed
+from streamzarr.feeds.committer import FeedCommitter
+from streamzarr.feeds.decode import open_decoder
+from streamzarr.feeds.letters import Letters
+from streamzarr.feeds.rows import RowMaker
+from streamzarr.feeds.windows.check import with_held
+from streamzarr.flow import Message
+from streamzarr.flow.ops.settle import DONE
+from streamzarr.queue import DeadLetter, TopicPartition
+from streamzarr.queue.scan import scan
+from streamzarr.stores import MemoryStore
+from streamzarr.stream import open_stream
+from streamzarr.testing.broker_fake import FakeBroker
+from streamzarr.testing.clock import FakeClock
+
+WHERE = TopicPartition("t", 0)
+TABLES = {
+    "source": {"broker": "sqlite:///q.db", "topics": ["t"]},
+    "decode": {"format": "json"},
+    "columns": {"at": {"dtype": "datetime64[s]", "unit": "s"}, "k": "string", "x": "i8"},
+    "target": {"url": "memory://", "layout": "windows", "chunk_rows": 4, "commit": {"rows": 3}},
+    "window": {
+        "kind": "fixed",
+        "size": "10s",
+        "time": "at",
+        "key": "k",
+        "lateness": "5s",
+        "values": {"x": "sum"},
+    },
+}
+TICKS = [(at + (at % 3), "ab"[at % 2], at) for at in range(0, 200, 3)]
+
+
+class Flaky(MemoryStore):
+    """Puts fail once, from the one on whose turn it is; of some the answer is lost, and not the put."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.lost = 10**9, False
+
+    def put(self, key, data, **condition):
+        self.left -= 1
+        if self.left == 0:
+            if self.lost:
+                super().put(key, data, **condition)
+            raise StoreError("away")
+        return super().put(key, data, **condition)
+
+
+class Bench:
+    def __init__(self, **window):
+        self.runtime, self.store = FakeClock(), Flaky()
+        self.broker = FakeBroker(self.runtime)
+        self.broker.create_topic("t", 1)
+        self.broker.create_topic("t.dead", 1)
+        self.configure(**window)
+
+    def configure(self, columns=TABLES["columns"], **window):
+        window = {**TABLES["window"], **window}
+        self.feed = Feed.of({**TABLES, "columns": columns, "window": window})
+        self.maker = RowMaker(self.feed.columns, open_decoder("json", self.feed.columns))
+
+    def send(self, *ticks):
+        self.broker.append(
+            "t", 0, *(json.dumps({"at": at, "k": key, "x": x}).encode() for at, key, x in ticks)
+        )
+
+    def committer(self):
+        letters = Letters(self.broker.producer(), self.feed.dead_topic, "w", self.runtime)
+        return FeedCommitter(self.feed, self.broker, self.store, letters)
+
+    def runs(self, start, count=7):
+        with self.broker.reader("t", {0: start}) as reader:
+            return reader.poll_columns(count, 0)
+
+    def live(self, until=None, count=7):
+        """Take what is there up to an offset, a few records at a time, and commit."""
+        committer = self.committer()
+        at = committer.start([WHERE])[WHERE]
+        end = self.broker.describe("t").end[0] if until is None else until
+        while at < end:
+            for run in self.runs(at, min(count, end - at)):
+                assert committer.store([Message(run=run, data=self.maker(run))]) == [DONE]
+                at = run.stop
+                committer.commit({WHERE: at})
+        return committer
+
+    @property
+    def stream(self):
+        return open_stream(self.store, "p00000")
+
+    @property
+    def reasons(self):
+        return [DeadLetter.from_record(each).message for each in scan(self.broker, "t.dead")]
+
+    def rows(self):
+        found = self.stream
+        return [
+            *zip(
+                found["begin"][:].astype("M8[s]").astype(int).tolist(),
+                found["k"][:].tolist(),
+                found["count"][:].tolist(),
+                found["x"][:].tolist(),
+                strict=True,
+            )
+        ]
+
+    def objects(self):
+        return sorted(self.store.list("windows"))
+
+
+def of_pandas(ticks, size=10, lateness=5):
+    table = pd.DataFrame(ticks, columns=["at", "k", "x"])
+    table["begin"] = table["at"] // size * size
+    found = table.groupby(["begin", "k"])["x"].agg(["count", "sum"]).reset_index()
+    found = found[found["begin"] + size <= table["at"].max() - lateness]
+    return [*found.itertuples(index=False, name=None)]
+
+
+def test_fixed_windows_are_those_of_pandas():
+    bench = Bench()
+    bench.send(*TICKS)
+    bench.live()
+    assert bench.rows() == of_pandas(TICKS)
+    assert len(bench.rows()) > 20
+    assert not bench.reasons
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["put fails", "answer is lost"])
+@pytest.mark.parametrize("puts", range(1, 70, 3))
+def test_a_store_that_fails_and_a_process_that_goes_on(puts, lost):
+    bench = Bench()
+    bench.send(*TICKS)
+    committer = bench.committer()
+    committer.start([WHERE])
+    bench.store.left, bench.store.lost = puts, lost
+    at = 0
+    while at < len(TICKS):
+        for run in bench.runs(at, 5):
+            rows = [Message(run=run, data=bench.maker(run))]
+            until_it_does(lambda rows=rows: committer.store(rows))
+            at = run.stop
+            until_it_does(lambda at=at: committer.commit({WHERE: at}))
+    assert bench.rows() == of_pandas(TICKS)
+    assert len(bench.objects()) == 1
+
+
+def until_it_does(work):
+    try:
+        work()
+    except StoreError:
+        work()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["put fails", "answer is lost"])
+@pytest.mark.parametrize("puts", range(1, 70, 3))
+def test_a_process_that_dies_at_a_put(puts, lost):
+    bench = Bench()
+    bench.send(*TICKS)
+    bench.store.left, bench.store.lost = puts, lost
+    try:
+        bench.live()
+    except StoreError:
+        bench.live(count=4)
+    assert bench.rows() == of_pandas(TICKS)
+    assert len(bench.objects()) == 1
+    position = bench.stream.position
+    assert (position["read"], position["taken"]) == (len(TICKS), len(TICKS))
+
+
+def test_the_owner_before_changes_nothing_though_it_puts_what_is_open():
+    bench = Bench()
+    bench.send(*TICKS)
+    old = bench.live(until=20)
+    [run] = bench.runs(20, 3)
+    assert old.store([Message(run=run, data=bench.maker(run))]) == [DONE]
+    new = bench.committer()
+    assert new.start([WHERE]) == {WHERE: 20}
+    old.commit({WHERE: 23})
+    assert not old.owned
+    assert len(bench.objects()) == 2  # that of the last commit, and one that is nobody's
+    bench.live()
+    assert bench.rows() == of_pandas(TICKS)
+    assert len(bench.objects()) == 1
+
+
+def test_late_records_and_those_of_no_time_have_letters():
+    bench = Bench()
+    bench.send((100, "a", 1), (104, "a", 2), (94, "a", 3), (114, "a", 4), (99, "b", 5), (100, "b", 6))
+    bench.send((114 + 40 * 86_400, "a", 7), (10**10, "a", 8), (130, "a", 9))
+    bench.live()
+    why = "at is late by more than 5 s: its window is over"
+    assert bench.reasons == [
+        why,
+        "at is more than 2,592,000 s ahead of all before",
+        "at is not between 1824 and 2116, as times of slots and windows are",
+    ]
+    assert bench.rows() == [(90, "a", 1, 3), (100, "a", 2, 3), (100, "b", 1, 6), (110, "a", 1, 4)]
+    assert bench.stream.position["taken"] == 6
+
+
+def test_a_bound_on_open_windows_and_room_again_when_they_are_closed():
+    bench = Bench(open=2)
+    bench.send((0, "a", 1), (1, "b", 2), (2, "c", 3), (3, "a", 4), (30, "a", 5), (31, "c", 6))
+    for count in (1, 6):
+        bench.live(count=count)
+    assert bench.reasons == ["there is no room for another window, 2 are open"]
+    assert bench.rows() == [(0, "a", 2, 5), (0, "b", 1, 2)]
+
+
+def test_a_bound_on_bytes():
+    bench = Bench(max_bytes=4000)
+    bench.send(*((0, f"k{number}", number) for number in range(5)))
+    bench.live()
+    assert len(bench.reasons) == 3
+    assert bench.reasons[0].startswith("there is no room for another window, those that are open take ")
+
+
+def silent(bench, seconds=61.0):
+    """Take what is there, and let time pass; return who waits."""
+    committer = bench.live()
+    bench.runtime.advance(seconds)
+    return committer
+
+
+def test_a_partition_that_is_silent_closes_its_windows_and_what_comes_for_them_is_late():
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench, 59.0)
+    committer.turn()
+    assert bench.rows() == []
+    bench.runtime.advance(2.0)
+    committer.turn()
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
+    bench.send((4, "a", 3), (12, "a", 4))
+    silent(bench).turn()
+    assert bench.reasons == ["at is in a window that was closed when nothing came for long"]
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2), (10, "a", 1, 4)]
+    position = bench.stream.position
+    assert (position["read"], position["taken"]) == (4, 3)
+
+
+def test_it_is_no_silence_while_there_are_records_that_were_not_read():
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench)
+    bench.send((4, "a", 3))
+    committer.turn()
+    assert bench.rows() == []
+    assert Bench().committer().turn() is None
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["put fails", "answer is lost"])
+@pytest.mark.parametrize("puts", range(1, 9))
+def test_a_store_that_fails_while_a_silent_partition_closes_its_windows(puts, lost):
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench)
+    bench.store.left, bench.store.lost = puts, lost
+    committer.turn()
+    bench.store.left = 10**9
+    bench.runtime.advance(61.0)
+    committer.turn()
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
+    bench.live()
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
+
+
+def test_a_silent_partition_that_is_not_ours_any_more_is_given_up():
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench)
+    bench.committer().start([WHERE])
+    committer.turn()
+    assert not committer.owned
+    assert bench.rows() == []
+
+
+def test_a_message_with_several_rows_is_in_its_windows_as_a_whole_or_in_none():
+    bench = Bench(key=None)
+    bench.configure(columns={"at": {"dtype": "datetime64[s]", "unit": "s"}, "x": "i8"}, key=None)
+    many = [{"at": 0, "x": 1}, {"at": 12, "x": 2}]
+    late = [{"at": 13, "x": 4}, {"at": -50, "x": 8}]
+    bench.broker.append("t", 0, *(json.dumps(each).encode() for each in (many, late, [{"at": 90, "x": 0}])))
+    bench.live()
+    assert bench.stream["x"][:].tolist() == [1, 2]
+    assert bench.reasons == ["at is late by more than 5 s: its window is over"]
+    assert (bench.stream.position["taken"], bench.stream.position["more"]) == (2, 1)
+
+
+def test_other_windows_than_those_of_the_rows_are_refused():
+    bench = Bench()
+    bench.send(*TICKS)
+    bench.live()
+    bench.configure(size="10000ms", lateness="7s", open=5)
+    bench.live()
+    for window in ({"size": "11s"}, {"kind": "sliding", "every": "5s"}, {"values": {"x": "max"}}):
+        bench.configure(**window)
+        with pytest.raises(ConfigError, match="in the stream, and"):
+            bench.live()
+
+
+def test_a_value_that_is_new_begins_with_the_records_that_come():
+    bench = Bench()
+    bench.send(*TICKS)
+    bench.live(until=30)
+    columns = TABLES["columns"]
+    y = {"dtype": "f8", "from": "x"}
+    bench.configure(columns={"at": columns["at"], "y": y, "k": columns["k"], "x": "i8"})
+    bench.live()
+    assert bench.rows() == of_pandas(TICKS)
+    later = bench.stream["y"][:]
+    assert later[-1] == 189
+    assert pd.isna(later[0])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (None, KeyNotFoundError),
+        (b"\xff", MessageError),
+        (b"\x80", MessageError),
+        (
+            b"\x82\xa7version\x01\xa5panes\x91\x9b\xa1a\x92\x00\x01\xc0\x01\x01\x00\xc2\xc3\xc2\xc0\x90",
+            MessageError,
+        ),
+    ],
+    ids=["gone", "no MessagePack", "no version", "no count"],
+)
+def test_what_is_open_is_gone_or_something_else(data, expected):
+    bench = Bench()
+    bench.send(*TICKS)
+    bench.live()
+    [key] = bench.objects()
+    bench.store.delete(key)
+    if data is not None:
+        bench.store.put(key, data)
+    with pytest.raises(expected):
+        with_held(bench.stream)
+    with pytest.raises(expected):
+        bench.committer().start([WHERE])
