@@ -11,6 +11,8 @@ from typing import Any, TextIO
 from streamzarr.errors import (
     ConfigError,
     LimitExceededError,
+    MetadataError,
+    NodeExistsError,
     OffsetOutOfRangeError,
     SourceChangedError,
     UnsupportedError,
@@ -37,6 +39,15 @@ GC_OBJECTS = 20_000
 """More objects than before, after which a worker looks for garbage."""
 LOOK_SECONDS = 0.1
 """Between looks at how far the target is."""
+_FOR_GOOD = (
+    OffsetOutOfRangeError,
+    SourceChangedError,
+    UnsupportedError,
+    LimitExceededError,
+    NodeExistsError,
+    MetadataError,
+)
+"""What a fresh process would find the same."""
 
 
 def work(supervision: Supervision, feed: Mapping[str, Any]) -> None:
@@ -49,8 +60,8 @@ def work(supervision: Supervision, feed: Mapping[str, Any]) -> None:
     gc.set_threshold(GC_OBJECTS)
     try:
         run_feed(Feed.of(feed), supervision)
-    except (OffsetOutOfRangeError, SourceChangedError, UnsupportedError, LimitExceededError) as error:
-        raise ConfigError(str(error)) from error  # a fresh process would find the same
+    except _FOR_GOOD as error:
+        raise ConfigError(str(error)) from error
 
 
 @takes_options(SupervisionOptions)

@@ -202,7 +202,7 @@ class Feed(Struct, frozen=True, kw_only=True):
             It describes none; names file, line and key.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")  # editors begin with a mark
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from error
         return cls._of(parse_toml(text, str(path)), str(path), text)

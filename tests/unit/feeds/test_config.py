@@ -1,5 +1,7 @@
 """What a feed is told, and the mistakes in it."""
 
+from codecs import BOM_UTF8
+
 import pytest
 
 from streamzarr.errors import ConfigError
@@ -120,6 +122,23 @@ def test_a_mistake_is_told_with_its_key_and_line(tmp_path, old, new, expected):
     with pytest.raises(ConfigError) as raised:
         load(tmp_path, GOOD.replace(old, new, 1))
     assert str(raised.value).startswith(f"{tmp_path}/{expected}")
+
+
+def test_a_mark_and_the_ends_of_lines_of_other_editors(tmp_path):
+    (tmp_path / "fx.toml").write_bytes(BOM_UTF8 + GOOD.replace("\n", "\r\n").encode())
+    assert Feed.load(tmp_path / "fx.toml") == load(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\0b", "a" * 256, "a/b", "..", "__a", "zarr.json"])
+def test_a_name_that_no_array_can_have(name):
+    tables = {
+        "source": {"broker": "sqlite:///q.db", "topics": ["t"]},
+        "decode": {"format": "json"},
+        "columns": {name: {"dtype": "f8", "from": "x"}},
+        "target": {"url": "x.zarr"},
+    }
+    with pytest.raises(ConfigError, match=r"feed: columns\."):
+        Feed.of(tables)
 
 
 WINDOWS = """\
