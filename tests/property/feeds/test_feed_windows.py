@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,3 +231,12 @@ def test_a_sum_is_exact_however_it_is_divided(given, cut):
     whole, halves = exact(given), exact([*exact(given[:cut]), *exact(given[cut:])])
     assert whole == halves
     assert sum(map(Fraction, whole)) == sum(map(Fraction, given))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [([math.inf, 1.0], math.inf), ([math.inf, -math.inf, 1.0], math.nan), ([1e308] * 3, math.inf)],
+)
+def test_a_sum_that_is_not_finite_stays_so(given, expected):
+    for values in (given, given[::-1]):
+        np.testing.assert_equal(exact([*exact(values), *exact([2.0])]), (expected,))
