@@ -31,8 +31,10 @@ $(VENV)/.test: pyproject.toml
 demo: $(VENV)/.demo
 	$(BIN)/streamzarr demo $(ARGS)
 
+# Tests start some thousand processes: what these import is kept compiled, whatever the environment says. Files
+# come in the order that tests/support/longest.py gives them: one that takes minutes may not be begun last.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/.test
 	$(BIN)/streamzarr simulate --seeds $(SEEDS) $(ARGS)

@@ -59,10 +59,10 @@ class SourceConfig(Table, frozen=True):
     start: Literal["begin", "end"] = "begin"
     """Where a partition begins that the target does not know yet."""
     session_timeout: Seconds = 10.0
-    max_records: Count = 65_536
+    max_records: Count = 131_072
     """Records in memory."""
-    max_bytes: Count | Text = "64MB"
-    """Bytes of records in memory."""
+    max_bytes: Count | Text = "32MB"
+    """Bytes of records in memory: what is worked on at a time, the half of it, is to stay in the caches."""
 
 
 class CommitConfig(Table, frozen=True):

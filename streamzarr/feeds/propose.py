@@ -10,20 +10,20 @@ from typing import Any, Final
 
 import msgspec
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import ConfigError, MessageError
+from streamzarr.feeds.columns import OFFSET
+from streamzarr.feeds.fitting import Fitting, fitting
+from streamzarr.feeds.replayed.names import OWN
 from streamzarr.queue import Broker
+from streamzarr.runtime import SYSTEM, Runtime
+from streamzarr.stream.schema import check_name
 
 RECORDS: Final = 1000
 """Records that are looked at, of each partition the last ones."""
 PATIENCE: Final = 1.0
 """Seconds to wait for another record."""
 
-_ISO: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
-_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-_TIMELY: Final = re.compile(r"(^|[._])(t|ts|at|time|date|when|timestamp)|(time|stamp)$", re.IGNORECASE)
-_UNITS: Final = {"s": 10**9, "ms": 10**12, "us": 10**15, "ns": 10**18}
-"""From these numbers on an integer is a time after 2001 in a unit; before a thousand times as much."""
-_UNPATHED: Final = re.compile(r"[.\\]|^@")
+_UNPATHED: Final = re.compile(r"[.\\]|^@|^\$$")
 """In a name: no path leads there as it is."""
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -32,39 +32,39 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 class _Found:
     """The values at one path, in the order in which they came."""
 
-    count: int = 0
-    kinds: set[str] = field(default_factory=set)
-    units: set[str] = field(default_factory=set)
-    last: dict[int, Any] = field(default_factory=dict)
-    goes_back: bool = False
+    values: list[Any] = field(default_factory=list)
+    partitions: list[int] = field(default_factory=list)
+    others: bool = False
+    """There are objects and arrays, too."""
 
     def add(self, value: Any, partition: int) -> None:
-        if value is None:
-            return
-        self.count += 1
-        kind = _kind(value)
-        self.kinds.add(kind)
-        if kind == "int":
-            self.units.add(
-                next((unit for unit, least in _UNITS.items() if least <= value < 1000 * least), "")
-            )
-        if partition in self.last and type(value) is type(self.last[partition]):
-            self.goes_back |= value < self.last[partition]
-        self.last[partition] = value
+        if isinstance(value, dict | list):
+            self.others = True
+        elif value is not None:
+            self.values.append(value)
+            self.partitions.append(partition)
 
 
-def propose(broker: Broker, topic: str, target: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    table: Mapping[str, Any]
+    remark: str
+    """What is to be known of it; empty: nothing."""
+
+
+def propose(broker: Broker, topic: str, target: str, runtime: Runtime = SYSTEM) -> str:
     """Return a TOML configuration for `topic`, whose records are JSON objects.
 
-    Columns are what the last records have: numbers, texts, times as texts of ISO 8601 or as numbers under a
-    name that says so. What some records lack is not required; a time that never goes back is sorted.
+    Columns are what the last records have, of dtypes that hold them all as they are, or with a remark. What
+    some records lack is not required; a time that never goes back, and is none of the far future, is sorted.
 
     Raises
     ------
     streamzarr.errors.TopicNotFoundError
         There is no such topic.
     streamzarr.errors.MessageError
-        It has no records, or none of those looked at is a JSON object.
+        It has no records, none of those looked at is a JSON object, or they have no fields for columns.
     """
     total, fields, bad = 0, dict[str, _Found](), 0
     for partition, value in _last_records(broker, topic):
@@ -83,7 +83,10 @@ def propose(broker: Broker, topic: str, target: str) -> str:
         raise MessageError(f"{broker}: topic {topic!r} has no records to look at")
     if not good:
         raise MessageError(f"{broker}: of {total} records of topic {topic!r} none is a JSON object")
-    return _document(str(broker), topic, target, list(_columns(fields, good)), good, bad)
+    columns = list(_columns(fields, good, runtime.wall_ns()))
+    if not columns:
+        raise MessageError(f"{broker}: records of topic {topic!r} have no fields that can be columns")
+    return _document(str(broker), topic, target, columns, good, bad)
 
 
 def _last_records(broker: Broker, topic: str) -> Iterator[tuple[int, bytes | None]]:
@@ -99,63 +102,60 @@ def _last_records(broker: Broker, topic: str) -> Iterator[tuple[int, bytes | Non
 
 
 def _leaves(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the paths of a document that can be columns, and their values."""
+    """Yield the paths of a document that can be columns, and what is there."""
     for name, value in document.items():
-        path = f"{above}{name}"
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{path}.")
-        elif not isinstance(value, list) and name and not _UNPATHED.search(name):
-            yield path, value
+        if name and not _UNPATHED.search(name):
+            yield f"{above}{name}", value
+            if isinstance(value, dict):
+                yield from _leaves(value, f"{above}{name}.")
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int | float):
-        return type(value).__name__
-    if _ISO.match(value):
-        return "time"
-    return "number" if _NUMBER.fullmatch(value) else "text"
-
-
-def _columns(fields: Mapping[str, _Found], good: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield names and tables of the columns."""
-    taken = {"offset"}
+def _columns(fields: Mapping[str, _Found], good: int, now: int) -> Iterator[_Column]:
+    taken = {OFFSET.removeprefix("@"), *OWN}
     for path, found in fields.items():
-        if not found.kinds:
-            continue  # nothing but null
-        name = path.replace(".", "_").replace("/", "_")
-        name = f"field{name}" if name.startswith("__") else name
-        name = name if name not in taken else f"{name}_{len(taken)}"
+        if not found.values:
+            continue  # nothing but null, objects and arrays
+        name = _name(path, taken)
+        try:
+            check_name(name)
+        except ConfigError:
+            continue  # such as one of 300 letters
         taken.add(name)
-        table = _type_of(path, found)
-        if name != path:
-            table["from"] = path
-        if found.count < good:
-            table["required"] = False
-        elif table["dtype"] == "datetime64[ns]" and not found.goes_back:
-            table["sorted"] = True
-        yield name, table
+        fit = fitting(path, found.values, found.partitions, now)
+        yield _Column(name, _table(name, path, fit, len(found.values) == good), _remark(fit, found.others))
 
 
-def _type_of(path: str, found: _Found) -> dict[str, Any]:
-    match sorted(found.kinds):
-        case ["int"] if _TIMELY.search(path) and len(found.units) == 1 and "" not in found.units:
-            return {"dtype": "datetime64[ns]", "unit": next(iter(found.units))}
-        case ["int"]:
-            return {"dtype": "i8"}
-        case ["bool"]:
-            return {"dtype": "bool"}
-        case ["time"]:
-            return {"dtype": "datetime64[ns]"}
-        case kinds if set(kinds) <= {"int", "float", "number"}:
-            return {"dtype": "f8"}
-    return {"dtype": "string"}
+def _name(path: str, taken: set[str]) -> str:
+    """Return the name of the column of a path."""
+    name = path.replace(".", "_").replace("/", "_")
+    name = f"field{name}" if name.startswith("__") else name
+    number, plain = 2, name
+    while name in taken:
+        name, number = f"{plain}_{number}", number + 1
+    return name
 
 
-def _document(
-    broker: str, topic: str, target: str, columns: Sequence[tuple[str, dict[str, Any]]], good: int, bad: int
-) -> str:
+def _table(name: str, path: str, fit: Fitting, everywhere: bool) -> dict[str, Any]:
+    table: dict[str, Any] = {"dtype": fit.dtype}
+    if fit.unit is not None:
+        table["unit"] = fit.unit
+    if name != path:
+        table["from"] = path
+    if not everywhere:
+        table["required"] = False
+    elif fit.is_sorted:
+        table["sorted"] = True
+    return table
+
+
+def _remark(fit: Fitting, others: bool) -> str:
+    told = "objects and arrays" if others and fit.holds_all else "values of other types" if others else ""
+    if not fit.holds_all:
+        told = "values of other types"
+    return f"some records have {told} here: such are bad" if told else ""
+
+
+def _document(broker: str, topic: str, target: str, columns: Sequence[_Column], good: int, bad: int) -> str:
     seen = f"# Proposed from {good} records" + (f"; {bad} more are no JSON objects" if bad else "")
     lines = [
         seen,
@@ -167,13 +167,19 @@ def _document(
         'format = "json"',
         "",
         "[columns]",
-        *(f"{_key(name)} = {_value(table)}" for name, table in columns),
+        *(line for each in columns for line in _lines(each)),
         "",
         "[target]",
         f"url = {_text(target)}",
         "commit = { seconds = 1.0 }",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _lines(column: _Column) -> Iterator[str]:
+    if column.remark:
+        yield f"# {column.remark}"
+    yield f"{_key(column.name)} = {_value(column.table)}"
 
 
 def _key(name: str) -> str:

@@ -15,14 +15,15 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
+from streamzarr.feeds.beside import decoding
 from streamzarr.feeds.committer import FeedCommitter
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.letters import Letters, ensure_topics
 from streamzarr.feeds.meter import Meter
-from streamzarr.feeds.rows import RowMaker
 from streamzarr.flow import Demand, RunReport, Stop, from_topic_columns, ops, run
 from streamzarr.queue import Broker, open_broker
 from streamzarr.runtime import SYSTEM, Runtime
@@ -124,7 +125,7 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
     ensure_topics(broker, [feed.dead_topic(topic) for topic in feed.source.topics])
     in_value = {name: each for name, each in feed.columns.items() if not each.of_record}
     options = {name: value for name, value in feed.decode.items() if name != "format"}
-    make_rows = RowMaker(feed.columns, open_decoder(feed.decode["format"], in_value, **options))
+    decoder = partial(open_decoder, feed.decode["format"], in_value, **options)
     with broker.producer() as producer:
         letters = Letters(producer, feed.dead_topic, supervision.name, broker.runtime)
         committer = FeedCommitter(feed, broker, open_store(feed.url), letters)
@@ -146,7 +147,7 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
             committer=committer,
             on_turn=turn,
         ).pipe(
-            ops.decode(make_rows),
+            decoding(feed.columns, decoder),
             ops.settle(committer.store, dead_letters=letters, contact=broker.contact),
         )
         report = run(chain, stop=stop, runtime=broker.runtime)

@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from streamzarr.errors import ConfigError, ContainsArrayError, NodeNotFoundError, StoreError, UnsupportedError
+from streamzarr.errors import (
+    ConfigError,
+    ContainsArrayError,
+    MetadataError,
+    NodeNotFoundError,
+    StoreError,
+    UnsupportedError,
+)
 from streamzarr.jobs.wire import Submitted
 from streamzarr.queue.open import local_file
 from streamzarr.redact import redacted
 from streamzarr.stores import StoreURL, join_url, open_store, overlaps, split_url
-from streamzarr.zarr import Array
+from streamzarr.zarr import Array, Group
 from streamzarr.zarr import open as open_node
+from streamzarr.zarr.nodes.streams import check_no_stream
 
 QUEUE_FILES = ("", "-wal", "-shm", "-journal", "-live")
 """What an embedded broker keeps beside each other: the names' ends."""
@@ -31,7 +39,7 @@ def check_places(source: str, target: str, broker: str | None) -> None:
     streamzarr.errors.ContainsArrayError
         The target lies in an array.
     streamzarr.errors.UnsupportedError
-        The target's store cannot be written.
+        The target's store cannot be written, or the target is a stream, or lies in one.
     """
     if overlaps(source, target):
         raise ConfigError(
@@ -58,7 +66,7 @@ def check_scratch(scratch: str, job: str, source: str, target: str, broker: str 
     streamzarr.errors.ContainsArrayError
         It lies in an array.
     streamzarr.errors.UnsupportedError
-        Its store cannot be written.
+        Its store cannot be written, or it is a stream, or lies in one.
     """
     inside = join_url(scratch, job)  # what it holds beside that is not touched
     for name, place in (("source", source), ("target", target)):
@@ -90,8 +98,10 @@ def _queue_files(broker: str) -> list[str]:
 def _check_creatable(name: str, url: str) -> None:
     if not open_store(url).capabilities.writable:
         raise UnsupportedError(f"{name} {redacted(url)} can only be read")
+    with suppress(MetadataError):  # of a target that is damaged: it may be there to be replaced
+        _node_at(url)
     for place in _above(split_url(url)):
-        if _is_array(place):
+        if isinstance(_node_at(place), Array):
             raise ContainsArrayError(
                 f"{name} {redacted(url)} lies in the array {redacted(place)}, where nothing can be created"
             )
@@ -107,13 +117,17 @@ def _check_folder(name: str, url: str) -> None:
         raise ConfigError(f"{name} {redacted(url)}: {there} is a file, expected a folder")
 
 
-def _is_array(place: str) -> bool:
+def _node_at(place: str) -> Array | Group | None:
+    """Return what is there; a stream is refused, which is written by its writer alone."""
     try:
-        return isinstance(open_node(place, mode="r"), Array)
+        node = open_node(place, mode="r")
     except NodeNotFoundError:
-        return False
+        return None
     except StoreError:
-        return False  # what we may not look at: access to a bucket can begin at a folder
+        return None  # what we may not look at: access to a bucket can begin at a folder
+    if isinstance(node, Group):
+        check_no_stream(redacted(place), node.attrs)
+    return node
 
 
 def _above(url: StoreURL) -> Iterator[str]:

@@ -80,17 +80,25 @@ def _by_name(batch: BatchLike, where: str) -> Mapping[str, Any]:
 def _rows(values: Any, array: ArrayMetadataV3, where: str) -> NDArray:
     if isinstance(values, list | tuple) and not values:  # which numpy takes for floats
         return np.empty((0, *array.shape[1:]), array.dtype)
-    values = _known(values, array.dtype)
     try:
-        with np.errstate(over="ignore"):  # which is told
-            rows = to_dtype(values, array.dtype, where)
-    except OverflowError as error:
-        raise ValueError(f"{where}: {error}") from error
-    _check_kept(values, rows, where)
+        rows = _kept(_known(values, array.dtype), array.dtype, where)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, TypeError | ValueError) and str(error).startswith(where):
+            raise
+        # numpy's own, which does not know of what it was asked.
+        told = str(error).removeprefix(f"{where}: ")
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{where}: {told}") from error
     if rows.shape[1:] != array.shape[1:] or not rows.ndim:
         raise ValueError(
             f"{where}: values have shape {rows.shape}, expected any number of rows of shape {array.shape[1:]}"
         )
+    return rows
+
+
+def _kept(values: Any, dtype: np.dtype[Any], where: str) -> NDArray:
+    with np.errstate(over="ignore"):  # which is told
+        rows = to_dtype(values, dtype, where)
+    _check_kept(values, rows, where)
     return rows
 
 

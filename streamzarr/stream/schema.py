@@ -11,6 +11,7 @@ import numpy as np
 from streamzarr.errors import ConfigError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.options import integer
+from streamzarr.stores.key import check_key
 from streamzarr.zarr.configure import ArrayConfig, CodecLike, CodecsLike
 from streamzarr.zarr.grids.grid import RegularChunks
 from streamzarr.zarr.metadata import ArrayMetadataV3
@@ -51,7 +52,7 @@ class Field:
     serializer: CodecLike = "auto"
     compressors: CodecsLike = "auto"
     dimension_names: Sequence[str] | None = None
-    """Names of the axes of `shape`."""
+    """Names of the axes of `shape`, which differ from one another and from ``row``."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     sorted: bool = False
     """Values never decrease, so that they can be searched; append refuses others."""
@@ -86,6 +87,11 @@ class Field:
         except ConfigError as error:
             raise ConfigError(f"field {name!r}: {error}") from error
         assert isinstance(found, ArrayMetadataV3)
+        given = [each for each in (ROW, *names) if each is not None]
+        if len(set(given)) < len(given):
+            raise ConfigError(
+                f"field {name!r}: dimension_names {names}, expected names that differ, none of them {ROW!r}"
+            )
         if self.sorted and (inner or found.dtype.kind not in "iufmM"):
             raise ConfigError(
                 f"field {name!r}: sorted needs one number or time in a row, got {inner} {found.dtype}"
@@ -175,6 +181,7 @@ def check_name(name: Any) -> None:
     if not isinstance(name, str) or not name or "/" in name:
         raise ConfigError(f"schema: expected the name of a field, got {name!r}")
     check_new_path(name)
+    check_key(name)
 
 
 def chunk_rows_of(array: ArrayMetadataV3) -> int:

@@ -16,8 +16,8 @@ import psutil
 from tests.support.feeds import PATIENCE, until
 
 STREAMZARR = [sys.executable, "-m", "streamzarr"]
-OFTEN = ["--max-restarts", "100000"]
-"""We kill more often than a supervisor would put up with."""
+PATIENTLY = ["--max-restarts", "100000", "--hang-timeout", "600"]
+"""We kill more often than a supervisor would put up with, and on a loaded machine a start takes a minute."""
 TAIL = 3000
 
 
@@ -132,7 +132,7 @@ class Ingesting:
     def _start(self, processes: int) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [*STREAMZARR, "ingest", self._config, "--processes", str(processes), *OFTEN],
+                [*STREAMZARR, "ingest", self._config, "--processes", str(processes), *PATIENTLY],
                 stderr=log,
                 env=environment(),
             )

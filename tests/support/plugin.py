@@ -1,13 +1,28 @@
-"""Fixtures of the job and store tests; ``tests/conftest.py`` loads this module as a plugin."""
+"""Fixtures of the job and store tests, and one of all tests; pytest loads this module as a plugin."""
 
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
 from tests.support.bench import TRANSFORMS, Bench
 from tests.support.tls import certificate  # noqa: F401 - a fixture
+
+
+@pytest.fixture(autouse=True)
+def _jobs_are_let_go():
+    """A handle that is left open follows its job as long as the process lives, under all tests to come."""
+    before = _following()
+    yield
+    left = _following() - before
+    assert not left, f"handles of jobs were not closed: {sorted(thread.name for thread in left)}"
+
+
+def _following():
+    names = ("streamzarr-results-", "streamzarr-emit-")
+    return {thread for thread in threading.enumerate() if thread.name.startswith(names)}
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])

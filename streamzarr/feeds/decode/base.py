@@ -58,6 +58,9 @@ class Decoder(Protocol):
 
     A call blocks for as long as decoding takes, and raises nothing for the sake of its messages: of a bad one
     the result has the reason, with column and value. A message gives all of its rows or none.
+
+    One whose attribute ``unlocked`` is true does most of its work without the interpreter's lock: a feed has
+    it decode on a thread of its own, while the next records are fetched.
     """
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:

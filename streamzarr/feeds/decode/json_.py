@@ -79,6 +79,11 @@ class JsonDecoder:
         )
         self._declined = self._wait = 0
 
+    @property
+    def unlocked(self) -> bool:
+        """Whether others can run meanwhile: pyarrow parses without the interpreter's lock."""
+        return self._fast is not None
+
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
         if self._fast is None:

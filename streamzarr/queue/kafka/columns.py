@@ -39,13 +39,12 @@ def columns(messages: Sequence[Any]) -> Columns:
     of: Any = Message  # its types leave out what librdkafka never gives for a record
     first = messages[0]
     keys = list(map(of.key, messages))
-    headers = list(map(of.headers, messages))
     return Columns(
         TopicPartition(first.topic(), first.partition()),
         _offsets(messages),
         keys if keys.count(None) < len(keys) else None,
         list(map(of.value, messages)),
-        list(map(_as_headers, headers)) if any(headers) else None,
+        list(map(_as_headers, map(of.headers, messages))) if any(map(of.headers, messages)) else None,
         list(map(itemgetter(1), map(of.timestamp, messages))),
     )
 

@@ -154,7 +154,7 @@ def test_another_stream_in_the_place_is_not_touched(embedded):
     assert (report.state, report.written) == ("incomplete", 0)
     assert before == dict.fromkeys(sz.stores.open_store(embedded.url("log")).list())
     with pytest.raises(SourceChangedError, match="submit the job again"):
-        embedded.resume(job.id).wait(60)
+        embedded.resume(job.id)
     assert_rows(sz.open_stream(embedded.url("log")), 0, 60)
 
 

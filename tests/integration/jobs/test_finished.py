@@ -86,7 +86,8 @@ def test_the_results_of_finished_jobs_are_removed_and_the_status_stays(bench):
     with bench.watch(report.job) as watcher:
         seen = watcher.wait(10)
     assert (seen.state, seen.written, seen.bytes, seen.unknown) == ("done", 32, report.bytes, 0)
-    assert bench.resume(report.job).wait(30).state == "done"
+    with bench.resume(report.job) as again:
+        assert again.wait(30).state == "done"
 
 
 def test_a_job_that_is_done_stays_done(embedded):

@@ -50,7 +50,8 @@ def test_a_submitter_stops_when_somebody_else_cancels(bench):
         with bench.watch(job.id) as other:
             assert other.cancel().state in ("cancelled", "done")
         assert job.wait(30).state in ("cancelled", "done")
-        assert bench.resume(job.id).wait(60).state == "done"
+        with bench.resume(job.id) as again:
+            assert again.wait(60).state == "done"
 
 
 def test_a_watcher_hears_of_a_cancellation(embedded):

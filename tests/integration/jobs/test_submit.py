@@ -88,6 +88,20 @@ def test_a_target_inside_any_array_is_refused(place, zarr_format, below):
     assert tree_digest(place.folder / "other.zarr") == before
 
 
+@pytest.mark.parametrize("kind", ["copy", "downsample"])
+@pytest.mark.parametrize("target", ["log", "log/x", "log/beside", "log/x/inside"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_target_that_is_a_stream_or_lies_in_one_is_refused(place, kind, target, overwrite):
+    with sz.StreamWriter("log", schema={"x": "f4"}) as writer:
+        writer.append({"x": DATA})
+    before = tree_digest(place.folder / "log")
+    with pytest.raises(
+        (UnsupportedError, ContainsArrayError), match=r"log.* (is a stream|lies in the array)"
+    ):
+        place.submit(kind, "a.zarr", target, overwrite=overwrite)
+    assert tree_digest(place.folder / "log") == before
+
+
 @pytest.mark.parametrize("queue", ["queue.db", "q/queue.db"])
 def test_a_target_that_is_or_holds_the_queue_is_refused(place, queue):
     (place.folder / "q").mkdir()

@@ -1,6 +1,7 @@
 """A configuration from a look at records: it is one, and the records fit it."""
 
 import json
+import re
 import tomllib
 
 import pytest
@@ -85,6 +86,56 @@ def test_names_that_toml_writes_otherwise_or_that_no_path_leads_to():
         'q"': "i8",
         "field__x": {"dtype": "i8", "from": "__x"},
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (["007", "012"], "string"),
+        (["12345678901234567890"], "u8"),
+        (["123456789012345678901"], "string"),
+        (["1234567890123.456", "1"], "string"),
+        (["1767605400123", "-5"], "i8"),
+        (["1.50", "2"], "f8"),
+        (["2026-01-05T09:30Z", "2026-13-05T09:30Z"], "string"),
+        (["2026-01-05T09:30:00Z, or so"], "string"),
+        (["2026-01-05T09:30:02Z", "2026-01-05T09:30:03+01:00"], "datetime64[ns]"),
+        (["0001-01-01T00:00Z"], {"dtype": "datetime64[us]", "sorted": True}),
+        (["9000-01-01T00:00Z"], "datetime64[us]"),
+        ([2**64 - 1, 5], "u8"),
+        ([2**70], "f8"),
+        ([1, 2.5, "3.5"], "f8"),
+    ],
+)
+def test_a_column_holds_all_values_as_they_are(values, dtype):
+    columns, _ = proposed(*({"x": each} for each in values))
+    assert columns == {"x": dtype}
+
+
+@pytest.mark.parametrize("values", [[1, True], ["a", 5], ["a", {"b": 1}], [1, [2]], [True, "true"]])
+def test_values_of_several_types_are_told_of(values):
+    broker = FakeBroker()
+    broker.create_topic("t", 1)
+    broker.append("t", 0, *(json.dumps({"x": each}).encode() for each in values))
+    text = propose(broker, "t", "x.zarr")
+    assert re.search(r"# some records have .* here: such are bad\nx = ", text)
+    assert tomllib.loads(text)
+
+
+def test_names_that_no_column_can_have_and_names_that_meet():
+    columns, _ = proposed(
+        {"n" * 300: 1, "a\0b": 2, "a": {"b": 1}, "a_b": 2, "a_b_2": 3, "replay_offset": 4, "$": 5}
+    )
+    assert [*columns] == ["a_b", "a_b_2", "a_b_2_2", "replay_offset_2"]
+    assert columns["a_b_2"]["from"] == "a_b"
+
+
+def test_records_without_a_field_for_a_column():
+    broker = FakeBroker()
+    broker.create_topic("t", 1)
+    broker.append("t", 0, b'{"list": [1], "none": null, "empty": {}}')
+    with pytest.raises(MessageError, match="records of topic 't' have no fields that can be columns"):
+        propose(broker, "t", "x.zarr")
 
 
 def test_nothing_to_look_at():

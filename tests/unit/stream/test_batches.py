@@ -1,6 +1,6 @@
 """What can be appended, and what is said of what cannot."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -82,6 +82,29 @@ def test_what_does_not_fit_is_named(batch, error, message):
     fields = Schema.of({"x": "i4", "y": Field("i4", shape=(2,))}).arrays(10)
     with pytest.raises(error, match=message):
         as_columns(batch, fields, "a.zarr")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "error", "message"),
+    [
+        ("i8", None, TypeError, "not 'NoneType'"),
+        ("i1", [{}], TypeError, "not 'dict'"),
+        ("i8", [date(2026, 1, 1)], TypeError, "not 'datetime.date'"),
+        ("?", [1, [2]], ValueError, "inhomogeneous shape"),
+        ("M8[ns]", ["nope"], ValueError, "Error parsing datetime string"),
+        ("S4", ["é"], ValueError, "can't encode character"),
+        ("U3", [b"\xff"], ValueError, "can't decode byte"),
+        ("V3", [1.5], TypeError, "not 'float'"),
+        ("int4", [100], ValueError, "expected integers from -8 to 7"),
+        ("u1", [2**70], ValueError, "too large|out of bounds"),
+        (RECORD, 5, TypeError, "not iterable"),
+        (RECORD, [(1, 2)], ValueError, "tuple of length 2"),
+    ],
+)
+def test_what_numpy_refuses_is_told_with_the_name_of_the_field(dtype, values, error, message):
+    fields = Schema.of({"x": dtype}).arrays(4)
+    with pytest.raises(error, match=f"^a.zarr: x: (?!a.zarr).*({message})"):
+        as_columns({"x": values}, fields, "a.zarr")
 
 
 @pytest.mark.parametrize(
