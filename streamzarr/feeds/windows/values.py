@@ -70,10 +70,10 @@ def _states(
             of_all = np.minimum if output.how == "min" else np.maximum
             found = of_all.reduceat(values, starts).tolist()
         case "mean":
-            floats = values.astype("f8")
+            floats = values.astype("f8").tolist()
             found = [(each.stop - each.start, *exact(floats[each])) for each in spans]
         case _ if output.dtype.kind == "f":
-            floats = values.astype("f8")
+            floats = values.astype("f8").tolist()
             found = [exact(floats[each]) for each in spans]
         case _:
             found = np.add.reduceat(values.astype(output.dtype), starts).tolist()
@@ -119,22 +119,20 @@ def _value(output: Output, state: State) -> Any:
     return state
 
 
-def exact(values: Sequence[float] | npt.NDArray[np.float64]) -> tuple[float, ...]:
+def exact(values: Sequence[float]) -> tuple[float, ...]:
     """Return a few numbers whose sum is that of `values` to the last bit; or what is not finite.
 
     >>> exact([0.1] * 10), sum([0.1] * 10), math.fsum(exact([0.1] * 10))
     ((1.0, 5.551115123125783e-17), 0.9999999999999999, 1.0)
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = float(np.sum(values))
-    if not math.isfinite(total):
-        return (total,)
-    rest, found = [*map(float, values)], list[float]()
+    found = list[float]()
     try:
-        while part := math.fsum([*rest, *(-each for each in found)]):
+        while part := math.fsum([*values, *(-each for each in found)]):
+            if not math.isfinite(part):
+                return (part,)
             found.append(part)
-    except OverflowError:  # on the way
-        return (total,)
+    except (OverflowError, ValueError):  # on the way; or of both signs
+        return (float(sum(values)),)
     return tuple(found)
 
 

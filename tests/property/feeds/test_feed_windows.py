@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ COLUMNS = {
     "n": ColumnSpec("n", "i4"),
 }
 VALUES = {"x": "ohlc", "n": "mean"}
-SUMS = {"x": "sum", "n": "sum"}
+SUMS = st.sampled_from([{"x": "sum", "n": "mean"}, {"x": "mean", "n": "sum"}])
 LATENESS, AHEAD = 25, 300
 NAMES = ["A", "B", "C"]
 kinds = st.sampled_from(
@@ -195,15 +196,16 @@ def test_windows_are_those_of_the_model(kind, given, steps, lateness, room):
     ),
     st.randoms(use_true_random=False),
     steps,
+    SUMS,
 )
-def test_records_shuffled_within_the_lateness_give_the_same_rows(kind, given, chance, steps):
+def test_records_shuffled_within_the_lateness_give_the_same_rows(kind, given, chance, steps, values):
     given.sort(key=lambda each: each[0])
     times = {time: place for place, (time, *_) in enumerate(given)}  # one record of a time: the last
     given = [given[place] for place in times.values()]
     given += given[::3]  # what the source has twice
     in_order = sorted(given, key=lambda each: each[0])
     shuffled = sorted(given, key=lambda each: each[0] + chance.uniform(0, LATENESS))
-    plain, other = (Lives(spec_of(kind, SUMS), each) for each in (in_order, shuffled))
+    plain, other = (Lives(spec_of(kind, values), each) for each in (in_order, shuffled))
     np.testing.assert_equal(other.all(steps), plain.all())
     assert not other.bad
 
@@ -230,3 +232,12 @@ def test_a_sum_is_exact_however_it_is_divided(given, cut):
     whole, halves = exact(given), exact([*exact(given[:cut]), *exact(given[cut:])])
     assert whole == halves
     assert sum(map(Fraction, whole)) == sum(map(Fraction, given))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [([math.inf, 1.0], math.inf), ([math.inf, -math.inf, 1.0], math.nan), ([1e308] * 3, math.inf)],
+)
+def test_a_sum_that_is_not_finite_stays_so(given, expected):
+    for values in (given, given[::-1]):
+        np.testing.assert_equal(exact([*exact(values), *exact([2.0])]), (expected,))

@@ -224,6 +224,15 @@ def test_a_bound_on_bytes():
     assert bench.reasons[0].startswith("there is no room for another window, those that are open take ")
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_sessions_that_a_later_record_would_join_need_room_meanwhile(count):
+    bench = Bench(kind="session", size=None, gap="15s", lateness="30s", open=1)
+    bench.send((0, "a", 1), (20, "a", 2), (10, "a", 4), (24, "a", 8), (90, "a", 0))
+    bench.live(count=count)
+    assert bench.reasons == ["there is no room for another window, 1 are open"]
+    assert bench.rows() == [(0, "a", 3, 13)]
+
+
 def silent(bench, seconds=61.0):
     """Take what is there, and let time pass; return who waits."""
     committer = bench.live()
