@@ -17,8 +17,10 @@ from streamzarr.feeds.replayed.read import NO_REPLAYS, Replays
 from streamzarr.feeds.route.read import starts_of, targets_of
 from streamzarr.feeds.target import Part, parts_of
 from streamzarr.feeds.windows.check import compare_windows, rows_counted, windows_twice, with_held
+from streamzarr.feeds.windows.kept import Held
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.runtime import Deadline
+from streamzarr.stream import Snapshot
 
 BATCH: Final = 10_000
 PATIENCE: Final = 10.0
@@ -98,17 +100,18 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
         The broker has no such topic, or cannot be reached.
     """
     with parts_of(url, broker) as parts:
-        dead = lettered(parts)
-        return [_check(parts.broker, each, dead[each.partition]) for each in parts]
+        held = {each.name: with_held(each.snapshot) for each in parts if each.facts.layout == "windows"}
+        dead = lettered(parts)  # last: a commit is not looked at that is later
+        return [_check(parts.broker, each, dead[each.partition], held.get(each.name)) for each in parts]
 
 
-def _check(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
+def _check(broker: Broker, part: Part, dead: Offsets, held: tuple[Snapshot, Held] | None) -> PartitionCheck:
     info = broker.describe(part.partition.topic)
     begin = max(info.begin[part.partition.partition], part.facts.start)
     if part.facts.layout in ("grid", "bars"):
         return _check_grid(broker, part, dead)
-    if part.facts.layout == "windows":
-        return _check_windows(broker, part, dead)
+    if held is not None:
+        return _check_windows(broker, replace(part, snapshot=held[0]), dead, held[1])
     if part.facts.layout == "routes":
         return _check_routes(broker, part, begin, dead)
     rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
@@ -203,9 +206,8 @@ def _check_grid(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     return replace(found, dead=found.dead - settled, replayed=len(replays.failed))
 
 
-def _check_windows(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
-    snapshot, held = with_held(part.snapshot)
-    part, position = replace(part, snapshot=snapshot), snapshot.position
+def _check_windows(broker: Broker, part: Part, dead: Offsets, held: Held) -> PartitionCheck:
+    snapshot, position = part.snapshot, part.snapshot.position
     assert isinstance(position, Mapping)
     trimmed = broker.describe(part.partition.topic).begin[part.partition.partition] > part.facts.start
     there = np.concatenate([NONE, *_offsets(broker, part.partition, part.facts.start, part.position)])

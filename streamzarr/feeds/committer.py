@@ -12,9 +12,11 @@ from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.rows import Pieces, Rows, Undecoded
 from streamzarr.feeds.takeover import Partition, take_over
+from streamzarr.feeds.windows.partition import PartitionWindows
 from streamzarr.flow import Message, Pause
 from streamzarr.flow.ops.settle import DONE, Again, Report
 from streamzarr.queue import Broker, Consumer, TopicPartition
+from streamzarr.queue.retry import is_transient
 from streamzarr.stores import Store
 
 _log = logging.getLogger(__name__)
@@ -123,6 +125,23 @@ class FeedCommitter:
         for partition in partitions:
             self._fenced.pop(partition, None)
             self._let_go(partition)
+
+    def turn(self) -> None:
+        """Let windows of partitions that are silent close; called at every turn of the chain.
+
+        What cannot be stored now is, later: see :meth:`PartitionWindows.rest`.
+        """
+        for partition, owned in list(self._owned.items()):
+            if not isinstance(owned, PartitionWindows):
+                continue
+            try:
+                owned.rest()
+            except FencedError as error:
+                self._fence(partition, error)
+            except (StoreError, QueueError, OSError) as error:
+                if not is_transient(error):
+                    raise
+                _log.warning("%s: its windows are closed, and not stored yet: %s", partition, error)
 
     # -- the sink ----------------------------------------------------------------------------------------
 

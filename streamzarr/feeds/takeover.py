@@ -84,7 +84,11 @@ def take_over(
         layout=feed.target.layout,
         id=broker.runtime.random_bytes(ID_BYTES).hex(),
     )
-    taken = _taken(feed, broker, store, letters, path, found, facts)
+    taken: Partition
+    if feed.window is not None:
+        taken = _windows(feed, broker, store, letters, partition, found, facts)
+    else:
+        taken = _taken(feed, broker, store, letters, path, found, facts)
     letters.sign(partition, facts_of(open_stream(store, path)).id)  # of whoever made it
     return taken
 
@@ -96,8 +100,6 @@ def _taken(
     if feed.route is not None:
         return _routes(feed, broker, store, letters, path, found, facts)
     schema = feed.schema()
-    if feed.window is not None:
-        return _windows(feed, broker, store, letters, path, found, facts)
     if feed.grid is None:
         writer = _writer(feed, broker, store, path, schema, found, facts)
         return PartitionStream(
@@ -119,11 +121,17 @@ def _taken(
 
 
 def _windows(
-    feed: Feed, broker: Broker, store: Store, letters: Letters, path: str, found: Beginning, facts: Facts
+    feed: Feed,
+    broker: Broker,
+    store: Store,
+    letters: Letters,
+    partition: TopicPartition,
+    found: Beginning,
+    facts: Facts,
 ) -> PartitionWindows:
     """Return the partition with the windows that were open at its last commit."""
     assert feed.window is not None
-    spec = feed.window.spec()
+    spec, path = feed.window.spec(), path_of(partition, feed.source.topics)
     facts = replace(facts, keyed=spec.key is not None, key=spec.key or "")
     writer = _writer(feed, broker, store, path, feed.schema(), found, facts)
     assert isinstance(writer.position, Mapping)
@@ -131,7 +139,11 @@ def _windows(
     kept = Kept(store, path, writer.record.epoch, writer.position)
     outputs = spec.outputs(feed.columns)
     fold = WindowFold(spec, outputs, newest=held.newest, mark=held.mark, panes=held.accumulators(outputs))
-    return PartitionWindows(writer, kept, fold, spec, outputs, letters, feed.policy, broker.runtime)
+
+    def end() -> int:
+        return broker.describe(partition.topic).end[partition.partition]
+
+    return PartitionWindows(writer, kept, fold, spec, outputs, letters, feed.policy, end, broker.runtime)
 
 
 def _routes(

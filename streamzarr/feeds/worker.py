@@ -133,6 +133,7 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
 
         def turn() -> None:
             supervision.beat()
+            committer.turn()
             meter.turn()
 
         chain = from_topic_columns(

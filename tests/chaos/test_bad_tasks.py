@@ -42,22 +42,29 @@ def run(bench, transforms, *, bad, params, **how):
     return letters
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_eight_kill_four_raise_two_never_end_and_the_rest_is_written(bench, transforms, threads):
+def test_eight_kill_four_raise_two_never_end_and_the_rest_is_written(bench, transforms):
+    check_found(bench, transforms, kill=KILL, error=ERROR, endless=ENDLESS, threads=2)
+
+
+def test_workers_of_one_thread_find_them_as_well(bench, transforms):
+    check_found(bench, transforms, kill=KILL[::4], error=ERROR[::4], endless=ENDLESS[::2], threads=1)
+
+
+def check_found(bench, transforms, *, kill, error, endless, threads):
     letters = run(
         bench,
         transforms,
-        bad=KILL + ERROR + ENDLESS,
-        params={"kill": KILL, "error": ERROR, "endless": ENDLESS},
+        bad=kill + error + endless,
+        params={"kill": kill, "error": error, "endless": endless},
         task_timeout=3.0,
         threads=threads,
     )
     crash = "the process died 3 times while it carried out this task, last by signal 9 (SIGKILL)"
     late = "the task did not end within 3 s, its task_timeout; its process was killed, 3 times in all"
     assert letters == {
-        **dict.fromkeys(KILL, ("WorkerCrashError", crash)),
-        **{number: ("ValueError", f"cannot take the value {number}") for number in ERROR},
-        **dict.fromkeys(ENDLESS, ("TaskTimeoutError", late)),
+        **dict.fromkeys(kill, ("WorkerCrashError", crash)),
+        **{number: ("ValueError", f"cannot take the value {number}") for number in error},
+        **dict.fromkeys(endless, ("TaskTimeoutError", late)),
     }
 
 

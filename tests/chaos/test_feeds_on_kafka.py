@@ -134,6 +134,7 @@ class Storm:
         self.happened[kind] += count
 
     def kill_workers(self):
+        """Kill a process of some feeds each."""
         for feed in self.chance.sample(self.feeds, VICTIMS):
             self.happened["worker killed"] += feed.kill_worker()
 
@@ -157,7 +158,8 @@ class Storm:
     def until_all_is_committed(self):
         ends = self.ends()
         for target in self.targets.values():
-            self.until(lambda target=target: not behind(target, ends), target)
+            while lag := behind(target, ends):
+                self.until(lambda target=target, lag=lag: behind(target, ends) < lag, target)
 
     def until(self, condition, what):
         """Look after the processes until something is so."""

@@ -13,7 +13,7 @@ from streamzarr.feeds.grid.spec import How, check_how
 from streamzarr.feeds.tables import Count, Seconds, Table, Text
 from streamzarr.feeds.windows.spec import Kind, WindowSpec
 from streamzarr.flow.windows import Bound, Fixed, Session, Sliding
-from streamzarr.flow.windows.moments import duration
+from streamzarr.flow.windows.moments import SECOND, duration
 
 OPEN: Final = 100_000
 """Windows that may be open at a time: each commit puts them."""
@@ -40,6 +40,8 @@ class WindowConfig(Table, frozen=True, kw_only=True):
     """How long a window stays open behind its end."""
     ahead: Text | Seconds = "30d"
     """How far ahead of the clock a record may be, and of all before it, unless its own timestamp is near."""
+    idle: Text | Seconds | None = None
+    """For how long a partition is silent when its windows are closed; never when absent."""
     open: Count = OPEN
     """How many windows may be open at a time, of all keys of a partition."""
     max_bytes: Count | Text = "256MB"
@@ -56,6 +58,7 @@ class WindowConfig(Table, frozen=True, kw_only=True):
             self.key,
             duration(self.lateness, "lateness"),
             duration(self.ahead, "ahead", 1),
+            self._idle(),
             self._bound(),
             cast("dict[str, How]", self.values),
         )
@@ -67,6 +70,7 @@ class WindowConfig(Table, frozen=True, kw_only=True):
             ("every", self._kind),
             ("lateness", lambda: duration(self.lateness, "lateness")),
             ("ahead", lambda: duration(self.ahead, "ahead", 1)),
+            ("idle", self._idle),
             ("max_bytes", self._bound),
             ("values", lambda: check_how(self.values, "window")),
         ]
@@ -91,6 +95,9 @@ class WindowConfig(Table, frozen=True, kw_only=True):
         if duration(every, "every") > duration(size, "size"):
             raise ConfigError("is longer than size, and a record between two windows would be in none")
         return Sliding(size, every)
+
+    def _idle(self) -> float | None:
+        return None if self.idle is None else duration(self.idle, "idle", 1) / SECOND
 
     def _bound(self) -> Bound:
         return Bound(keys=self.open, nbytes=self.max_bytes)

@@ -143,10 +143,18 @@ class WindowFold:
         What is taken is told by the records alone, in their order, however they are divided into runs.
         """
         seen = self._reach.look(rows.times, rows.timely, self._newest, until)
-        mark = np.maximum(seen.before - self._spec.lateness, self.mark)
-        late = seen.there & (self._spec.kind.first_stops(rows.times) <= mark)
-        why = f"{self._spec.time} is late by more than {in_seconds(self._spec.lateness)}: its window is over"
-        taken = Taken(told(rows.records, [*seen.refused, (late, why)]))
+        spec, stops = self._spec, self._spec.kind.first_stops(rows.times)
+        late = stops <= seen.before - spec.lateness
+        closed = ~late & (stops <= self.mark)
+        refused = (
+            *seen.refused,
+            (
+                late & seen.there,
+                f"{spec.time} is late by more than {in_seconds(spec.lateness)}: its window is over",
+            ),
+            (closed & seen.there, f"{spec.time} is in a window that was closed when nothing came for long"),
+        )
+        taken = Taken(told(rows.records, refused))
         if seen.latest is None:
             return taken
         good = ~np.isin(rows.records, [*taken.bad])
@@ -158,7 +166,7 @@ class WindowFold:
         return taken
 
     def close(self) -> list[Closed]:
-        """Close all windows, as if none of their records could come any more."""
+        """Close all windows: none of their records are taken any more."""
         taken = Taken({})
         self._advance(max((pane.window[1] for pane in self.dump()), default=self.mark), taken)
         return taken.closed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,9 +30,8 @@ NO_REPLAY: Final = "windows take no replay: it may be in its window already, or 
 class _Pending:
     """What came of a run, on its way to the broker and into the stream."""
 
-    run: Columns
-    letters: Sequence[tuple[str, Mapping[int, str]]]
-    """The stage and the bad records of each."""
+    letters: Sequence[tuple[Columns, str, Mapping[int, str]]]
+    """Bad records of a run, and at what stage."""
     closed: Sequence[Closed]
 
 
@@ -42,6 +41,11 @@ class PartitionWindows:
     The stream's position has up to five numbers: ``read``, up to where each record is in its windows or has
     its letter; ``taken``, how many records are in windows, and ``more``, how many more times than that they
     are in one, by which windows can be checked; ``life`` and ``state``, where the windows are that are open.
+
+    Parameters
+    ----------
+    end
+        Asks the broker where the partition ends.
     """
 
     def __init__(
@@ -53,11 +57,13 @@ class PartitionWindows:
         outputs: Sequence[Output],
         letters: Letters,
         policy: CommitPolicy,
+        end: Callable[[], int],
         runtime: Runtime,
     ) -> None:
         self._writer, self._kept, self._fold = writer, kept, fold
         self._spec, self._outputs, self._letters = spec, outputs, letters
-        self._policy, self._runtime = policy, runtime
+        self._policy, self._end, self._runtime = policy, end, runtime
+        self._heard = runtime.now()
         position = writer.position
         assert isinstance(position, Mapping)
         self._read = self._given = position[READ]
@@ -84,6 +90,7 @@ class PartitionWindows:
         if rows.run.stop > self._given:
             self._flush()
             self._pending, self._given = self._folded(rows), rows.run.stop
+            self._heard = self._runtime.now()
         self._flush()
         gathered = self._writer.rows - self._writer.record.rows
         if self._policy.is_due(rows=gathered, nbytes=self._gathered, seconds=0.0):
@@ -96,6 +103,22 @@ class PartitionWindows:
             self._read = self._given = position
             self._changed = True
         self._commit()
+
+    def rest(self) -> None:
+        """Make the windows of a partition that is silent for long visible; raises as :meth:`commit`.
+
+        It is no silence while there are records that were not read. What it raises leaves the windows closed;
+        they are committed with what comes, or when it was silent for as long again.
+        """
+        now, idle = self._runtime.now(), self._spec.idle
+        if idle is None or now < self._heard + idle:
+            return
+        self._heard = now
+        self._flush()
+        if self._fold.open and self._end() <= self._read:
+            self._pending, self._changed = _Pending((), self._fold.close()), True
+        if self._changed or self._writer.position != self._writer.record.position:
+            self.commit(self._read)
 
     def drop(self) -> None:
         """Give up what is not committed."""
@@ -113,7 +136,8 @@ class PartitionWindows:
         self._taken += records
         self._more += taken.folds - records
         self._changed = True
-        return _Pending(rows.run, (("decode", undecoded), ("window", refused)), taken.closed)
+        letters = ((rows.run, "decode", undecoded), (rows.run, "window", refused))
+        return _Pending(letters, taken.closed)
 
     def _arrivals(self, rows: Rows) -> Arrivals:
         records = rows.records()
@@ -132,9 +156,9 @@ class PartitionWindows:
         pending = self._pending
         if pending is None:
             return
-        for stage, bad in pending.letters:
+        for run, stage, bad in pending.letters:
             if bad:
-                self._letters.bury(pending.run, bad, stage)
+                self._letters.bury(run, bad, stage)
                 self.bad += len(bad)
         self._pending = pending = replace(pending, letters=())
         rows = self._spec.rows(pending.closed, self._outputs)

@@ -35,7 +35,7 @@ class WindowSpec:
     Examples
     --------
     >>> columns = {"t": ColumnSpec("t", "M8[ms]"), "bid": ColumnSpec("bid", "f8")}
-    >>> spec = WindowSpec("t", Fixed("1min"), None, 0, 10**12, Bound(), {"bid": "mean"})
+    >>> spec = WindowSpec("t", Fixed("1min"), None, 0, 10**12, None, Bound(), {"bid": "mean"})
     >>> [*spec.schema(columns)]
     ['begin', 'end', 'count', 'bid', 'bid_count']
     """
@@ -50,6 +50,8 @@ class WindowSpec:
     ahead: int
     """Nanoseconds by which a record may be ahead of the clock; and of all before it, unless its time is about
     that of the record itself."""
+    idle: float | None
+    """Seconds of silence after which windows are closed; None: they stay open."""
     bound: Bound
     """How many windows may be open at a time, and of how many bytes."""
     values: Mapping[str, How]

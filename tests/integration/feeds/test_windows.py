@@ -12,7 +12,7 @@ from streamzarr.feeds.follow import follow_feed
 from streamzarr.feeds.target import find_parts
 from streamzarr.queue import DeadLetterQueue
 from streamzarr.stream import StreamWriter
-from tests.support.feeds import FeedBench
+from tests.support.feeds import FeedBench, until
 
 START = 1_767_225_600_000
 COLUMNS = {
@@ -132,6 +132,16 @@ def test_partitions_have_windows_of_their_own(bench):
     assert (status.rows, status.lag, status.dead) == (2, 0, 0)
     followed = follow_feed(lambda: find_parts(bench.target), last=10)
     assert sorted(next(followed)[0] for _ in range(2)) == ["p00000", "p00001"]
+    assert_checked(bench)
+
+
+def test_a_silent_partition_closes_its_windows(bench):
+    feed = windows(bench, "session", idle="200ms")
+    send(bench, *TICKS)
+    with bench.running(feed) as ended:
+        until(lambda: ended or (bench.caught_up(feed) and len(table(bench)) == 4), "the rows")
+    bench.report(ended)
+    assert table(bench, "size")[-1] == (2500, 3500, "B", 1, 1)
     assert_checked(bench)
 
 

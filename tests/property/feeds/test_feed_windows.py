@@ -43,7 +43,7 @@ steps = st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), ma
 
 
 def spec_of(kind, values=VALUES, lateness=LATENESS, keys=1000):
-    return WindowSpec("t", kind, "k", lateness, AHEAD, Bound(keys=keys), values)
+    return WindowSpec("t", kind, "k", lateness, AHEAD, None, Bound(keys=keys), values)
 
 
 def arrivals(given, offsets):

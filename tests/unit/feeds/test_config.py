@@ -166,6 +166,7 @@ def test_windows_of_a_file(tmp_path):
         ('"10s"', '"2min"', "fx.toml, line 20: window.every: is longer than size"),
         ('every = "10s"', 'gap = "10s"', "fx.toml, line 17: window.every: missing"),
         ('key = "symbol"', 'gap = "10s"', "fx.toml, line 22: window.gap: not expected where kind is"),
+        ('"symbol"\nvalues', '"symbol"\nidle = "no"\nvalues', "fx.toml, line 23: window.idle: idle is 'no'"),
         ('"ohlc"', '"median"', "fx.toml, line 23: window.values: window.values.bid: got 'median'"),
         ('key = "symbol"', 'key = "sym"', "fx.toml, line 17: window: window: no column 'sym'"),
         ('symbol = "string"', 'end = "string"', "fx.toml, line 17: window: window: no column 'symbol'"),

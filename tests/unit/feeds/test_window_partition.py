@@ -224,6 +224,66 @@ def test_a_bound_on_bytes():
     assert bench.reasons[0].startswith("there is no room for another window, those that are open take ")
 
 
+def silent(bench, seconds=61.0):
+    """Take what is there, and let time pass; return who waits."""
+    committer = bench.live()
+    bench.runtime.advance(seconds)
+    return committer
+
+
+def test_a_partition_that_is_silent_closes_its_windows_and_what_comes_for_them_is_late():
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench, 59.0)
+    committer.turn()
+    assert bench.rows() == []
+    bench.runtime.advance(2.0)
+    committer.turn()
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
+    bench.send((4, "a", 3), (12, "a", 4))
+    silent(bench).turn()
+    assert bench.reasons == ["at is in a window that was closed when nothing came for long"]
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2), (10, "a", 1, 4)]
+    position = bench.stream.position
+    assert (position["read"], position["taken"]) == (4, 3)
+
+
+def test_it_is_no_silence_while_there_are_records_that_were_not_read():
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench)
+    bench.send((4, "a", 3))
+    committer.turn()
+    assert bench.rows() == []
+    assert Bench().committer().turn() is None
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["put fails", "answer is lost"])
+@pytest.mark.parametrize("puts", range(1, 9))
+def test_a_store_that_fails_while_a_silent_partition_closes_its_windows(puts, lost):
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench)
+    bench.store.left, bench.store.lost = puts, lost
+    committer.turn()
+    bench.store.left = 10**9
+    bench.runtime.advance(61.0)
+    committer.turn()
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
+    bench.live()
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
+
+
+def test_a_silent_partition_that_is_not_ours_any_more_is_given_up():
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench)
+    bench.committer().start([WHERE])
+    committer.turn()
+    assert not committer.owned
+    assert bench.rows() == []
+
+
 def test_a_message_with_several_rows_is_in_its_windows_as_a_whole_or_in_none():
     bench = Bench(key=None)
     bench.configure(columns={"at": {"dtype": "datetime64[s]", "unit": "s"}, "x": "i8"}, key=None)
