@@ -71,14 +71,15 @@ class ArrowJson:
         if self._types is None or not values or None in values:
             raise Declined
         lines: Sequence[bytes] = values  # type: ignore[assignment]
-        longest = self._longest(lines)
         many = self._layout.records == MESSAGE or (self._layout.records is None and lines[0][:1] == b"[")
         if many and self._layout.positional and self._layout.records is None:
             raise Declined
+        data, longest = _joined(lines, wrap=many)
+        self._check_limits(lines, longest)
         if many or self._layout.records is not None:
             most = sum(map(len, lines)) // SHORTEST  # records
             TooMuchError.check(most * self._row_bytes, len(lines))
-        table = self._parse(_joined(lines, wrap=many), many, longest)
+        table = self._parse(data, many, longest)
         if table.num_rows != len(values):
             raise Declined
         steps = ("r",) if many else self._layout.records
@@ -86,14 +87,12 @@ class ArrowJson:
         found = [self._column(name, table, records, origin) for name in self._layout.paths]
         return assemble(self._layout.conversions, found, origin, {}, len(values))
 
-    def _longest(self, lines: Sequence[bytes]) -> int:
-        longest = max(map(len, lines))
+    def _check_limits(self, lines: Sequence[bytes], longest: int) -> None:
         if longest > self._max_bytes:
             raise Declined
         most = self._max_depth
         if longest >= 2 * most and any(len(line) >= 2 * most and is_deeper(line, most) for line in lines):
             raise Declined
-        return longest
 
     def _parse(self, data: bytes, many: bool, longest: int) -> Any:
         import pyarrow as pa
@@ -156,8 +155,8 @@ class ArrowJson:
         return values
 
 
-def _joined(lines: Sequence[bytes], *, wrap: bool) -> bytes:
-    r"""Return the messages as lines, if it is certain that each stays one.
+def _joined(lines: Sequence[bytes], *, wrap: bool) -> tuple[bytes, int]:
+    r"""Return the messages as lines, if it is certain that each stays one, and the bytes of the longest.
 
     Each begins with ``{`` and ends with ``}`` here, and there is no line break within. A break in a string is
     not JSON. Behind the end of an object only a comma or another end may come, so where ``{`` begins a line,
@@ -175,6 +174,7 @@ def _joined(lines: Sequence[bytes], *, wrap: bool) -> bytes:
     breaks = np.flatnonzero(octets == ord("\n"))
     if len(breaks) != len(lines) - 1:
         raise Declined
+    longest = int(np.diff(breaks, prepend=-1, append=len(data)).max()) - 1
     if not ((octets[breaks - 1] == ord("}")) & (octets[breaks + 1] == ord("{"))).all():
         raise Declined
     # One character is looked for ten times as fast as two are.
@@ -189,7 +189,7 @@ def _joined(lines: Sequence[bytes], *, wrap: bool) -> bytes:
             data.decode()
         except UnicodeDecodeError as error:
             raise Declined from error
-    return data
+    return data, longest - len(b'{"r":}') if wrap else longest
 
 
 def _type_of(values: Values, kind: Kind) -> Any:
