@@ -66,7 +66,7 @@ def test_a_route_that_cannot_be(table, expected):
 
 def test_a_grid_has_no_route():
     grid = {"time": "t", "step": "1s"}
-    with pytest.raises(ConfigError, match="a grid has keys"):
+    with pytest.raises(ConfigError, match="a grid and windows have keys"):
         routed(columns={"t": "M8[ns]", "s": "string"}, grid=grid, layout="grid")
 
 
