@@ -161,11 +161,13 @@ def compare_counts(
     dead: Offsets,
     begin: int,
     position: Mapping[str, int],
+    trimmed: int = 0,
 ) -> PartitionCheck:
     """Return what the records that are counted in closed slots are against those of the broker.
 
     Those before ``open`` are in closed slots, or have a letter; of those from there to ``read`` some are.
-    Where records have several rows, so many ``more`` than records may be counted.
+    Where records have several rows, so many ``more`` than records may be counted. At so many offsets from
+    `begin` on the broker has ``trimmed`` what was there: a record, or none.
 
     Examples
     --------
@@ -174,11 +176,14 @@ def compare_counts(
     True
     >>> compare_counts("p0", 4, 3, there, np.array([2]), 0, {"open": 6, "read": 8}).missing_count
     1
+    >>> compare_counts("p0", 6, 3, there[7:], np.array([2]), 0, {"open": 6, "read": 8}, trimmed=7).ok
+    True
     """
     opened, read = position["open"], position["read"]
     dead = np.unique(dead[(dead >= begin) & (dead < read)])
-    least = np.count_nonzero(there < opened) - np.count_nonzero(dead < opened)
-    most = np.count_nonzero(there < read) - len(dead) + position.get(MORE, 0)
+    known = dead[dead >= begin + trimmed]
+    least = np.count_nonzero(there < opened) - np.count_nonzero(known < opened)
+    most = trimmed + np.count_nonzero(there < read) - len(dead) + position.get(MORE, 0)
     return PartitionCheck(
         name=name,
         rows=slots,
@@ -195,13 +200,15 @@ def _check_grid(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     position = part.snapshot.position
     assert isinstance(position, Mapping)
     begin = part.facts.start
+    first = broker.describe(part.partition.topic).begin[part.partition.partition]
     there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
+    trimmed = min(max(first - begin, 0), part.position - begin)
     counted = int(part.snapshot[COUNT][:].sum(dtype=np.int64))
     if part.snapshot.first_row:  # nobody knows how many records were in the slots that were given up
         position = {**position, OPEN: begin}
     replays = Replays.of([part.snapshot])
     dead = np.concatenate([dead, replays.failed, replays.again])
-    found = compare_counts(part.name, counted, part.snapshot.rows, there, dead, begin, position)
+    found = compare_counts(part.name, counted, part.snapshot.rows, there, dead, begin, position, trimmed)
     settled = len(replays.failed) + len(replays.again)
     return replace(found, dead=found.dead - settled, replayed=len(replays.failed))
 

@@ -60,3 +60,12 @@ def test_records_of_several_rows_in_a_grid(bench):
         bench.ingest(grid(bench))
         assert found(bench).ok
     assert len(bench.letters()) == 4
+
+
+@pytest.mark.parametrize("first", [30, 77, 100])
+def test_slots_whose_records_were_trimmed_are_not_too_many(bench, first):
+    bench.send(*(json.dumps({"at": START + 500 * at, "price": 1.0}).encode() for at in range(98)), b"{", b"")
+    bench.ingest(grid(bench))
+    assert (found(bench).ok, found(bench).verified, found(bench).dead) == (True, 100, 2)
+    bench.broker.trim(bench.topic, {0: first})
+    assert (found(bench).ok, found(bench).verified, found(bench).dead) == (True, 100 - first, 2)
