@@ -186,6 +186,6 @@ def _copy(store: Store, path: str, snapshot: Snapshot, root: RootDocument, whole
         array = root.shards[name]
         put_shard(store, path, name, array, index, read_rows(snapshot, name, region, array.fill_value))
 
-    largest = max((shard_bytes(root.shards[name]) for name, _, _ in wanted), default=1)
-    for_each(copy, wanted, max(1, min(store.capabilities.in_flight, COPIED_BYTES // largest)))
+    largest = max((shard_bytes(root.shards[name]) for name, _, _ in wanted), default=0)
+    for_each(copy, wanted, max(1, min(store.capabilities.in_flight, COPIED_BYTES // max(largest, 1))))
     return len(wanted)
