@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, FencedError, KeyNotFoundError
 from streamzarr.feeds.begin import Beginning, check_fields, look, stream_at
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.keys import Keys
@@ -72,6 +72,10 @@ def take_over(
         As :func:`streamzarr.feeds.begin.look`.
     streamzarr.errors.ConfigError, streamzarr.errors.UnsupportedError
         The stream has other fields; the store cannot hold streams.
+    streamzarr.errors.FencedError
+        Somebody else took it over at the same moment.
+    streamzarr.errors.KeyNotFoundError, streamzarr.errors.MessageError, streamzarr.errors.LimitExceededError
+        The windows that were open are gone, or something else is there.
     """
     path, found = path_of(partition, feed.source.topics), look(feed, broker, store, partition)
     facts = Facts(
@@ -129,13 +133,18 @@ def _windows(
     found: Beginning,
     facts: Facts,
 ) -> PartitionWindows:
-    """Return the partition with the windows that were open at its last commit."""
+    """Return the partition with the windows of its last commit; raises as :func:`take_over`."""
     assert feed.window is not None
     spec, path = feed.window.spec(), path_of(partition, feed.source.topics)
     facts = replace(facts, keyed=spec.key is not None, key=spec.key or "")
     writer = _writer(feed, broker, store, path, feed.schema(), found, facts)
     assert isinstance(writer.position, Mapping)
-    held = held_at(store, path, writer.position, feed.target_bytes)
+    try:
+        held = held_at(store, path, writer.position, feed.target_bytes)
+    except KeyNotFoundError as error:
+        if open_stream(store, path).record.epoch == writer.record.epoch:
+            raise
+        raise FencedError(f"{writer.url}: another writer has taken over meanwhile") from error
     kept = Kept(store, path, writer.record.epoch, writer.position)
     outputs = spec.outputs(feed.columns)
     fold = WindowFold(spec, outputs, newest=held.newest, mark=held.mark, panes=held.accumulators(outputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -20,6 +21,7 @@ WINDOWS: Final = "windows"
 LIFE: Final = "life"
 STATE: Final = "state"
 """In the position: number of the object, and the epoch of the writer that put it; none yet: 0."""
+_NAME: Final = re.compile(r"(\d{1,18})-\d{1,18}")
 
 
 def windows_path(path: str) -> str:
@@ -85,14 +87,15 @@ class Kept:
     life
         The epoch of its writer, which has begun: no other is going to commit.
     position
-        That of the last commit, which names an object. All others are removed, of lives that are over.
+        That of the last commit, which names an object. All others are removed, of lives before this one: it
+        may have been fenced by now, and those of whoever took over are none of its business.
     """
 
     def __init__(self, store: Store, path: str, life: int, position: Mapping[str, int]) -> None:
         self._store, self._path, self._life = store, windows_path(path), life
         self._number = position.get(STATE, 0)
         named = state_key(self._path, position[LIFE], self._number) if self._number else None
-        store.delete_many(key for key in store.list(self._path) if key != named)
+        store.delete_many(key for key in store.list(self._path) if key != named and is_before(key, life))
         self._old = [] if named is None else [named]
         self.put_bytes = 0
         """Bytes that were put so far."""
@@ -122,6 +125,16 @@ def state_key(folder: str, life: int, number: int) -> str:
     'windows/p00000/3-41'
     """
     return f"{folder}/{life}-{number}"
+
+
+def is_before(key: str, life: int) -> bool:
+    """Tell whether a writer put an object whose epoch was before `life`.
+
+    >>> [is_before(f"windows/p00000/{name}", 4) for name in ("3-41", "4-1", "notes.txt")]
+    [True, False, False]
+    """
+    match = _NAME.fullmatch(key.rpartition("/")[2])
+    return match is not None and int(match[1]) < life
 
 
 def held_at(store: Store, path: str, position: Mapping[str, int], limit: int) -> Held:

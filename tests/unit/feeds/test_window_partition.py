@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, StoreError
-from streamzarr.feeds import Feed
+from streamzarr.feeds import Feed, takeover
 from streamzarr.feeds.committer import FeedCommitter
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.letters import Letters
@@ -190,6 +190,29 @@ def test_the_owner_before_changes_nothing_though_it_puts_what_is_open():
     bench.live()
     assert bench.rows() == of_pandas(TICKS)
     assert len(bench.objects()) == 1
+
+
+@pytest.mark.parametrize("step", ["held_at", "Kept"])
+def test_who_is_stopped_while_taking_over_harms_nobody_that_takes_over_meanwhile(step, monkeypatch):
+    bench = Bench()
+    bench.send(*TICKS)
+    bench.live(until=20)
+    whole = getattr(takeover, step)
+
+    def stopped(*told):
+        monkeypatch.setattr(takeover, step, whole)
+        bench.live(until=30)
+        return whole(*told)
+
+    monkeypatch.setattr(takeover, step, stopped)
+    old = bench.committer()
+    old.start([WHERE])
+    old.commit({WHERE: 20})
+    old.commit({WHERE: 21})
+    assert not old.owned
+    bench.live()
+    assert bench.rows() == of_pandas(TICKS)
+    assert bench.stream.position["taken"] == len(TICKS)
 
 
 def test_late_records_and_those_of_no_time_have_letters():
