@@ -17,6 +17,8 @@ Refused: TypeAlias = tuple[npt.NDArray[np.bool_], str]
 
 SPAN: Final = 2**62
 """Nanoseconds before and after 1970 between which times are: so a sum of two of them is a number, too."""
+YEARS: Final = 200
+"""From 1970 on: more than `SPAN`, and less than 64 bits of nanoseconds have."""
 MISSING: Final = -(2**63)
 
 
@@ -76,6 +78,26 @@ class Reach:
             ),
         )
         return Seen(there, before, last, refused)
+
+
+def nanoseconds(times: npt.NDArray[np.datetime64]) -> Numbers:
+    """Return times of any unit; one that is too far away for a number of nanoseconds is `SPAN`.
+
+    >>> nanoseconds(np.array(["1970-01-01T00:00:02", "2603-10-11", "NaT"], "M8[s]")).tolist() == [
+    ...     2_000_000_000, SPAN, MISSING
+    ... ]
+    True
+    """
+    found = times.astype("M8[ns]").astype(np.int64)
+    ends = [np.fmin.reduce(times), np.fmax.reduce(times)] if len(times) else []
+    if _are_far(np.array(ends, times.dtype)).any():  # first of two, as to know it of all takes long
+        found[_are_far(times)] = SPAN
+    return found
+
+
+def _are_far(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
+    years = times.astype("M8[Y]").astype(np.int64)
+    return (years != MISSING) & (np.abs(years) > YEARS)
 
 
 def about(times: Numbers, timestamps: Numbers, most: int) -> npt.NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from streamzarr.feeds.grid.reserved import Reserved
 from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.replayed.stream import Replayed
 from streamzarr.feeds.rows import Rows
+from streamzarr.feeds.times import nanoseconds
 
 
 class LateSlots:
@@ -37,7 +38,7 @@ class LateSlots:
         first = int(times[0].astype("M8[ns]").astype(np.int64)) if len(times) else None
         bad = unplaceable(ours, first, latest, self._spec)
         reserved = self._reserved.among(set(places.values()))
-        every = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
+        every = nanoseconds(rows.columns[self._spec.time])
         slots = (every // self._spec.step * self._spec.step).astype("M8[ns]")
 
         def why(record: int, place: int) -> str:

@@ -18,7 +18,7 @@ from streamzarr.feeds.grid.spec import TIME, GridSpec
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
-from streamzarr.feeds.times import SPAN, about
+from streamzarr.feeds.times import SPAN, about, nanoseconds
 from streamzarr.runtime import Runtime
 from streamzarr.stream import CommitPolicy, StreamWriter
 
@@ -154,7 +154,7 @@ class PartitionGrid:
         places = np.zeros(len(records), np.intp)
         if self._keys is not None and self._spec.key is not None:
             places = self._keys.places(rows.columns[self._spec.key])
-        times = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
+        times = nanoseconds(rows.columns[self._spec.time])
         timely = about(times, rows.run.timestamps[records], self._spec.ahead)
         return Arrivals(times, places, rows.run.offsets[records], records, timely, rows.columns)
 

@@ -12,7 +12,7 @@ from streamzarr.feeds.grid.spec import Output
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
-from streamzarr.feeds.times import about
+from streamzarr.feeds.times import about, nanoseconds
 from streamzarr.feeds.windows.fold import Arrivals, WindowFold
 from streamzarr.feeds.windows.kept import Held, Kept
 from streamzarr.feeds.windows.spec import Closed, WindowSpec
@@ -141,7 +141,7 @@ class PartitionWindows:
 
     def _arrivals(self, rows: Rows) -> Arrivals:
         records = rows.records()
-        times = rows.columns[self._spec.time].astype("M8[ns]").astype(np.int64)
+        times = nanoseconds(rows.columns[self._spec.time])
         keys, names = np.zeros(len(records), np.intp), [""]
         if self._spec.key is not None:
             of_rows = list(map(str, rows.columns[self._spec.key].tolist()))

@@ -94,6 +94,18 @@ def test_a_first_record_of_the_far_future_is_the_only_bad_one(layout):
     assert bench.rows("time").astype("M8[s]").astype(int).tolist() == [998, 999]
 
 
+@pytest.mark.parametrize("seconds", [2 * 10**10, -2 * 10**10, 4 * 10**11, 2**62])
+@pytest.mark.parametrize("layout", ["grid", "bars", "windows"])
+def test_a_time_that_is_no_number_of_nanoseconds_is_not_taken_for_another(layout, seconds):
+    window = {"time": "at", "kind": "fixed", "size": "1s"}
+    tables = {"window": window} if layout == "windows" else {"grid": {"time": "at", "step": "1s"}}
+    bench = Bench(layout, {}, **tables)
+    bench.send(997, seconds, 998, 999)
+    assert bench.reasons == ["at is not between 1824 and 2116, as times of slots and windows are"]
+    times = bench.rows("begin" if layout == "windows" else "time")
+    assert times.astype("M8[s]").astype(int).tolist() == [997, 998]
+
+
 @pytest.mark.parametrize("layout", ["grid", "bars"])
 def test_what_comes_after_a_long_silence_is_good_if_it_is_about_as_old_as_its_record(layout):
     bench = Bench(layout, {}, grid={"time": "at", "step": "100s", "ahead": "1h"})
