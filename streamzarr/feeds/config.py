@@ -368,6 +368,7 @@ def _check_all(feed: Feed, fail: Callable[[tuple[str, ...], str], ConfigError]) 
         (("target", "max_bytes"), lambda: feed.target_bytes),
         (("target", "commit"), lambda: feed.policy),
         *(((("window", key), read) for key, read in feed.window.reads()) if feed.window else ()),
+        *([(("grid", "values"), partial(check_how, feed.grid.values))] if feed.grid else ()),
         (("grid",) if feed.window is None else ("window",), feed.schema),
         *arrays,
         (("route",), feed.check_route),

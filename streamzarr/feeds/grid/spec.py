@@ -120,9 +120,7 @@ class GridSpec:
         """Return the fields of a stream whose rows are slots that have records; raises as :meth:`outputs`."""
         outputs = self.outputs(columns)
         if self.key in (TIME, COUNT, *(each.name for each in outputs)):
-            raise ConfigError(
-                f"grid: the key is {self.key!r}, as another field; give its column another name"
-            )
+            raise ConfigError(f"the key is {self.key!r}, as another field; give its column another name")
         return {
             TIME: Field("M8[ns]", sorted=True, attributes={STEP: self.step}),
             **({} if self.key is None else {self.key: Field("string")}),
@@ -147,14 +145,20 @@ def outputs_of(
     Raises
     ------
     streamzarr.errors.ConfigError
-        A column is not there, or has no numbers, or a field is called as one of the layout's `own`; it names
-        the layout as `what`.
+        A column is not there, or has no numbers, or a field is called as one that the layout, `what`, has of
+        its `own`.
     """
     for name in (time, *([key] if key else []), *values):
         if name not in columns:
-            raise ConfigError(f"{what}: no column {name!r}, there are {', '.join(columns)}")
+            raise ConfigError(f"no column {name!r}, there are {', '.join(columns)}")
     if columns[time].dtype.kind != "M":
-        raise ConfigError(f"{what}: time is column {time!r}, which is no datetime64")
+        raise ConfigError(f"time is column {time!r}, which is no datetime64")
+    if key is not None and columns[key].dtype.kind not in "TUiufb":
+        raise ConfigError(
+            f"key is column {key!r}, which is {columns[key].type_name}, expected texts or numbers"
+        )
+    if told := values.keys() & {time, key}:
+        raise ConfigError(f"values has {min(told)!r}, which is the time or the key, and is a field as it is")
     found: list[Output] = []
     for name, spec in columns.items():
         if name in (time, key) or (spec.of_record and name not in values):
@@ -163,23 +167,21 @@ def outputs_of(
         if how is None:
             continue
         if spec.dtype.kind not in "iuf" + "b" * (how in ("last", "first", "count")):
-            raise ConfigError(f"{what}: column {name!r} is {spec.type_name}, and has no {how}")
+            raise ConfigError(f"column {name!r} is {spec.type_name}, and has no {how}")
         found += [_output(f"{name}{part}", spec, each) for part, each in _PARTS.get(how, {"": how}).items()]
     names = [each.name for each in found]
     if taken := own & {*names}:
-        raise ConfigError(f"{what}: a field may not be called {min(taken)!r}, which the {what} has itself")
+        raise ConfigError(f"a field may not be called {min(taken)!r}, which the {what} has itself")
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"{what}: two fields would be called {min(twice)!r}; give a column another name")
+        raise ConfigError(f"two fields would be called {min(twice)!r}; give a column another name")
     return found
 
 
-def check_how(values: Mapping[str, str], what: str = "grid") -> None:
+def check_how(values: Mapping[str, str]) -> None:
     """Raise :class:`~streamzarr.errors.ConfigError` unless each value is a way to make one of several."""
     for name, how in values.items():
         if how not in get_args(How):
-            raise ConfigError(
-                f"{what}.values.{name}: got {how!r}, expected one of {', '.join(get_args(How))}"
-            )
+            raise ConfigError(f"{name} is {how!r}, expected one of {', '.join(get_args(How))}")
 
 
 def _output(name: str, spec: ColumnSpec, how: str) -> Output:

@@ -41,18 +41,18 @@ class RouteSpec:
     def check(self, columns: Mapping[str, ColumnSpec]) -> None:
         """Raise :class:`~streamzarr.errors.ConfigError` unless rows of these columns can be routed."""
         if self.by not in columns:
-            raise ConfigError(f"route: no column {self.by!r}, there are {', '.join(columns)}")
+            raise ConfigError(f"no column {self.by!r}, there are {', '.join(columns)}")
         if columns[self.by].dtype.kind not in KINDS:
             raise ConfigError(
-                f"route: column {self.by!r} is {columns[self.by].type_name}, expected texts or integers"
+                f"column {self.by!r} is {columns[self.by].type_name}, expected texts or integers"
             )
         names = () if isinstance(self.targets, int) else self.targets
         count = self.targets if isinstance(self.targets, int) else len(names)
         if count > MAX_TARGETS:
-            raise ConfigError(f"route: {count} targets, at most {MAX_TARGETS} allowed")
+            raise ConfigError(f"{count} targets, at most {MAX_TARGETS} allowed")
         for name in (*names, *(() if self.other is None else (self.other,))):
             if problem := self.problem(name):
-                raise ConfigError(f"route: {problem}")
+                raise ConfigError(problem)
 
     def problem(self, name: str) -> str:
         """Return why `name` can be that of no target; empty: it can."""

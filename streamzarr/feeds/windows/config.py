@@ -51,7 +51,7 @@ class WindowConfig(Table, frozen=True, kw_only=True):
 
     def spec(self) -> WindowSpec:
         """Return it, checked."""
-        check_how(self.values, "window")
+        check_how(self.values)
         return WindowSpec(
             self.time,
             self._kind(),
@@ -72,7 +72,7 @@ class WindowConfig(Table, frozen=True, kw_only=True):
             ("ahead", lambda: duration(self.ahead, "ahead", 1)),
             ("idle", self._idle),
             ("max_bytes", self._bound),
-            ("values", lambda: check_how(self.values, "window")),
+            ("values", lambda: check_how(self.values)),
         ]
 
     def _length(self, name: str) -> str:

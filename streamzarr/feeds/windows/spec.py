@@ -69,9 +69,7 @@ class WindowSpec:
         """Return the fields of the stream; raises as :meth:`outputs`."""
         outputs = self.outputs(columns)
         if self.key in (BEGIN, END, COUNT, *(each.name for each in outputs)):
-            raise ConfigError(
-                f"window: the key is {self.key!r}, as another field; give its column another name"
-            )
+            raise ConfigError(f"the key is {self.key!r}, as another field; give its column another name")
         return {
             BEGIN: Field("M8[ns]", sorted=not isinstance(self.kind, Session)),
             END: Field("M8[ns]", sorted=True, attributes={WINDOW: repr(self.kind)}),

@@ -178,7 +178,7 @@ def test_what_is_wrong_is_found(bench, monkeypatch):
         ("fixed", {"max_bytes": "9 cows"}, "window.max_bytes: .*9 cows"),
         ("fixed", {"time": "when"}, "window: no column 'when'"),
         ("fixed", {"time": "size"}, "no datetime64"),
-        ("fixed", {"values": {"price": "median"}}, "window.values.price: got 'median', expected one of last"),
+        ("fixed", {"values": {"price": "median"}}, "window.values: price is 'median', expected one of last"),
         ("fixed", {"values": {"symbol": "sum"}, "key": None}, "'symbol' is string, and has no sum"),
         ("fixed", {"open": 0}, "window.open: expected `int` >= 1"),
     ],

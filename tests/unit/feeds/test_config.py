@@ -186,9 +186,19 @@ def test_windows_of_a_file(tmp_path):
         ('every = "10s"', 'gap = "10s"', "fx.toml, line 17: window.every: missing"),
         ('key = "symbol"', 'gap = "10s"', "fx.toml, line 22: window.gap: not expected where kind is"),
         ('"symbol"\nvalues', '"symbol"\nidle = "no"\nvalues', "fx.toml, line 23: window.idle: idle is 'no'"),
-        ('"ohlc"', '"median"', "fx.toml, line 23: window.values: window.values.bid: got 'median'"),
-        ('key = "symbol"', 'key = "sym"', "fx.toml, line 17: window: window: no column 'sym'"),
-        ('symbol = "string"', 'end = "string"', "fx.toml, line 17: window: window: no column 'symbol'"),
+        ('"ohlc"', '"median"', "fx.toml, line 23: window.values: bid is 'median', expected"),
+        (
+            'bid = "ohlc"',
+            'symbol = "sum"',
+            "fx.toml, line 17: window: values has 'symbol', which is the time",
+        ),
+        (
+            'symbol = "string"',
+            'symbol = "bytes"',
+            "fx.toml, line 17: window: key is column 'symbol', which is b",
+        ),
+        ('key = "symbol"', 'key = "sym"', "fx.toml, line 17: window: no column 'sym'"),
+        ('symbol = "string"', 'end = "string"', "fx.toml, line 17: window: no column 'symbol'"),
         ('"windows"', '"log"', "fx.toml, line 17: window: expected if and only if target.layout is"),
         ("[window]", "[grid]", "fx.toml, line 17: grid: expected if and only if target.layout is"),
         (
@@ -203,6 +213,34 @@ def test_a_mistake_in_windows_is_told_with_its_key_and_line(tmp_path, old, new, 
     with pytest.raises(ConfigError) as raised:
         load(tmp_path, WINDOWS.replace(old, new, 1))
     assert str(raised.value).startswith(f"{tmp_path}/{expected}")
+
+
+@pytest.mark.parametrize(
+    ("layout", "table", "expected"),
+    [
+        ("grid", {"time": "when"}, "grid: no column 'when'"),
+        ("bars", {"time": "x"}, "grid: time is column 'x', which is no datetime64"),
+        ("grid", {"values": {"x": "median"}}, "grid.values: x is 'median', expected one of last"),
+        ("grid", {"key": "raw"}, "grid: key is column 'raw', which is bytes, expected texts or numbers"),
+        ("bars", {"values": {"time": "last"}}, "grid: values has 'time', which is the time or the key"),
+        ("log", {"by": "when"}, "route: no column 'when'"),
+        ("log", {"by": "x"}, "route: column 'x' is float64, expected texts or integers"),
+    ],
+)
+def test_a_mistake_names_its_table_once(layout, table, expected):
+    name = "route" if layout == "log" else "grid"
+    whole = table if layout == "log" else {"time": "time", "step": "1s", **table}
+    with pytest.raises(ConfigError) as raised:
+        Feed.of(
+            {
+                "source": {"broker": "sqlite:///q.db", "topics": ["t"]},
+                "decode": {"format": "json"},
+                "columns": {"time": "datetime64[ns]", "x": "f8", "raw": "bytes"},
+                "target": {"url": "x.zarr", "layout": layout},
+                name: whole,
+            }
+        )
+    assert str(raised.value).startswith(f"feed: {expected}")
 
 
 def test_a_file_that_is_not_there(tmp_path):
