@@ -39,7 +39,7 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         The records that come next are gone, or the topic ends before them.
     streamzarr.errors.ConfigError
         Values of a field mean something else in the stream, the topic's rows are elsewhere in the target, or
-        they are routed by another column.
+        they are routed by another column; or they have keys and the feed none, or the reverse.
     """
     path = path_of(partition, feed.source.topics)
     source = source_of(partition, broker.identify(partition.topic))
@@ -59,6 +59,9 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
             f"{where}: its rows are routed {_told(facts.by)}, and the feed says {_told(by)}; give another "
             "target"
         )
+    if facts.keyed != feed.keyed:
+        has, now = ("keys", "none") if facts.keyed else ("no keys", "some")
+        raise ConfigError(f"{where}: has {has}, and the configuration {now}; give another target")
     if not by:
         check_fields(snapshot, feed)
     first = facts.start

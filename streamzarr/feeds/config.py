@@ -331,6 +331,12 @@ class Feed(Struct, frozen=True, kw_only=True):
             self.route.spec().check(self.columns)
 
     @property
+    def keyed(self) -> bool:
+        """Whether slots or windows are of keys."""
+        table = self.grid or self.window
+        return table is not None and table.key is not None
+
+    @property
     def grid_spec(self) -> GridSpec | None:
         """The grid, checked; None: the target has rows."""
         return None if self.grid is None else self.grid.spec(dense=self.target.layout == "grid")
