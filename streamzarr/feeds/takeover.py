@@ -25,7 +25,7 @@ from streamzarr.feeds.route.partition import PartitionRoutes
 from streamzarr.feeds.rows import Rows
 from streamzarr.feeds.target import Facts, facts_of
 from streamzarr.feeds.windows.fold import WindowFold
-from streamzarr.feeds.windows.kept import Kept, held_at
+from streamzarr.feeds.windows.kept import Kept, held_at, most_bytes
 from streamzarr.feeds.windows.partition import PartitionWindows
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.redact import redacted
@@ -140,7 +140,7 @@ def _windows(
     writer = _writer(feed, broker, store, path, feed.schema(), found, facts)
     assert isinstance(writer.position, Mapping)
     try:
-        held = held_at(store, path, writer.position, feed.target_bytes)
+        held = held_at(store, path, writer.position, most_bytes(spec.bound))
     except KeyNotFoundError as error:
         if open_stream(store, path).record.epoch == writer.record.epoch:
             raise

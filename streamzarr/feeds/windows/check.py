@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from streamzarr.errors import KeyNotFoundError
 from streamzarr.feeds.found import PartitionCheck
 from streamzarr.feeds.target import Facts
-from streamzarr.feeds.windows.kept import Held, held_at
+from streamzarr.feeds.windows.kept import LIMIT, Held, held_at
 from streamzarr.feeds.windows.partition import MORE, READ, TAKEN
 from streamzarr.feeds.windows.spec import BEGIN, COUNT, END
 from streamzarr.stream import Snapshot
-
-LIMIT: Final = 1 << 30
-"""Bytes of the windows that are open."""
 
 
 def with_held(snapshot: Snapshot) -> tuple[Snapshot, Held]:

@@ -152,7 +152,10 @@ class WindowFold:
                 late & seen.there,
                 f"{spec.time} is late by more than {in_seconds(spec.lateness)}: its window is over",
             ),
-            (closed & seen.there, f"{spec.time} is in a window that was closed when nothing came for long"),
+            (
+                closed & seen.there,
+                f"{spec.time} is in a window that is closed: nothing came for long, or lateness was less",
+            ),
         )
         taken = Taken(told(rows.records, refused))
         if seen.latest is None:

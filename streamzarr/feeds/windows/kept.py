@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from streamzarr.errors import MessageError
 from streamzarr.feeds.grid.spec import Output
+from streamzarr.flow.windows import Bound
 from streamzarr.flow.windows.moments import FIRST
 from streamzarr.flow.windows.snapshot import PaneState
 from streamzarr.stores import Store, join_url
@@ -23,6 +24,9 @@ STATE: Final = "state"
 """In the position: number of the object, and the epoch of the writer that put it; none yet: 0."""
 _NAME: Final = re.compile(r"(\d{1,18})-\d{1,18}")
 
+LIMIT: Final = 1 << 30
+"""Bytes of the windows that are open, where the bound of a partition is not known."""
+
 
 def windows_path(path: str) -> str:
     """Return where the open windows of the stream at `path` are.
@@ -32,6 +36,14 @@ def windows_path(path: str) -> str:
     """
     above, _, name = path.rpartition("/")
     return f"{above}/{WINDOWS}/{name}".lstrip("/")
+
+
+def most_bytes(bound: Bound) -> int:
+    """Return how many bytes windows that are open may take where they are stored, also if more were allowed.
+
+    Less than in memory, but for texts beyond ASCII, which may take twice as many.
+    """
+    return max(LIMIT, 2 * bound.max_bytes)
 
 
 class Held(Struct, frozen=True):

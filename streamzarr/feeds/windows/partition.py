@@ -70,6 +70,8 @@ class PartitionWindows:
         self._taken, self._more = position.get(TAKEN, 0), position.get(MORE, 0)
         self._pending: _Pending | None = None
         self._changed = False
+        self._hushed = False
+        """Windows were closed because nothing came, and that is not committed."""
         self._gathered = 0
         """Bytes of rows that are appended and not committed."""
         self.bad = 0
@@ -88,6 +90,8 @@ class PartitionWindows:
     def take(self, rows: Rows) -> None:
         """Fold the rows of a run, once; raises as :meth:`PartitionStream.take`."""
         if rows.run.stop > self._given:
+            if self._hushed:  # else who comes after us knows nothing of it, and takes what is refused now
+                self.commit(self._read)
             self._flush()
             self._pending, self._given = self._folded(rows), rows.run.stop
             self._heard = self._runtime.now()
@@ -108,7 +112,7 @@ class PartitionWindows:
         """Make the windows of a partition that is silent for long visible; raises as :meth:`commit`.
 
         It is no silence while there are records that were not read. What it raises leaves the windows closed;
-        they are committed with what comes, or when it was silent for as long again.
+        they are committed before anything is taken, or when it was silent for as long again.
         """
         now, idle = self._runtime.now(), self._spec.idle
         if idle is None or now < self._heard + idle:
@@ -116,7 +120,8 @@ class PartitionWindows:
         self._heard = now
         self._flush()
         if self._fold.open and self._end() <= self._read:
-            self._pending, self._changed = _Pending((), self._fold.close()), True
+            self._pending = _Pending((), self._fold.close())
+            self._changed = self._hushed = True
         if self._changed or self._writer.position != self._writer.record.position:
             self.commit(self._read)
 
@@ -181,5 +186,5 @@ class PartitionWindows:
             self._writer.append(self._spec.rows((), self._outputs), next_offset=told)
             self._changed = False
         self._writer.commit()
-        self._gathered = 0
+        self._gathered, self._hushed = 0, False
         self._kept.settle()

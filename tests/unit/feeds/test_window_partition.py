@@ -36,6 +36,7 @@ TABLES = {
         "values": {"x": "sum"},
     },
 }
+CLOSED = "at is in a window that is closed: nothing came for long, or lateness was less"
 TICKS = [(at + (at % 3), "ab"[at % 2], at) for at in range(0, 200, 3)]
 
 
@@ -274,7 +275,7 @@ def test_a_partition_that_is_silent_closes_its_windows_and_what_comes_for_them_i
     assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
     bench.send((4, "a", 3), (12, "a", 4))
     silent(bench).turn()
-    assert bench.reasons == ["at is in a window that was closed when nothing came for long"]
+    assert bench.reasons == [CLOSED]
     assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2), (10, "a", 1, 4)]
     position = bench.stream.position
     assert (position["read"], position["taken"]) == (4, 3)
@@ -303,6 +304,24 @@ def test_a_store_that_fails_while_a_silent_partition_closes_its_windows(puts, lo
     committer.turn()
     assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
     bench.live()
+    assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
+
+
+def test_a_record_is_not_refused_for_a_silence_that_nobody_after_us_would_know_of():
+    bench = Bench(idle="1min")
+    bench.send((0, "a", 1), (3, "b", 2))
+    committer = silent(bench)
+    bench.store.left = 1
+    committer.turn()
+    bench.send((4, "a", 3))
+    [run] = bench.runs(2, 1)
+    bench.store.left = 1
+    with pytest.raises(StoreError):
+        committer.store([Message(run=run, data=bench.maker(run))])
+    assert bench.reasons == []
+    assert committer.store([Message(run=run, data=bench.maker(run))]) == [DONE]
+    bench.live()  # another, that process has died
+    assert set(bench.reasons) == {CLOSED}
     assert bench.rows() == [(0, "a", 1, 1), (0, "b", 1, 2)]
 
 
@@ -338,6 +357,38 @@ def test_other_windows_than_those_of_the_rows_are_refused():
         bench.configure(**window)
         with pytest.raises(ConfigError, match="in the stream, and"):
             bench.live()
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, "k"), ("k", None)])
+def test_windows_have_keys_or_none_for_good(before, now):
+    bench = Bench(key=before)
+    bench.send(*TICKS)
+    bench.live()
+    bench.configure(key=now)
+    with pytest.raises(ConfigError, match=r"has (no )?keys, and the configuration (some|none)"):
+        bench.live()
+
+
+def test_more_lateness_does_not_open_windows_again():
+    bench = Bench(lateness="0s")
+    bench.send((100, "a", 1))
+    bench.live()
+    bench.configure(lateness="60s")
+    bench.send((70, "a", 1), (97, "a", 1), (101, "a", 1))
+    bench.live()
+    assert bench.reasons == [CLOSED] * 2
+
+
+def test_windows_that_take_more_than_rows_may_are_there_again_at_a_restart():
+    bench = Bench(lateness="1h")
+    tables = {**TABLES, "target": {**TABLES["target"], "max_bytes": "20KB", "chunk_rows": 1}}
+    bench.feed = Feed.of({**tables, "window": {**TABLES["window"], "lateness": "1h"}})
+    bench.send(*((number, f"key {number}", number) for number in range(1000)))
+    bench.live(until=900, count=300)
+    assert len(bench.store.get(*bench.objects())) > 30_000
+    bench.configure(lateness="1h", max_bytes=1)
+    bench.live(count=300)
+    assert len(bench.reasons) == 100
 
 
 def test_a_value_that_is_new_begins_with_the_records_that_come():
