@@ -11,6 +11,8 @@ from streamzarr.feeds.grid.partition import OPEN, READ
 from streamzarr.feeds.meaning import check_meaning
 from streamzarr.feeds.places import check_same, other_path_of, path_of, source_of
 from streamzarr.feeds.target import facts_of
+from streamzarr.feeds.windows.check import with_held
+from streamzarr.feeds.windows.kept import most_bytes
 from streamzarr.queue import Broker, TopicPartition
 from streamzarr.stores import Store, join_url
 from streamzarr.stream import Snapshot, open_stream
@@ -101,7 +103,7 @@ def _check_nowhere_else(store: Store, path: str) -> None:
 
 
 def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:
-    """Raise what :func:`look` raises for any partition; return how many there are."""
+    """Raise what :func:`look` or :func:`with_held` raises for any partition; return how many there are."""
     partitions = [
         TopicPartition(topic, number)
         for topic in feed.source.topics
@@ -109,4 +111,7 @@ def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:
     ]
     for partition in partitions:
         look(feed, broker, store, partition)
+        snapshot = stream_at(store, path_of(partition, feed.source.topics))
+        if feed.window is not None and snapshot is not None:
+            with_held(snapshot, most_bytes(feed.window.spec().bound))
     return len(partitions)

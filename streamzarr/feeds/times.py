@@ -97,7 +97,7 @@ def nanoseconds(times: npt.NDArray[np.datetime64]) -> Numbers:
 
 def _are_far(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
     years = times.astype("M8[Y]").astype(np.int64)
-    return (years != MISSING) & (np.abs(years) > YEARS)
+    return np.not_equal(years, MISSING) & np.greater(np.abs(years), YEARS)
 
 
 def about(times: Numbers, timestamps: Numbers, most: int) -> npt.NDArray[np.bool_]:

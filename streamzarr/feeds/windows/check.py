@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from streamzarr.errors import KeyNotFoundError
 from streamzarr.feeds.found import PartitionCheck
 from streamzarr.feeds.target import Facts
@@ -13,19 +15,21 @@ from streamzarr.feeds.windows.spec import BEGIN, COUNT, END
 from streamzarr.stream import Snapshot
 
 
-def with_held(snapshot: Snapshot) -> tuple[Snapshot, Held]:
+def with_held(snapshot: Snapshot, limit: int = LIMIT) -> tuple[Snapshot, Held]:
     """Return a commit with the windows that were open then: this one, or a later one that has replaced it.
 
     Raises
     ------
     streamzarr.errors.KeyNotFoundError
         There is no later commit, and they are gone.
+    streamzarr.errors.MessageError, streamzarr.errors.LimitExceededError
+        What is there is something else, or has more bytes than `limit`.
     """
     while True:
         position, view = snapshot.position, snapshot.view
         assert isinstance(position, Mapping)
         try:
-            return snapshot, held_at(view.store, view.path, position, LIMIT)
+            return snapshot, held_at(view.store, view.path, position, limit)
         except KeyNotFoundError:
             later = snapshot.refresh()
             if later.record.seq == snapshot.record.seq:
@@ -35,9 +39,11 @@ def with_held(snapshot: Snapshot) -> tuple[Snapshot, Held]:
 
 def windows_twice(snapshot: Snapshot, facts: Facts) -> int:
     """Return how many closed windows are there that another row has already."""
-    names = [BEGIN, END, *([facts.key] if facts.keyed else [])]
-    rows = [*zip(*(snapshot[name][:].tolist() for name in names), strict=True)]
-    return len(rows) - len(set(rows))
+    begins, ends = (snapshot[name][:].astype(np.int64) for name in (BEGIN, END))
+    keys = np.unique(snapshot[facts.key][:], return_inverse=True)[1] if facts.keyed else np.zeros_like(ends)
+    order = np.lexsort((keys, begins, ends))
+    same = [np.diff(each[order]) == 0 for each in (keys, begins, ends)]
+    return int(np.count_nonzero(np.logical_and.reduce(same)))
 
 
 def compare_windows(

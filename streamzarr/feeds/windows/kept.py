@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from streamzarr.errors import MessageError
+from streamzarr.errors import KeyNotFoundError, MessageError
 from streamzarr.feeds.grid.spec import Output
 from streamzarr.flow.windows import Bound
 from streamzarr.flow.windows.moments import FIRST
@@ -166,6 +166,11 @@ def held_at(store: Store, path: str, position: Mapping[str, int], limit: int) ->
     key = state_key(windows_path(path), position[LIFE], position[STATE])
     try:
         held = _decoder.decode(store.get_limited(key, limit))
+    except KeyNotFoundError as error:
+        raise KeyNotFoundError(
+            f"{join_url(store.url, key)}: the windows that were open at the commit are gone; put the object "
+            "back, or give another target"
+        ) from error
     except msgspec.MsgspecError as error:
         raise MessageError(f"{join_url(store.url, key)}: no open windows: {error}") from error
     if not all(map(held.fits, held.panes)):

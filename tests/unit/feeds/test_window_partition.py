@@ -7,6 +7,7 @@ import pytest
 
 from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, StoreError
 from streamzarr.feeds import Feed, takeover
+from streamzarr.feeds.begin import look_at_all
 from streamzarr.feeds.committer import FeedCommitter
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.letters import Letters
@@ -428,5 +429,7 @@ def test_what_is_open_is_gone_or_something_else(data, expected):
         bench.store.put(key, data)
     with pytest.raises(expected):
         with_held(bench.stream)
+    with pytest.raises(expected):
+        look_at_all(bench.feed, bench.broker, bench.store)
     with pytest.raises(expected):
         bench.committer().start([WHERE])
