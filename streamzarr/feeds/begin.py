@@ -61,11 +61,11 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
             f"{where}: its rows are routed {_told(facts.by)}, and the feed says {_told(by)}; give another "
             "target"
         )
+    if not by:
+        check_fields(snapshot, feed)
     if facts.keyed != feed.keyed:
         has, now = ("keys", "none") if facts.keyed else ("no keys", "some")
         raise ConfigError(f"{where}: has {has}, and the configuration {now}; give another target")
-    if not by:
-        check_fields(snapshot, feed)
     first = facts.start
     position = first if record.position is None else record.position
     if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again, or of windows

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from streamzarr.errors import StoreError
+from streamzarr.errors import ConfigError, StoreError
 from streamzarr.feeds import Feed
 from streamzarr.feeds.committer import FeedCommitter
 from streamzarr.feeds.decode import open_decoder
@@ -157,3 +157,11 @@ def test_closed_slots_are_committed_by_rows_and_by_bytes(monkeypatch, commit, la
     bench.broker.append("t", 0, *(json.dumps({"at": 1000 + at, "x": 1}).encode() for at in range(60)))
     assert committer.store(bench.rest(len(TIMES))) == [DONE]
     assert seen[1:7] == [7] * 6  # six, and the one that a block closes beside
+
+
+def test_a_grid_that_had_no_keys_gets_none(bench):
+    bench.committer().start([WHERE])
+    columns = {**TABLES["columns"], "k": "string"}
+    bench.feed = Feed.of({**TABLES, "columns": columns, "grid": {**TABLES["grid"], "key": "k", "keys": 1}})
+    with pytest.raises(ConfigError, match="has no keys, and the configuration some; give another target"):
+        bench.committer().start([WHERE])
