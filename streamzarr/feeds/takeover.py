@@ -74,8 +74,10 @@ def take_over(
         The stream has other fields; the store cannot hold streams.
     streamzarr.errors.FencedError
         Somebody else took it over at the same moment.
-    streamzarr.errors.KeyNotFoundError, streamzarr.errors.MessageError, streamzarr.errors.LimitExceededError
-        The windows that were open are gone, or something else is there.
+    streamzarr.errors.KeyNotFoundError, streamzarr.errors.ChecksumError, streamzarr.errors.MessageError
+        The windows that were open are gone, or damaged, or something else is there.
+    streamzarr.errors.LimitExceededError
+        They have more bytes than windows may.
     """
     path, found = path_of(partition, feed.source.topics), look(feed, broker, store, partition)
     facts = Facts(

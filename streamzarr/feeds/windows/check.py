@@ -22,8 +22,8 @@ def with_held(snapshot: Snapshot, limit: int = LIMIT) -> tuple[Snapshot, Held]:
     ------
     streamzarr.errors.KeyNotFoundError
         There is no later commit, and they are gone.
-    streamzarr.errors.MessageError, streamzarr.errors.LimitExceededError
-        What is there is something else, or has more bytes than `limit`.
+    streamzarr.errors.ChecksumError, streamzarr.errors.MessageError, streamzarr.errors.LimitExceededError
+        They are damaged; what is there is something else; or it has more bytes than `limit`.
     """
     while True:
         position, view = snapshot.position, snapshot.view

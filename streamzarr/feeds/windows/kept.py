@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -10,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from streamzarr.errors import KeyNotFoundError, MessageError
+from streamzarr.errors import ChecksumError, KeyNotFoundError, MessageError
 from streamzarr.feeds.grid.spec import Output
 from streamzarr.flow.windows import Bound
 from streamzarr.flow.windows.moments import FIRST
@@ -22,6 +23,7 @@ WINDOWS: Final = "windows"
 LIFE: Final = "life"
 STATE: Final = "state"
 """In the position: number of the object, and the epoch of the writer that put it; none yet: 0."""
+CHECKSUM: Final = 4
 _NAME: Final = re.compile(r"(\d{1,18})-\d{1,18}")
 
 LIMIT: Final = 1 << 30
@@ -82,6 +84,11 @@ def _accumulator(stored: Any, places: Sequence[int | None]) -> tuple[Any, ...]:
     return (stored[0], *(tuple(each) if isinstance(each, list) else each for each in states))
 
 
+def _checksum(data: bytes) -> bytes:
+    """Return what stands behind the bytes of an object."""
+    return zlib.crc32(data).to_bytes(CHECKSUM, "little")
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Held)
 
@@ -116,6 +123,7 @@ class Kept:
         """Store what is open; return what is to be in the position. Nothing is over before :meth:`settle`."""
         self._number += 1
         data = _encoder.encode(held)
+        data += _checksum(data)
         key = state_key(self._path, self._life, self._number)
         self._old.append(key)  # it may be there whatever put says
         self._store.put(key, data)
@@ -156,6 +164,8 @@ def held_at(store: Store, path: str, position: Mapping[str, int], limit: int) ->
     ------
     streamzarr.errors.KeyNotFoundError
         They are gone: a later commit has others.
+    streamzarr.errors.ChecksumError
+        They are damaged.
     streamzarr.errors.MessageError
         What is there is something else.
     streamzarr.errors.LimitExceededError
@@ -165,12 +175,16 @@ def held_at(store: Store, path: str, position: Mapping[str, int], limit: int) ->
         return Held(1)
     key = state_key(windows_path(path), position[LIFE], position[STATE])
     try:
-        held = _decoder.decode(store.get_limited(key, limit))
+        data = store.get_limited(key, limit)
     except KeyNotFoundError as error:
         raise KeyNotFoundError(
             f"{join_url(store.url, key)}: the windows that were open at the commit are gone; put the object "
             "back, or give another target"
         ) from error
+    if data[-CHECKSUM:] != _checksum(data[:-CHECKSUM]):
+        raise ChecksumError(f"{join_url(store.url, key)}: damaged: its checksum is not that of its bytes")
+    try:
+        held = _decoder.decode(data[:-CHECKSUM])
     except msgspec.MsgspecError as error:
         raise MessageError(f"{join_url(store.url, key)}: no open windows: {error}") from error
     if not all(map(held.fits, held.panes)):

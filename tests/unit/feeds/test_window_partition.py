@@ -1,11 +1,12 @@
 """Windows of one partition: each once, whatever fails, and what is open is a part of each commit."""
 
 import json
+from zlib import crc32
 
 import pandas as pd
 import pytest
 
-from streamzarr.errors import ConfigError, KeyNotFoundError, MessageError, StoreError
+from streamzarr.errors import ChecksumError, ConfigError, KeyNotFoundError, MessageError, StoreError
 from streamzarr.feeds import Feed, takeover
 from streamzarr.feeds.begin import look_at_all
 from streamzarr.feeds.windows.check import with_held
@@ -306,6 +307,19 @@ def test_a_value_that_is_new_begins_with_the_records_that_come():
     assert pd.isna(later[0])
 
 
+def test_each_bit_of_what_is_open_is_checked():
+    bench = Bench()
+    bench.send(*TICKS)
+    bench.live()
+    [key] = bench.objects()
+    whole = bench.store.get(key)
+    flipped = [bytes([*whole[:at], whole[at] ^ 1 << at % 8, *whole[at + 1 :]]) for at in range(len(whole))]
+    for data in (*flipped, whole[:-1], b""):
+        bench.store.put(key, data)
+        with pytest.raises(ChecksumError, match=f"{key}: damaged: its checksum is not that of its bytes"):
+            with_held(bench.stream)
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
@@ -326,7 +340,7 @@ def test_what_is_open_is_gone_or_something_else(data, expected):
     [key] = bench.objects()
     bench.store.delete(key)
     if data is not None:
-        bench.store.put(key, data)
+        bench.store.put(key, data + crc32(data).to_bytes(4, "little"))
     with pytest.raises(expected):
         with_held(bench.stream)
     with pytest.raises(expected):
