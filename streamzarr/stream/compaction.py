@@ -38,7 +38,8 @@ from streamzarr.zarr.nodes.paths import key_below, normalize_path
 CHUNKS: Final = 64
 """Chunks of rows in a shard, where nothing else is said."""
 COPIED_BYTES: Final = 256 << 20
-"""Shards that are copied at the same time, where the store likes several requests, hold at most so much."""
+"""Shards that are copied at the same time, where the store likes several requests, hold at most so much; of
+texts one at a time is copied, as nobody knows how long they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,9 @@ def _copy(store: Store, path: str, snapshot: Snapshot, root: RootDocument, whole
         array = root.shards[name]
         put_shard(store, path, name, array, index, read_rows(snapshot, name, region, array.fill_value))
 
-    largest = max((shard_bytes(root.shards[name]) for name, _, _ in wanted), default=0)
-    for_each(copy, wanted, max(1, min(store.capabilities.in_flight, COPIED_BYTES // max(largest, 1))))
+    sizes = {name: shard_bytes(array) for name, array in root.shards.items()}
+    known = [shard for shard in wanted if sizes[shard[0]] is not None]
+    largest = max((sizes[name] or 0 for name, _, _ in known), default=0)
+    for_each(copy, known, max(1, min(store.capabilities.in_flight, COPIED_BYTES // max(largest, 1))))
+    for_each(copy, [shard for shard in wanted if sizes[shard[0]] is None], 1)
     return len(wanted)

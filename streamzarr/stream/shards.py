@@ -58,8 +58,10 @@ def whole_shards(root: RootDocument, name: str) -> int:
     return max(root.record.rows - 1, 0) // length * length // shard * shard
 
 
-def shard_bytes(array: ArrayMetadataV3) -> int:
-    """Return how many bytes the values of one shard take in memory."""
+def shard_bytes(array: ArrayMetadataV3) -> int | None:
+    """Return how many bytes the values of one shard take in memory; None: as many as their texts are long."""
+    if array.dtype.kind in "OT":
+        return None
     return math.prod(array.chunk_grid.chunk_shape) * array.dtype.itemsize
 
 

@@ -1,6 +1,8 @@
 """Full chunks move into shards while the stream is written and read; every reader sees the same rows."""
 
 import itertools
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 import streamzarr as sz
 from streamzarr.errors import ConfigError, KeyNotFoundError, NodeNotFoundError, StoreError
 from streamzarr.stores import LocalStore, MemoryStore
-from streamzarr.stream import Field, Kind, acquire, check, compact, repair, retain
+from streamzarr.stream import Field, Kind, acquire, check, compact, compaction, repair, retain
 from streamzarr.testing import Fault, FaultyStore, RecordingStore
 from tests.support.kinds_of_fields import SCHEMA, batch
 
@@ -246,6 +248,26 @@ def test_a_shard_that_is_read_is_not_replaced_by_who_copies_late(store):
     first = sz.open_stream(store).first_row
     assert first > 12
     assert_rows(sz.open_stream(store), first, 47)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("string", "a"), ("bytes", b"a")])
+def test_shards_of_texts_are_copied_one_at_a_time_as_nobody_knows_how_large_they_are(
+    dtype, value, monkeypatch
+):
+    class Many(MemoryStore):
+        capabilities = replace(MemoryStore().capabilities, in_flight=4)
+
+    store, threads, put = Many(), set(), compaction.put_shard
+
+    def putting(*told):
+        threads.add(threading.get_ident())
+        put(*told)
+
+    monkeypatch.setattr(compaction, "put_shard", putting)
+    with sz.StreamWriter(store, schema={"x": dtype}, chunk_rows=1) as writer:
+        writer.append({"x": [value] * 17})
+    assert compact(store, chunks=2).shards == 8
+    assert threads == {threading.get_ident()}
 
 
 def test_a_damaged_shard_that_nobody_reads_yet_is_replaced(store):
