@@ -1,5 +1,6 @@
 """Commands that are printed for people to enter work as they are printed."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -55,9 +56,14 @@ def enter(command, code=0):
     return done.stdout
 
 
+@contextlib.contextmanager
 def fleet(place, **options):
+    """Run a worker; a job that finds none yet would print how to start one, too."""
     broker = place[1] if place else "sqlite:///streamzarr.db"
-    return sz.Fleet(broker, 1, roots=["."], prefix=place[3] if place else "streamzarr", **options)
+    prefix = place[3] if place else "streamzarr"
+    with sz.Fleet(broker, 1, roots=["."], prefix=prefix, **options) as workers:
+        workers.wait_ready(120)
+        yield
 
 
 def test_every_command_that_is_printed_about_a_job_works_as_printed(place, transforms):
