@@ -11,14 +11,6 @@ from streamzarr.queue import open_broker
 from tests.support.feeds import FeedBench, tick, until
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def bench(request, tmp_path):
-    url = f"sqlite:///{tmp_path}/queue.db"
-    return FeedBench(
-        request.getfixturevalue("kafka_broker_url") if request.param == "kafka" else url, tmp_path
-    )
-
-
 def checked(bench):
     found = check_feed(bench.target, bench.broker)
     assert all(each.ok for each in found), found

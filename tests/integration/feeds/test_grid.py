@@ -7,39 +7,13 @@ from streamzarr.errors import ConfigError
 from streamzarr.feeds import check_feed, open_grid
 from streamzarr.queue import DeadLetterQueue
 from tests.support.feeds import FeedBench
+from tests.support.timed_ticks import COLUMNS, START, send
 
-START = 1_767_225_600_000
-COLUMNS = {
-    "at": {"dtype": "datetime64[ms]", "unit": "ms"},
-    "symbol": "string",
-    "price": {"dtype": "f8", "required": False},
-    "size": "i4",
-}
 GRID = {"time": "at", "step": "1s", "key": "symbol", "keys": 4, "lateness": "2s"}
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def bench(request, tmp_path):
-    url = f"sqlite:///{tmp_path}/queue.db"
-    if request.param == "kafka":
-        url = request.getfixturevalue("kafka_broker_url")
-    return FeedBench(url, tmp_path)
 
 
 def grid(bench, **changes):
     return bench.feed(columns=COLUMNS, target={"layout": "grid"}, grid={**GRID, **changes})
-
-
-def send(bench, *ticks, partition=0):
-    """Send ticks: milliseconds since the start, symbol, price, size."""
-    bench.send(
-        *(
-            b'{"at": %d, "symbol": "%s", "size": %d%s}'
-            % (START + ms, symbol.encode(), size, b"" if price is None else b', "price": %r' % price)
-            for ms, symbol, price, size in ticks
-        ),
-        partition=partition,
-    )
 
 
 def seconds(found):

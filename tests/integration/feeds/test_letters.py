@@ -18,14 +18,6 @@ LENIENT = {**STRICT, "symbol": {"dtype": "string", "required": False}}
 """Columns after somebody has looked at the letters, and changed the feed."""
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def bench(request, tmp_path):
-    url = f"sqlite:///{tmp_path}/queue.db"
-    if request.param == "kafka":
-        url = request.getfixturevalue("kafka_broker_url")
-    return FeedBench(url, tmp_path)
-
-
 def replay(bench, *, again=False):
     """Replay all letters; with `again` also send the originals once more, as somebody might by hand."""
     queue = DeadLetterQueue(bench.broker, f"{bench.topic}.dead")

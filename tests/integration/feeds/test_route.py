@@ -11,15 +11,6 @@ from streamzarr.feeds import check_feed, feed_status, open_targets
 from streamzarr.feeds.follow import follow_feed
 from streamzarr.feeds.target import find_parts
 from streamzarr.stream import open_streams
-from tests.support.feeds import FeedBench
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def bench(request, tmp_path):
-    url = f"sqlite:///{tmp_path}/queue.db"
-    if request.param == "kafka":
-        url = request.getfixturevalue("kafka_broker_url")
-    return FeedBench(url, tmp_path)
 
 
 def routed(bench, **changes):

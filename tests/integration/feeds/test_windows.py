@@ -1,6 +1,5 @@
 """Windows from a topic: each is a row when it is closed, late records and all; on both brokers."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,37 +12,13 @@ from streamzarr.feeds.target import find_parts
 from streamzarr.queue import DeadLetterQueue
 from streamzarr.stream import StreamWriter
 from tests.support.feeds import FeedBench, until
-
-START = 1_767_225_600_000
-COLUMNS = {
-    "at": {"dtype": "datetime64[ms]", "unit": "ms"},
-    "symbol": "string",
-    "price": {"dtype": "f8", "required": False},
-    "size": "i4",
-}
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def bench(request, tmp_path):
-    url = f"sqlite:///{tmp_path}/queue.db"
-    if request.param == "kafka":
-        url = request.getfixturevalue("kafka_broker_url")
-    return FeedBench(url, tmp_path)
+from tests.support.timed_ticks import COLUMNS, START, send
 
 
 def windows(bench, kind="fixed", **window):
     lengths = {"fixed": {"size": "1s"}, "sliding": {"size": "2s", "every": "1s"}, "session": {"gap": "1s"}}
     told = {"kind": kind, **lengths[kind], "time": "at", "key": "symbol", "lateness": "2s", **window}
     return bench.feed(columns=COLUMNS, target={"layout": "windows"}, window=told)
-
-
-def send(bench, *ticks, partition=0):
-    """Send ticks: milliseconds since the start, symbol, price, size."""
-    told = [
-        {"at": START + ms, "symbol": symbol, "size": size, **({} if price is None else {"price": price})}
-        for ms, symbol, price, size in ticks
-    ]
-    bench.send(*(json.dumps(each).encode() for each in told), partition=partition)
 
 
 def table(bench, *names):

@@ -35,6 +35,14 @@ def load(tmp_path, text):
     return Feed.load(path)
 
 
+def refusal(tmp_path, text, old, new):
+    """Return what is said of a file in which something has been replaced."""
+    assert old in text
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, text.replace(old, new, 1))
+    return str(raised.value)
+
+
 def test_the_file_of_the_readme(tmp_path):
     feed = load(tmp_path, GOOD)
     assert [*feed.columns] == ["time", "bid", "ask", "offset"]
@@ -118,10 +126,7 @@ def test_a_column_of_ones_own_for_the_offsets(tmp_path):
     ],
 )
 def test_a_mistake_is_told_with_its_key_and_line(tmp_path, old, new, expected):
-    assert old in GOOD
-    with pytest.raises(ConfigError) as raised:
-        load(tmp_path, GOOD.replace(old, new, 1))
-    assert str(raised.value).startswith(f"{tmp_path}/{expected}")
+    assert refusal(tmp_path, GOOD, old, new).startswith(f"{tmp_path}/{expected}")
 
 
 def test_a_mark_and_the_ends_of_lines_of_other_editors(tmp_path):
@@ -209,10 +214,7 @@ def test_windows_of_a_file(tmp_path):
     ],
 )
 def test_a_mistake_in_windows_is_told_with_its_key_and_line(tmp_path, old, new, expected):
-    assert old in WINDOWS
-    with pytest.raises(ConfigError) as raised:
-        load(tmp_path, WINDOWS.replace(old, new, 1))
-    assert str(raised.value).startswith(f"{tmp_path}/{expected}")
+    assert refusal(tmp_path, WINDOWS, old, new).startswith(f"{tmp_path}/{expected}")
 
 
 @pytest.mark.parametrize(
