@@ -131,12 +131,10 @@ def _value(kind: Any, where: str) -> Get:
         return attrgetter("value")
     if kind.full_name not in (TIMESTAMP, DURATION):
         raise ConfigError(f"protobuf: {where} is a {kind.full_name}, expected a value")
-    return _time(kind.full_name == TIMESTAMP)
+    return _time(np.datetime64 if kind.full_name == TIMESTAMP else np.timedelta64)
 
 
-def _time(of_day: bool) -> Get:
-    make = np.datetime64 if of_day else np.timedelta64
-
+def _time(make: Callable[[int, Any], Any]) -> Get:
     def get(time: Any) -> Any:
         if abs(time.nanos) < 10**9:
             if abs(time.seconds) <= _MAX_SECONDS:

@@ -266,5 +266,5 @@ def _shifted(text: str, places: int) -> tuple[int, int] | None:
         return None
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
-    whole, places = (-1 if sign else 1) * int("".join(map(str, digits))), exponent + places
-    return (whole * 10**places, 0) if places >= 0 else divmod(whole, 10**-places)
+    whole, shift = (-1 if sign else 1) * int("".join(map(str, digits))), exponent + places
+    return (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10**-shift)
