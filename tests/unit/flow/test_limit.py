@@ -174,11 +174,12 @@ def test_in_a_row_is_as_they_came_wherever_they_fail(bench, where):
 
 
 @pytest.mark.parametrize(
-    "error", [StoreError("s3://lab: 403"), PermissionError(13, "read-only"), OSError(28, "no space")]
+    ("error", "what"),
+    [(StoreError, ["s3://lab: 403"]), (PermissionError, [13, "read-only"]), (OSError, [28, "no space"])],
 )
-def test_what_no_message_is_to_blame_for_is_no_letter(bench, error):
+def test_what_no_message_is_to_blame_for_is_no_letter(bench, error, what):
     bench.broker.append("jobs", 0, *(b"%d" % n for n in range(30)))
-    bench.broken, bench.error = {b"%d" % n for n in range(10, 30)}, error
+    bench.broken, bench.error = {b"%d" % n for n in range(10, 30)}, error(*what)
 
     def turn():
         if bench.clock.now() > 200:
