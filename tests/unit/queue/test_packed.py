@@ -44,7 +44,8 @@ def test_values_come_out_as_they_went_in() -> None:
 def test_what_has_no_value_or_is_large_is_not_packed() -> None:
     assert Packed.of([b"a", None]) is None
     assert Packed.of([bytes(MOST_BYTES + 1)]) is None
-    assert Packed.of([bytes(2 * MOST_BYTES), b""]) is not None
+    assert Packed.of([b"", bytes(2 * MOST_BYTES + 1)]) is None
+    assert Packed.of([b"", bytes(2 * MOST_BYTES)]) is not None
 
 
 def test_runs_are_the_same_packed_or_not() -> None:
