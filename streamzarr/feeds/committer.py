@@ -76,8 +76,9 @@ class FeedCommitter:
     # -- the committer -----------------------------------------------------------------------------------
 
     def joined(self, consumer: Consumer) -> None:
-        """Hear whose group is to be told of positions."""
+        """Hear whose group is to be told of positions, and who gives the records that are decoded by runs."""
         self._consumer = consumer
+        consumer.want_packed()
 
     def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Take over the streams of `partitions`; return where each goes on.

@@ -106,6 +106,7 @@ class RowMaker:
 
     def __init__(self, columns: Mapping[str, ColumnSpec], decoder: Decoder) -> None:
         self._decoder = decoder
+        self._takes_packed = bool(getattr(decoder, "packed", False))
         self._none = {name: np.empty(0, each.dtype) for name, each in columns.items()}
         self._of_value = [name for name, each in columns.items() if not each.of_record]
         self._of_record = {name: OfRecord(each) for name, each in columns.items() if each.of_record}
@@ -139,7 +140,8 @@ class RowMaker:
         streamzarr.errors.SchemaRegistryError
             It needs a schema, and the registry is away or refuses us.
         """
-        decoded = self._decoder(run.values)
+        packed = run.packed if self._takes_packed else None
+        decoded = self._decoder(run.values if packed is None else packed)
         columns = {name: np.asarray(decoded.columns[name]) for name in self._of_value}
         origin = decoded.origin
         count = len(next(iter(columns.values()))) if columns else len(run) - len(decoded.bad)

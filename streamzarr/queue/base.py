@@ -185,6 +185,9 @@ class Reader(Closing):
 class Consumer(Reader):
     """A member of a consumer group. Owned by one thread; must poll at least every ``max_poll_interval``."""
 
+    def want_packed(self) -> None:
+        """Hear that small values are best given in one piece (``Columns.packed``); a hint."""
+
     @abstractmethod
     def assignment(self) -> frozenset[TopicPartition]:
         """Partitions that are ours now."""

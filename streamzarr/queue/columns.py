@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import accumulate, groupby, pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
+from streamzarr.queue.packed import Packed
 from streamzarr.queue.record import Headers, Record, TopicPartition
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Columns:
     keys
         Key of each record; ``None``: none has one.
     values
-        Value of each record.
+        Value of each record; small ones may be given in one piece.
     headers
         Headers of each record; ``None``: none has any.
     timestamps
@@ -62,12 +63,17 @@ class Columns:
         where: TopicPartition,
         offsets: Sequence[int],
         keys: list[bytes | None] | None,
-        values: list[bytes | None],
+        values: list[bytes | None] | Packed,
         headers: list[Headers] | None,
         timestamps: Sequence[int],
     ) -> None:
         self.where = where
-        self.values = values
+        self.packed: Packed | None = None
+        """The values in one piece, if they were given so: for who needs no object for each."""
+        if isinstance(values, Packed):
+            self.packed = values
+        else:
+            self.values = values
         self.offset_list = offsets
         """Offset of each record, as Python's integers."""
         self._keys = keys
@@ -75,7 +81,7 @@ class Columns:
         self._timestamps = timestamps
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.offset_list)
 
     # ------------------------------------------------------------ columns
 
@@ -104,6 +110,12 @@ class Columns:
         """Offset of each record, ascending."""
         return _integers(self.offset_list)
 
+    @cached_property
+    def values(self) -> list[bytes | None]:
+        """Value of each record."""
+        assert self.packed is not None
+        return [*self.packed]
+
     @property
     def keys(self) -> list[bytes | None]:
         """Key of each record."""
@@ -127,12 +139,14 @@ class Columns:
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all values, keys and headers."""
-        payloads = _bytes_of_all(self.values) + _bytes_of_all(self._keys or ())
-        return payloads + sum(map(_bytes_of, self._headers or ()))
+        values = _bytes_of_all(self.values) if self.packed is None else sum(self.packed.lengths)
+        return values + _bytes_of_all(self._keys or ()) + sum(map(_bytes_of, self._headers or ()))
 
     @property
     def sizes(self) -> list[int]:
         """Bytes of value, key and headers of each record."""
+        if self.packed is not None and self._keys is None and self._headers is None:
+            return list(self.packed.lengths)
         if self._keys is None and self._headers is None and None not in self.values:
             return list(map(len, self.values))  # type: ignore[arg-type]
         return [
@@ -159,7 +173,7 @@ class Columns:
             self.where,
             self.offset_list[start:stop],
             self._keys and self._keys[start:stop],
-            self.values[start:stop],
+            self.values[start:stop] if self.packed is None else self.packed[start:stop],
             self._headers and self._headers[start:stop],
             self._timestamps[start:stop],
         )
@@ -181,11 +195,12 @@ class Columns:
                 found += getattr(run, name)  # lists as a whole, where a chain would go from item to item
             return found
 
+        packed = [run.packed for run in runs if run.packed is not None]
         joined = Columns(
             self.where,
             _range_of([run.offset_list for run in runs]) or gathered("offset_list"),
             gathered("keys") if any(run._keys is not None for run in runs) else None,
-            gathered("values"),
+            Packed.joined(*packed) if len(packed) == len(runs) else gathered("values"),
             gathered("headers") if any(run._headers is not None for run in runs) else None,
             gathered("_timestamps"),
         )

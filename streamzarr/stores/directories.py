@@ -86,21 +86,31 @@ class Directories:
         """Tell whether :meth:`make` has been through for `directory`."""
         return directory in self._durable
 
-    def make(self, directory: str) -> None:
+    def make(self, directory: str) -> bool:
         """Make `directory` and its parents where missing, each durable in its parent.
 
         The parent is synced even if the directory was there: whoever made it may not have come so far.
+
+        Returns
+        -------
+        bool
+            It was not there, so nothing lies in it.
         """
+        made = False
         if not directory:
             _make_durable(self.root, fsync=self._fsync)
         else:
             parent = directory.rpartition("/")[0]
             if parent not in self._durable:
                 self.make(parent)
-            _make_in(self._base + directory, fsync=self._fsync)
-            self._check(directory)
+            made = _make_in(self._base + directory, fsync=self._fsync)
+            if made and parent in self._inside:
+                self._remember(directory)
+            else:
+                self._check(directory)
         self._bound(self._durable)
         self._durable.add(directory)
+        return made
 
     def forget(self) -> None:
         """Check everything again: a directory has been removed behind our back."""
@@ -221,6 +231,9 @@ class Directories:
             return
         if stat.S_ISLNK(mode):
             self.resolve(path)
+        self._remember(directory)
+
+    def _remember(self, directory: str) -> None:
         self._bound(self._inside)
         self._inside.add(directory)
 
@@ -240,11 +253,16 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def _make_in(path: str, *, fsync: bool) -> None:
-    with suppress(FileExistsError):
-        Path(path).mkdir()
+def _make_in(path: str, *, fsync: bool) -> bool:
+    """Make a directory, durable in its parent; tell whether it was not there."""
+    made = True
+    try:
+        os.mkdir(path)  # noqa: PTH102 - many chunks have a directory of their own
+    except FileExistsError:
+        made = False
     if fsync:
         sync_directory(os.path.dirname(path))
+    return made
 
 
 def _make_durable(path: str, *, fsync: bool) -> None:

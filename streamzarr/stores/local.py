@@ -364,10 +364,10 @@ class LocalStore(Store):
         """Open the directory `parent`, made and cleared of stale temp files when this is its first use."""
         if self._directories.is_durable(parent):
             return self._directories.open(parent)
-        self._directories.make(parent)
+        made = self._directories.make(parent)
         directory = self._directories.open(parent)
         try:
-            if os.fstat(directory).st_size <= SMALL_DIRECTORY:
+            if not made and os.fstat(directory).st_size <= SMALL_DIRECTORY:
                 collect_all(directory)
         except BaseException:
             os.close(directory)

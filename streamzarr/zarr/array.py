@@ -254,7 +254,10 @@ class Array(Selections, Chunkwise, Exchange):
                 part = value if len(names) == 1 else np.asarray(value)[name]
                 records[name] = to_dtype(part, records.dtype[name], self._url)
             value = records
-        values = np.broadcast_to(self._elements(value, len(chosen.shape)), chosen.shape)
+        shape = chosen.shape
+        values = self._elements(value, len(shape))
+        if values.shape != shape:
+            values = np.broadcast_to(values, shape)
         full = values.reshape(-1) if isinstance(chosen, Points) else values[chosen.expand]
         self._write(chosen, full, self._grid, self._io)
 
@@ -263,6 +266,10 @@ class Array(Selections, Chunkwise, Exchange):
         return to_dtype(value, self.dtype, self._url) if objects is None else objects
 
     def _write(self, chosen: Selection | Points, values: NDArray, grid: Grid, io: ChunkIO) -> None:
+        part = indexing.only_part(chosen, grid)
+        if part is not None:
+            io.write_part(part, values)
+            return
         shares = io.shares(indexing.count_parts(chosen, grid), writing=True)
         parts = indexing.plan(chosen, grid, shares.run)
         parallel.for_each(lambda part: io.write_part(part, values), parts, shares.threads)

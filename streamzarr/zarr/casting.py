@@ -88,8 +88,11 @@ def equals_everywhere(block: NDArray, fill: Any) -> bool:
     if not block.size:
         return True
     # Most blocks differ at once; only those that begin like fill are looked at whole.
-    first: Any = (*(slice(1),) * block.ndim, ...)
-    return bool(_equal(block[first], fill).all() and _equal(block, fill).all())
+    if block.dtype.kind not in "OT":
+        first = block[(0,) * block.ndim]
+        if first.tobytes() != np.asarray(fill, dtype=block.dtype)[()].tobytes():
+            return False
+    return bool(_equal(block, fill).all())
 
 
 def filled(blocks: NDArray, fill: Any) -> list[int]:

@@ -60,7 +60,8 @@ class Decoder(Protocol):
     the result has the reason, with column and value. A message gives all of its rows or none.
 
     One whose attribute ``unlocked`` is true does most of its work without the interpreter's lock: a feed has
-    it decode on a thread of its own, while the next records are fetched.
+    it decode on a thread of its own, while the next records are fetched. One whose attribute ``packed`` is
+    true makes use of values that come as :class:`streamzarr.queue.packed.Packed`; others get lists.
     """
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:

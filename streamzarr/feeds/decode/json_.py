@@ -17,6 +17,7 @@ from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.objects import Malformed, ObjectDecoder
 from streamzarr.feeds.decode.typed import TypedLayout
 from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.queue.packed import Packed
 
 MAX_PATIENCE = 64
 """Batches, at most, for which pyarrow is not asked after it has declined some in a row."""
@@ -84,25 +85,34 @@ class JsonDecoder:
         """Whether others can run meanwhile: pyarrow parses without the interpreter's lock."""
         return self._fast is not None
 
+    @property
+    def packed(self) -> bool:
+        """Whether values may come in one piece: pyarrow takes them so."""
+        return self._fast is not None
+
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
         if self._fast is None:
             return self._exact(values)
         if self._wait:
             self._wait -= 1
-            return self._exact(values)
+            return self._exact(_objects(values))
         for attempt in range(2):
             try:
                 found = self._fast(values)
             except Declined:
                 if attempt == 0:  # it may have learned nothing yet, or the records have changed
-                    self._fast.learn(self._exact.look_at(values[:SAMPLE]))
+                    self._fast.learn(self._exact.look_at(_objects(values[:SAMPLE])))
             else:
                 self._declined = 0
                 return found
         self._declined += 1
         self._wait = min(2**self._declined - 2, MAX_PATIENCE)
-        return self._exact(values)
+        return self._exact(_objects(values))
+
+
+def _objects(values: Sequence[bytes | None]) -> Sequence[bytes | None]:
+    return values.unpacked() if isinstance(values, Packed) else values
 
 
 SAMPLE = 32

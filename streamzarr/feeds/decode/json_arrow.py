@@ -22,6 +22,7 @@ from streamzarr.feeds.decode.layout import MESSAGE, Layout
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.texts import Texts
 from streamzarr.feeds.decode.values import MISSING, Values
+from streamzarr.queue.packed import Packed
 
 MAX_BATCH: Final = 1 << 30
 """Bytes of a batch: Arrow counts those of texts in 31 bits."""
@@ -68,7 +69,7 @@ class ArrowJson:
 
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`, or raise :class:`Declined`."""
-        if self._types is None or not values or None in values:
+        if self._types is None or not values or (not isinstance(values, Packed) and None in values):
             raise Declined
         lines: Sequence[bytes] = values  # type: ignore[assignment]
         many = self._layout.records == MESSAGE or (self._layout.records is None and lines[0][:1] == b"[")
@@ -162,12 +163,12 @@ def _joined(lines: Sequence[bytes], *, wrap: bool) -> tuple[bytes, int]:
     not JSON. Behind the end of an object only a comma or another end may come, so where ``{`` begins a line,
     nothing is open: each message is one record or more, and as many records as messages are one each.
     """
-    between = b'}\n{"r":' if wrap else b"\n"
-    data = between.join(lines)
     if wrap:
-        data = b'{"r":' + data + b"}"
-    elif data[:1] != b"{" or data[-1:] != b"}":
-        raise Declined
+        data = b'{"r":' + b'}\n{"r":'.join(lines) + b"}"
+    else:
+        data = lines.data if isinstance(lines, Packed) else b"\n".join(lines)
+        if data[:1] != b"{" or data[-1:] != b"}":
+            raise Declined
     if len(data) > MAX_BATCH:
         raise Declined
     octets = np.frombuffer(data, np.uint8)

@@ -17,6 +17,7 @@ from streamzarr.feeds.decode.paths import Path
 from streamzarr.feeds.decode.texts import Texts
 from streamzarr.feeds.decode.values import Values
 from streamzarr.limits import DEFAULT_LIMITS, Limits
+from streamzarr.queue.packed import Packed
 
 
 class StructDecoder:
@@ -55,9 +56,17 @@ class StructDecoder:
         for name, path in self._paths.items():
             _field(empty, path, name)
 
+    packed = True
+
     def __call__(self, values: Sequence[bytes | None]) -> Decoded:
         """Return the rows of `values`."""
         size, origin = self._dtype.itemsize, None
+        if isinstance(values, Packed):
+            if values.lengths.count(size) == len(values):
+                TooMuchError.check(len(values) * self._row_bytes, len(values))
+                rows = np.ndarray(len(values), self._dtype, values.data, strides=(size + 1,))
+                return assemble(self._conversions, self._found(rows), None, {}, len(rows))
+            values = values.unpacked()
         bad: dict[int, str] = {}
         lengths = _lengths(values)
         if not (lengths == size).all():
@@ -68,11 +77,15 @@ class StructDecoder:
         count = len(values) if origin is None else len(origin)
         TooMuchError.check(count * self._row_bytes, len(lengths))
         rows = np.frombuffer(b"".join(values), self._dtype)  # type: ignore[arg-type]
-        found = [
+        messages = len(rows) if origin is None else len(values)
+        return assemble(self._conversions, self._found(rows), origin, bad, messages)
+
+    def _found(self, rows: NDArray[Any]) -> list[Values]:
+        """Return what the records have for each column."""
+        return [
             Values(_plain(_field(rows, path, name), self._conversions[name]))
             for name, path in self._paths.items()
         ]
-        return assemble(self._conversions, found, origin, bad, len(rows) if origin is None else len(values))
 
     def _fault(self, value: bytes | None) -> str:
         """Return why a message has no records."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -10,16 +11,20 @@ from typing import Any
 from confluent_kafka import Message
 
 from streamzarr.queue.columns import Columns
+from streamzarr.queue.packed import Packed
 from streamzarr.queue.record import Headers, TopicPartition
 
 
-def message_columns(messages: Sequence[Any], *, topics: int) -> Iterator[Columns]:
-    """Yield `messages`, of `topics` topics and none an error, as one run for each partition."""
+def message_columns(messages: Sequence[Any], *, topics: int, packed: bool = False) -> Iterator[Columns]:
+    """Yield `messages`, of `topics` topics and none an error, as one run for each partition.
+
+    With `packed` small values come in one piece.
+    """
     places: list[Any] = list(map(Message.partition, messages))
     if topics > 1:
         places = list(zip(map(Message.topic, messages), places, strict=True))
     if places.count(places[0]) == len(places):
-        yield columns(messages)
+        yield columns(messages, packed=packed)
         return
     by_place: dict[Any, list[Any]] = {}
     start = 0
@@ -27,10 +32,10 @@ def message_columns(messages: Sequence[Any], *, topics: int) -> Iterator[Columns
         stop = start + len(list(stretch))
         by_place.setdefault(place, []).extend(messages[start:stop])
         start = stop
-    yield from map(columns, by_place.values())
+    yield from map(partial(columns, packed=packed), by_place.values())
 
 
-def columns(messages: Sequence[Any]) -> Columns:
+def columns(messages: Sequence[Any], *, packed: bool = False) -> Columns:
     """Return messages of one partition, none an error, by columns: each is one pass over them in C.
 
     All are taken at once, so that the messages can go: kept, each costs the garbage collector more than its
@@ -39,11 +44,12 @@ def columns(messages: Sequence[Any]) -> Columns:
     of: Any = Message  # its types leave out what librdkafka never gives for a record
     first = messages[0]
     keys = list(map(of.key, messages))
+    values = list(map(of.value, messages))
     return Columns(
         TopicPartition(first.topic(), first.partition()),
         _offsets(messages),
         keys if keys.count(None) < len(keys) else None,
-        list(map(of.value, messages)),
+        (Packed.of(values) if packed else None) or values,
         list(map(_as_headers, map(of.headers, messages))) if any(map(of.headers, messages)) else None,
         list(map(itemgetter(1), map(of.timestamp, messages))),
     )

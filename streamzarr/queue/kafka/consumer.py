@@ -112,6 +112,9 @@ class KafkaConsumer(Consumer):
         finally:
             self._may_tell = False
 
+    def want_packed(self) -> None:  # noqa: D102
+        self._fetcher.packed = True
+
     def _give_up_on(self, replaced: TopicReplacedError) -> None:
         """Commit the beginning of a topic that was made anew, and raise; nothing is committed after that.
 

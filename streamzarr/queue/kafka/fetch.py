@@ -60,6 +60,8 @@ class Fetcher:
         """Partitions whose records wait, and are returned later."""
         self.backlog = Backlog()
         """What was fetched and not yet returned."""
+        self.packed = False
+        """Whether small values are kept in one piece."""
         self._usual = math.inf
         """Bytes of a record, on average of the last ones."""
         self._calling = False  # the client: its callbacks run
@@ -242,7 +244,7 @@ class Fetcher:
         return [message for message in messages if (message.topic(), message.partition()) not in sought]
 
     def _keep(self, messages: Sequence[Any]) -> None:
-        for run in message_columns(messages, topics=self._topics):
+        for run in message_columns(messages, topics=self._topics, packed=self.packed):
             damage = self._damaged.get(run.where) if self._damaged else None
             if damage is None or run.stop <= damage.offset:
                 self.backlog.add(run)

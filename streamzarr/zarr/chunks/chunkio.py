@@ -7,7 +7,7 @@ Runs of chunks, the fast path, are in ``runs``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -287,15 +287,18 @@ class ChunkIO:
     ) -> None:
         """Write the chunks of `part` from their `tiles`, which are cut at the array's end."""
         keys, source, spec = self._keys_of(part), part.source, self.chain(part.chunk).spec
-        with ExitStack() as stack:
+        if spec.nbytes is None:
+            blocks = np.full((len(tiles), *spec.shape), self._fill, self._dtype)
+            blocks[(slice(None), *source)] = tiles
+        elif tiles.shape[1:] == spec.shape and tiles[:1].flags.c_contiguous:
             blocks = tiles
-            if spec.nbytes is None:
-                blocks = np.full((len(tiles), *spec.shape), self._fill, self._dtype)
-                blocks[(slice(None), *source)] = tiles
-            elif tiles.shape[1:] != spec.shape or not tiles[:1].flags.c_contiguous:
-                memory = stack.enter_context(Scratch(len(tiles) * spec.nbytes))
+        else:
+            with Scratch(len(tiles) * spec.nbytes) as memory:
                 blocks = gather(tiles, spec.shape, source, self._fill, memory)
-            stack.enter_context(self._changing(keys))
+                with self._changing(keys):
+                    self._put(part, keys, blocks, write_empty, condition)
+            return
+        with self._changing(keys):
             self._put(part, keys, blocks, write_empty, condition)
 
     def _put(
@@ -377,10 +380,13 @@ class ChunkIO:
             return np.full(self.chain(index).spec.shape, self._fill, self._dtype)
         return block if block.flags.writeable and block.base is None else block.copy()
 
-    @contextmanager
-    def _changing(self, keys: Sequence[str]) -> Iterator[None]:
+    def _changing(self, keys: Sequence[str]) -> AbstractContextManager[None]:
         """Keep other threads from writing the chunks of `keys`, and the cache from keeping what they held."""
-        with claim(keys), nullcontext() if self._cache is None else self._cache.changing(keys):
+        return claim(keys) if self._cache is None else self._changing_kept(self._cache, keys)
+
+    @contextmanager
+    def _changing_kept(self, cache: ArrayCache, keys: Sequence[str]) -> Iterator[None]:
+        with claim(keys), cache.changing(keys):
             yield
 
     # Names and errors
