@@ -60,9 +60,8 @@ class FeedCommitter:
     Once: if it is taken over again, somebody outside of the group does, and after a few sessions the chain
     breaks, and whoever starts anew takes it back.
 
-    Kafka has such members when several join at once (seen with librdkafka 2.16.0 and the protocol of
-    KIP-848): one that is about to begin with partitions tells the group that it has none, so that others get
-    some of them, and hears of it afterwards.
+    Kafka may have such members by the protocol of KIP-848: one that is on its way to partitions tells a
+    coordinator that was away that it has none yet (librdkafka 2.16.0), so that others get some of them.
     """
 
     def __init__(self, feed: Feed, broker: Broker, store: Store, letters: Letters) -> None:
