@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,8 +26,10 @@ TELL_EVERY: Final = 5.0
 """Seconds between two commits to the group: they are a gauge for others, nothing begins there."""
 FENCED_AGAIN: Final = 0.1
 """Seconds until a fenced partition's messages are looked at again; by then the group may have spoken."""
+TAKE_BACK_SESSIONS: Final = 1
+"""Sessions after which a fenced partition that the group still counts as ours is taken back."""
 FENCED_SESSIONS: Final = 3
-"""Sessions after which a fenced partition that the group still counts as ours has another owner for good."""
+"""Sessions after which one that was taken over again has another owner for good."""
 
 
 @dataclass(slots=True)
@@ -52,9 +55,13 @@ class FeedCommitter:
     the store and on the broker.
 
     A partition whose stream somebody has taken over is given up at once: its messages wait, nothing of them
-    becomes visible, and the group says whose it is. If that does not happen within a few sessions, it was
-    taken over from outside of the group, or by a member that was stopped on its way to it: the chain breaks,
-    and whoever starts anew takes it back.
+    becomes visible, and the group says whose it is. If it says nothing for a session, that was a member that
+    the group had given the partition before, and that was slow on its way to it: the partition is taken back.
+    Once: if it is taken over again, somebody outside of the group does, and after a few sessions the chain
+    breaks, and whoever starts anew takes it back.
+
+    Kafka may have such members by the protocol of KIP-848: one that is on its way to partitions tells a
+    coordinator that was away that it has none yet (librdkafka 2.16.0), so that others get some of them.
     """
 
     def __init__(self, feed: Feed, broker: Broker, store: Store, letters: Letters) -> None:
@@ -63,6 +70,7 @@ class FeedCommitter:
         self._runtime = broker.runtime
         self._owned: dict[TopicPartition, Partition] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
+        self._taken_back: dict[TopicPartition, float] = {}
         self._consumer: Consumer | None = None
         self._tell_at = 0.0
         self.tally = Tally(committed_at=self._runtime.now())
@@ -127,11 +135,30 @@ class FeedCommitter:
             self._fenced.pop(partition, None)
             self._let_go(partition)
 
+    def take_back(self) -> Sequence[TopicPartition]:
+        """Return the partitions that are to begin again: see above."""
+        now, session = self._runtime.now(), self._feed.source.session_timeout
+        again = [
+            partition
+            for partition, (since, _) in self._fenced.items()
+            if now - since > TAKE_BACK_SESSIONS * session
+            and now - self._taken_back.get(partition, -math.inf) > 2 * FENCED_SESSIONS * session
+        ]
+        self._taken_back.update(dict.fromkeys(again, now))
+        return again
+
     def turn(self) -> None:
         """Let windows of partitions that are silent close; called at every turn of the chain.
 
         What cannot be stored now is, later: see :meth:`PartitionWindows.rest`.
+
+        Raises
+        ------
+        streamzarr.errors.FencedError
+            Somebody outside of the group writes to a stream of ours.
         """
+        for partition in self._fenced:  # their messages may all have been settled before
+            self._ensure_hopeful(partition)
         for partition, owned in list(self._owned.items()):
             if not isinstance(owned, PartitionWindows):
                 continue
@@ -173,12 +200,7 @@ class FeedCommitter:
         partition = rows.run.where
         owned = self._owned.get(partition)
         if owned is None:
-            since, error = self._fenced[partition]
-            if self._runtime.now() - since > FENCED_SESSIONS * self._feed.source.session_timeout:
-                raise FencedError(
-                    f"{error}; the group {self._feed.group!r} still counts the partition as ours: the "
-                    "other one is outside of the group, or was stopped while it began; start again"
-                ) from error
+            self._ensure_hopeful(partition)
             return Again(FENCED_AGAIN)
         bad = owned.bad
         try:
@@ -198,6 +220,15 @@ class FeedCommitter:
         _log.warning("%s: %s; the group says whose it is", partition, error)
         self._let_go(partition)
         self._fenced[partition] = (self._runtime.now(), error)
+
+    def _ensure_hopeful(self, partition: TopicPartition) -> None:
+        """Raise when the group has had the time to say whose a fenced partition is, and said nothing."""
+        since, error = self._fenced[partition]
+        if self._runtime.now() - since > FENCED_SESSIONS * self._feed.source.session_timeout:
+            raise FencedError(
+                f"{error}; the group {self._feed.group!r} still counts the partition as ours: the "
+                "other one is outside of the group, or was stopped while it began; start again"
+            ) from error
 
     def _let_go(self, partition: TopicPartition) -> None:
         owned = self._owned.pop(partition, None)

@@ -203,8 +203,9 @@ class KafkaProcess:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop answering without closing a connection (SIGSTOP)."""
+        """Stop answering without closing a connection (SIGSTOP); return when it has."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)  # on a busy machine its threads answer until then
 
     def thaw(self) -> None:
         """Undo :meth:`freeze`."""

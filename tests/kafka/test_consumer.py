@@ -3,6 +3,7 @@
 Real brokers rebalance when they like, so what happens in the two milliseconds of a commit is tested here.
 """
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -271,16 +272,84 @@ def test_a_fenced_commit_inside_on_revoked_is_no_error(consumer, client, listene
     assert consumer.poll(1, 0) == []
 
 
-def test_without_positions_nothing_is_read(consumer, client):
-    def unreachable(group, partitions, member):
+@contextlib.contextmanager
+def unreachable(consumer):
+    """Have nobody say where a group is, for the time being."""
+
+    def ask(group, partitions, member):
         raise QueueError("not reached")
 
-    consumer._admin.stored = unreachable
-    client.assign(A)
-    client.record(A, 0)
-    for _ in range(2):
+    stored, consumer._admin.stored = consumer._admin.stored, ask
+    yield
+    consumer._admin.stored = stored
+
+
+def test_without_positions_nothing_is_read(consumer, client):
+    with unreachable(consumer):
+        client.assign(A)
+        client.record(A, 0)
+        for _ in range(2):
+            with pytest.raises(QueueError, match="not reached"):
+                consumer.poll(10, 0)
+    client.record(A, 10)
+    assert offsets(consumer.poll(10, 0)) == [(0, 10)], "and not what came in between"
+
+
+def test_what_could_not_be_begun_is_begun_as_soon_as_positions_are_known(consumer, client, listener):
+    with unreachable(consumer):
+        client.assign(A, B)
+        for _ in range(2):
+            with pytest.raises(QueueError, match="not reached"):
+                consumer.poll(10, 0)
+    assert (listener.log, consumer.assignment(), client.calls) == ([], frozenset(), [])
+    consumer.poll(10, 0)
+    assert listener.log == [("assigned", {A, B})]
+    assert consumer.positions() == {A: 10, B: 3}
+    assert client.calls[:2] == [("incremental_assign", A, 10), ("incremental_assign", B, -2)]
+
+
+@pytest.mark.parametrize("taken", ["revoke", "lose"])
+def test_what_was_never_begun_is_given_back_without_a_word(consumer, client, listener, taken):
+    with unreachable(consumer):
+        client.assign(A)
         with pytest.raises(QueueError, match="not reached"):
             consumer.poll(10, 0)
+        getattr(client, taken)(A)
+        assert consumer.poll(10, 0) == []
+    assert (listener.log, consumer.assignment(), client.calls) == ([], frozenset(), [])
+
+
+def test_what_was_never_begun_is_given_back_beside_what_was(consumer, client, listener):
+    client.assign(A)
+    consumer.poll(10, 0)
+    with unreachable(consumer):
+        client.assign(B)
+        with pytest.raises(QueueError, match="not reached"):
+            consumer.poll(10, 0)
+        client.lose(A, B)
+        assert consumer.poll(10, 0) == []
+    assert listener.log == [("assigned", {A}), ("lost", {A})]
+    assert [call for call in client.calls if call[0] == "incremental_unassign"] == [
+        ("incremental_unassign", A, -1001)
+    ]
+
+
+def test_a_client_that_has_given_up_is_an_error_for_good(consumer, client):
+    client.assign(A)
+    client.fail(A, KafkaError._FATAL)
+    for _ in range(3):  # librdkafka says so once, and returns nothing from then on
+        with pytest.raises(QueueError, match=r"_FATAL|(?i:fatal)") as caught:
+            consumer.poll(10, 0)
+        assert not is_transient(caught.value)
+
+
+def test_a_client_that_gives_up_while_a_commit_waits_is_an_error_for_good(consumer, client):
+    client.assign(A)
+    consumer.poll(10, 0)
+    client.fail(A, KafkaError._FATAL)
+    for call in (lambda: consumer.commit({A: 11}), lambda: consumer.poll(10, 0)):
+        with pytest.raises(QueueError, match=r"_FATAL|(?i:fatal)"):
+            call()
 
 
 def test_a_position_out_of_range_is_an_error_until_somebody_seeks(consumer, client):

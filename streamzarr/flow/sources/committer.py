@@ -16,7 +16,8 @@ class Committer(Protocol):
     errors of a broker are: transient ones are tried again, others break the chain.
 
     One that has ``every`` is asked to commit so often, in seconds; one that has ``joined(consumer)`` is told
-    of the consumer first of all.
+    of the consumer first of all. What ``take_back()`` returns, asked at every turn, are partitions to begin
+    again with, by `start`: somebody was taken for their owner, and they are ours.
     """
 
     def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:

@@ -325,21 +325,32 @@ class Membership:
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Begin a claim on each of the new partitions."""
         with self._listening():
-            self.end(partitions)
-            starts = dict(self._patiently(lambda: self._committer.start(partitions)))
-            if starts:
-                self.consumer.seek(starts)
-            positions = {**self.consumer.positions(), **starts}
-            notes = self.consumer.notes() if self._remembers else {}
-            ends: dict[str, Mapping[int, int]] = {}
-            for partition in partitions:
-                self._fenced.pop(partition, None)
-                claim = self.begin(partition, positions.get(partition))
-                claim.committed = claim.position  # reading begins here: there is nothing to store yet
-                claim.note = notes.get(partition, "")
-                if claim.position is not None:
-                    claim.ahead = self._held(partition, ahead.decode(claim.position, claim.note), ends)
+            self._begin_all(partitions)
             self._tell("assigned", partitions)
+
+    def take_back(self) -> None:
+        """Begin again with partitions that the committer took for another's; called at every turn."""
+        asked = getattr(self._chosen, "take_back", None)
+        partitions = [] if asked is None else [each for each in asked() if each in self._claims]
+        if partitions:
+            _log.warning("taken back from who took them over: %s", ", ".join(map(_name, partitions)))
+            self._begin_all(partitions)
+
+    def _begin_all(self, partitions: Sequence[TopicPartition]) -> None:
+        self.end(partitions)
+        starts = dict(self._patiently(lambda: self._committer.start(partitions)))
+        if starts:
+            self.consumer.seek(starts)
+        positions = {**self.consumer.positions(), **starts}
+        notes = self.consumer.notes() if self._remembers else {}
+        ends: dict[str, Mapping[int, int]] = {}
+        for partition in partitions:
+            self._fenced.pop(partition, None)
+            claim = self.begin(partition, positions.get(partition))
+            claim.committed = claim.position  # reading begins here: there is nothing to store yet
+            claim.note = notes.get(partition, "")
+            if claim.position is not None:
+                claim.ahead = self._held(partition, ahead.decode(claim.position, claim.note), ends)
 
     def _held(
         self, partition: TopicPartition, done: list[range], ends: dict[str, Mapping[int, int]]

@@ -209,6 +209,7 @@ class TopicSource:
                 if not is_transient(error):
                     raise
                 self._broker.contact.failed(f"committing offsets of {self._options.name}: {error}")
+        self._membership.take_back()
         self._membership.pause_and_try()
         if now >= self._keepalive_at and now >= self._poll_at:
             self._poll(0, 0.0)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import confluent_kafka
-from confluent_kafka import admin
+from confluent_kafka import KafkaException, admin
 
+_LOOK_UP_SECONDS: Final = 5.0
 _living: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
 _held: Final[list[list[Any]]] = []
 """What lives, once for each fork under way."""
@@ -48,12 +50,26 @@ class Member(Consumer):
     One that nobody holds any more is closed: destroyed in the middle of a rebalance it would never end.
     """
 
-    __slots__ = ("leaving",)
+    __slots__ = ("_tells_early", "leaving")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
         self.leaving = False
         """Whether it is being closed; what it is assigned meanwhile it gives back at once."""
-        super().__init__(*args, **kwargs)
+        self._tells_early = settings["group.protocol"] == "consumer"
+        super().__init__(settings, **kwargs)
+
+    def subscribe(self, topics: list[str], *args: Any, **callbacks: Any) -> None:
+        """Join the group, when the topics are known.
+
+        By KIP-848, librdkafka (seen with 2.16.0) that is given partitions of a topic it does not know yet
+        looks it up, and tells the group meanwhile that it has none of them: another member that has joined is
+        given some at once, and both begin with them.
+        """
+        if self._tells_early:
+            for topic in topics:
+                with suppress(KafkaException):  # it was there just now: if it is gone, joining tells
+                    self.list_topics(topic, timeout=_LOOK_UP_SECONDS)
+        super().subscribe(topics, *args, **callbacks)
 
     def close(self) -> None:
         """Leave the group."""

@@ -46,6 +46,9 @@ class KafkaConsumer(Consumer):
 
     Inside ``on_revoked`` a commit cannot wait for its answer; the rebalance does, and `poll` raises what
     went wrong. A partition that is revoked while `commit` waits is reported as lost by the next `poll`.
+
+    While it cannot be found out where to start in a new partition, that is not read, the listener is not told
+    of it, and `poll` asks again and raises why.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class KafkaConsumer(Consumer):
         self._gone: set[TopicPartition] = set()  # taken from us, and the listener not yet told
         self._doubtful: set[str] = set()  # topics that may have been deleted
         self._joining: dict[TopicPartition, int] = {}  # where to start, while the listener is told
+        self._unplaced: set[TopicPartition] = set()  # ours, not read: where to start is not known yet
         self._notes: dict[TopicPartition, str] = {}  # kept with the positions that partitions came with
         self._client = Client({**settings, "on_commit": self._on_commit}, logger=admin.config.log)
         self._handle = Handle(self._client)
@@ -100,6 +104,8 @@ class KafkaConsumer(Consumer):
             self._give_up_on(replaced)
         self._may_tell = True
         try:
+            if self._unplaced:
+                self._place()
             if max_records <= 0:
                 self._idle(timeout)
                 return []
@@ -322,12 +328,39 @@ class KafkaConsumer(Consumer):
         if self._client.leaving:  # no question of it is answered any more
             return
         try:
-            stored = self._admin.stored(self._group, partitions, member=self._client)
-            known = {each: found.position for each, found in stored.items()}
-            begin = self._admin.begin(partition for partition in partitions if partition not in known)
-        except QueueError as error:
-            self._broken = error  # without positions nothing may be read, least of all from the beginning
+            stored, begin = self._ask_where(partitions)
+        except QueueError:
+            # Without positions nothing may be read, least of all from the beginning. The group has its answer
+            # all the same, and the next poll asks again.
+            self._fetcher.remove(partitions)
+            self._unplaced.update(partitions)
+            self._client.incremental_assign([])
             raise
+        self._begin(partitions, stored, begin)
+
+    def _place(self) -> None:
+        """Ask once more where to start, and read what is still ours."""
+        self._fetcher.serve(0.0)  # it may be somebody else's by now
+        partitions = sorted(self._unplaced)
+        if partitions:
+            stored, begin = self._ask_where(partitions)
+            self._unplaced.clear()
+            self._begin(partitions, stored, begin)
+
+    def _ask_where(
+        self, partitions: Sequence[TopicPartition]
+    ) -> tuple[Mapping[TopicPartition, Stored], Mapping[TopicPartition, int]]:
+        """Return what the group has committed, and of the other partitions where they begin."""
+        stored = self._admin.stored(self._group, partitions, member=self._client)
+        return stored, self._admin.begin(each for each in partitions if each not in stored)
+
+    def _begin(
+        self,
+        partitions: Sequence[TopicPartition],
+        stored: Mapping[TopicPartition, Stored],
+        begin: Mapping[TopicPartition, int],
+    ) -> None:
+        known = {each: found.position for each, found in stored.items()}
         self._gone.difference_update(partitions)
         self._notes.update({each: stored[each].note if each in stored else "" for each in partitions})
         self._fetcher.add({**begin, **known})
@@ -352,23 +385,31 @@ class KafkaConsumer(Consumer):
             if told:
                 self._tell_or_defer(lambda listener: listener.on_revoked(told))
         finally:
-            self._client.incremental_unassign(_plain(partitions))
-            self._fetcher.remove(partitions)
+            self._fetcher.remove(self._give_back(partitions))
         # A KIP-848 member learns in no other way that a topic was deleted.
         self._doubtful = {topic for topic, _ in partitions} - {topic for topic, _ in self._fetcher.positions}
 
     def _on_lost(self, partitions: list[TopicPartition]) -> None:
-        self._client.incremental_unassign(_plain(partitions))
-        self._fetcher.drop(partitions)
-        self._gone.update(partitions)
+        lost = self._give_back(partitions)
+        if not lost:
+            return
+        self._fetcher.drop(lost)
+        self._gone.update(lost)
 
         def tell(listener: RebalanceListener) -> None:
-            gone = self._gone.intersection(partitions)  # the others have come back in between
+            gone = self._gone.intersection(lost)  # the others have come back in between
             self._fetcher.remove(gone)
             self._gone -= gone
-            listener.on_lost(partitions)
+            listener.on_lost(lost)
 
         self._tell_or_defer(tell)
+
+    def _give_back(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Have the client read these no longer; return those that it did read, and the listener knows."""
+        read = [each for each in partitions if each not in self._unplaced]
+        self._unplaced.difference_update(partitions)
+        self._client.incremental_unassign(_plain(read))
+        return read
 
     def _tell_or_defer(self, tell: Callable[[RebalanceListener], None]) -> None:
         if self._may_tell:
@@ -399,8 +440,8 @@ class KafkaConsumer(Consumer):
         if self._closed:
             raise QueueError(f"{self._where}: the consumer is closed")
         self._handle.check(self._where, "consumer")
-        if self._broken is not None:
-            raise self._broken
+        if (broken := self._broken or self._fetcher.fatal) is not None:
+            raise broken
 
     def _check_assigned(self, partitions: Iterable[TopicPartition]) -> None:
         for topic, number in partitions:

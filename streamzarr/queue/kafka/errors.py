@@ -84,6 +84,12 @@ FENCED: Final = UNSETTLED | {
 """A commit by a member that the group no longer has."""
 
 
+class GaveUpError(QueueError):
+    """The client has stopped for good, as one whose name another member has: only a new one is of use."""
+
+    transient = False
+
+
 def code_of(error: KafkaException | KafkaError) -> int:
     """Return librdkafka's number for `error`."""
     code: int = kafka_error(error).code()

@@ -22,7 +22,7 @@ from streamzarr.queue.kafka.clients import Consumer as Client
 from streamzarr.queue.kafka.columns import message_columns
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
-from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, translate
+from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, GaveUpError, translate
 from streamzarr.queue.record import TopicPartition
 from streamzarr.runtime import Deadline
 
@@ -73,6 +73,8 @@ class Fetcher:
         self._ends: dict[TopicPartition, int] = {}
         """Where partitions end, beyond the records that wait: behind transaction markers, say."""
         self._error: BaseException | None = None
+        self.fatal: GaveUpError | None = None
+        """Why the client has stopped for good: it says so once, and is silent from then on."""
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions too; the client was told."""
@@ -268,6 +270,9 @@ class Fetcher:
             self.check_topic(topic)
         elif code in TRANSIENT or code in UNREACHABLE:
             self._admin.config.contact.failed(error.str())  # the client goes on by itself
+        elif code == KafkaError._FATAL:
+            self.fatal = GaveUpError(f"{self._where}: {error.str()}")
+            self.fail(self.fatal)
         elif code == KafkaError._MAX_POLL_EXCEEDED:
             logger.warning("%s: %s", self._where, error.str())
         else:

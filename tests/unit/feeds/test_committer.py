@@ -124,6 +124,50 @@ def test_somebody_outside_of_the_group_breaks_the_chain(bench):
         bench.committer.store(bench.runs(0, 8))
 
 
+def test_somebody_outside_of_the_group_breaks_the_chain_though_nothing_more_comes(bench):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    assert bench.committer.store(bench.runs(0, 8)) == [DONE]
+    StreamWriter(bench.store, "p00000")
+    bench.committer.commit({WHERE: 8})
+    bench.runtime.advance(FENCED_SESSIONS * 5 - 1)
+    bench.committer.turn()
+    bench.runtime.advance(2)
+    with pytest.raises(FencedError, match="outside of the group"):
+        bench.committer.turn()
+
+
+def test_a_partition_that_the_group_leaves_with_us_is_taken_back_after_a_session_and_once(bench):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    for back, waits in ((True, 0), (False, 0), (True, 7 * FENCED_SESSIONS * 5)):
+        bench.runtime.advance(waits)
+        bench.committer.store(bench.runs(0, 8))
+        StreamWriter(bench.store, "p00000")
+        bench.committer.commit({WHERE: 8})
+        bench.runtime.advance(4)
+        assert bench.committer.take_back() == []
+        bench.runtime.advance(2)
+        assert bench.committer.take_back() == [WHERE] * back
+        assert bench.committer.take_back() == []
+        assert bench.rows == 0
+        assert bench.committer.start([WHERE]) == {WHERE: 0}
+    bench.committer.store(bench.runs(0, 8))
+    bench.committer.commit({WHERE: 8})
+    assert bench.rows == 8
+
+
+def test_what_the_group_has_taken_from_us_is_not_taken_back(bench):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    StreamWriter(bench.store, "p00000")
+    bench.committer.commit({WHERE: 1})
+    bench.committer.ended([WHERE])
+    bench.runtime.advance(100)
+    assert bench.committer.take_back() == []
+    bench.committer.turn()
+
+
 def test_a_partition_that_is_taken_over_while_it_begins_is_handed_back(bench, monkeypatch):
     bench.send(*[b'{"x": 1}'] * 8)
     other = bench.new()

@@ -98,6 +98,54 @@ def test_one_that_somebody_else_has_taken_over_from_ends_the_chain_and_stores_no
     assert broker.consumers[-1].closed
 
 
+class TakenOver(Table):
+    """Somebody else's commits of P0 are in the way of ours, until it is taken back."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits, self.taken_back = True, []
+
+    def start(self, partitions):
+        super().start(partitions)
+        return {partition: self.positions.get(partition, 0) for partition in partitions}
+
+    def commit(self, positions):
+        super().commit({each: at for each, at in positions.items() if each != P0 or not self.waits})
+
+    def take_back(self):
+        if not self.waits or len(self.rows) < 5:
+            return []
+        self.taken_back = [row for row in self.rows if row.startswith(b"a")]
+        self.waits = False
+        return [P0]
+
+
+def test_what_is_taken_back_is_read_again_from_where_the_committer_says_and_nothing_else_is(broker):
+    table, stop, changes = TakenOver(), Stop(broker.runtime), []
+
+    def turn():
+        done = table.positions == {P0: 6, P1: 2} or broker.runtime.now() > 200.0
+        if done and not stop.requested:
+            stop.drain(5.0)
+
+    chain = from_topic(
+        broker,
+        "jobs",
+        group="g",
+        demand=Demand(3),
+        commit_every=0.0,
+        committer=table,
+        on_turn=turn,
+        on_rebalance=lambda what, partitions: changes.append(what),
+    )
+    run(chain.pipe(ops.settle(table.store)), stop=stop, runtime=broker.runtime)
+    ours = [row for row in table.rows if row.startswith(b"a")]
+    assert table.taken_back
+    assert ours == [*table.taken_back, b"a0", b"a1", b"a2", b"a3", b"a4", b"a5"]
+    assert sorted(row for row in table.rows if row.startswith(b"b")) == [b"b0", b"b1"]
+    assert changes == ["assigned", "revoked"], "the group has changed nothing"
+
+
 def test_a_pause_keeps_the_membership_and_takes_part_in_rebalances(broker):
     control, stop, seen, changes = Control(runtime=broker.runtime), Stop(broker.runtime), [], []
 
