@@ -59,7 +59,7 @@ def status(target: str, broker: str | None, as_json: bool) -> None:
             ("broker", found.broker),
             ("group", f"{found.group}, {counted(found.members, 'member')}"),
             ("rows", found.rows),
-            ("lag", counted(found.lag, "record")),
+            ("lag", _lag(found)),
             ("dead", counted(found.dead, "dead letter")),
         ]
     )
@@ -181,6 +181,8 @@ def _finding(found: PartitionCheck) -> str:
     said = [f"{counted(found.rows, 'row')} of {counted(found.records, 'record')}"]
     if found.dead:
         said.append(counted(found.dead, "dead letter"))
+    if found.compacted:
+        said.append(f"{found.compacted} compacted away on the broker")
     if found.replayed:
         said.append(f"{found.replayed} by a replay")
     said.append(f"{found.verified} looked for up to offset {found.position}")
@@ -194,6 +196,11 @@ def _finding(found: PartitionCheck) -> str:
                 f"{number} {what}: {', '.join(map(str, some))}{', ...' if number > len(some) else ''}"
             )
     return "; ".join(said)
+
+
+def _lag(found: FeedStatus) -> str:
+    lag = counted(found.lag, "record")
+    return f"{lag}, {found.waiting} of them in partitions that are not taken yet" if found.waiting else lag
 
 
 def _facts(found: FeedStatus) -> dict[str, Any]:

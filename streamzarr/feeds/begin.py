@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streamzarr.errors import ConfigError, NodeNotFoundError, OffsetOutOfRangeError
+from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.partition import OPEN, READ
 from streamzarr.feeds.meaning import check_meaning
@@ -30,7 +31,7 @@ class Beginning:
     """The fields that the stream has; None: it is new."""
 
 
-def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) -> Beginning:
+def look(feed: Feed, asked: Asked, store: Store, partition: TopicPartition) -> Beginning:
     """Return how the stream of a partition goes on.
 
     Raises
@@ -44,22 +45,26 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
         they are routed by another column; or they have keys and the feed none, or the reverse.
     """
     path = path_of(partition, feed.source.topics)
-    source = source_of(partition, broker.identify(partition.topic))
-    info = broker.describe(partition.topic)
-    begin, end = info.begin[partition.partition], info.end[partition.partition]
+    source = source_of(partition, asked.identity(partition.topic))
+    begin, end = asked.bounds(partition)
     try:
         snapshot = open_stream(store, path)
     except NodeNotFoundError:
         _check_nowhere_else(store, other_path_of(partition, feed.source.topics))
         return Beginning(source, begin if feed.source.start == "begin" else end, None)
     where, record = join_url(store.url, path), snapshot.record
-    check_same(record.source, source, where, str(broker))
+    check_same(record.source, source, where, str(asked.broker))
     facts = facts_of(snapshot)
     by = "" if feed.route is None else feed.route.by
     if facts.by != by:
         raise ConfigError(
             f"{where}: its rows are routed {_told(facts.by)}, and the feed says {_told(by)}; give another "
             "target"
+        )
+    if not by and facts.layout != feed.target.layout:
+        raise ConfigError(
+            f"{where}: target.layout was {facts.layout!r} when it was made, and is {feed.target.layout!r}; "
+            "give another target"
         )
     if not by:
         check_fields(snapshot, feed)
@@ -70,8 +75,10 @@ def look(feed: Feed, broker: Broker, store: Store, partition: TopicPartition) ->
     position = first if record.position is None else record.position
     if isinstance(position, Mapping):  # of a grid, whose open slots are to be read again, or of windows
         position = position.get(OPEN, position[READ])
+    if not begin <= position <= end:  # or others have committed since that was asked
+        begin, end = asked.bounds(partition, now=True)
     if not begin <= position <= end:
-        raise OffsetOutOfRangeError(str(broker), *partition, position, begin, end)
+        raise OffsetOutOfRangeError(str(asked.broker), *partition, position, begin, end)
     return Beginning(source, first, frozenset(snapshot.names))
 
 
@@ -104,13 +111,14 @@ def _check_nowhere_else(store: Store, path: str) -> None:
 
 def look_at_all(feed: Feed, broker: Broker, store: Store) -> int:
     """Raise what :func:`look` or :func:`with_held` raises for any partition; return how many there are."""
+    asked = Asked(broker)
     partitions = [
         TopicPartition(topic, number)
         for topic in feed.source.topics
-        for number in range(broker.describe(topic).partitions)
+        for number in range(asked.info(topic).partitions)
     ]
     for partition in partitions:
-        look(feed, broker, store, partition)
+        look(feed, asked, store, partition)
         snapshot = stream_at(store, path_of(partition, feed.source.topics))
         if feed.window is not None and snapshot is not None:
             with_held(snapshot, most_bytes(feed.window.spec().bound))

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from streamzarr.errors import QueueError
+from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.found import PartitionCheck, some
 from streamzarr.feeds.grid.partition import MORE, OPEN
 from streamzarr.feeds.grid.spec import COUNT
@@ -35,6 +36,8 @@ def compare(
     begin: int,
     position: int,
     replays: Replays = NO_REPLAYS,
+    *,
+    compacted: bool = False,
 ) -> PartitionCheck:
     """Return what the offsets of all rows are, against those of the broker's records and the dead letters.
 
@@ -46,6 +49,8 @@ def compare(
         Offsets of the records that the broker has from `begin` to `position`, ascending.
     dead
         Offsets that have a letter.
+    compacted
+        The broker compacts the topic: of records that are not there nobody knows whether there were any.
 
     Examples
     --------
@@ -60,8 +65,10 @@ def compare(
     there = there[there < position]
     settled = np.concatenate([records, dead, replays.failed, replays.again])
     missing = np.setdiff1d(there, settled)
-    unknown = np.concatenate([np.setdiff1d(records[records >= begin], there), records[records >= position]])
-    unknown = np.unique(unknown)
+    gone = np.setdiff1d(records[(records >= begin) & (records < position)], there)
+    unknown = records[records >= position]
+    if not compacted:
+        unknown = np.concatenate([gone, unknown])
     return PartitionCheck(
         name=name,
         rows=len(rows),
@@ -76,6 +83,7 @@ def compare(
         missing_count=len(missing),
         unknown_count=len(unknown),
         disorder_count=len(disorder),
+        compacted=len(gone) if compacted else 0,
     )
 
 
@@ -102,26 +110,27 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
     with parts_of(url, broker) as parts:
         held = {each.name: with_held(each.snapshot) for each in parts if each.facts.layout == "windows"}
         dead = lettered(parts)  # last: a commit is not looked at that is later
-        return [_check(parts.broker, each, dead[each.partition], held.get(each.name)) for each in parts]
+        asked = Asked(parts.broker)
+        return [_check(asked, each, dead[each.partition], held.get(each.name)) for each in parts]
 
 
-def _check(broker: Broker, part: Part, dead: Offsets, held: tuple[Snapshot, Held] | None) -> PartitionCheck:
-    info = broker.describe(part.partition.topic)
-    begin = max(info.begin[part.partition.partition], part.facts.start)
+def _check(asked: Asked, part: Part, dead: Offsets, held: tuple[Snapshot, Held] | None) -> PartitionCheck:
+    begin = max(asked.bounds(part.partition)[0], part.facts.start)
     if part.facts.layout in ("grid", "bars"):
-        return _check_grid(broker, part, dead)
+        return _check_grid(asked, part, dead)
     if held is not None:
-        return _check_windows(broker, replace(part, snapshot=held[0]), dead, held[1])
+        return _check_windows(asked, replace(part, snapshot=held[0]), dead, held[1])
     if part.facts.layout == "routes":
-        return _check_routes(broker, part, begin, dead)
+        return _check_routes(asked, part, begin, dead)
     rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
     if part.snapshot.first_row:  # what came before the first row that is left was given up
         begin = max(begin, int(rows[0]))
-    there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
-    return compare(part.name, rows, there, dead, begin, part.position, Replays.of([part.snapshot]))
+    there = np.concatenate([NONE, *_offsets(asked, part.partition, begin, part.position)])
+    replays, compacted = Replays.of([part.snapshot]), asked.compacts(part.partition.topic)
+    return compare(part.name, rows, there, dead, begin, part.position, replays, compacted=compacted)
 
 
-def _check_routes(broker: Broker, part: Part, begin: int, dead: Offsets) -> PartitionCheck:
+def _check_routes(asked: Asked, part: Part, begin: int, dead: Offsets) -> PartitionCheck:
     """Look for each record in any of the targets, and for rows that are in one that is not theirs."""
     targets, starts = targets_of(part), starts_of(part)
     found, wrong = [NONE], [NONE]
@@ -132,10 +141,11 @@ def _check_routes(broker: Broker, part: Part, begin: int, dead: Offsets) -> Part
             begin = max(begin, int(offsets[0]))
         found.append(offsets[offsets < part.position])  # a target may be ahead of the ledger
         wrong += [offsets[1:][offsets[1:] < offsets[:-1]], misplaced(name, names, offsets, starts)]
-    there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
+    there = np.concatenate([NONE, *_offsets(asked, part.partition, begin, part.position)])
     rows = np.sort(np.concatenate(found))
     bad = np.unique(np.concatenate(wrong))
-    checked = compare(part.name, rows, there, dead, begin, part.position, Replays.of(targets.values()))
+    replays, compacted = Replays.of(targets.values()), asked.compacts(part.partition.topic)
+    checked = compare(part.name, rows, there, dead, begin, part.position, replays, compacted=compacted)
     return replace(checked, disorder=some(bad), disorder_count=checked.disorder_count + len(bad))
 
 
@@ -167,7 +177,7 @@ def compare_counts(
 
     Those before ``open`` are in closed slots, or have a letter; of those from there to ``read`` some are.
     Where records have several rows, so many ``more`` than records may be counted. At so many offsets from
-    `begin` on the broker has ``trimmed`` what was there: a record, or none.
+    `begin` on the broker has ``trimmed``, or compacted away, what was there: a record, or none.
 
     Examples
     --------
@@ -181,7 +191,7 @@ def compare_counts(
     """
     opened, read = position["open"], position["read"]
     dead = np.unique(dead[(dead >= begin) & (dead < read)])
-    known = dead[dead >= begin + trimmed]
+    known = np.intersect1d(dead, there)
     least = np.count_nonzero(there < opened) - np.count_nonzero(known < opened)
     most = trimmed + np.count_nonzero(there < read) - len(dead) + position.get(MORE, 0)
     return PartitionCheck(
@@ -196,13 +206,15 @@ def compare_counts(
     )
 
 
-def _check_grid(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
+def _check_grid(asked: Asked, part: Part, dead: Offsets) -> PartitionCheck:
     position = part.snapshot.position
     assert isinstance(position, Mapping)
     begin = part.facts.start
-    first = broker.describe(part.partition.topic).begin[part.partition.partition]
-    there = np.concatenate([NONE, *_offsets(broker, part.partition, begin, part.position)])
+    first, _ = asked.bounds(part.partition)
+    there = np.concatenate([NONE, *_offsets(asked, part.partition, begin, part.position)])
     trimmed = min(max(first - begin, 0), part.position - begin)
+    if asked.compacts(part.partition.topic):
+        trimmed = part.position - begin - int(np.count_nonzero(there < part.position))
     counted = int(part.snapshot[COUNT][:].sum(dtype=np.int64))
     if part.snapshot.first_row:  # nobody knows how many records were in the slots that were given up
         position = {**position, OPEN: begin}
@@ -213,11 +225,12 @@ def _check_grid(broker: Broker, part: Part, dead: Offsets) -> PartitionCheck:
     return replace(found, dead=found.dead - settled, replayed=len(replays.failed))
 
 
-def _check_windows(broker: Broker, part: Part, dead: Offsets, held: Held) -> PartitionCheck:
+def _check_windows(asked: Asked, part: Part, dead: Offsets, held: Held) -> PartitionCheck:
     snapshot, position = part.snapshot, part.snapshot.position
     assert isinstance(position, Mapping)
-    trimmed = broker.describe(part.partition.topic).begin[part.partition.partition] > part.facts.start
-    there = np.concatenate([NONE, *_offsets(broker, part.partition, part.facts.start, part.position)])
+    first, _ = asked.bounds(part.partition)
+    gone = first > part.facts.start or asked.compacts(part.partition.topic)
+    there = np.concatenate([NONE, *_offsets(asked, part.partition, part.facts.start, part.position)])
     return compare_windows(
         part.name,
         rows_counted(snapshot),
@@ -226,17 +239,19 @@ def _check_windows(broker: Broker, part: Part, dead: Offsets, held: Held) -> Par
         windows_twice(snapshot, part.facts),
         position,
         int(np.count_nonzero((dead >= part.facts.start) & (dead < part.position))),
-        None if trimmed else int(np.count_nonzero(there < part.position)),
+        None if gone else int(np.count_nonzero(there < part.position)),
         whole=not snapshot.first_row,
     )
 
 
-def _offsets(broker: Broker, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:
+def _offsets(asked: Asked, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:
     """Yield the offsets of the records from `begin` to `position`, or a bit further."""
-    info = broker.describe(partition.topic)
-    begin = max(begin, info.begin[partition.partition])
+    broker, begin = asked.broker, max(begin, asked.bounds(partition)[0])
+    if begin >= position:
+        return  # of many partitions most may be empty, and a reader is a connection
     deadline = Deadline(broker.runtime, PATIENCE)
-    with broker.reader(partition.topic, {**info.end, partition.partition: begin}) as reader:
+    start = {**asked.info(partition.topic).end, partition.partition: begin}
+    with broker.reader(partition.topic, start) as reader:
         while reader.positions().get(partition, begin) < position:
             for run in reader.poll_columns(BATCH, 0.05):
                 deadline = Deadline(broker.runtime, PATIENCE)

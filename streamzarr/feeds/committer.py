@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from streamzarr.errors import FencedError, QueueError, StoreError
+from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.rows import Pieces, Rows, Undecoded
@@ -62,12 +63,21 @@ class FeedCommitter:
 
     Kafka may have such members by the protocol of KIP-848: one that is on its way to partitions tells a
     coordinator that was away that it has none yet (librdkafka 2.16.0), so that others get some of them.
+
+    `beat` says that we are alive, where that may be long in doubt.
     """
 
-    def __init__(self, feed: Feed, broker: Broker, store: Store, letters: Letters) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        broker: Broker,
+        store: Store,
+        letters: Letters,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self.every = feed.target.commit.seconds
         self._feed, self._broker, self._store, self._letters = feed, broker, store, letters
-        self._runtime = broker.runtime
+        self._runtime, self._beat = broker.runtime, beat
         self._owned: dict[TopicPartition, Partition] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._taken_back: dict[TopicPartition, float] = {}
@@ -100,11 +110,13 @@ class FeedCommitter:
         streamzarr.errors.ConfigError, streamzarr.errors.UnsupportedError
             The stream has other fields; the store cannot hold streams.
         """
+        asked = Asked(self._broker)
         for partition in partitions:
+            self._beat()  # of a thousand partitions it may take minutes
             self._fenced.pop(partition, None)
             try:
                 self._owned[partition] = take_over(
-                    self._feed, self._broker, self._store, self._letters, partition
+                    self._feed, self._broker, self._store, self._letters, partition, asked
                 )
             except FencedError as error:  # somebody else took it over at the same moment
                 self._fence(partition, error)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from streamzarr.errors import ConfigError, LimitExceededError, MetadataError
+from streamzarr.feeds import mistakes
 from streamzarr.feeds.columns import OFFSET, ColumnSpec, TimeUnit
 from streamzarr.feeds.grid.spec import GridSpec, How, check_how
 from streamzarr.feeds.of_record import OfRecord
@@ -227,9 +228,8 @@ class Feed(Struct, frozen=True, kw_only=True):
             try:
                 return msgspec.convert(value, kind)
             except msgspec.ValidationError as error:
-                reason, _, path = str(error).partition(" - at `$.")
-                below = tuple(path.rstrip("`").split(".")) if path else ()
-                raise fail((*keys, *below), _mended(reason)) from error
+                below, reason = mistakes.told(error, kind)
+                raise fail((*keys, *below), reason) from error
 
         decode = dict(given["decode"])
         if not isinstance(decode.get("format"), str) or not decode["format"]:
@@ -311,18 +311,18 @@ class Feed(Struct, frozen=True, kw_only=True):
     @property
     def source_bytes(self) -> int:
         """Bytes of records in memory, at most."""
-        return parse_bytes(self.source.max_bytes)
+        return _bytes(self.source.max_bytes)
 
     @property
     def target_bytes(self) -> int:
         """Bytes of rows in memory, at most, for each partition."""
-        return parse_bytes(self.target.max_bytes)
+        return _bytes(self.target.max_bytes)
 
     @property
     def policy(self) -> CommitPolicy:
         """When a partition commits between two looks at the clock."""
         commit = self.target.commit
-        nbytes = None if commit.bytes is None else parse_bytes(commit.bytes)
+        nbytes = None if commit.bytes is None else _bytes(commit.bytes)
         return CommitPolicy(rows=commit.rows, bytes=nbytes)
 
     def check_route(self) -> None:
@@ -366,7 +366,7 @@ class Feed(Struct, frozen=True, kw_only=True):
 def _check_all(feed: Feed, fail: Callable[[tuple[str, ...], str], ConfigError]) -> None:
     """Read what is only told when it is read."""
     arrays = [
-        (("columns", name), partial(each.field().metadata, name, 0, CHUNK_ROWS))
+        (("columns", name), partial(each.field().metadata, name, 0, feed.target.chunk_rows or CHUNK_ROWS))
         for name, each in (feed.columns.items() if feed.target.layout == "log" else ())
     ]
     reads: list[tuple[tuple[str, ...], Callable[[], object]]] = [
@@ -399,12 +399,9 @@ def _add_offset(columns: dict[str, ColumnSpec], fail: Callable[[tuple[str, ...],
     columns["offset"] = ColumnSpec("offset", "i8", source=OFFSET, sorted=True)
 
 
-def _mended(reason: str) -> str:
-    """Return msgspec's words with what a TOML file calls it.
-
-    >>> _mended("Object contains unknown field `secnds`"), _mended("Object missing required field `url`")
-    ('unknown key `secnds`', 'missing key `url`')
-    """
-    reason = reason.replace("Object contains unknown field", "unknown key")
-    reason = reason.replace("Object missing required field", "missing key")
-    return reason[:1].lower() + reason[1:]
+def _bytes(given: int | str) -> int:
+    """Return a number of bytes, at least one."""
+    nbytes = parse_bytes(given)
+    if nbytes < 1:
+        raise ConfigError(f"{given!r} is none, expected bytes such as '64MB'")
+    return nbytes

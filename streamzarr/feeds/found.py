@@ -35,6 +35,8 @@ class PartitionCheck:
     missing_count: int = 0
     unknown_count: int = 0
     disorder_count: int = 0
+    compacted: int = 0
+    """Rows of records that the broker has not any more, as it compacts the topic; they are no fault."""
 
     @property
     def ok(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from streamzarr.feeds.lettered import lettered
@@ -61,6 +61,8 @@ class FeedStatus:
     partitions: tuple[PartitionStatus, ...]
     targets: tuple[TargetStatus, ...] = ()
     """Those of a feed that has several."""
+    waiting: int = 0
+    """Records in partitions of its topics that nobody has taken yet."""
 
     @property
     def rows(self) -> int:
@@ -70,7 +72,7 @@ class FeedStatus:
     @property
     def lag(self) -> int:
         """Records that are not committed yet."""
-        return sum(each.lag for each in self.partitions)
+        return sum(each.lag for each in self.partitions) + self.waiting
 
 
 def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
@@ -91,7 +93,23 @@ def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
                 for each in parts
             ),
             targets=tuple(_targets(targets.values())),
+            waiting=_waiting(infos, {each.partition for each in parts}),
         )
+
+
+def _waiting(infos: Mapping[str, TopicInfo], taken: Collection[TopicPartition]) -> int:
+    """Return how many records are in the partitions that are not taken, as when a topic has more than it had.
+
+    >>> ticks = TopicInfo("ticks", begin={0: 0, 1: 2}, end={0: 7, 1: 5})
+    >>> _waiting({"ticks": ticks}, [TopicPartition("ticks", 0)])
+    3
+    """
+    return sum(
+        end - info.begin[number]
+        for topic, info in infos.items()
+        for number, end in info.end.items()
+        if TopicPartition(topic, number) not in taken
+    )
 
 
 def amplification(rows: int, commits: int, chunk_rows: int) -> float:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from streamzarr.errors import ConfigError, FencedError, KeyNotFoundError
+from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.begin import Beginning, check_fields, look, stream_at
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.grid.keys import Keys
@@ -62,9 +63,16 @@ class Partition(Protocol):
 
 
 def take_over(
-    feed: Feed, broker: Broker, store: Store, letters: Letters, partition: TopicPartition
+    feed: Feed,
+    broker: Broker,
+    store: Store,
+    letters: Letters,
+    partition: TopicPartition,
+    asked: Asked | None = None,
 ) -> Partition:
     """Return the partition, whose owner we are from now on.
+
+    Of many partitions, `asked` keeps what the broker says of their topics.
 
     Raises
     ------
@@ -79,7 +87,7 @@ def take_over(
     streamzarr.errors.LimitExceededError
         They have more bytes than windows may.
     """
-    path, found = path_of(partition, feed.source.topics), look(feed, broker, store, partition)
+    path, found = path_of(partition, feed.source.topics), look(feed, asked or Asked(broker), store, partition)
     facts = Facts(
         version=1,
         broker=redacted(broker.url),

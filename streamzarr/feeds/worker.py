@@ -128,7 +128,7 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
     decoder = partial(open_decoder, feed.decode["format"], in_value, **options)
     with broker.producer() as producer:
         letters = Letters(producer, feed.dead_topic, supervision.name, broker.runtime)
-        committer = FeedCommitter(feed, broker, open_store(feed.url), letters)
+        committer = FeedCommitter(feed, broker, open_store(feed.url), letters, supervision.beat)
         meter = Meter(supervision.name, committer, broker)
 
         def turn() -> None:

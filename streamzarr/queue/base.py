@@ -275,6 +275,13 @@ class Broker(Closing):
     def topics(self) -> list[str]:
         """Names of all topics but the broker's own, sorted."""
 
+    def compacts(self, topic: str) -> bool:
+        """Tell whether `topic` is compacted: of records with one key it may keep the last alone.
+
+        A broker that does not say, or not to us, does not, as far as anybody can tell.
+        """
+        return False
+
     @abstractmethod
     def describe(self, topic: str) -> TopicInfo:
         """Return the partitions of `topic` and their offsets; raises ``TopicNotFoundError``."""

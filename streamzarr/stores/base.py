@@ -122,6 +122,9 @@ class Capabilities:
     """A ``put`` that is killed may leave a file behind, which ``collect_stale`` removes."""
     in_flight: int = 1
     """How many reads should be under way at a time. More than one where a request waits rather than works."""
+    syncs_in_flight: int = 1
+    """How many puts should be under way at a time, if it is more: where each waits until a disk has it, which
+    makes many durable in the time of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +63,11 @@ SMALL_DIRECTORY = 256 << 10
 """Size of a directory file, bytes (some 5,000 names), up to which its first use clears stale temp files."""
 
 _SPILL = bytearray(1)  # shared and never looked at
-_CAPABILITIES = Capabilities(conditional_put=True, atomic_put=True, temp_files=True)
+_SYNCS_IN_FLIGHT = 16
+"""Small puts on an ext4 of a virtual disk take 6 to 9 ms one by one, 0.4 ms with 4 under way, and not less
+with more than 16: what the journal makes durable it makes durable for all who wait."""
+_UNSYNCED = Capabilities(conditional_put=True, atomic_put=True, temp_files=True)
+_SYNCED = replace(_UNSYNCED, syncs_in_flight=_SYNCS_IN_FLIGHT)
 
 
 class LocalStore(Store):
@@ -124,7 +129,7 @@ class LocalStore(Store):
     @property
     def capabilities(self) -> Capabilities:
         """Conditional and atomic put; no transactions."""
-        return _CAPABILITIES
+        return _SYNCED if self._fsync else _UNSYNCED
 
     # Reading ------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from streamzarr.errors import KeyNotFoundError, MetadataError, PreconditionFaile
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store
 from streamzarr.stream import failpoints
+from streamzarr.stream.chunks import puts_in_flight
 from streamzarr.stream.document import RootDocument
 from streamzarr.stream.failpoints import Failpoint
 from streamzarr.zarr.chunks import parallel
@@ -39,7 +40,7 @@ class Children:
         streamzarr.errors.StoreError
             The store failed. The commit stands; call it again.
         """
-        threads = min(self._store.capabilities.in_flight, len(root.fields))
+        threads = min(puts_in_flight(self._store, len(root.fields)), len(root.fields))
         parallel.for_each(lambda name: self._follow(name, root), root.fields, threads)
 
     def follow_to(self, root: RootDocument, name: str, rows: int) -> None:

@@ -14,8 +14,20 @@ from streamzarr.stores import Store, StoredObject
 from streamzarr.stores.base import BytesLike
 from streamzarr.stream.root import Root
 
+FOR_A_THREAD: Final = 4
+"""Puts that wait for a disk, for each thread that they are shared out to."""
 TRIES: Final = 8
 """Puts of one chunk: each one that is refused met another writer, and the root says soon who of us may."""
+
+
+def puts_in_flight(store: Store, count: int) -> int:
+    """Return how many of `count` small puts should be under way at a time.
+
+    Those that wait for a disk go one after the other where they are few: a commit then takes some ten
+    milliseconds, and no thread is needed.
+    """
+    capabilities = store.capabilities
+    return max(capabilities.in_flight, min(capabilities.syncs_in_flight, count // FOR_A_THREAD))
 
 
 class FencedChunks:

@@ -10,7 +10,7 @@ from streamzarr.stores import Store
 from streamzarr.stream import failpoints
 from streamzarr.stream.batches import Rows, check_sorted
 from streamzarr.stream.bounds import Bounds
-from streamzarr.stream.chunks import FencedChunks
+from streamzarr.stream.chunks import FencedChunks, puts_in_flight
 from streamzarr.stream.column import Column
 from streamzarr.stream.failpoints import Failpoint
 from streamzarr.stream.record import CommitRecord
@@ -60,7 +60,7 @@ class Columns:
             since = max(record.first_row, record.since.get(name, 0))
             self._columns[name].recover(record.rows, since=since)
 
-        self._each(begin)
+        parallel.for_each(begin, self._columns, self._threads(0, self._store.capabilities.in_flight))
         self._bounds = {
             name: record.bounds.get(name, Bounds(column.chunk_rows))
             for name, column in self._columns.items()
@@ -117,7 +117,8 @@ class Columns:
         marks = {name: column.tail.mark() for name, column in self._columns.items()}
         nbytes = sum(column.bytes_filled_by(len(rows[name])) for name, column in self._columns.items())
         try:
-            self._each(lambda name: self._columns[name].take(rows[name]), nbytes)
+            threads = self._putting(nbytes) if nbytes else 1
+            parallel.for_each(lambda name: self._columns[name].take(rows[name]), self._columns, threads)
             check()
         except BaseException:
             for name, mark in marks.items():
@@ -139,19 +140,22 @@ class Columns:
             self._columns[name].put_tail()
             failpoints.reach(Failpoint.AFTER_TAIL)
 
-        self._each(put, sum(column.bytes_of_rows for column in self._columns.values()))
+        nbytes = sum(column.bytes_of_rows for column in self._columns.values())
+        parallel.for_each(put, self._columns, self._putting(nbytes))
 
     def settle(self) -> None:
         """Forget what was known of full chunks: they are committed, and not put again."""
         self._chunks.keep_only({key for column in self._columns.values() for key in column.tail_keys()})
 
-    def _each(self, action: Callable[[str], None], nbytes: int = 0) -> None:
-        """Call `action` with each field, on several threads where store or `nbytes` to be encoded want it."""
+    def _putting(self, nbytes: int) -> int:
+        """Return how many threads put `nbytes`: those that put little wait for a disk more than they work."""
+        if nbytes // len(self._columns) < parallel.LARGE_CHUNK_BYTES:
+            return self._threads(nbytes, puts_in_flight(self._store, len(self._columns)))
+        return self._threads(nbytes, self._store.capabilities.in_flight)
+
+    def _threads(self, nbytes: int, in_flight: int) -> int:
         count = len(self._columns)
-        shares = parallel.divide(
-            count, nbytes // count, cpus=parallel.cores(), in_flight=self._store.capabilities.in_flight
-        )
-        parallel.for_each(action, self._columns, shares.threads)
+        return parallel.divide(count, nbytes // count, cpus=parallel.cores(), in_flight=in_flight).threads
 
     def _column(self, name: str, array: ArrayMetadataV3) -> Column:
         return Column(key_below(self._path, name), array, self._chunks, self._store.url, self._runtime)

@@ -49,12 +49,22 @@ from streamzarr.runtime import Deadline
 T = TypeVar("T")
 
 _RETRY_SECONDS: Final = 0.05
+_NEW_CLIENT_SECONDS: Final = 1.0
+"""Longest pause between two clients of which each is to find leaders that the one before did not."""
 _EARLIEST: Final = OffsetSpec.earliest()
 _LATEST: Final = OffsetSpec.latest()
 _NO_SUCH_SETTING: Final = frozenset(
     {KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION, KafkaError.INVALID_REQUEST}
 )
 """What a cluster says to a setting of a group that it does not know, or does not allow."""
+_UNTOLD: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.UNSUPPORTED_VERSION,
+    }
+)
+"""What it says to those who may not read the settings of a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,22 @@ class KafkaAdmin:
     def topic_id(self, topic: str) -> str:
         """Return the id of `topic`; raises `TopicNotFoundError`."""
         return str(self._described(topic).topic_id)
+
+    def compacts(self, topic: str) -> bool:
+        """Tell whether `topic` is compacted; False where we may not know."""
+
+        def request(client: Any, timeout: float) -> dict[str, Any]:
+            resource = ConfigResource(ResourceType.TOPIC, topic)
+            found: dict[str, Any] = _only(client.describe_configs([resource], request_timeout=timeout))
+            return found
+
+        try:
+            found = self._ask(f"read the settings of {topic!r}", request, topic=topic, passing=_UNTOLD)
+        except KafkaException as error:
+            logger.info("%s: taken for a topic that is not compacted: %r: %s", self.config, topic, error)
+            return False
+        policy = found.get("cleanup.policy")
+        return policy is not None and "compact" in (policy.value or "")
 
     def describe_soon(self, topics: list[str]) -> Mapping[str, Future[Any]]:
         """Return the descriptions to come of topics; nobody waits for them."""
@@ -410,7 +436,7 @@ class KafkaAdmin:
         Errors with a code in `passing` come through as they are; others become a `QueueError`.
         """
         deadline = Deadline(self.config.runtime, self.config.request_timeout)
-        pause = self.config.runtime.event()
+        pause, seconds = self.config.runtime.event(), _RETRY_SECONDS
         while True:
             client = self._client()
             try:
@@ -421,8 +447,10 @@ class KafkaAdmin:
                     raise
                 if code in STALE_LEADER:
                     self._handle = None  # only a new client is sure to look the leaders up
-                if code in TRANSIENT and deadline.left > _RETRY_SECONDS:
-                    pause.wait(_RETRY_SECONDS)
+                if code in TRANSIENT and deadline.left > seconds:
+                    pause.wait(seconds)
+                    if code in STALE_LEADER:  # a client is not cheap
+                        seconds = min(2 * seconds, _NEW_CLIENT_SECONDS)
                     continue
                 raise self._explain(client, error, what, topic) from error
             finally:

@@ -99,6 +99,9 @@ class KafkaBroker(Broker):
     def topics(self) -> list[str]:  # noqa: D102
         return self._admin.topics()
 
+    def compacts(self, topic: str) -> bool:  # noqa: D102
+        return self._admin.compacts(topic)
+
     def describe(self, topic: str) -> TopicInfo:  # noqa: D102
         partitions = self._partitions(topic)
         begin, end = self._admin.begin(partitions), self._admin.end(partitions)

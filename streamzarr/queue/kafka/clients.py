@@ -55,7 +55,7 @@ class Member(Consumer):
     def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
         self.leaving = False
         """Whether it is being closed; what it is assigned meanwhile it gives back at once."""
-        self._tells_early = settings["group.protocol"] == "consumer"
+        self._tells_early = settings.get("group.protocol") == "consumer"
         super().__init__(settings, **kwargs)
 
     def subscribe(self, topics: list[str], *args: Any, **callbacks: Any) -> None:

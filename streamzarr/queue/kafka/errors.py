@@ -66,6 +66,7 @@ STALE_LEADER: Final = frozenset(
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._NOENT,  # of a topic that has got more partitions, for as long as it is asked
     }
 )
 """The client believes in a leader of the past. Asked again, librdkafka may believe in it still."""

@@ -90,3 +90,12 @@ def test_one_topic_less_is_no_second_beginning(bench):
     bench.ingest(bench.feed(source={"topics": [bench.topic, other]}))
     with pytest.raises(ConfigError, match="has rows already: with one topic"):
         bench.stops()
+
+
+def test_another_layout_is_another_target(bench):
+    send(bench, 1, 2, 9)
+    bench.ingest(bench.feed(columns=COLUMNS))
+    before = sorted(map(str, bench.folder.rglob("*")))
+    with pytest.raises(ConfigError, match=r"target.layout was 'log' when it was made, and is 'grid'; give"):
+        bench.ingest(grid(bench))
+    assert sorted(map(str, bench.folder.rglob("*"))) == before

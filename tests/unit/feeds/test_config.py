@@ -129,6 +129,25 @@ def test_a_mistake_is_told_with_its_key_and_line(tmp_path, old, new, expected):
     assert refusal(tmp_path, GOOD, old, new).startswith(f"{tmp_path}/{expected}")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("topics =", "topcs =", "unknown key `topcs`, expected one of broker, topics, group, start, "),
+        ("sorted = true", "srted = true", "unknown key `srted`, expected one of dtype, from, sorted, "),
+        ("[decode]", 'start = "earliest"\n[decode]', "'earliest', expected one of 'begin', 'end'"),
+        ("[decode]", 'max_bytes = "0 MB"\n[decode]', "fx.toml, line 5: source.max_bytes: '0 MB' is none, "),
+    ],
+)
+def test_a_mistake_is_told_with_what_is_expected(tmp_path, old, new, expected):
+    assert expected in refusal(tmp_path, GOOD, old, new)
+
+
+def test_chunks_that_are_too_long_are_found_before_anything_begins(tmp_path):
+    told = refusal(tmp_path, GOOD, "[target]", f"[target]\nchunk_rows = {10**12}")
+    assert "fx.toml, line 9: columns.time: " in told
+    assert "at most" in told
+
+
 def test_a_mark_and_the_ends_of_lines_of_other_editors(tmp_path):
     (tmp_path / "fx.toml").write_bytes(BOM_UTF8 + GOOD.replace("\n", "\r\n").encode())
     assert Feed.load(tmp_path / "fx.toml") == load(tmp_path, GOOD)
