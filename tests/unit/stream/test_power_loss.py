@@ -7,7 +7,7 @@ import pytest
 
 import streamzarr as sz
 from streamzarr.stores import LocalStore
-from streamzarr.stream import Field, acquire
+from streamzarr.stream import Field, acquire, chunks
 from tests.support.power import Disk, PowerCut
 
 SCHEMA = {"x": Field("i8", chunk_rows=4), "y": Field("f4", shape=(2,), chunk_rows=3, chunks=(1,))}
@@ -63,6 +63,11 @@ def test_committed_rows_survive_a_power_cut_at_any_sync(tmp_path, monkeypatch, l
         if ended:
             break
     assert syncs > 60
+
+
+def test_nor_are_they_lost_where_several_puts_wait_for_the_disk_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "FOR_A_THREAD", 1)
+    test_committed_rows_survive_a_power_cut_at_any_sync(tmp_path, monkeypatch, 0.5)
 
 
 def test_a_store_that_does_not_sync_loses_rows(tmp_path, monkeypatch):
