@@ -95,6 +95,10 @@ class FencedError(StreamzarrError):
     """A newer writer has taken over; this one must stop and changes nothing."""
 
 
+class StreamGoneError(FencedError):
+    """The stream was removed, and perhaps another one made in its place; no writer makes it again."""
+
+
 class QueueError(StreamzarrError):
     """A broker refused or could not be reached; names broker, topic and partition."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from streamzarr.errors import FencedError, QueueError, StoreError
+from streamzarr.errors import FencedError, QueueError, StoreError, StreamGoneError
 from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
@@ -59,7 +59,7 @@ class FeedCommitter:
     becomes visible, and the group says whose it is. If it says nothing for a session, that was a member that
     the group had given the partition before, and that was slow on its way to it: the partition is taken back.
     Once: if it is taken over again, somebody outside of the group does, and after a few sessions the chain
-    breaks, and whoever starts anew takes it back.
+    breaks, and whoever starts anew takes it back. So it does where the stream was removed.
 
     Kafka may have such members by the protocol of KIP-848: one that is on its way to partitions tells a
     coordinator that was away that it has none yet (librdkafka 2.16.0), so that others get some of them.
@@ -152,8 +152,9 @@ class FeedCommitter:
         now, session = self._runtime.now(), self._feed.source.session_timeout
         again = [
             partition
-            for partition, (since, _) in self._fenced.items()
+            for partition, (since, error) in self._fenced.items()
             if now - since > TAKE_BACK_SESSIONS * session
+            and not isinstance(error, StreamGoneError)
             and now - self._taken_back.get(partition, -math.inf) > 2 * FENCED_SESSIONS * session
         ]
         self._taken_back.update(dict.fromkeys(again, now))

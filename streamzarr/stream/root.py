@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from streamzarr.errors import FencedError, KeyNotFoundError, StoreError, UnsupportedError
+from streamzarr.errors import FencedError, KeyNotFoundError, StoreError, StreamGoneError, UnsupportedError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.runtime import Runtime
 from streamzarr.stores import Store, StoredObject, join_url
@@ -148,9 +148,10 @@ class Root:
         kind = standing(found.record if found else None, self.record, self._unanswered)
         if kind is Standing.FENCED:
             now = f"epoch {found.record.epoch} by {found.record.writer}" if found else "gone"
-            if found and found.record.stream != self.record.stream:
+            gone = found is None or found.record.stream != self.record.stream
+            if found and gone:
                 now = f"another one, made in its place, of {now}"
-            raise FencedError(
+            raise (StreamGoneError if gone else FencedError)(
                 f"{self.url}: another writer has taken over: the stream is {now}, "
                 f"ours is epoch {self.record.epoch} by {self.record.writer}"
             )

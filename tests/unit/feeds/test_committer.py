@@ -157,6 +157,19 @@ def test_a_partition_that_the_group_leaves_with_us_is_taken_back_after_a_session
     assert bench.rows == 8
 
 
+def test_a_stream_that_was_removed_is_not_made_again(bench):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    bench.committer.store(bench.runs(0, 8))
+    for key in list(bench.store.list()):
+        bench.store.delete(key)
+    bench.committer.commit({WHERE: 8})
+    bench.runtime.advance(2 * FENCED_SESSIONS * 5)
+    assert bench.committer.take_back() == []
+    with pytest.raises(FencedError, match="the stream is gone"):
+        bench.committer.turn()
+
+
 def test_what_the_group_has_taken_from_us_is_not_taken_back(bench):
     bench.send(*[b'{"x": 1}'] * 8)
     bench.committer.start([WHERE])
