@@ -14,7 +14,6 @@ from streamzarr.feeds.config import Feed
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.rows import Pieces, Rows, Undecoded
 from streamzarr.feeds.takeover import Partition, take_over
-from streamzarr.feeds.windows.partition import PartitionWindows
 from streamzarr.flow import Message, Pause
 from streamzarr.flow.ops.settle import DONE, Again, Report
 from streamzarr.queue import Broker, Consumer, TopicPartition
@@ -161,9 +160,9 @@ class FeedCommitter:
         return again
 
     def turn(self) -> None:
-        """Let windows of partitions that are silent close; called at every turn of the chain.
+        """Let silent partitions do what is due, as closing windows; called at every turn of the chain.
 
-        What cannot be stored now is, later: see :meth:`PartitionWindows.rest`.
+        What cannot be stored now is, later: see :meth:`Partition.rest`.
 
         Raises
         ------
@@ -173,8 +172,6 @@ class FeedCommitter:
         for partition in self._fenced:  # their messages may all have been settled before
             self._ensure_hopeful(partition)
         for partition, owned in list(self._owned.items()):
-            if not isinstance(owned, PartitionWindows):
-                continue
             try:
                 owned.rest()
             except FencedError as error:
@@ -182,7 +179,7 @@ class FeedCommitter:
             except (StoreError, QueueError, OSError) as error:
                 if not is_transient(error):
                     raise
-                _log.warning("%s: its windows are closed, and not stored yet: %s", partition, error)
+                _log.warning("%s: what was due is not stored yet: %s", partition, error)
 
     # -- the sink ----------------------------------------------------------------------------------------
 

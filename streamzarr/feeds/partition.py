@@ -95,6 +95,9 @@ class PartitionStream:
             self._writer.append(self._empty, next_offset=position)
         self._writer.commit()
 
+    def rest(self) -> None:
+        """Nothing is due while nothing comes."""
+
     def drop(self) -> None:
         """Give up what is not committed."""
         self._replayed.drop()

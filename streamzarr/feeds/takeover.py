@@ -58,6 +58,9 @@ class Partition(Protocol):
     def commit(self, position: int) -> None:
         """Make what was taken visible; nothing is left to do below `position`."""
 
+    def rest(self) -> None:
+        """Do what is due though nothing comes; asked at every turn of the chain. Raises as :meth:`commit`."""
+
     def drop(self) -> None:
         """Give up what is not committed."""
 

@@ -128,6 +128,9 @@ class PartitionGrid:
         self._read = self._taken = max(self._read, position)
         self._commit()
 
+    def rest(self) -> None:
+        """Nothing is due while nothing comes."""
+
     def drop(self) -> None:
         """Give up what is not committed."""
         if self._late is not None:

@@ -93,6 +93,9 @@ class PartitionRoutes:
         self._ledger.move(position)
         self._ledger.commit()
 
+    def rest(self) -> None:
+        """Nothing is due while nothing comes."""
+
     def drop(self) -> None:
         """Give up what is not committed."""
         for target in self._open.values():
