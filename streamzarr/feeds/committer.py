@@ -151,10 +151,8 @@ class FeedCommitter:
         now, session = self._runtime.now(), self._feed.source.session_timeout
         again = [
             partition
-            for partition, (since, error) in self._fenced.items()
-            if now - since > TAKE_BACK_SESSIONS * session
-            and not isinstance(error, StreamGoneError)
-            and now - self._taken_back.get(partition, -math.inf) > 2 * FENCED_SESSIONS * session
+            for partition, (since, _) in self._fenced.items()
+            if now - since > TAKE_BACK_SESSIONS * session and self._may_come_back(partition)
         ]
         self._taken_back.update(dict.fromkeys(again, now))
         return again
@@ -232,13 +230,23 @@ class FeedCommitter:
         self._fenced[partition] = (self._runtime.now(), error)
 
     def _ensure_hopeful(self, partition: TopicPartition) -> None:
-        """Raise when the group has had the time to say whose a fenced partition is, and said nothing."""
+        """Raise when the group has had the time to say whose a fenced partition is, and said nothing.
+
+        One that is to be taken back is: other partitions may have kept us from it for longer.
+        """
         since, error = self._fenced[partition]
-        if self._runtime.now() - since > FENCED_SESSIONS * self._feed.source.session_timeout:
+        patience = FENCED_SESSIONS * self._feed.source.session_timeout
+        if self._runtime.now() - since > patience and not self._may_come_back(partition):
             raise FencedError(
                 f"{error}; the group {self._feed.group!r} still counts the partition as ours: the "
                 "other one is outside of the group, or was stopped while it began; start again"
             ) from error
+
+    def _may_come_back(self, partition: TopicPartition) -> bool:
+        """Tell whether a fenced partition may be taken back, when the time has come."""
+        since = self._runtime.now() - self._taken_back.get(partition, -math.inf)
+        patience = 2 * FENCED_SESSIONS * self._feed.source.session_timeout
+        return since > patience and not isinstance(self._fenced[partition][1], StreamGoneError)
 
     def _let_go(self, partition: TopicPartition) -> None:
         owned = self._owned.pop(partition, None)

@@ -114,6 +114,7 @@ class StreamWriter:
         self._store, self._path = open_store(store), normalize_path(path)
         self._process = os.getpid()
         self._ended: str | None = None
+        self._fenced_as = FencedError
         wanted = Wanted(
             None if schema is None else Schema.of(schema),
             chunk_rows,
@@ -341,7 +342,7 @@ class StreamWriter:
         try:
             yield
         except FencedError as error:
-            self._ended = str(error)
+            self._ended, self._fenced_as = str(error), type(error)
             raise
 
     # Conditions
@@ -377,7 +378,7 @@ class StreamWriter:
         if self._ended == _CLOSED:
             raise ConfigError(f"{self.url}: the writer is closed")
         if self._ended is not None:
-            raise FencedError(self._ended)
+            raise self._fenced_as(self._ended)
         if os.getpid() != self._process:
             raise ConfigError(
                 f"{self.url}: the writer belongs to process {self._process}, which forked this one"

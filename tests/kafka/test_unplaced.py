@@ -129,3 +129,21 @@ def test_what_was_never_begun_is_handed_over_without_a_word(broker, topic, monke
         assert consumer.assignment() == {TopicPartition(topic, number) for number in seen}
         ended.set()
         reader.join()
+
+
+def test_one_that_cannot_be_begun_does_not_keep_the_others_from_being_read(broker, topic, monkeypatch):
+    seen, errors = [], []
+
+    def poll():
+        numbers, error = polled(consumer)
+        seen.extend(numbers)
+        errors.extend([error] if error is not None else [])
+
+    with broker.consumer([topic], topic, session_timeout=30.0) as consumer:
+        until(lambda: poll() or len(seen) == PARTITIONS, "the first records")
+        consumer._unplaced.add(TopicPartition(topic, PARTITIONS))  # it has no leader, say
+        with asking_is(consumer, unreachable, monkeypatch), broker.producer() as producer:
+            producer.send(topic, [NewRecord(b"", partition=number) for number in range(PARTITIONS)])
+            until(lambda: poll() or len(seen) == 2 * PARTITIONS, "the records of the others")
+            assert errors
+        consumer._unplaced.clear()

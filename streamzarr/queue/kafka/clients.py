@@ -18,6 +18,8 @@ from weakref import WeakValueDictionary
 import confluent_kafka
 from confluent_kafka import KafkaException, admin
 
+from streamzarr.runtime import SYSTEM, Deadline
+
 _LOOK_UP_SECONDS: Final = 5.0
 _living: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
 _held: Final[list[list[Any]]] = []
@@ -66,9 +68,12 @@ class Member(Consumer):
         given some at once, and both begin with them.
         """
         if self._tells_early:
+            deadline = Deadline(SYSTEM, _LOOK_UP_SECONDS)  # of all: without a broker each would take so long
             for topic in topics:
+                if deadline.passed:
+                    break
                 with suppress(KafkaException):  # it was there just now: if it is gone, joining tells
-                    self.list_topics(topic, timeout=_LOOK_UP_SECONDS)
+                    self.list_topics(topic, timeout=max(0.001, deadline.left))
         super().subscribe(topics, *args, **callbacks)
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ class KafkaConsumer(Consumer):
     went wrong. A partition that is revoked while `commit` waits is reported as lost by the next `poll`.
 
     While it cannot be found out where to start in a new partition, that is not read, the listener is not told
-    of it, and `poll` asks again and raises why.
+    of it, and every other `poll` asks again and raises why.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class KafkaConsumer(Consumer):
         self._doubtful: set[str] = set()  # topics that may have been deleted
         self._joining: dict[TopicPartition, int] = {}  # where to start, while the listener is told
         self._unplaced: set[TopicPartition] = set()  # ours, not read: where to start is not known yet
+        self._others_first = False  # the last poll has asked in vain where to start
         self._notes: dict[TopicPartition, str] = {}  # kept with the positions that partitions came with
         self._client = Client({**settings, "on_commit": self._on_commit}, logger=admin.config.log)
         self._handle = Handle(self._client)
@@ -104,7 +105,7 @@ class KafkaConsumer(Consumer):
             self._give_up_on(replaced)
         self._may_tell = True
         try:
-            if self._unplaced:
+            if self._unplaced and not self._others_first:
                 self._place()
             if max_records <= 0:
                 self._idle(timeout)
@@ -114,6 +115,7 @@ class KafkaConsumer(Consumer):
             elif self._stalled:
                 self._stalled = False
                 self._client.resume(_plain(self._fetcher.positions.keys() - self._fetcher.paused))
+            self._others_first = False
             return list(self._fetcher.fetch(max_records, timeout, max_bytes))
         finally:
             self._may_tell = False
@@ -343,7 +345,9 @@ class KafkaConsumer(Consumer):
         self._fetcher.serve(0.0)  # it may be somebody else's by now
         partitions = sorted(self._unplaced)
         if partitions:
+            self._others_first = True  # in turn: one without a leader shall not keep them from being read
             stored, begin = self._ask_where(partitions)
+            self._others_first = False
             self._unplaced.clear()
             self._begin(partitions, stored, begin)
 

@@ -111,9 +111,19 @@ def test_a_partition_that_was_taken_over_is_handed_back(bench, caplog):
     assert bench.committer.start([WHERE]) == {WHERE: 8}  # and it may come back
 
 
+def taken_back(bench):
+    """Have the stream taken over once, which is not the end."""
+    StreamWriter(bench.store, "p00000")
+    bench.committer.commit({WHERE: 1})
+    bench.runtime.advance(6)
+    assert bench.committer.take_back() == [WHERE]
+    assert bench.committer.start([WHERE]) == {WHERE: 0}
+
+
 def test_somebody_outside_of_the_group_breaks_the_chain(bench):
     bench.send(*[b'{"x": 1}'] * 8)
     bench.committer.start([WHERE])
+    taken_back(bench)
     StreamWriter(bench.store, "p00000")
     bench.committer.commit({WHERE: 1})
     assert isinstance(bench.committer.store(bench.runs(0, 8))[0], Again)
@@ -127,6 +137,7 @@ def test_somebody_outside_of_the_group_breaks_the_chain(bench):
 def test_somebody_outside_of_the_group_breaks_the_chain_though_nothing_more_comes(bench):
     bench.send(*[b'{"x": 1}'] * 8)
     bench.committer.start([WHERE])
+    taken_back(bench)
     assert bench.committer.store(bench.runs(0, 8)) == [DONE]
     StreamWriter(bench.store, "p00000")
     bench.committer.commit({WHERE: 8})
@@ -155,6 +166,19 @@ def test_a_partition_that_the_group_leaves_with_us_is_taken_back_after_a_session
     bench.committer.store(bench.runs(0, 8))
     bench.committer.commit({WHERE: 8})
     assert bench.rows == 8
+
+
+def test_a_partition_is_taken_back_though_others_took_longer_than_there_is_patience(bench):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    StreamWriter(bench.store, "p00000")
+    bench.committer.commit({WHERE: 1})
+    bench.runtime.advance(10 * FENCED_SESSIONS * 5)  # the others' streams are begun with, or committed
+    bench.committer.turn()
+    assert isinstance(bench.committer.store(bench.runs(0, 8))[0], Again)
+    assert bench.committer.take_back() == [WHERE]
+    assert bench.committer.start([WHERE]) == {WHERE: 0}
+    assert bench.committer.store(bench.runs(0, 8)) == [DONE]
 
 
 def test_a_stream_that_was_removed_is_not_made_again(bench):

@@ -4,6 +4,7 @@ import ast
 import gc
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,13 @@ def test_a_member_that_could_not_be_made_is_thrown_away_in_silence(recwarn):
         clients.Member({"group.id": "g", "no.such.property": 1})
     gc.collect()
     assert [str(each.message) for each in recwarn] == []
+
+
+def test_a_member_that_reaches_nobody_waits_once_for_all_of_its_topics(monkeypatch):
+    monkeypatch.setattr(clients, "_LOOK_UP_SECONDS", 0.2)
+    settings = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0, "group.id": "g"}
+    member = clients.Member({**settings, "group.protocol": "consumer"})
+    began = time.monotonic()
+    member.subscribe([f"t{number}" for number in range(50)])
+    assert time.monotonic() - began < 5.0
+    member.close()
