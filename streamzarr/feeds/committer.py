@@ -168,7 +168,8 @@ class FeedCommitter:
             Somebody outside of the group writes to a stream of ours.
         """
         for partition in self._fenced:  # their messages may all have been settled before
-            self._ensure_hopeful(partition)
+            if not self._may_come_back(partition):
+                self._ensure_hopeful(partition)
         for partition, owned in list(self._owned.items()):
             try:
                 owned.rest()
@@ -230,20 +231,16 @@ class FeedCommitter:
         self._fenced[partition] = (self._runtime.now(), error)
 
     def _ensure_hopeful(self, partition: TopicPartition) -> None:
-        """Raise when the group has had the time to say whose a fenced partition is, and said nothing.
-
-        One that is to be taken back is: other partitions may have kept us from it for longer.
-        """
+        """Raise when the group has had the time to say whose a fenced partition is, and said nothing."""
         since, error = self._fenced[partition]
-        patience = FENCED_SESSIONS * self._feed.source.session_timeout
-        if self._runtime.now() - since > patience and not self._may_come_back(partition):
+        if self._runtime.now() - since > FENCED_SESSIONS * self._feed.source.session_timeout:
             raise FencedError(
                 f"{error}; the group {self._feed.group!r} still counts the partition as ours: the "
                 "other one is outside of the group, or was stopped while it began; start again"
             ) from error
 
     def _may_come_back(self, partition: TopicPartition) -> bool:
-        """Tell whether a fenced partition may be taken back, when the time has come."""
+        """Tell whether a fenced partition may be taken back, soon or late: others may keep us from it."""
         since = self._runtime.now() - self._taken_back.get(partition, -math.inf)
         patience = 2 * FENCED_SESSIONS * self._feed.source.session_timeout
         return since > patience and not isinstance(self._fenced[partition][1], StreamGoneError)
