@@ -48,7 +48,7 @@ class KafkaConsumer(Consumer):
     went wrong. A partition that is revoked while `commit` waits is reported as lost by the next `poll`.
 
     While it cannot be found out where to start in a new partition, that is not read, the listener is not told
-    of it, and every other `poll` asks again and raises why.
+    of it, and `poll` asks again and raises why: every other one where there are others to read.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class KafkaConsumer(Consumer):
             self._give_up_on(replaced)
         self._may_tell = True
         try:
-            if self._unplaced and not self._others_first:
+            if self._unplaced and not (self._others_first and self._fetcher.positions):
                 self._place()
             if max_records <= 0:
                 self._idle(timeout)

@@ -35,6 +35,7 @@ OTHER_LAYERS = {
         "QueueReplacedError",
         "SchemaRegistryError",
         "SourceChangedError",
+        "StreamGoneError",
         "TopicNotFoundError",
         "TransformError",
         "WorkerError",
