@@ -51,6 +51,21 @@ def ours(place: Place, options: str = "?fsync=false") -> Append:
     return append
 
 
+def ours_by_chunks(place: Place) -> Append:
+    """Return what shows rows when their chunks are full, as acquire-zarr does."""
+    url = f"file://{place.path}?fsync=false" if place.is_local else ours_url(place)
+    policy = sz.stream.CommitPolicy(rows=CHUNK_ROWS)
+    writer = sz.StreamWriter(
+        url, schema=DTYPES, chunk_rows=CHUNK_ROWS, source="bench", tail="memory", commit=policy
+    )
+
+    def append(batch: Batch) -> None:
+        rows = len(batch["time"])
+        writer.append(batch, next_offset=np.arange(writer.rows + 1, writer.rows + rows + 1))
+
+    return append
+
+
 def ours_url(place: Place) -> str:
     return f"s3://{place.bucket}/{place.path}?endpoint_url={place.endpoint}"
 
@@ -277,6 +292,7 @@ PEERS: dict[str, tuple[Callable[[Place], Append], bool, str]] = {
     "zarrs": (zarrs, True, "field after field"),
     "tensorstore": (tensorstore, True, "field after field"),
     "icechunk": (icechunk, True, "all fields in one step"),
+    "ours by chunks": (ours_by_chunks, True, "whole chunks only, with their position"),
     "acquire-zarr": (acquire_zarr, True, "whole chunks only"),
     "h5py SWMR": (h5py_swmr, False, "field after field"),
     "Arrow IPC": (arrow_ipc, False, "no array: one file, appended"),
