@@ -31,7 +31,9 @@ class TestSimulatedStore(StoreSuite):
 
     # These use threads or processes of the machine, or open the URL again.
     test_concurrent_creators_have_one_winner = None
+    test_concurrent_puts_are_never_torn = None
     test_concurrent_updaters_lose_no_update = None
+    test_writers_and_deleters_of_one_directory_do_not_disturb_each_other = None
     test_url_opens_it_again = None
 
 
