@@ -119,9 +119,8 @@ def _taken(
     schema = feed.schema()
     if feed.grid is None:
         writer = _writer(feed, broker, store, path, schema, found, facts)
-        return PartitionStream(
-            writer, feed.columns, letters, _replayed(feed, broker, store, path, found), broker.runtime
-        )
+        replayed = _replayed(feed, broker, store, path, found, writer)
+        return PartitionStream(writer, feed.columns, letters, replayed, broker.runtime)
     spec = feed.grid_spec
     assert spec is not None
     facts = replace(facts, keyed=spec.key is not None, key=spec.key or "")
@@ -190,9 +189,8 @@ def _routes(
         there = Beginning(found.source, start, None if stored is None else frozenset(stored.names))
         told = replace(facts, layout="log", target=name, start=start)
         writer = _writer(feed, broker, store, place, schema, there, told)
-        return PartitionStream(
-            writer, feed.columns, letters, _replayed(feed, broker, store, place, found), broker.runtime
-        )
+        replayed = _replayed(feed, broker, store, place, found, writer)
+        return PartitionStream(writer, feed.columns, letters, replayed, broker.runtime)
 
     nbytes = sum(chunk_bytes(each) for each in Schema.of(schema).arrays(_chunk_rows(feed)).values())
     return PartitionRoutes(
@@ -241,10 +239,12 @@ def _first_position(layout: str, first: int) -> Position:
     return {READ: first} if layout == "windows" else first
 
 
-def _replayed(feed: Feed, broker: Broker, store: Store, path: str, found: Beginning) -> Replayed:
+def _replayed(
+    feed: Feed, broker: Broker, store: Store, path: str, found: Beginning, owner: StreamWriter
+) -> Replayed:
     """Return what takes the rows of a partition that come by a replay."""
     schema = replayed_schema(feed.columns, slots=feed.grid is not None)
-    return Replayed(store, path, lambda place: _beside(feed, broker, store, place, schema, found))
+    return Replayed(store, path, lambda place: _beside(feed, broker, store, place, schema, found, owner))
 
 
 def _late(
@@ -256,16 +256,36 @@ def _late(
     assert isinstance(writer.position, Mapping)
     schema = reserved_schema()
     reserved = Reserved(
-        store, path, writer.position[READ], lambda place: _beside(feed, broker, store, place, schema, found)
+        store,
+        path,
+        writer.position[READ],
+        lambda place: _beside(feed, broker, store, place, schema, found, writer),
     )
     reserved.begin()
-    return LateSlots(spec, _replayed(feed, broker, store, path, found), reserved)
+    return LateSlots(spec, _replayed(feed, broker, store, path, found, writer), reserved)
 
 
 def _beside(
-    feed: Feed, broker: Broker, store: Store, path: str, schema: Mapping[str, Field], found: Beginning
+    feed: Feed,
+    broker: Broker,
+    store: Store,
+    path: str,
+    schema: Mapping[str, Field],
+    found: Beginning,
+    owner: StreamWriter,
 ) -> StreamWriter:
-    """Return the writer of a stream beside a partition's, without positions, ours from now on."""
+    """Return the writer of a stream beside a partition's, without positions, ours from now on.
+
+    It may be opened late, when somebody else has the partition by now: what they have written there must not
+    be taken back by who does not know that yet. So `owner`, who writes the partition's own stream, is asked
+    before, not to fence them in vain, and when the stream is ours, before anything is written to it.
+
+    Raises
+    ------
+    streamzarr.errors.FencedError
+        The partition is somebody else's.
+    """
+    owner.require_ours()
     stored = stream_at(store, path)
     new = _new_fields(schema, None if stored is None else frozenset(stored.names))
     writer = StreamWriter(
@@ -276,6 +296,7 @@ def _beside(
         max_bytes=feed.target_bytes,
         runtime=broker.runtime,
     )
+    owner.require_ours()
     for name in new:
         writer.add_field(name, schema[name])
     return writer

@@ -285,6 +285,23 @@ class StreamWriter:
         """In how many seconds the policy commits what is there; None: at no time."""
         return self._policy.seconds_left(rows=self._due, seconds=self._runtime.now() - self._since)
 
+    def require_ours(self) -> None:
+        """Return if the stream is ours still, by a look at the store.
+
+        Who owns something else because this stream is theirs has to ask when they have it: from then on
+        nobody who takes this one over finds it as it was.
+
+        Raises
+        ------
+        streamzarr.errors.FencedError
+            Another writer has taken over.
+        streamzarr.errors.StoreError
+            The store failed.
+        """
+        self._check_usable()
+        with self._until_fenced():
+            self._root.require_ours()
+
     def close(self) -> None:
         """Commit everything, also with ``tail="memory"``, and end.
 
@@ -391,8 +408,7 @@ class StreamWriter:
         try:
             check_absent(self._store, key_below(self._path, name))
         except NodeExistsError as error:
-            with self._until_fenced():
-                self._root.require_ours()  # else it is a field of our successor
+            self.require_ours()  # else it is a field of our successor
             raise NodeExistsError(f"{self.url}: something else is at {name!r}, give another name") from error
 
     def _check_uncut(self, count: int) -> None:

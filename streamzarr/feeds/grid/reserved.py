@@ -87,8 +87,8 @@ class Reserved:
 
     def _opened(self) -> StreamWriter:
         if self._writer is None:
-            self._writer = self._open_writer(self._path)
+            writer = self._open_writer(self._path)
             early = [offset for offset, bad in self._states().items() if bad and offset >= self._known]
-            if early:
-                self._append(early, False)
+            self._writer = writer
+            self._append(sorted(early), False)
         return self._writer
