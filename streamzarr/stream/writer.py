@@ -288,8 +288,8 @@ class StreamWriter:
     def require_ours(self) -> None:
         """Return if the stream is ours still, by a look at the store.
 
-        Who owns something else because this stream is theirs has to ask when they have it: from then on
-        nobody who takes this one over finds it as it was.
+        For whoever takes over something else because this stream is theirs, such as another stream beside
+        it: ask when that is yours. Who takes this one over later then comes later to the other one, too.
 
         Raises
         ------
