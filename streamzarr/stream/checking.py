@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 import numpy as np
 
 from streamzarr.errors import CodecError, KeyNotFoundError, LimitExceededError, MetadataError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoreLike, open_store
-from streamzarr.stream.bounds import stored_value
-from streamzarr.stream.field_rows import FieldRows
+from streamzarr.stores.parallel import batches, in_parallel
+from streamzarr.stream.checking_rows import Found, check_rows, chunks_at_once
 from streamzarr.stream.findings import Checked, Finding, Kind
-from streamzarr.stream.schema import is_sorted
 from streamzarr.stream.snapshot import Snapshot, snapshot_of
 from streamzarr.stream.stored import StoredChunk, StoredObject, stored_objects
 from streamzarr.stream.view import open_view
@@ -25,13 +25,16 @@ from streamzarr.zarr.nodes.paths import key_below, normalize_path
 
 LAYOUT = ("data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 """What the document of a field has to say as the root does, beside its shape."""
+LISTED: Final = 1000
+"""Objects that are looked at together."""
 
 
 def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) -> Checked:
     """Look for everything in the stream at `path` that is not as a writer leaves it.
 
-    All committed rows are read once, a chunk at a time, and the store is listed. The stream may be written,
-    read and shortened meanwhile. :func:`streamzarr.stream.repair` mends what can be mended without loss.
+    All committed rows are read once, some chunks at a time, and the store is listed. The stream may be
+    written, read and shortened meanwhile. :func:`streamzarr.stream.repair` mends what can be mended without
+    loss.
 
     Raises
     ------
@@ -55,19 +58,20 @@ def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) 
     """
     opened, path = open_store(store, mode="r"), normalize_path(path)
     before = snapshot_of(open_view(opened, path, limits))
-    documents = {name: _document(opened, path, name, limits) for name in before.document.arrays}
+    names, in_flight = [*before.document.arrays], opened.capabilities.in_flight
+    documents = in_parallel(lambda name: _document(opened, path, name, limits), names, in_flight)
+    compared_at_once = min((chunks_at_once(before[name], in_flight) for name in before), default=1)
     objects, copies = list[StoredObject](), list[Finding]()
-    for each in stored_objects(opened, path, before.document):
-        if not _is_live(each, before):
-            objects.append(each)
-        elif isinstance(each, StoredChunk) and each.rows.stop <= before.record.sealed.get(each.array, 0):
-            copies += _copy(each, before)
+    for batch in batches(stored_objects(opened, path, before.document), LISTED):
+        objects += (each for each in batch if not _is_live(each, before))
+        doubles = [each for each in batch if isinstance(each, StoredChunk) and _is_double(each, before)]
+        copies += chain(*in_parallel(lambda each: [*_copy(each, before)], doubles, compared_at_once))
     others = [(each, Kind.STRANGE, "is no key") for each in opened.list_strange(path)]
     others += [(each, Kind.STALE, "was left by a killed process") for each in opened.list_stale(path)]
-    values = [found for name in before for found in _values(before, name)]
+    values = [found for name in before for found in check_rows(before, name)]
     now = before.refresh()
     findings = [
-        *(each for name, document in documents.items() for each in _child(path, name, document, before, now)),
+        *(each for found in zip(names, documents, strict=True) for each in _child(path, *found, before, now)),
         *(each for stored in objects for each in _orphan(stored, now)),
         *((Finding(kind, name, "", f"{name} {what}"), None) for name, kind, what in others),
         *((each, None) for each in copies),
@@ -77,10 +81,6 @@ def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) 
     return Checked(
         now.url, kept, before.rows, tuple(found for found, stop in findings if stop is None or stop > kept)
     )
-
-
-Found = tuple[Finding, int | None]
-"""A finding, and behind which row it is none any more once the rows before that were given up."""
 
 
 def _is_live(stored: StoredObject, snapshot: Snapshot) -> bool:
@@ -125,6 +125,11 @@ def _extent(snapshot: Snapshot, array: str) -> tuple[int, int]:
     return (0, record.sealed[name]) if group else (record.since.get(name, 0), record.rows)
 
 
+def _is_double(stored: StoredChunk, snapshot: Snapshot) -> bool:
+    """Tell whether a shard has the committed rows of this chunk, too."""
+    return _is_live(stored, snapshot) and stored.rows.stop <= snapshot.record.sealed.get(stored.array, 0)
+
+
 def _copy(stored: StoredChunk, snapshot: Snapshot) -> Iterator[Finding]:
     """Compare a chunk with the shard that has its rows, too: other libraries read the chunk."""
     rows = snapshot.between(stored.rows.start, stored.rows.stop)
@@ -148,74 +153,6 @@ def _copy(stored: StoredChunk, snapshot: Snapshot) -> Iterator[Finding]:
 
 def _is_same(one: NDArray, other: NDArray) -> bool:
     return bool(np.array_equal(one, other) or ((one == other) | ((one != one) & (other != other))).all())
-
-
-def _values(snapshot: Snapshot, name: str) -> Iterator[Found]:
-    """Read a field; yield chunks that cannot be read, and values that are not in order."""
-    field, last = snapshot[name], None
-    sort = is_sorted(snapshot.document.fields[name])
-    ends = [*field.chunk_starts, len(field)] if len(field) else []
-    for start, stop in zip([0, *ends], ends, strict=False):
-        if start == stop:
-            continue
-        rows = f"rows {field.start + start} to {field.start + stop} of {name!r}"
-        try:
-            start, values = _still_there(field, start, stop)
-        except KeyNotFoundError as error:
-            what = f"{rows} were committed, but {error}"
-            yield Finding(Kind.MISSING, field.url, name, what), field.start + stop
-            last = None
-        except (CodecError, LimitExceededError) as error:
-            yield Finding(Kind.DAMAGED, field.url, name, f"{rows}: {error}"), field.start + stop
-            last = None
-        else:
-            if sort:
-                yield from _order(field, values, start, last)
-                last = values[-1]
-    if sort and name in snapshot.record.bounds and len(field):
-        yield from _bounds(snapshot, name)
-
-
-def _still_there(field: FieldRows, start: int, stop: int) -> tuple[int, NDArray]:
-    """Read rows but those that were given up since the check began; also return where they begin."""
-    while True:
-        try:
-            return start, field.read(slice(start, stop))
-        except KeyNotFoundError:
-            first = field.view.renewed().document.record.first_row - field.start
-            if not start < first < stop:
-                raise
-            start = first
-
-
-def _order(field: FieldRows, values: NDArray, start: int, last: Any) -> Iterator[Found]:
-    rising = values[:-1] <= values[1:]
-    at = None if rising.all() else int(rising.argmin()) + 1
-    if last is not None and not last <= values[0]:
-        at = 0
-    if at is not None:
-        before = last if at == 0 else values[at - 1]
-        what = f"{field.name!r} is sorted, but row {field.start + start + at} has {values[at]} after {before}"
-        yield Finding(Kind.DECREASES, field.url, field.name, what), field.start + start + at
-
-
-def _bounds(snapshot: Snapshot, name: str) -> Iterator[Found]:
-    """Compare the bounds in the record with the rows that they are of, where these can be read."""
-    bounds, field = snapshot.record.bounds[name], snapshot[name]
-    numbers = range(0, snapshot.rows, bounds.every)
-    what = None
-    if len(numbers) != len(bounds.values):
-        what = f"{len(bounds.values)} bounds of {name!r}, expected {len(numbers)}"
-    for number, given in zip(numbers, bounds.values, strict=False):
-        if number >= snapshot.first_row and what is None:
-            try:
-                found = stored_value(field.read(slice(number - field.start, number - field.start + 1))[0])
-            except (KeyNotFoundError, CodecError, LimitExceededError):
-                continue  # which is a finding already
-            if found != given:
-                what = f"the record says that row {number} of {name!r} is {given}, but it is {found}"
-    if what is not None:
-        yield Finding(Kind.BOUNDS, field.url, name, what), None
 
 
 def _document(store: Store, path: str, name: str, limits: Limits) -> dict[str, Any] | str | None:

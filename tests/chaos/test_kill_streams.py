@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 
 import streamzarr as sz
 from streamzarr.stores import LocalStore, open_store, probe_conditional_put
+from streamzarr.stores.parallel import batches
 from streamzarr.stores.replace import TEMP_PREFIX
 from streamzarr.stream import check as find
 from streamzarr.stream.failpoints import Failpoint
@@ -30,20 +32,23 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300 + 10 * ROUNDS)]
 PLACES = ["local", *(name for name in SERVERS if name != "moto")]
 PATIENCE = 120.0
 PAUSE_SECONDS = 0.2
+LIVES = 24
+"""Rounds of one stream, whose rows are all read in each; then another one begins."""
 STUCK_SECONDS = 2.0
 """A writer that was stopped in the middle of a put holds a directory's lock: so long it is waited for."""
 
 
 @pytest.fixture(params=PLACES)
-def url(request, tmp_path):
+def urls(request, tmp_path):
+    """URLs of streams that are not there yet."""
     if request.param == "local":
-        yield LocalStore(tmp_path / "stream").url
+        yield (LocalStore(tmp_path / f"stream-{number}").url for number in itertools.count())
         return
     request.getfixturevalue("s3_keys")
     with server(request.param) as endpoint:
-        found = f"s3://{new_bucket(endpoint)}/stream?endpoint_url={endpoint}"
-        probe_conditional_put(open_store(found))
-        yield found
+        bucket = new_bucket(endpoint)
+        probe_conditional_put(open_store(f"s3://{bucket}/probe?endpoint_url={endpoint}"))
+        yield (f"s3://{bucket}/stream-{number}?endpoint_url={endpoint}" for number in itertools.count())
 
 
 class Cast:
@@ -132,11 +137,19 @@ def finish(actors, rows):
     assert temp_files(actors.url) == []
 
 
-def test_kill_9_at_any_moment(url):
-    chance, rows, killed = random.Random(1), 0, 0
+def test_kill_9_at_any_moment(urls):
+    chance, killed = random.Random(1), 0
+    for rounds in batches(range(ROUNDS), LIVES):
+        killed += kill_9(next(urls), chance, rounds)
+    assert killed == ROUNDS
+
+
+def kill_9(url, chance, rounds):
+    """Kill one writer of a stream after another; return how many."""
+    rows, killed = 0, 0
     points = [point for point in POINTS if point is not MID_RENAME or url.startswith("file:")]
     with cast(url) as actors:
-        for number in range(ROUNDS):
+        for number in rounds:
             point = str(points[number // 2 % len(points)]) if number % 2 else ""
             nth = 1 if point == str(Failpoint.AFTER_ACQUIRE) else chance.randint(1, 8)
             process, connection = actors.writer(number, point=point, nth=nth)
@@ -150,16 +163,22 @@ def test_kill_9_at_any_moment(url):
             process.join(PATIENCE)
             killed += process.exitcode == -signal.SIGKILL
             promised = max(promised, hear_all(connection))
-            if number or promised:
+            if number > rounds[0] or promised:
                 rows = check(url, max(rows, promised))
         finish(actors, rows)
-    assert killed == ROUNDS
+    return killed
 
 
-def test_a_stopped_writer_is_taken_over_and_fenced_when_it_goes_on(url):
-    chance, rows, fenced = random.Random(2), 0, 0
+def test_a_stopped_writer_is_taken_over_and_fenced_when_it_goes_on(urls):
+    chance, count = random.Random(2), ROUNDS // 3 + 1
+    for rounds in batches(range(count), LIVES):
+        stop_and_take_over(next(urls), chance, rounds)
+
+
+def stop_and_take_over(url, chance, rounds):
+    rows = 0
     with cast(url) as actors:
-        for number in range(ROUNDS // 3 + 1):
+        for number in rounds:
             old, old_told = actors.writer(2 * number)
             hear(old_told, 1 + chance.randint(1, 9))
             os.kill(old.pid, signal.SIGSTOP)
@@ -171,18 +190,24 @@ def test_a_stopped_writer_is_taken_over_and_fenced_when_it_goes_on(url):
             promised = max(promised, hear(new_told, 2))
             old.join(PATIENCE)
             assert old.exitcode == FENCED
-            fenced += 1
             new.kill()
             new.join(PATIENCE)
             rows = check(url, max(rows, promised, hear_all(new_told)))
         finish(actors, rows)
-    assert fenced == ROUNDS // 3 + 1
 
 
-def test_upkeep_is_killed_beside_a_writer_that_is_killed(url):
-    chance, rows, told = random.Random(3), 0, 0
+def test_upkeep_is_killed_beside_a_writer_that_is_killed(urls):
+    chance, told = random.Random(3), 0
+    for rounds in batches(range(ROUNDS // 2), LIVES):
+        told += kill_beside_upkeep(next(urls), chance, rounds)
+    assert told
+
+
+def kill_beside_upkeep(url, chance, rounds):
+    """Kill who writes a stream and who keeps it; return how often the latter has found nothing wrong."""
+    rows, told = 0, 0
     with cast(url) as actors:
-        for number in range(ROUNDS // 2):
+        for number in rounds:
             writer, promises = actors.writer(number, pause=PAUSE_SECONDS)
             keeper, findings = actors.start(stream_lives.keep, number)
             promised = hear(promises, 2 + chance.randint(0, 12))
@@ -195,5 +220,5 @@ def test_upkeep_is_killed_beside_a_writer_that_is_killed(url):
                 process.join(PATIENCE)
             rows = check(url, max(rows, promised, hear_all(promises)))
         finish(actors, rows)
-    assert told
     assert sz.open_stream(url).first_row > 0
+    return told

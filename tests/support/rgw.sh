@@ -43,6 +43,7 @@ osd=$(cat /proc/sys/kernel/random/uuid)
 ceph osd new "$osd"
 ceph-osd -i 0 --mkfs --osd-uuid "$osd"
 ceph osd crush add osd.0 1.0 root=default host=here
-ceph-osd -i 0 --foreground &
+# It gives up with "wrong fsid" where its first command comes before it has the monitor's map.
+until ceph-osd -i 0 --foreground; do :; done &
 radosgw-admin user create --uid=test --display-name=test --access-key="$access" --secret-key="$secret"
 exec radosgw -n client.rgw.test --foreground

@@ -1,0 +1,128 @@
+"""Checking the rows of a field: all can be read, and rise where they should, as the record's bounds say."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+from streamzarr.errors import CodecError, KeyNotFoundError, LimitExceededError
+from streamzarr.stores.parallel import batches
+from streamzarr.stream.bounds import Bounds, stored_value
+from streamzarr.stream.field_rows import FieldRows
+from streamzarr.stream.findings import Finding, Kind
+from streamzarr.stream.schema import chunk_rows_of, is_sorted
+from streamzarr.stream.snapshot import Snapshot
+from streamzarr.zarr.codecs.base import NDArray
+
+READ_BYTES: Final = 64 << 20
+"""Chunks are read together up to about so much, and one alone where it is larger."""
+READ_CHUNKS: Final = 256
+"""Chunks of rows that are read together, at most: what is given up meanwhile is read once more."""
+TEXT_BYTES: Final = 1 << 10
+"""What a text is taken for, as nobody knows how long it is."""
+
+Found = tuple[Finding, int | None]
+"""A finding, and behind which row it is none any more once the rows before that were given up."""
+
+
+def chunks_at_once(field: FieldRows, most: int) -> int:
+    """Return how many chunks of rows may be in memory together, `most` at most."""
+    nbytes = TEXT_BYTES if field.dtype.hasobject else field.dtype.itemsize
+    chunk = chunk_rows_of(field.view.document.fields[field.name]) * math.prod(field.shape[1:]) * nbytes
+    return max(1, min(most, READ_BYTES // max(chunk, 1)))
+
+
+def check_rows(snapshot: Snapshot, name: str) -> Iterator[Found]:
+    """Read a field; yield the chunks that cannot be read, and where values are not as the root says."""
+    field = snapshot[name]
+    is_in_order = is_sorted(snapshot.document.fields[name])
+    bounds = snapshot.record.bounds.get(name) if is_in_order and len(field) else None
+    last, unlike = None, [] if bounds is None else [*_miscounted(field, bounds)]
+    for start, found in _read_chunks(field):
+        if isinstance(found, tuple):
+            yield found
+            last = None
+        elif is_in_order:
+            yield from _order(field, found, start, last)
+            last = found[-1]
+            if bounds is not None:
+                unlike += _unlike(field, bounds, found, field.start + start)
+    if unlike:
+        yield Finding(Kind.BOUNDS, field.url, name, unlike[0]), None
+
+
+def _read_chunks(field: FieldRows) -> Iterator[tuple[int, NDArray | Found]]:
+    """Yield where each chunk of a field begins among its rows, and its values or why there are none."""
+    ends = itertools.chain(field.chunk_starts, [len(field)])
+    chunks = (range(*each) for each in itertools.pairwise(itertools.chain([0], ends)))
+    for batch in batches((each for each in chunks if each), chunks_at_once(field, READ_CHUNKS)):
+        yield from _read_batch(field, batch)
+
+
+def _read_batch(field: FieldRows, chunks: list[range]) -> Iterator[tuple[int, NDArray | Found]]:
+    """Read chunks in one go, as their requests overlap then; when it fails, halves, to tell which it is."""
+    first, stop = chunks[0].start, chunks[-1].stop
+    try:
+        first, values = _still_there(field, first, stop)
+    except (KeyNotFoundError, CodecError, LimitExceededError) as error:
+        half = len(chunks) // 2
+        if half:
+            yield from _read_batch(field, chunks[:half])
+            yield from _read_batch(field, chunks[half:])
+        else:
+            yield first, _unreadable(field, chunks[0], error)
+    else:
+        for each in chunks:
+            if each.stop > first:
+                start = max(each.start, first)
+                yield start, values[start - first : each.stop - first]
+
+
+def _unreadable(field: FieldRows, chunk: range, error: Exception) -> Found:
+    rows = f"rows {field.start + chunk.start} to {field.start + chunk.stop} of {field.name!r}"
+    kind, what = Kind.DAMAGED, f"{rows}: {error}"
+    if isinstance(error, KeyNotFoundError):
+        kind, what = Kind.MISSING, f"{rows} were committed, but {error}"
+    return Finding(kind, field.url, field.name, what), field.start + chunk.stop
+
+
+def _still_there(field: FieldRows, start: int, stop: int) -> tuple[int, NDArray]:
+    """Read rows but those that were given up since the check began; also return where they begin."""
+    while True:
+        try:
+            return start, field.read(slice(start, stop))
+        except KeyNotFoundError:
+            first = field.view.renewed().document.record.first_row - field.start
+            if not start < first < stop:
+                raise
+            start = first
+
+
+def _order(field: FieldRows, values: NDArray, start: int, last: Any) -> Iterator[Found]:
+    rising = values[:-1] <= values[1:]
+    at = None if rising.all() else int(rising.argmin()) + 1
+    if last is not None and not last <= values[0]:
+        at = 0
+    if at is not None:
+        before = last if at == 0 else values[at - 1]
+        what = f"{field.name!r} is sorted, but row {field.start + start + at} has {values[at]} after {before}"
+        yield Finding(Kind.DECREASES, field.url, field.name, what), field.start + start + at
+
+
+def _miscounted(field: FieldRows, bounds: Bounds) -> Iterator[str]:
+    expected = -(-field.stop // bounds.every)
+    if len(bounds.values) != expected:
+        yield f"{len(bounds.values)} bounds of {field.name!r}, expected {expected}"
+
+
+def _unlike(field: FieldRows, bounds: Bounds, values: NDArray, start: int) -> Iterator[str]:
+    """Compare values, which begin with row `start`, with the bounds that lie among them."""
+    first = -(-start // bounds.every)
+    for number, given in enumerate(bounds.values[first:], first):
+        row = number * bounds.every
+        if row >= start + len(values):
+            break
+        if (found := stored_value(values[row - start])) != given:
+            yield f"the record says that row {row} of {field.name!r} is {given}, but it is {found}"
