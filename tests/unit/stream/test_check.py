@@ -2,10 +2,13 @@
 
 import itertools
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import streamzarr as sz
 from streamzarr.errors import MetadataError, NodeNotFoundError, StoreError
@@ -152,6 +155,51 @@ def test_every_chunk_that_is_missing_is_named(store):
         "rows 12 to 16",
         "rows 28 to 32",
     ]
+
+
+@given(st.dictionaries(st.integers(0, 299), st.sampled_from([Kind.MISSING, Kind.DAMAGED])))
+@example(dict.fromkeys(range(300), Kind.MISSING))
+@settings(max_examples=30)
+def test_of_chunks_that_are_read_together_those_that_are_wrong_are_named(wrong):
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"x": Field("i8", chunk_rows=1, sorted=True)}) as writer:
+        writer.append({"x": range(300)})
+    for number, kind in wrong.items():
+        store.delete(f"x/c/{number}")
+        if kind is Kind.DAMAGED:
+            store.put(f"x/c/{number}", b"damaged")
+    assert [(each.what.split()[1], each.kind) for each in check(store).findings] == [
+        (str(number), kind) for number, kind in sorted(wrong.items())
+    ]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_requests_overlap_where_the_store_likes_that(sealed):
+    clean = MemoryStore()
+    started(clean)
+    if sealed:
+        compact(clean, chunks=2)
+    both, numbers = threading.Barrier(2, timeout=10), itertools.count()
+
+    class Far(RecordingStore):
+        capabilities = replace(clean.capabilities, in_flight=4)
+
+        def around(self, call, action):
+            if call.key.startswith("x/c/") and next(numbers) < 2:
+                both.wait()
+            return super().around(call, action)
+
+    assert check(Far(clean)).findings == ()
+    assert next(numbers) > 2
+
+
+def test_bounds_without_end_are_no_work_without_end():
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"x": Field("i8", sorted=True)}) as writer:
+        writer.append({"x": range(10**6)})
+    set_bounds(store, Bounds(1, tuple(range(60))))
+    (found,) = check(store).findings
+    assert (found.kind, found.what) == (Kind.BOUNDS, "60 bounds of 'x', expected 1000000")
 
 
 def test_a_chunk_outside_of_the_shape_of_a_row_is_strange(store):
