@@ -18,10 +18,18 @@ def in_parallel(action: Callable[[T], R], items: Sequence[T], at_once: int) -> l
     with ThreadPoolExecutor(min(at_once, len(items)), "streamzarr-store") as pool:
         futures = [pool.submit(action, item) for item in items]
         try:
-            return [future.result() for future in futures]
+            results = []
+            for future in futures:
+                results.append(future.result())
+            return results
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+        finally:
+            del (
+                future,
+                futures,
+            )  # an error in one refers to this frame, and so to all that the action works on
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

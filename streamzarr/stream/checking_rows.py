@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from typing import Any, Final
 
 from streamzarr.errors import CodecError, KeyNotFoundError, LimitExceededError
-from streamzarr.stores.parallel import batches
+from streamzarr.stores.parallel import batches, in_parallel
 from streamzarr.stream.bounds import Bounds, stored_value
 from streamzarr.stream.field_rows import FieldRows
 from streamzarr.stream.findings import Finding, Kind
@@ -17,11 +17,10 @@ from streamzarr.stream.snapshot import Snapshot
 from streamzarr.zarr.codecs.base import NDArray
 
 READ_BYTES: Final = 64 << 20
-"""Chunks are read together up to about so much, and one alone where it is larger."""
+"""Chunks are read together up to about so much, and one alone where it is larger; of texts one at a time is
+read, as nobody knows how long they are."""
 READ_CHUNKS: Final = 256
-"""Chunks of rows that are read together, at most: what is given up meanwhile is read once more."""
-TEXT_BYTES: Final = 1 << 10
-"""What a text is taken for, as nobody knows how long it is."""
+"""Chunks of rows that are read together, at most: after an error each is read once more."""
 
 Found = tuple[Finding, int | None]
 """A finding, and behind which row it is none any more once the rows before that were given up."""
@@ -29,9 +28,10 @@ Found = tuple[Finding, int | None]
 
 def chunks_at_once(field: FieldRows, most: int) -> int:
     """Return how many chunks of rows may be in memory together, `most` at most."""
-    nbytes = TEXT_BYTES if field.dtype.hasobject else field.dtype.itemsize
-    chunk = chunk_rows_of(field.view.document.fields[field.name]) * math.prod(field.shape[1:]) * nbytes
-    return max(1, min(most, READ_BYTES // max(chunk, 1)))
+    if field.dtype.hasobject:
+        return 1
+    rows = chunk_rows_of(field.view.document.fields[field.name])
+    return max(1, min(most, READ_BYTES // max(rows * math.prod(field.shape[1:]) * field.dtype.itemsize, 1)))
 
 
 def check_rows(snapshot: Snapshot, name: str) -> Iterator[Found]:
@@ -39,14 +39,14 @@ def check_rows(snapshot: Snapshot, name: str) -> Iterator[Found]:
     field = snapshot[name]
     is_in_order = is_sorted(snapshot.document.fields[name])
     bounds = snapshot.record.bounds.get(name) if is_in_order and len(field) else None
-    last, unlike = None, [] if bounds is None else [*_miscounted(field, bounds)]
+    last, behind = None, 0
+    unlike = [] if bounds is None else [*_miscounted(field, bounds)]
     for start, found in _read_chunks(field):
         if isinstance(found, tuple):
             yield found
-            last = None
         elif is_in_order:
-            yield from _order(field, found, start, last)
-            last = found[-1]
+            yield from _order(field, found, start, last if start == behind else None)
+            last, behind = found[-1], start + len(found)
             if bounds is not None:
                 unlike += _unlike(field, bounds, found, field.start + start)
     if unlike:
@@ -54,30 +54,29 @@ def check_rows(snapshot: Snapshot, name: str) -> Iterator[Found]:
 
 
 def _read_chunks(field: FieldRows) -> Iterator[tuple[int, NDArray | Found]]:
-    """Yield where each chunk of a field begins among its rows, and its values or why there are none."""
-    ends = itertools.chain(field.chunk_starts, [len(field)])
-    chunks = (range(*each) for each in itertools.pairwise(itertools.chain([0], ends)))
+    """Yield where chunks of a field begin among its rows, and their values or why there are none.
+
+    Those that are given up meanwhile may be left out.
+    """
+    ends = chain(field.chunk_starts, [len(field)])
+    chunks = (range(*each) for each in pairwise(chain([0], ends)))
     for batch in batches((each for each in chunks if each), chunks_at_once(field, READ_CHUNKS)):
         yield from _read_batch(field, batch)
 
 
-def _read_batch(field: FieldRows, chunks: list[range]) -> Iterator[tuple[int, NDArray | Found]]:
-    """Read chunks in one go, as their requests overlap then; when it fails, halves, to tell which it is."""
+def _read_batch(field: FieldRows, chunks: list[range]) -> Iterable[tuple[int, NDArray | Found]]:
+    """Read chunks in one go, so that requests overlap; when that fails each, to tell which it is."""
     first, stop = chunks[0].start, chunks[-1].stop
     try:
         first, values = _still_there(field, first, stop)
     except (KeyNotFoundError, CodecError, LimitExceededError) as error:
-        half = len(chunks) // 2
-        if half:
-            yield from _read_batch(field, chunks[:half])
-            yield from _read_batch(field, chunks[half:])
-        else:
-            yield first, _unreadable(field, chunks[0], error)
+        if len(chunks) == 1:
+            return [(first, _unreadable(field, chunks[0], error))]
     else:
-        for each in chunks:
-            if each.stop > first:
-                start = max(each.start, first)
-                yield start, values[start - first : each.stop - first]
+        starts = ((max(each.start, first), each.stop) for each in chunks if each.stop > first)
+        return [(start, values[start - first : stop - first]) for start, stop in starts]
+    at_once = field.view.store.capabilities.in_flight
+    return chain(*in_parallel(lambda each: _read_batch(field, [each]), chunks, at_once))
 
 
 def _unreadable(field: FieldRows, chunk: range, error: Exception) -> Found:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from streamzarr.errors import KeyNotFoundError
+from streamzarr.stream.reads import Read
 from streamzarr.stream.schema import chunk_rows_of
 from streamzarr.stream.view import Piece, View
 from streamzarr.zarr import indexing
@@ -125,21 +126,20 @@ class FieldRows:
                 return anew.read(selection)
             if read.is_confirmed and not self._is_never_kept:
                 return values
-            return self._confirmed(values, first, selection)
+            return self._confirmed(values, first, selection, read)
 
-    def _confirmed(self, values: NDArray, first: Any, selection: Any) -> NDArray:
+    def _confirmed(self, values: NDArray, first: Any, selection: Any, read: Read) -> NDArray:
         """Return `values`, which were just fetched, if their chunks are still where rows of them belong."""
         lowest = self._lowest(first)
         if lowest is None:
             return values
         now = self.view.renewed()
         if lowest < now.document.record.first_row:
-            self._forget()
             raise self.view.lost(lowest, KeyNotFoundError(f"{self.url}: row {lowest} is not there any more"))
         anew = self._in_shards(lowest, now)
         if anew is None:
             return values
-        self._forget()
+        read.forget()
         return anew.read(selection)
 
     def _in_shards(self, lowest: int, now: View | None = None) -> FieldRows | None:
@@ -147,11 +147,6 @@ class FieldRows:
         now = now or self.view.renewed()
         sealed, ours = (each.document.record.sealed.get(self.name, 0) for each in (now, self.view))
         return FieldRows(now, self.name, self.start, self.stop) if sealed > max(ours, lowest) else None
-
-    def _forget(self) -> None:
-        """Forget what lies in the caches unconfirmed."""
-        self.view.sealed.clear()
-        self.view.tail.clear()
 
     @property
     def _is_never_kept(self) -> bool:

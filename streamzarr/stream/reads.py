@@ -25,12 +25,19 @@ class Reads:
 
     @contextmanager
     def one(self, *caches: ChunkCache) -> Iterator[Read]:
-        """Count one read, which finds chunks in `caches`, or keeps there what it fetches."""
+        """Count one read, which finds chunks in `caches`, or keeps there what it fetches.
+
+        What one that fails has fetched will not be confirmed by anybody, so it is forgotten.
+        """
         read = Read(self, caches)
         self._under_way.add(read)  # before anything is looked at, and until it is confirmed
         try:
             read.begin()
             yield read
+        except BaseException:
+            if not read.is_confirmed:
+                read.forget()
+            raise
         finally:
             self._under_way.discard(read)
 
@@ -59,6 +66,11 @@ class Read:
     def is_confirmed(self) -> bool:
         """Whether all that it has read so far was in the caches, and confirmed when it began."""
         return self._alone and self._reads.count == 1 and self._missed() == self._misses
+
+    def forget(self) -> None:
+        """Forget what lies in the caches, some of it unconfirmed."""
+        for cache in self._caches:
+            cache.clear()
 
     def _missed(self) -> int:
         return sum(cache.misses for cache in self._caches)

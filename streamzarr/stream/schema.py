@@ -92,7 +92,7 @@ class Field:
             raise ConfigError(
                 f"field {name!r}: dimension_names {names}, expected names that differ, none of them {ROW!r}"
             )
-        if self.sorted and (inner or found.dtype.kind not in "iufmM"):
+        if self.sorted and not is_sorted(found):
             raise ConfigError(
                 f"field {name!r}: sorted needs one number or time in a row, got {inner} {found.dtype}"
             )
@@ -191,5 +191,5 @@ def chunk_rows_of(array: ArrayMetadataV3) -> int:
 
 
 def is_sorted(array: ArrayMetadataV3) -> bool:
-    """Tell whether the values of a field's array never decrease."""
-    return array.attributes.get(SORTED) is True
+    """Tell whether the values of a field's array never decrease: of one number or time in a row."""
+    return array.attributes.get(SORTED) is True and len(array.shape) == 1 and array.dtype.kind in "iufmM"

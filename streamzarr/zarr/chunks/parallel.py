@@ -125,10 +125,12 @@ def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) ->
         work()
     finally:
         # A helper that has not begun is not waited for, so a call from within the pool cannot deadlock.
-        errors = [future.exception() for future in futures if not future.cancel()]
-    for error in errors:
-        if error is not None:
-            raise error
+        errors = [error for future in futures if not future.cancel() and (error := future.exception())]
+    try:
+        if errors:
+            raise errors[0]
+    finally:
+        del errors, futures  # they hold this frame, and so all that the action works on
 
 
 def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -> None:
@@ -167,5 +169,8 @@ def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -
     finally:
         for _ in range(threads - 1):
             room.acquire()
-    if errors:
-        raise errors[0]
+    try:
+        if errors:
+            raise errors[0]
+    finally:
+        errors.clear()  # they hold this frame, and so all that the action works on

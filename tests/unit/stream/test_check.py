@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from streamzarr.stores import LocalStore, MemoryStore
 from streamzarr.stores.replace import TEMP_PREFIX
 from streamzarr.stream import Field, Kind, acquire, check, compact, repair, retain
 from streamzarr.stream.bounds import Bounds
+from streamzarr.stream.view import CACHE_BYTES
 from streamzarr.testing import Fault, FaultyStore, RecordingStore
 from tests.support.streams import change_root
 
@@ -191,6 +193,70 @@ def test_requests_overlap_where_the_store_likes_that(sealed):
 
     assert check(Far(clean)).findings == ()
     assert next(numbers) > 2
+
+
+def while_it_looks(store, key, change):
+    """Return a store that makes a change right before a chunk is read for the first time."""
+    changes = iter([change])
+
+    class Changing(RecordingStore):
+        def around(self, call, action):
+            if call.key == key:
+                for each in changes:
+                    each()
+            return super().around(call, action)
+
+    return Changing(store)
+
+
+def test_a_late_chunk_is_not_taken_for_rows_in_a_shard_beside_one_that_is_damaged():
+    store = MemoryStore()
+    with sz.StreamWriter(store, schema={"x": Field("i8", chunk_rows=4, sorted=True)}) as writer:
+        writer.append({"x": range(40)})
+    store.put("x/c/9", b"junk")
+
+    def upkeep():
+        compact(store, chunks=1)
+        store.delete("x/c/2")
+        put_values(store, "x/c/2", [8, 9, 10, 0])
+
+    assert [each.kind for each in check(while_it_looks(store, "x/c/2", upkeep)).findings] == [Kind.DAMAGED]
+
+
+def test_what_is_wrong_in_rows_that_are_given_up_hides_nothing_behind_them():
+    """Read together they would be 256 chunks; what begins the second lot is given up as it is read."""
+    store = MemoryStore()
+    schema = {"x": Field("i8", chunk_rows=4, sorted=True), "y": Field("i1", chunk_rows=4)}
+    with sz.StreamWriter(store, schema=schema) as writer:
+        writer.append({"x": range(2400), "y": np.zeros(2400, "i1")})
+    put_values(store, "x/c/255", [1020, 1021, 1022, 10_000])
+    put_values(store, "x/c/400", [1600, 1601, 3, 4])
+    found = check(while_it_looks(store, "x/c/256", lambda: retain(store, rows=800)))
+    assert [each.what for each in found.findings] == ["'x' is sorted, but row 1602 has 3 after 1601"]
+
+
+def test_of_texts_a_chunk_at_a_time_is_in_memory():
+    store = MemoryStore()
+    text = "".join(map(chr, np.random.default_rng(0).integers(40, 120, 250_000)))
+    with sz.StreamWriter(store, schema={"x": Field("string", chunk_rows=8)}) as writer:
+        for number in range(100):
+            writer.append({"x": [f"{number}{text}"] * 8})
+    tracemalloc.start()
+    try:
+        assert check(store).is_sound
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < CACHE_BYTES + 40_000_000  # of texts of 200 MB
+
+
+@pytest.mark.parametrize("field", [Field("string"), Field("i4", shape=(2,)), Field("b1"), Field("c8")])
+def test_what_cannot_be_sorted_is_not_whatever_its_document_says(field):
+    store = MemoryStore()
+    sz.StreamWriter(store, schema={"x": replace(field, attributes={"streamzarr_sorted": True})}).close()
+    with sz.StreamWriter(store) as writer:
+        writer.append({"x": np.zeros((3, *field.shape), "T" if field.dtype == "string" else field.dtype)})
+    assert check(store).findings == ()
 
 
 def test_bounds_without_end_are_no_work_without_end():

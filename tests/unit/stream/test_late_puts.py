@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import streamzarr as sz
-from streamzarr.errors import KeyNotFoundError
+from streamzarr.errors import KeyNotFoundError, StoreError
 from streamzarr.stores import MemoryStore
 from streamzarr.stream import Field
-from streamzarr.testing import WrappedStore
+from streamzarr.testing import Fault, FaultyStore, WrappedStore
 
 PATIENCE = 60.0
 ROWS = 40
@@ -49,6 +49,37 @@ def test_rows_that_were_given_up_are_gone_whatever_lies_there(store):
         with pytest.raises(KeyNotFoundError, match="rows before 28 were given up"):
             snapshot["x"][:]
     np.testing.assert_array_equal(snapshot["x"][28:], np.arange(28, ROWS))
+
+
+def test_what_a_read_that_failed_has_fetched_is_not_given_by_the_next(store):
+    snapshot = sz.open_stream(FaultyStore(store, [Fault(operation="get", key="x/c/5")]))
+    sz.stream.compact(store, chunks=1)
+    store.delete("x/c/0")
+    put_late(store)
+    with pytest.raises(StoreError):
+        snapshot["x"][:]
+    np.testing.assert_array_equal(snapshot["x"][:4], np.arange(4))
+
+
+@pytest.mark.parametrize("kept", [0, 20])
+def test_what_a_read_of_rows_in_part_given_up_has_fetched_is_not_given_by_the_next(store, kept):
+    """The deleted chunk of the first read is one that nobody has put; that of the second is a late one."""
+    snapshot = sz.open_stream(store)
+    sz.stream.retain(store, rows=kept)
+    put_late(store, "x/c/2")
+    for rows in (slice(8, 24), slice(8, 12), slice(8, 12)):
+        with pytest.raises(KeyNotFoundError, match="given up"):
+            snapshot["x"][rows]
+
+
+def test_what_an_unconfirmed_read_has_fetched_is_not_given_by_the_next(store):
+    """The look at the root fails."""
+    snapshot = sz.open_stream(FaultyStore(store, [Fault(operation="fetch_changed")]))
+    sz.stream.compact(store, chunks=1, delete=True)
+    put_late(store)
+    with pytest.raises(StoreError):
+        snapshot["x"][:4]
+    np.testing.assert_array_equal(snapshot["x"][:4], np.arange(4))
 
 
 def test_texts_which_no_cache_keeps():
