@@ -11,6 +11,7 @@ import click
 from streamzarr.cli.failures import Failure
 from streamzarr.cli.options import examples, json_option, open_existing
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line, print_table
+from streamzarr.cli.progress import showing
 from streamzarr.cli.rows import print_rows
 from streamzarr.hints import DEFAULT_BROKER
 from streamzarr.runtime import SYSTEM
@@ -106,8 +107,8 @@ def check(target: str, broker: str | None, as_json: bool) -> None:
     """
     from streamzarr.feeds.check import check_feed
 
-    with _broker(broker) as opened:
-        found = check_feed(target, opened)
+    with _broker(broker) as opened, showing("offsets") as show:
+        found = check_feed(target, opened, progress=show)
     if as_json:
         print_json([{**_plain(each), "ok": each.ok} for each in found])
     else:

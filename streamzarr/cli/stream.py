@@ -10,6 +10,7 @@ import click
 from streamzarr.cli.one_stream import of_one_stream
 from streamzarr.cli.options import Size, examples, json_option, prefix_option
 from streamzarr.cli.output import age, counted, print_facts, print_json, print_line
+from streamzarr.cli.progress import showing
 from streamzarr.cli.rows import print_rows, text_of
 from streamzarr.redact import redacted
 from streamzarr.runtime import SYSTEM
@@ -100,7 +101,8 @@ def check(url: str, as_json: bool) -> None:
     """
     from streamzarr.stream import check as find
 
-    found = find(url)
+    with showing("chunks") as show:
+        found = find(url, progress=show)
     _print_findings(found, as_json, "repair")
     if not found.is_sound:
         raise SystemExit(1)
@@ -119,7 +121,8 @@ def repair(url: str, as_json: bool) -> None:
     """
     from streamzarr.stream import repair as mend
 
-    found = mend(url)
+    with showing("chunks") as show:
+        found = mend(url, progress=show)
     _print_findings(found, as_json, "repaired")
     if any(not each.kind.harmless and each.kind.repair is None for each in found.findings):
         raise SystemExit(1)
@@ -205,7 +208,8 @@ def compact(
         raise click.UsageError("--field is for jobs; give a --broker as well, or compact all fields")
     from streamzarr.stream import compact as gather
 
-    done = gather(url, chunks=chunks, delete=delete)
+    with showing("shards") as show:
+        done = gather(url, chunks=chunks, delete=delete, progress=show)
     if as_json:
         print_json(done)
         return

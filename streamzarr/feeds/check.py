@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
-from streamzarr.errors import QueueError
-from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.found import PartitionCheck, some
 from streamzarr.feeds.grid.partition import MORE, OPEN
 from streamzarr.feeds.grid.spec import COUNT
 from streamzarr.feeds.lettered import NONE, Offsets, lettered
+from streamzarr.feeds.offered import Offered
 from streamzarr.feeds.replayed.read import NO_REPLAYS, Replays
 from streamzarr.feeds.route.read import starts_of, targets_of
 from streamzarr.feeds.target import Part, parts_of
 from streamzarr.feeds.windows.check import compare_windows, rows_counted, windows_twice, with_held
 from streamzarr.feeds.windows.kept import Held
-from streamzarr.queue import Broker, TopicPartition
-from streamzarr.runtime import Deadline
+from streamzarr.queue import Broker
 from streamzarr.stream import Snapshot
-
-BATCH: Final = 10_000
-PATIENCE: Final = 10.0
-"""Seconds without a record after which reading is given up."""
+from streamzarr.zarr.streaming.progress import Progress, as_progress
 
 
 def compare(
@@ -87,7 +81,9 @@ def compare(
     )
 
 
-def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
+def check_feed(
+    url: str, broker: Broker | None = None, *, progress: Progress | bool | None = None
+) -> list[PartitionCheck]:
     """Compare the rows of a feed's target with the records of its topics and its dead letters.
 
     It reads all offsets, of rows and of records; records that the broker has trimmed are not asked for. A
@@ -99,6 +95,8 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
         The target.
     broker
         Where the topics are; what the target says when None.
+    progress
+        Called with the number of the topics' offsets that were read and of all; True draws a line on stderr.
 
     Raises
     ------
@@ -110,11 +108,12 @@ def check_feed(url: str, broker: Broker | None = None) -> list[PartitionCheck]:
     with parts_of(url, broker) as parts:
         held = {each.name: with_held(each.snapshot) for each in parts if each.facts.layout == "windows"}
         dead = lettered(parts)  # last: a commit is not looked at that is later
-        asked = Asked(parts.broker)
+        asked = Offered(parts.broker, as_progress(progress, "offsets"))
+        asked.expect({each.partition: (each.facts.start, each.position) for each in parts})
         return [_check(asked, each, dead[each.partition], held.get(each.name)) for each in parts]
 
 
-def _check(asked: Asked, part: Part, dead: Offsets, held: tuple[Snapshot, Held] | None) -> PartitionCheck:
+def _check(asked: Offered, part: Part, dead: Offsets, held: tuple[Snapshot, Held] | None) -> PartitionCheck:
     begin = max(asked.bounds(part.partition)[0], part.facts.start)
     if part.facts.layout in ("grid", "bars"):
         return _check_grid(asked, part, dead)
@@ -125,12 +124,12 @@ def _check(asked: Asked, part: Part, dead: Offsets, held: tuple[Snapshot, Held] 
     rows: Offsets = part.snapshot[part.facts.offset][:].astype(np.int64)
     if part.snapshot.first_row:  # what came before the first row that is left was given up
         begin = max(begin, int(rows[0]))
-    there = np.concatenate([NONE, *_offsets(asked, part.partition, begin, part.position)])
+    there = np.concatenate([NONE, *asked.offsets(part.partition, begin, part.position)])
     replays, compacted = Replays.of([part.snapshot]), asked.compacts(part.partition.topic)
     return compare(part.name, rows, there, dead, begin, part.position, replays, compacted=compacted)
 
 
-def _check_routes(asked: Asked, part: Part, begin: int, dead: Offsets) -> PartitionCheck:
+def _check_routes(asked: Offered, part: Part, begin: int, dead: Offsets) -> PartitionCheck:
     """Look for each record in any of the targets, and for rows that are in one that is not theirs."""
     targets, starts = targets_of(part), starts_of(part)
     found, wrong = [NONE], [NONE]
@@ -141,7 +140,7 @@ def _check_routes(asked: Asked, part: Part, begin: int, dead: Offsets) -> Partit
             begin = max(begin, int(offsets[0]))
         found.append(offsets[offsets < part.position])  # a target may be ahead of the ledger
         wrong += [offsets[1:][offsets[1:] < offsets[:-1]], misplaced(name, names, offsets, starts)]
-    there = np.concatenate([NONE, *_offsets(asked, part.partition, begin, part.position)])
+    there = np.concatenate([NONE, *asked.offsets(part.partition, begin, part.position)])
     rows = np.sort(np.concatenate(found))
     bad = np.unique(np.concatenate(wrong))
     replays, compacted = Replays.of(targets.values()), asked.compacts(part.partition.topic)
@@ -206,12 +205,12 @@ def compare_counts(
     )
 
 
-def _check_grid(asked: Asked, part: Part, dead: Offsets) -> PartitionCheck:
+def _check_grid(asked: Offered, part: Part, dead: Offsets) -> PartitionCheck:
     position = part.snapshot.position
     assert isinstance(position, Mapping)
     begin = part.facts.start
     first, _ = asked.bounds(part.partition)
-    there = np.concatenate([NONE, *_offsets(asked, part.partition, begin, part.position)])
+    there = np.concatenate([NONE, *asked.offsets(part.partition, begin, part.position)])
     trimmed = min(max(first - begin, 0), part.position - begin)
     if asked.compacts(part.partition.topic):
         trimmed = part.position - begin - int(np.count_nonzero(there < part.position))
@@ -225,12 +224,12 @@ def _check_grid(asked: Asked, part: Part, dead: Offsets) -> PartitionCheck:
     return replace(found, dead=found.dead - settled, replayed=len(replays.failed))
 
 
-def _check_windows(asked: Asked, part: Part, dead: Offsets, held: Held) -> PartitionCheck:
+def _check_windows(asked: Offered, part: Part, dead: Offsets, held: Held) -> PartitionCheck:
     snapshot, position = part.snapshot, part.snapshot.position
     assert isinstance(position, Mapping)
     first, _ = asked.bounds(part.partition)
     gone = first > part.facts.start or asked.compacts(part.partition.topic)
-    there = np.concatenate([NONE, *_offsets(asked, part.partition, part.facts.start, part.position)])
+    there = np.concatenate([NONE, *asked.offsets(part.partition, part.facts.start, part.position)])
     return compare_windows(
         part.name,
         rows_counted(snapshot),
@@ -242,23 +241,3 @@ def _check_windows(asked: Asked, part: Part, dead: Offsets, held: Held) -> Parti
         None if gone else int(np.count_nonzero(there < part.position)),
         whole=not snapshot.first_row,
     )
-
-
-def _offsets(asked: Asked, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:
-    """Yield the offsets of the records from `begin` to `position`, or a bit further."""
-    broker, begin = asked.broker, max(begin, asked.bounds(partition)[0])
-    if begin >= position:
-        return  # of many partitions most may be empty, and a reader is a connection
-    deadline = Deadline(broker.runtime, PATIENCE)
-    start = {**asked.info(partition.topic).end, partition.partition: begin}
-    with broker.reader(partition.topic, start) as reader:
-        while reader.positions().get(partition, begin) < position:
-            for run in reader.poll_columns(BATCH, 0.05):
-                deadline = Deadline(broker.runtime, PATIENCE)
-                if run.where == partition:
-                    yield run.offsets
-            if deadline.passed:
-                raise QueueError(
-                    f"{broker}: {partition.topic}[{partition.partition}] gave nothing for {PATIENCE:g} s, "
-                    f"and offset {position} was not reached"
-                )

@@ -12,7 +12,7 @@ from streamzarr.errors import CodecError, KeyNotFoundError, LimitExceededError, 
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, StoreLike, open_store
 from streamzarr.stores.parallel import batches, in_parallel
-from streamzarr.stream.checking_rows import Found, check_rows, chunks_at_once
+from streamzarr.stream.checking_rows import Found, check_rows, chunks_at_once, count_chunks
 from streamzarr.stream.findings import Checked, Finding, Kind
 from streamzarr.stream.snapshot import Snapshot, snapshot_of
 from streamzarr.stream.stored import StoredChunk, StoredObject, stored_objects
@@ -22,6 +22,7 @@ from streamzarr.zarr.codecs.base import NDArray
 from streamzarr.zarr.metadata.document import parse_document
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.streaming.progress import Progress, as_progress
 
 LAYOUT = ("data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 """What the document of a field has to say as the root does, beside its shape."""
@@ -29,12 +30,23 @@ LISTED: Final = 1000
 """Objects that are looked at together."""
 
 
-def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) -> Checked:
+def check(
+    store: StoreLike,
+    path: str = "",
+    *,
+    progress: Progress | bool | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Checked:
     """Look for everything in the stream at `path` that is not as a writer leaves it.
 
     All committed rows are read once, some chunks at a time, and the store is listed. The stream may be
     written, read and shortened meanwhile. :func:`streamzarr.stream.repair` mends what can be mended without
     loss.
+
+    Parameters
+    ----------
+    progress
+        Called with the number of chunks that were read and of all; True draws a line on stderr.
 
     Raises
     ------
@@ -68,7 +80,8 @@ def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) 
         copies += chain(*in_parallel(lambda each: [*_copy(each, before)], doubles, compared_at_once))
     others = [(each, Kind.STRANGE, "is no key") for each in opened.list_strange(path)]
     others += [(each, Kind.STALE, "was left by a killed process") for each in opened.list_stale(path)]
-    values = [found for name in before for found in check_rows(before, name)]
+    advance = _Steps(as_progress(progress), sum(count_chunks(before[name]) for name in before)).advance
+    values = [found for name in before for found in check_rows(before, name, advance)]
     now = before.refresh()
     findings = [
         *(each for found in zip(names, documents, strict=True) for each in _child(path, *found, before, now)),
@@ -81,6 +94,17 @@ def check(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) 
     return Checked(
         now.url, kept, before.rows, tuple(found for found, stop in findings if stop is None or stop > kept)
     )
+
+
+class _Steps:
+    """Counts what was done, and tells of it."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        self._progress(self._done, self._total)
 
 
 def _is_live(stored: StoredObject, snapshot: Snapshot) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise
 from typing import Any, Final
 
@@ -34,14 +34,17 @@ def chunks_at_once(field: FieldRows, most: int) -> int:
     return max(1, min(most, READ_BYTES // max(rows * math.prod(field.shape[1:]) * field.dtype.itemsize, 1)))
 
 
-def check_rows(snapshot: Snapshot, name: str) -> Iterator[Found]:
-    """Read a field; yield the chunks that cannot be read, and where values are not as the root says."""
+def check_rows(snapshot: Snapshot, name: str, advance: Callable[[int], None]) -> Iterator[Found]:
+    """Read a field; yield the chunks that cannot be read, and where values are not as the root says.
+
+    `advance` is called with how many chunks more were read.
+    """
     field = snapshot[name]
     is_in_order = is_sorted(snapshot.document.fields[name])
     bounds = snapshot.record.bounds.get(name) if is_in_order and len(field) else None
     last, behind = None, 0
     unlike = [] if bounds is None else [*_miscounted(field, bounds)]
-    for start, found in _read_chunks(field):
+    for start, found in _read_chunks(field, advance):
         if isinstance(found, tuple):
             yield found
         elif is_in_order:
@@ -53,7 +56,12 @@ def check_rows(snapshot: Snapshot, name: str) -> Iterator[Found]:
         yield Finding(Kind.BOUNDS, field.url, name, unlike[0]), None
 
 
-def _read_chunks(field: FieldRows) -> Iterator[tuple[int, NDArray | Found]]:
+def count_chunks(field: FieldRows) -> int:
+    """Return how many chunks of rows there are to read."""
+    return len(field.chunk_starts) + 1 if len(field) else 0
+
+
+def _read_chunks(field: FieldRows, advance: Callable[[int], None]) -> Iterator[tuple[int, NDArray | Found]]:
     """Yield where chunks of a field begin among its rows, and their values or why there are none.
 
     Those that are given up meanwhile may be left out.
@@ -62,6 +70,7 @@ def _read_chunks(field: FieldRows) -> Iterator[tuple[int, NDArray | Found]]:
     chunks = (range(*each) for each in pairwise(chain([0], ends)))
     for batch in batches((each for each in chunks if each), chunks_at_once(field, READ_CHUNKS)):
         yield from _read_batch(field, batch)
+        advance(len(batch))
 
 
 def _read_batch(field: FieldRows, chunks: list[range]) -> Iterable[tuple[int, NDArray | Found]]:

@@ -7,9 +7,10 @@ same steps, with the shards put by workers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from typing import Final, TypeVar
 
 from streamzarr.errors import ConfigError, NodeExistsError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
@@ -34,6 +35,9 @@ from streamzarr.stream.view import open_view
 from streamzarr.zarr.chunks.parallel import for_each
 from streamzarr.zarr.nodes.documents import check_absent, make_group
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.streaming.progress import Progress, as_progress
+
+T = TypeVar("T")
 
 CHUNKS: Final = 64
 """Chunks of rows in a shard, where nothing else is said."""
@@ -60,6 +64,7 @@ def compact(
     *,
     chunks: int = CHUNKS,
     delete: bool = False,
+    progress: Progress | bool | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Compacted:
     """Copy full chunks of the stream at `path` into large shards, from which they are then read.
@@ -74,6 +79,8 @@ def compact(
     delete
         Delete the chunks that are in shards. Other libraries then find these rows in the group ``shards``
         alone: in the field itself they read the fill value.
+    progress
+        Called with the number of shards that were begun and of all; True draws a line on stderr.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def compact(
     root = declare(opened, path, chunks, limits)
     snapshot = snapshot_of(open_view(opened, path, limits))
     whole = {name: range(root.record.sealed[name], whole_shards(root, name)) for name in root.shards}
-    count = _copy(opened, path, snapshot, root, whole)
+    count = _copy(opened, path, snapshot, root, whole, as_progress(progress, "shards"))
     root = seal(opened, path, {name: rows.stop for name, rows in whole.items()}, limits)
     return Compacted(
         dict(root.record.sealed), count, delete_sealed(opened, path, root, root.fields) if delete else 0
@@ -173,7 +180,14 @@ def _sealed(found: RootDocument, rows: Mapping[str, int]) -> RootDocument:
     return found if more == found.record.sealed else found.sealed(more, {})
 
 
-def _copy(store: Store, path: str, snapshot: Snapshot, root: RootDocument, whole: Mapping[str, range]) -> int:
+def _copy(
+    store: Store,
+    path: str,
+    snapshot: Snapshot,
+    root: RootDocument,
+    whole: Mapping[str, range],
+    progress: Progress,
+) -> int:
     """Put the shards with these rows of the fields, from the first row that is there on; return how many."""
     wanted = [
         (name, index, region)
@@ -189,7 +203,18 @@ def _copy(store: Store, path: str, snapshot: Snapshot, root: RootDocument, whole
 
     sizes = {name: shard_bytes(array) for name, array in root.shards.items()}
     known = [shard for shard in wanted if sizes[shard[0]] is not None]
+    texts = [shard for shard in wanted if sizes[shard[0]] is None]
     largest = max((sizes[name] or 0 for name, _, _ in known), default=0)
-    for_each(copy, known, max(1, min(store.capabilities.in_flight, COPIED_BYTES // max(largest, 1))))
-    for_each(copy, [shard for shard in wanted if sizes[shard[0]] is None], 1)
+    shards = _told([*known, *texts], progress)
+    at_once = max(1, min(store.capabilities.in_flight, COPIED_BYTES // max(largest, 1)))
+    for_each(copy, islice(shards, len(known)), at_once)
+    for_each(copy, shards, 1)
     return len(wanted)
+
+
+def _told(shards: Sequence[T], progress: Progress) -> Iterator[T]:
+    """Yield the shards; tell of each how many were begun before it."""
+    for number, shard in enumerate(shards):
+        progress(number, len(shards))
+        yield shard
+    progress(len(shards), len(shards))

@@ -18,14 +18,26 @@ from streamzarr.stream.root import fetch_root
 from streamzarr.zarr.metadata.document import dump_document
 from streamzarr.zarr.metadata.v3 import ZARR_JSON
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
+from streamzarr.zarr.streaming.progress import Progress
 
 
-def repair(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS) -> Checked:
+def repair(
+    store: StoreLike,
+    path: str = "",
+    *,
+    progress: Progress | bool | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Checked:
     """Check the stream at `path`, mend what can be mended without loss, and return what was found.
 
     ``kind.repair`` of a finding says what is done about it; None: nothing, since nobody but the one who has
     another copy can. Objects behind the last row stay, too: they may be those of a writer that is about to
     commit them. Files that killed processes have left are removed. Repeat it after an error.
+
+    Parameters
+    ----------
+    progress
+        As for :func:`streamzarr.stream.check`.
 
     Raises
     ------
@@ -46,7 +58,7 @@ def repair(store: StoreLike, path: str = "", *, limits: Limits = DEFAULT_LIMITS)
     ()
     """
     opened, path = open_store(store), normalize_path(path)
-    checked = check(opened, path, limits=limits)
+    checked = check(opened, path, progress=progress, limits=limits)
     require_conditional_put(opened)
     found = {kind: [each for each in checked.findings if each.kind is kind] for kind in Kind}
     opened.delete_many(each.key for each in (*found[Kind.GIVEN_UP], *found[Kind.EARLY], *found[Kind.COPY]))

@@ -11,11 +11,11 @@ Progress: TypeAlias = Callable[[int, int], object]
 """Called with how many are done and how many there are."""
 
 
-def as_progress(progress: Progress | bool | None) -> Progress:
+def as_progress(progress: Progress | bool | None, unit: str = "chunks") -> Progress:
     """Return a callback for ``progress=``: None or False is silent, True draws a line on stderr."""
     if callable(progress):
         return progress
-    return _Line() if progress else _silent
+    return _Line(unit) if progress else _silent
 
 
 def _silent(done: int, total: int) -> None:
@@ -25,7 +25,8 @@ def _silent(done: int, total: int) -> None:
 class _Line:
     """A bar that is drawn at most ten times a second, and once at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
         self._started = time.monotonic()
         self._drawn = 0.0
 
@@ -38,5 +39,5 @@ class _Line:
         rate = done / (now - self._started) if now > self._started else 0.0
         bar = "█" * filled + "░" * (30 - filled)
         end = "\n" if done == total else ""
-        sys.stderr.write(f"\r{bar} {done}/{total} chunks  {rate:,.0f}/s{end}")
+        sys.stderr.write(f"\r{bar} {done}/{total} {self._unit}  {rate:,.0f}/s{end}")
         sys.stderr.flush()

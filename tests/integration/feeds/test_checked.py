@@ -38,6 +38,18 @@ def test_records_whose_rows_were_given_up_are_not_missing(bench):
     assert (found(bench).ok, found(bench).verified) == (True, 216)
 
 
+@pytest.mark.parametrize("kept", [500, 100])
+def test_it_says_how_far_it_is(bench, kept):
+    bench.ticks(500)
+    bench.ingest()
+    retain(bench.target, "p00000", rows=kept)
+    said = []
+    check_feed(bench.target, bench.broker, progress=lambda *each: said.append(each))
+    assert said[-1][1] == 500
+    assert said == sorted(said)
+    assert said[-1][0] == 500
+
+
 def test_slots_that_were_given_up_are_not_missing(bench):
     bench.send(*(json.dumps({"at": START + 500 * at, "price": 1.0}).encode() for at in range(400)))
     bench.ingest(grid(bench))

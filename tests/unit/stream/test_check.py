@@ -5,6 +5,7 @@ import json
 import threading
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -257,6 +258,18 @@ def test_what_cannot_be_sorted_is_not_whatever_its_document_says(field):
     with sz.StreamWriter(store) as writer:
         writer.append({"x": np.zeros((3, *field.shape), "T" if field.dtype == "string" else field.dtype)})
     assert check(store).findings == ()
+
+
+@pytest.mark.parametrize("action", [check, repair, partial(compact, chunks=1)])
+def test_it_says_how_far_it_is(store, action):
+    started(store)
+    if action in (check, repair):
+        store.delete("x/c/5")
+    said = []
+    action(store, progress=lambda done, total: said.append((done, total)))
+    assert said[-1][0] == said[-1][1] > 0
+    assert said == sorted(said)
+    assert len({total for _, total in said}) == 1
 
 
 def test_bounds_without_end_are_no_work_without_end():
