@@ -28,35 +28,39 @@ class Show(Protocol):
 
 @contextmanager
 def showing(unit: str, runtime: Runtime = SYSTEM) -> Iterator[Show]:
-    """Yield what shows on standard error how many of something were done, such as "chunks"."""
+    """Yield what shows on standard error how many of something were done, such as "chunks".
+
+    Where nobody can read it, or no longer, it shows nothing, and the work goes on.
+    """
     begun = runtime.now()
+    due, is_read = begun + SILENT_SECONDS, sys.stderr is not None and not sys.stderr.closed
+    bar: Show | None = None
     with ExitStack() as stack:
-        show: Show | None = None
-        due = begun + SILENT_SECONDS
 
-        def told(done: int, total: int | None = None) -> None:
-            nonlocal show, due
-            if show is None and runtime.now() < due:
+        def show(done: int, total: int | None = None) -> None:
+            nonlocal due, is_read, bar
+            if not is_read or (bar is None and runtime.now() < due):
                 return
-            if sys.stderr is None or sys.stderr.closed:
-                return
-            if sys.stderr.isatty():
-                show = show or stack.enter_context(_bar(unit))
-                show(done, total)
-            elif runtime.now() >= due:
-                due = runtime.now() + LINE_SECONDS
-                rate = done / max(runtime.now() - begun, 1e-9)
-                click.echo(f"{done}{'' if total is None else f'/{total}'} {unit}  {rate:,.0f}/s", err=True)
+            try:
+                if sys.stderr.isatty():
+                    bar = bar or stack.enter_context(_bar(unit))
+                    bar(done, total)
+                else:
+                    due = runtime.now() + LINE_SECONDS
+                    rate = done / max(runtime.now() - begun, 1e-9)
+                    of = "" if total is None else f"/{total}"
+                    click.echo(f"{done}{of} {unit}  {rate:,.0f}/s", err=True)
+            except (OSError, ValueError):
+                is_read = False
 
-        yield told
+        yield show
 
 
-def shown(items: Iterable[T], unit: str) -> Iterator[T]:
+def counted_by(show: Show, items: Iterable[T]) -> Iterator[T]:
     """Yield the items, and show how many there were."""
-    with showing(unit) as show:
-        for number, item in enumerate(items, 1):
-            yield item
-            show(number)
+    for number, item in enumerate(items, 1):
+        yield item
+        show(number)
 
 
 @contextmanager

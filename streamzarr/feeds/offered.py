@@ -41,8 +41,11 @@ class Offered(Asked):
             There is no such partition, or nothing comes any more.
         """
         begin = max(begin, self.bounds(partition)[0])
-        if begin >= position:
-            return  # of many partitions most may be empty, and a reader is a connection
+        if begin < position:  # of many partitions most may be empty, and a reader is a connection
+            yield from self._read(partition, begin, position)
+        self._tell(partition, 0)
+
+    def _read(self, partition: TopicPartition, begin: int, position: int) -> Iterator[Offsets]:
         deadline = Deadline(self.broker.runtime, PATIENCE)
         start = {**self.info(partition.topic).end, partition.partition: begin}
         with self.broker.reader(partition.topic, start) as reader:
@@ -51,10 +54,13 @@ class Offered(Asked):
                     deadline = Deadline(self.broker.runtime, PATIENCE)
                     if run.where == partition:
                         yield run.offsets
-                        self._left[partition] = max(0, position - run.stop)
-                        self._progress(self._total - sum(self._left.values()), self._total)
+                        self._tell(partition, max(0, position - run.stop))
                 if deadline.passed:
                     raise QueueError(
                         f"{self.broker}: {partition.topic}[{partition.partition}] gave nothing for "
                         f"{PATIENCE:g} s, and offset {position} was not reached"
                     )
+
+    def _tell(self, partition: TopicPartition, left: int) -> None:
+        self._left[partition] = min(left, self._left.get(partition, 0))
+        self._progress(self._total - sum(self._left.values()), self._total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,6 +17,7 @@ def in_parallel(action: Callable[[T], R], items: Sequence[T], at_once: int) -> l
         return [action(item) for item in items]
     with ThreadPoolExecutor(min(at_once, len(items)), "streamzarr-store") as pool:
         futures = [pool.submit(action, item) for item in items]
+        future: Future[R] | None = None
         try:
             results = []
             for future in futures:

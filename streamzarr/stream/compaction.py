@@ -80,7 +80,8 @@ def compact(
         Delete the chunks that are in shards. Other libraries then find these rows in the group ``shards``
         alone: in the field itself they read the fill value.
     progress
-        Called with the number of shards that were begun and of all; True draws a line on stderr.
+        Called with the number of shards that were begun and of all, on whichever thread begins one; True
+        draws a line on stderr.
 
     Raises
     ------

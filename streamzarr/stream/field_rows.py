@@ -123,6 +123,7 @@ class FieldRows:
             except KeyNotFoundError:
                 if (anew := self._in_shards(0)) is None:
                     raise
+                read.forget()
                 return anew.read(selection)
             if read.is_confirmed and not self._is_never_kept:
                 return values

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from streamzarr.zarr.chunks.cache import ChunkCache
 
@@ -30,8 +32,8 @@ class Reads:
         What one that fails has fetched will not be confirmed by anybody, so it is forgotten.
         """
         read = Read(self, caches)
-        self._under_way.add(read)  # before anything is looked at, and until it is confirmed
         try:
+            self._under_way.add(read)  # before anything is looked at, and until it is confirmed
             read.begin()
             yield read
         except BaseException:
@@ -46,8 +48,30 @@ class Reads:
         """How many are under way."""
         return len(self._under_way)
 
+    def end_all(self) -> None:
+        """Forget those that are under way: a forked child has none of their threads."""
+        self._under_way.clear()
+
     def __reduce__(self) -> tuple[type[Reads], tuple[Any, ...]]:
         return Reads, ()
+
+
+_reads_of: WeakKeyDictionary[ChunkCache, dict[str, Reads]] = WeakKeyDictionary()
+
+
+def reads_of(cache: ChunkCache, url: str) -> Reads:
+    """Return the reads of the stream at `url` by all who keep its chunks in `cache`."""
+    return _reads_of.setdefault(cache, {}).setdefault(url, Reads())
+
+
+def _forget_other_threads() -> None:
+    for of_one_cache in _reads_of.values():
+        for reads in of_one_cache.values():
+            reads.end_all()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 class Read:

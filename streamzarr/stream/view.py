@@ -10,7 +10,7 @@ from streamzarr.errors import KeyNotFoundError, NodeNotFoundError
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.stores import Store, join_url
 from streamzarr.stream.document import SHARDS, RootDocument
-from streamzarr.stream.reads import Reads
+from streamzarr.stream.reads import Reads, reads_of
 from streamzarr.stream.root import fetch_root
 from streamzarr.stream.schema import chunk_rows_of
 from streamzarr.zarr.array import Array
@@ -127,4 +127,6 @@ def open_view(store: Store, path: str, limits: Limits, sealed: ChunkCache | None
     document, stored = fetch_root(store, path, limits)
     if document is None or stored is None:
         raise NodeNotFoundError(f"no stream at {join_url(store.url, path)}")
-    return View(store, path, document, stored.etag, limits, sealed or ChunkCache(CACHE_BYTES))
+    sealed = sealed or ChunkCache(CACHE_BYTES)
+    reads = reads_of(sealed, join_url(store.url, path))
+    return View(store, path, document, stored.etag, limits, sealed, reads=reads)

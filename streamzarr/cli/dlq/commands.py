@@ -17,7 +17,7 @@ from streamzarr.cli.dlq.facts import content
 from streamzarr.cli.dlq.views import View, view_of
 from streamzarr.cli.options import broker_option, examples, json_option, open_existing, prefix_option
 from streamzarr.cli.output import counted, print_facts, print_json, print_line, print_list, print_table
-from streamzarr.cli.progress import shown
+from streamzarr.cli.progress import counted_by, showing
 from streamzarr.hints import hint
 
 topic_option = click.option(
@@ -116,7 +116,8 @@ def replay(
     its tasks, its next stage, is sent by `job resume`.
     """
     choice.check()
-    count = view.replay(shown(view.read(choice), "letters"), to, rate)
+    with showing("letters") as show:
+        count = view.replay(counted_by(show, view.read(choice)), to, rate)
     _tell("replayed", count, view, as_json)
     if not as_json and view.jobs:
         from streamzarr.jobs import JobTopics, read_register
@@ -139,7 +140,9 @@ def replay(
 def drop(view: View, choice: Choice, as_json: bool, place: dict[str, str]) -> None:
     """Give dead letters up: they are listed no more; of a job, their chunks stay unwritten."""
     choice.check()
-    _tell("dropped", view.queue.drop(shown(view.read(choice), "letters")), view, as_json)
+    with showing("letters") as show:
+        count = view.queue.drop(counted_by(show, view.read(choice)))
+    _tell("dropped", count, view, as_json)
 
 
 @dlq.command(epilog=examples("streamzarr dlq purge", "streamzarr dlq purge --topic ticks.dead"))
@@ -171,8 +174,13 @@ def export(choice: Choice, output: str, topic: str | None, broker: str, prefix: 
 
     What is not UTF-8 is written as {"base64": ...}, so that nothing is lost.
     """
-    with _opened(topic, broker, prefix, choice) as view, written_whole(output) as file:
-        for entry in shown(view.read(choice), "letters"):
+    with (
+        _opened(topic, broker, prefix, choice) as view,
+        written_whole(output) as file,
+        showing("letters") as show,
+    ):
+        entries = view.read(choice)
+        for entry in entries if output == "-" else counted_by(show, entries):
             facts = {**view.facts(entry), **content(entry[1])}
             file.write(json.dumps(facts, separators=(",", ":")) + "\n")
 

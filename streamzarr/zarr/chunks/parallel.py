@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from streamzarr.zarr.settings import config
@@ -105,7 +106,7 @@ def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) ->
             action(item)
         return
     source, turn, stop = iter(items), threading.Lock(), threading.Event()
-    end = object()
+    end, errors, helpers = object(), list[BaseException](), list[Future[None]]()
 
     def work() -> None:
         try:
@@ -115,22 +116,48 @@ def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) ->
                 if item is end:
                     return
                 action(item)  # type: ignore[arg-type]
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - raised below
             stop.set()
-            raise
+            errors.append(error)
 
-    pool = _executor()
-    futures = [pool.submit(work) for _ in range(threads - 1)]
     try:
+        for _ in range(threads - 1):
+            helpers.append(Future())
+            _executor().submit(_carry_out, helpers[-1], work)
         work()
-    finally:
-        # A helper that has not begun is not waited for, so a call from within the pool cannot deadlock.
-        errors = [error for future in futures if not future.cancel() and (error := future.exception())]
+    except BaseException as error:  # noqa: BLE001 - Ctrl-C, or no thread is to be had; raised below
+        stop.set()
+        errors.append(error)
+    _await(helpers, stop)
     try:
-        if errors:
-            raise errors[0]
+        if errors:  # of several what ends the program
+            raise next((each for each in errors if not isinstance(each, Exception)), errors[0])
     finally:
-        del errors, futures  # they hold this frame, and so all that the action works on
+        errors.clear()  # they hold this frame, and so all that the action works on
+
+
+def _carry_out(future: Future[None], action: Callable[[], None]) -> None:
+    """Do it, unless it was cancelled: what is submitted is done also where submitting itself has failed."""
+    if future.set_running_or_notify_cancel():
+        action()
+        future.set_result(None)
+
+
+def _await(helpers: Sequence[Future[None]], stop: threading.Event) -> None:
+    """Wait for helpers to end; one that has not begun is not waited for.
+
+    So a call from within the pool cannot deadlock. After Ctrl-C they stop, and are waited for: what they do
+    must not go on behind whoever is told that it has failed. The second Ctrl-C is raised at once.
+    """
+    begun = [helper for helper in helpers if not helper.cancel()]
+    try:
+        for helper in begun:
+            helper.result()
+    except KeyboardInterrupt:
+        stop.set()
+        for helper in begun:
+            helper.result()
+        raise
 
 
 def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -> None:
@@ -160,10 +187,12 @@ def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -
             if errors:
                 room.release()
                 break
+            future = Future[None]()
             try:
-                pool.submit(act, item)
-            except RuntimeError:  # no thread is to be had, or the interpreter ends: nobody else makes room
-                room.release()
+                pool.submit(_carry_out, future, partial(act, item))
+            except RuntimeError:  # no thread is to be had, or the interpreter ends
+                if future.cancel():  # nobody else makes room
+                    room.release()
                 raise
             del item
     finally:

@@ -1,11 +1,12 @@
 """How far a command is: shown to whoever waits, on standard error, and to nobody else."""
 
+import errno
 import io
 import sys
 
 import pytest
 
-from streamzarr.cli.progress import LINE_SECONDS, SILENT_SECONDS, showing, shown
+from streamzarr.cli.progress import LINE_SECONDS, SILENT_SECONDS, counted_by, showing
 from streamzarr.testing.clock import FakeClock
 
 
@@ -60,5 +61,21 @@ def test_without_standard_error_the_work_goes_on(monkeypatch, gone):
         show(1, 2)
 
 
-def test_items_come_as_they_are():
-    assert list(shown(iter("abc"), "letters")) == ["a", "b", "c"]
+@pytest.mark.parametrize("terminal", [False, True])
+def test_whoever_does_not_read_on_stops_nothing(monkeypatch, terminal):
+    class Gone(Terminal if terminal else io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO if terminal else errno.EPIPE, "gone")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    clock = FakeClock()
+    with showing("chunks", clock) as show:
+        for _ in range(3):
+            clock.advance(10)
+            show(1, 2)
+
+
+def test_items_come_as_they_are_and_are_counted():
+    said = []
+    assert list(counted_by(said.append, iter("abc"))) == ["a", "b", "c"]
+    assert said == [1, 2, 3]

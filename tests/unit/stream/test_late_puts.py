@@ -1,5 +1,6 @@
 """Snapshots from before upkeep, and chunks that replaced writers put late where upkeep had deleted one."""
 
+import os
 import threading
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import streamzarr as sz
 from streamzarr.errors import KeyNotFoundError, StoreError
 from streamzarr.stores import MemoryStore
-from streamzarr.stream import Field
+from streamzarr.stream import Field, Snapshot
 from streamzarr.testing import Fault, FaultyStore, WrappedStore
 
 PATIENCE = 60.0
@@ -82,6 +83,30 @@ def test_what_an_unconfirmed_read_has_fetched_is_not_given_by_the_next(store):
     np.testing.assert_array_equal(snapshot["x"][:4], np.arange(4))
 
 
+@pytest.mark.parametrize("read", [lambda rows: rows["x"][:], Snapshot.to_pandas], ids=["field", "pandas"])
+def test_what_a_read_has_fetched_before_it_went_to_the_shards_is_not_given_by_the_next(store, read):
+    """The first chunk is a late one, the second is missing."""
+    snapshot = sz.open_stream(store)
+    sz.stream.compact(store, chunks=2, delete=True)
+    put_late(store)
+    read(snapshot)
+    np.testing.assert_array_equal(snapshot["x"][:4], np.arange(4))
+
+
+def test_a_child_has_no_reads_of_its_parents_other_threads(store):
+    slow = HeldStore(store)
+    snapshot = sz.open_stream(slow)
+    thread = threading.Thread(target=lambda: snapshot["x"][:4])
+    thread.start()
+    assert slow.held.wait(PATIENCE)
+    child = os.fork()
+    if not child:
+        os._exit(snapshot.view.reads.count)
+    slow.go.set()
+    thread.join(PATIENCE)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_texts_which_no_cache_keeps():
     store = MemoryStore()
     with sz.StreamWriter(store, schema={"x": "string"}, chunk_rows=4) as writer:
@@ -94,16 +119,20 @@ def test_texts_which_no_cache_keeps():
         assert snapshot["x"][:].tolist() == [str(n) for n in range(ROWS)]
 
 
-def test_what_one_reader_has_not_confirmed_yet_is_not_given_by_another(store):
+@pytest.mark.parametrize("opened", ["once", "twice"])
+def test_what_one_reader_has_not_confirmed_yet_is_not_given_by_another(store, opened):
     slow = HeldStore(store)
-    snapshot = sz.open_stream(slow)
+    cache = sz.ChunkCache()
+    snapshot = other = sz.open_stream(slow, cache=cache)
+    if opened == "twice":
+        other = sz.open_stream(slow, cache=cache)
     sz.stream.compact(store, chunks=2, delete=True)
     put_late(store)
     found = []
     first = threading.Thread(target=lambda: found.append(snapshot["x"][:4].tolist()))
     first.start()
     assert slow.held.wait(PATIENCE)  # it has fetched the chunk, and looks at the root
-    assert snapshot["x"][:4].tolist() == [0, 1, 2, 3]
+    assert other["x"][:4].tolist() == [0, 1, 2, 3]
     slow.go.set()
     first.join(PATIENCE)
     assert found == [[0, 1, 2, 3]]
