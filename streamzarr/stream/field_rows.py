@@ -123,7 +123,7 @@ class FieldRows:
             except KeyNotFoundError:
                 if (anew := self._in_shards(0)) is None:
                     raise
-                read.forget()
+                read.forget(self.url)  # what lies in shards is what belongs there
                 return anew.read(selection)
             if read.is_confirmed and not self._is_never_kept:
                 return values
@@ -140,7 +140,7 @@ class FieldRows:
         anew = self._in_shards(lowest, now)
         if anew is None:
             return values
-        read.forget()
+        read.forget(self.url)
         return anew.read(selection)
 
     def _in_shards(self, lowest: int, now: View | None = None) -> FieldRows | None:

@@ -91,10 +91,10 @@ class Read:
         """Whether all that it has read so far was in the caches, and confirmed when it began."""
         return self._alone and self._reads.count == 1 and self._missed() == self._misses
 
-    def forget(self) -> None:
-        """Forget what lies in the caches, some of it unconfirmed."""
+    def forget(self, url: str = "") -> None:
+        """Forget what lies in the caches, some of it unconfirmed: of the array at `url`, or all."""
         for cache in self._caches:
-            cache.clear()
+            cache.invalidate(url)
 
     def _missed(self) -> int:
         return sum(cache.misses for cache in self._caches)

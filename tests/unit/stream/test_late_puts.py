@@ -10,7 +10,7 @@ import streamzarr as sz
 from streamzarr.errors import KeyNotFoundError, StoreError
 from streamzarr.stores import MemoryStore
 from streamzarr.stream import Field, Snapshot
-from streamzarr.testing import Fault, FaultyStore, WrappedStore
+from streamzarr.testing import Fault, FaultyStore, RecordingStore, WrappedStore
 
 PATIENCE = 60.0
 ROWS = 40
@@ -91,6 +91,16 @@ def test_what_a_read_has_fetched_before_it_went_to_the_shards_is_not_given_by_th
     put_late(store)
     read(snapshot)
     np.testing.assert_array_equal(snapshot["x"][:4], np.arange(4))
+
+
+def test_a_snapshot_from_before_a_compaction_keeps_what_it_has_read_in_shards(store):
+    recorded = RecordingStore(store)
+    snapshot = sz.open_stream(recorded)
+    sz.stream.compact(store, chunks=2, delete=True)
+    for _ in range(3):
+        np.testing.assert_array_equal(snapshot["x"][:4], np.arange(4))
+    gets = [call for call in recorded.calls if call.operation == "get" and call.key.startswith("shards/")]
+    assert len(gets) == 1
 
 
 def test_a_child_has_no_reads_of_its_parents_other_threads(store):
