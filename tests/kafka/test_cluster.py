@@ -8,11 +8,11 @@ import time
 import uuid
 
 import pytest
-from confluent_kafka import ConsumerGroupType
+from confluent_kafka import ConsumerGroupType, KafkaError
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streamzarr.errors import FencedError, MessageError, QueueError, TopicNotFoundError
-from streamzarr.queue import NewRecord, open_broker
+from streamzarr.queue import NewRecord, TopicPartition, open_broker
 from streamzarr.queue.kafka.clients import AdminClient
 
 pytestmark = pytest.mark.kafka
@@ -408,6 +408,16 @@ def test_a_topic_deleted_under_a_producer_is_an_error(broker):
         producer.send(name, [NewRecord(b"x")])
         producer.flush()
     assert name not in broker.topics()
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_partition_that_is_taken_from_its_broker_is_of_a_topic_that_is_gone_or_not(broker, topic, is_gone):
+    name = "never-there" if is_gone else topic
+    with broker.producer() as producer:
+        producer._failures.add(TopicPartition(name, 0), 1, KafkaError(KafkaError._DESTROY))
+        with pytest.raises(QueueError, match=name) as caught:
+            producer.flush()
+    assert (caught.type is TopicNotFoundError) == is_gone
 
 
 # ---------------------------------------------------------------- reading

@@ -151,6 +151,15 @@ class KafkaProducer(Producer):
         count = self._partitions[topic] = len(self._admin.partitions(topic))
         return count
 
+    def _is_gone(self, topic: str) -> bool:
+        try:
+            self._look_up(topic)
+        except TopicNotFoundError:
+            return True
+        except QueueError:  # nobody can tell
+            return False
+        return False
+
     def _check_partition(self, topic: str, partition: int) -> None:
         count = self._look_up(topic)  # there may be more by now
         if not 0 <= partition < count:
@@ -172,7 +181,9 @@ class KafkaProducer(Producer):
         text = (
             f"{self._config}: {failed.total()} records were not written{when} ({named(failed)}): {last.str()}"
         )
-        if last.code() in UNKNOWN_TOPIC:
+        # A partition that is taken from its broker is so of a topic that was deleted, most likely.
+        is_taken = last.code() == KafkaError._DESTROY
+        if last.code() in UNKNOWN_TOPIC or (is_taken and any(self._is_gone(each.topic) for each in failed)):
             self._partitions.clear()
             raise TopicNotFoundError(text)
         if last.code() == KafkaError.MSG_SIZE_TOO_LARGE:  # the topic takes less than we send

@@ -68,7 +68,9 @@ def test_after_ctrl_c_nothing_goes_on_behind_it(share_out):
     assert threading.current_thread() is main
 
     def action(number):
-        if threading.current_thread() is not main:
+        if threading.current_thread() is main:
+            assert held.begun.wait(PATIENCE)
+        else:
             held(number)
 
     def press():
