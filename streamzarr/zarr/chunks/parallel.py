@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -83,7 +83,12 @@ def _executor() -> ThreadPoolExecutor:
     global _pool
     with _pool_lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="streamzarr-chunk")
+            pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="streamzarr-chunk")
+            # Ctrl-C while its first thread starts would leave one that nobody ends, and exit waits for it.
+            starter = threading.Thread(target=pool.submit, args=(int,))
+            starter.start()
+            starter.join()
+            _pool = pool
         return _pool
 
 
@@ -96,17 +101,51 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+class _Share:
+    """What another thread is asked to do. Each method may be called on any thread."""
+
+    __slots__ = ("_claimed", "_ended")
+
+    def __init__(self) -> None:
+        self._claimed, self._ended = threading.Lock(), threading.Lock()
+        self._ended.acquire()
+
+    def carry_out(self, action: Callable[[], None]) -> None:
+        """Do it, unless it was called off: what is submitted is done also where submitting has failed."""
+        if self._claimed.acquire(blocking=False):
+            try:
+                action()
+            finally:
+                self._ended.release()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was done, or called off."""
+        return not self._ended.locked()
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        with self._ended:
+            pass
+
+    def call_off(self) -> None:
+        """Have it not begin, or wait until it has ended."""
+        if self._claimed.acquire(blocking=False):
+            self._ended.release()
+        self.wait()
+
+
 def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) -> None:
     """Call `action` on each item, on `threads` threads (the calling one is one), and return when all is done.
 
-    The first error stops the rest and is raised.
+    The first error stops the rest and is raised when what is under way has ended; so does Ctrl-C.
     """
     if threads < 2:
         for item in items:
             action(item)
         return
     source, turn, stop = iter(items), threading.Lock(), threading.Event()
-    end, errors, helpers = object(), list[BaseException](), list[Future[None]]()
+    end, errors, helpers = object(), list[BaseException](), list[_Share]()
 
     def work() -> None:
         try:
@@ -121,85 +160,85 @@ def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) ->
             errors.append(error)
 
     try:
-        for _ in range(threads - 1):
-            helpers.append(Future())
-            _executor().submit(_carry_out, helpers[-1], work)
+        pool = _executor()
+        for _ in range(min(threads, MAX_THREADS) - 1):
+            helpers.append(_Share())
+            pool.submit(helpers[-1].carry_out, work)
         work()
     except BaseException as error:  # noqa: BLE001 - Ctrl-C, or no thread is to be had; raised below
         stop.set()
         errors.append(error)
-    _await(helpers, stop)
+    # A helper that has not begun is not waited for, so a call from within the pool cannot deadlock.
+    _end(helpers, _Share.call_off, stop, errors)
+
+
+def _end(
+    shares: Sequence[_Share],
+    finish: Callable[[_Share], None],
+    stop: threading.Event,
+    errors: list[BaseException],
+) -> None:
+    """Have all shares end, then raise what went wrong.
+
+    After Ctrl-C they stop, and are waited for: what they do must not go on behind whoever is told that it has
+    failed. The second is raised at once.
+    """
     try:
+        while True:
+            try:
+                for share in shares:
+                    finish(share)
+                break
+            except KeyboardInterrupt as error:
+                stop.set()
+                if any(isinstance(each, KeyboardInterrupt) for each in errors):
+                    raise
+                errors.append(error)
+                finish = _Share.call_off
         if errors:  # of several what ends the program
             raise next((each for each in errors if not isinstance(each, Exception)), errors[0])
     finally:
-        errors.clear()  # they hold this frame, and so all that the action works on
-
-
-def _carry_out(future: Future[None], action: Callable[[], None]) -> None:
-    """Do it, unless it was cancelled: what is submitted is done also where submitting itself has failed."""
-    if future.set_running_or_notify_cancel():
-        action()
-        future.set_result(None)
-
-
-def _await(helpers: Sequence[Future[None]], stop: threading.Event) -> None:
-    """Wait for helpers to end; one that has not begun is not waited for.
-
-    So a call from within the pool cannot deadlock. After Ctrl-C they stop, and are waited for: what they do
-    must not go on behind whoever is told that it has failed. The second Ctrl-C is raised at once.
-    """
-    begun = [helper for helper in helpers if not helper.cancel()]
-    try:
-        for helper in begun:
-            helper.result()
-    except KeyboardInterrupt:
-        stop.set()
-        for helper in begun:
-            helper.result()
-        raise
+        errors.clear()  # they hold the frames of all that the action works on
 
 
 def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -> None:
     """Call `action` on each item, on other threads; the items are all made on the calling one.
 
     With one thread it does both by itself. No more than `threads` items are there at a time, and one error
-    stops the rest and is raised when what is under way has ended.
+    stops the rest and is raised when what is under way has ended; so does Ctrl-C.
     """
     if threads < 2:
         for item in items:
             action(item)
             del item  # while the next one is made
         return
-    pool, room, errors = _executor(), threading.Semaphore(threads - 1), list[BaseException]()
+    room, stop = threading.Semaphore(threads - 1), threading.Event()
+    errors, shares = list[BaseException](), list[_Share]()
 
     def act(item: T) -> None:
         try:
-            action(item)
+            if not stop.is_set():
+                action(item)
         except BaseException as error:  # noqa: BLE001 - raised below
             errors.append(error)
         finally:
             room.release()
 
     try:
+        pool = _executor()
         for item in items:
             room.acquire()
             if errors:
-                room.release()
                 break
-            future = Future[None]()
+            shares = [share for share in shares if not share.has_ended]
+            shares.append(_Share())
             try:
-                pool.submit(_carry_out, future, partial(act, item))
+                pool.submit(shares[-1].carry_out, partial(act, item))
             except RuntimeError:  # no thread is to be had, or the interpreter ends
-                if future.cancel():  # nobody else makes room
-                    room.release()
+                shares[-1].call_off()
                 raise
             del item
-    finally:
-        for _ in range(threads - 1):
-            room.acquire()
-    try:
-        if errors:
-            raise errors[0]
-    finally:
-        errors.clear()  # they hold this frame, and so all that the action works on
+    except BaseException as error:  # noqa: BLE001 - raised below
+        errors.append(error)
+    is_interrupted = any(not isinstance(each, Exception) for each in errors)
+    _end(shares, _Share.call_off if is_interrupted else _Share.wait, stop, errors)

@@ -11,7 +11,7 @@ from streamzarr.stores.parallel import in_parallel
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.parallel import for_each, hand_over
 
-PATIENCE = 60.0
+PATIENCE = 20.0
 
 
 class Held:
@@ -59,7 +59,7 @@ def is_waiting(thread):
     while frame is not None:
         names.add(frame.f_code.co_name)
         frame = frame.f_back
-    return "start" not in names and not names.isdisjoint({"_await", "acquire", "result"})
+    return "start" not in names and not names.isdisjoint({"_end", "acquire", "result"})
 
 
 @pytest.mark.parametrize("share_out", [for_each, hand_over, in_parallel])
