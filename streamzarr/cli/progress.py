@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, Protocol, TypeVar
 
 import click
@@ -69,10 +69,16 @@ def _bar(unit: str) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task("", total=None)
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    row = bar.add_task("", total=None)
 
-        def show(done: int, total: int | None = None) -> None:
-            bar.update(row, completed=done, total=total)
+    def show(done: int, total: int | None = None) -> None:
+        bar.update(row, completed=done, total=total)
 
+    bar.start()
+    try:
         yield show
+    finally:
+        with suppress(OSError, ValueError):  # the terminal has gone: the work was done all the same
+            bar.stop()

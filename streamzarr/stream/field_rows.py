@@ -117,7 +117,8 @@ class FieldRows:
             The store failed.
         """
         first, rest = self._split(selection)
-        with self.view.reads.one(self.view.sealed, self.view.tail) as read:
+        urls = {piece.array.url for piece in self._pieces}
+        with self.view.reads.one(urls, self.view.sealed, self.view.tail) as read:
             try:
                 values = self._read(first, rest)
             except KeyNotFoundError:
@@ -125,7 +126,7 @@ class FieldRows:
                     raise
                 read.forget(self.url)  # what lies in shards is what belongs there
                 return anew.read(selection)
-            if read.is_confirmed and not self._is_never_kept:
+            if read.is_confirmed and self.view.is_in_place and not self._is_never_kept:
                 return values
             return self._confirmed(values, first, selection, read)
 

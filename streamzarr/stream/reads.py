@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from streamzarr.zarr.chunks.cache import ChunkCache
@@ -23,11 +23,13 @@ class Reads:
     """
 
     def __init__(self) -> None:
+        self.stream: str | None = None
+        """The id of the stream that was opened last; another one may be made in its place."""
         self._under_way: Final[set[object]] = set()
 
     @contextmanager
-    def one(self, *caches: ChunkCache) -> Iterator[Read]:
-        """Count one read, which finds chunks in `caches`, or keeps there what it fetches.
+    def one(self, urls: Collection[str], *caches: ChunkCache) -> Iterator[Read]:
+        """Count one read of arrays, which finds chunks in `caches`, or keeps there what it fetches.
 
         What one that fails has fetched will not be confirmed by anybody, so it is forgotten.
         """
@@ -38,7 +40,7 @@ class Reads:
             yield read
         except BaseException:
             if not read.is_confirmed:
-                read.forget()
+                read.forget(*urls)
             raise
         finally:
             self._under_way.discard(read)
@@ -51,9 +53,6 @@ class Reads:
     def end_all(self) -> None:
         """Forget those that are under way: a forked child has none of their threads."""
         self._under_way.clear()
-
-    def __reduce__(self) -> tuple[type[Reads], tuple[Any, ...]]:
-        return Reads, ()
 
 
 _reads_of: WeakKeyDictionary[ChunkCache, dict[str, Reads]] = WeakKeyDictionary()
@@ -91,10 +90,11 @@ class Read:
         """Whether all that it has read so far was in the caches, and confirmed when it began."""
         return self._alone and self._reads.count == 1 and self._missed() == self._misses
 
-    def forget(self, url: str = "") -> None:
-        """Forget what lies in the caches, some of it unconfirmed: of the array at `url`, or all."""
+    def forget(self, *urls: str) -> None:
+        """Forget what lies in the caches of these arrays, some of it unconfirmed."""
         for cache in self._caches:
-            cache.invalidate(url)
+            for url in urls:
+                cache.invalidate(url)
 
     def _missed(self) -> int:
         return sum(cache.misses for cache in self._caches)

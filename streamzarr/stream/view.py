@@ -48,13 +48,21 @@ class View:
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
     sealed: ChunkCache = field(default_factory=lambda: ChunkCache(CACHE_BYTES), repr=False, compare=False)
     tail: ChunkCache = field(default_factory=lambda: ChunkCache(CACHE_BYTES), repr=False, compare=False)
-    reads: Reads = field(default_factory=Reads, repr=False, compare=False)
-    """Those of all views of the stream that share `sealed`."""
 
     @property
     def url(self) -> str:
         """The URL of the stream's group."""
         return join_url(self.store.url, self.path)
+
+    @property
+    def reads(self) -> Reads:
+        """The reads by all views of the stream that share `sealed`."""
+        return reads_of(self.sealed, self.url)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether nobody has opened another stream at this URL, whose chunks `sealed` then has."""
+        return self.reads.stream in (None, self.document.record.stream)
 
     def renewed(self) -> View:
         """Return the stream as it is now, in one request; this one if there was no commit.
@@ -77,7 +85,7 @@ class View:
             raise NodeNotFoundError(f"no stream at {self.url} any more")
         if document.record.stream != self.document.record.stream:
             raise NodeNotFoundError(f"{self.url}: another stream was made in place of this one; open it anew")
-        return View(self.store, self.path, document, stored.etag, self.limits, self.sealed, reads=self.reads)
+        return View(self.store, self.path, document, stored.etag, self.limits, self.sealed)
 
     def array(self, name: str, cache: ChunkCache | None = None) -> Array:
         """Return the array of a field, which has as many rows as the stream."""
@@ -127,6 +135,8 @@ def open_view(store: Store, path: str, limits: Limits, sealed: ChunkCache | None
     document, stored = fetch_root(store, path, limits)
     if document is None or stored is None:
         raise NodeNotFoundError(f"no stream at {join_url(store.url, path)}")
-    sealed = sealed or ChunkCache(CACHE_BYTES)
-    reads = reads_of(sealed, join_url(store.url, path))
-    return View(store, path, document, stored.etag, limits, sealed, reads=reads)
+    view = View(store, path, document, stored.etag, limits, sealed or ChunkCache(CACHE_BYTES))
+    if view.reads.stream not in (None, document.record.stream):
+        view.sealed.invalidate(view.url)  # of a stream that was there before
+    view.reads.stream = document.record.stream
+    return view

@@ -1,13 +1,14 @@
 """Snapshots from before upkeep, and chunks that replaced writers put late where upkeep had deleted one."""
 
 import os
+import pickle
 import threading
 
 import numpy as np
 import pytest
 
 import streamzarr as sz
-from streamzarr.errors import KeyNotFoundError, StoreError
+from streamzarr.errors import KeyNotFoundError, NodeNotFoundError, StoreError
 from streamzarr.stores import MemoryStore
 from streamzarr.stream import Field, Snapshot
 from streamzarr.testing import Fault, FaultyStore, RecordingStore, WrappedStore
@@ -101,6 +102,40 @@ def test_a_snapshot_from_before_a_compaction_keeps_what_it_has_read_in_shards(st
         np.testing.assert_array_equal(snapshot["x"][:4], np.arange(4))
     gets = [call for call in recorded.calls if call.operation == "get" and call.key.startswith("shards/")]
     assert len(gets) == 1
+
+
+def test_a_stream_that_was_made_anew_is_not_read_from_the_cache_of_the_old_one(store):
+    cache = sz.ChunkCache()
+    old = sz.open_stream(store, cache=cache)
+    assert old["x"][5] == 5
+    store.delete_many(list(store.list()))
+    with sz.StreamWriter(store, schema={"x": Field("i8", compressors="zstd")}, chunk_rows=4) as writer:
+        writer.append({"x": np.arange(100, 100 + ROWS)})
+    for _ in range(2):
+        assert sz.open_stream(store, cache=cache)["x"][5] == 105
+        with pytest.raises(NodeNotFoundError, match="another stream"):
+            old["x"][5]
+
+
+def test_a_pickled_snapshot_and_its_cache_stay_together(tmp_path):
+    sz.StreamWriter(tmp_path, schema={"x": "i8"}).close()
+    cache = sz.ChunkCache()
+    snapshot, cache = pickle.loads(pickle.dumps((sz.open_stream(tmp_path, cache=cache), cache)))
+    assert sz.open_stream(tmp_path, cache=cache).view.reads is snapshot.view.reads
+
+
+def test_an_error_in_one_stream_empties_no_cache_of_others(store):
+    cache, other = sz.ChunkCache(), MemoryStore()
+    with sz.StreamWriter(other, schema={"x": "i8"}, chunk_rows=4) as writer:
+        writer.append({"x": np.arange(ROWS)})
+    kept = sz.open_stream(other, cache=cache)
+    kept["x"][:]
+    chunks = cache.stats().chunks
+    snapshot = sz.open_stream(store, cache=cache)
+    store.delete("x/c/3")
+    with pytest.raises(KeyNotFoundError):
+        snapshot["x"][:]
+    assert cache.stats().chunks == chunks
 
 
 def test_a_child_has_no_reads_of_its_parents_other_threads(store):

@@ -1,6 +1,7 @@
 """Work shared out to threads has ended, all of it, when whoever asked for it is told how it went."""
 
 import signal
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -62,8 +63,9 @@ def is_waiting(thread):
     return "start" not in names and not names.isdisjoint({"_end", "acquire", "result"})
 
 
+@pytest.mark.parametrize("items", [2, 4])
 @pytest.mark.parametrize("share_out", [for_each, hand_over, in_parallel])
-def test_after_ctrl_c_nothing_goes_on_behind_it(share_out):
+def test_after_ctrl_c_nothing_goes_on_behind_it(share_out, items):
     held, main = Held(), threading.main_thread()
     assert threading.current_thread() is main
 
@@ -82,7 +84,7 @@ def test_after_ctrl_c_nothing_goes_on_behind_it(share_out):
 
     threading.Thread(target=press).start()
     with pytest.raises(KeyboardInterrupt):
-        share_out(action, range(4), 3)
+        share_out(action, range(items), 3)
     done = [*held.done]
     assert done
     parallel._executor().submit(int).result(PATIENCE)
@@ -99,3 +101,27 @@ def test_of_several_errors_what_ends_the_program_is_raised():
     for _ in range(20):
         with pytest.raises(SystemExit):
             for_each(action, range(2), 2)
+
+
+EXITS = """
+import signal, threading
+from streamzarr.zarr.chunks.parallel import for_each
+
+main, begin = threading.main_thread().ident, threading.Thread.start
+
+
+def interrupted(thread):
+    if thread.name.startswith("streamzarr-chunk") and threading.get_ident() == main:
+        signal.raise_signal(signal.SIGINT)
+    begin(thread)
+
+
+threading.Thread.start = interrupted
+for_each(abs, range(8), 2)
+print("done")
+"""
+
+
+def test_ctrl_c_cannot_come_while_the_first_thread_starts():
+    done = subprocess.run([sys.executable, "-c", EXITS], capture_output=True, timeout=60, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n")
