@@ -6,6 +6,7 @@ fixed cost per chunk is everything. Codecs and file reads release the GIL. Small
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -101,6 +102,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+class _Error(NamedTuple):
+    """What went wrong with an item, by its number, or (-1) with sharing out."""
+
+    number: int
+    error: BaseException
+
+
 class _Share:
     """What another thread is asked to do. Each method may be called on any thread."""
 
@@ -145,19 +153,21 @@ def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) ->
             action(item)
         return
     source, turn, stop = iter(items), threading.Lock(), threading.Event()
-    end, errors, helpers = object(), list[BaseException](), list[_Share]()
+    end, errors, helpers, numbers = object(), list[_Error](), list[_Share](), itertools.count()
 
     def work() -> None:
+        number = 0
         try:
             while not stop.is_set():
                 with turn:
+                    number = next(numbers)
                     item = next(source, end)
                 if item is end:
                     return
                 action(item)  # type: ignore[arg-type]
         except BaseException as error:  # noqa: BLE001 - raised below
             stop.set()
-            errors.append(error)
+            errors.append(_Error(number, error))
 
     try:
         pool = _executor()
@@ -167,7 +177,7 @@ def for_each(action: Callable[[T], object], items: Iterable[T], threads: int) ->
         work()
     except BaseException as error:  # noqa: BLE001 - Ctrl-C, or no thread is to be had; raised below
         stop.set()
-        errors.append(error)
+        errors.append(_Error(-1, error))
     # A helper that has not begun is not waited for, so a call from within the pool cannot deadlock.
     _end(helpers, _Share.call_off, stop, errors)
 
@@ -176,9 +186,9 @@ def _end(
     shares: Sequence[_Share],
     finish: Callable[[_Share], None],
     stop: threading.Event,
-    errors: list[BaseException],
+    errors: list[_Error],
 ) -> None:
-    """Have all shares end, then raise what went wrong.
+    """Have all shares end, then raise what went wrong with the first item that failed.
 
     After Ctrl-C they stop, and are waited for: what they do must not go on behind whoever is told that it has
     failed. The second is raised at once.
@@ -191,12 +201,12 @@ def _end(
                 break
             except KeyboardInterrupt as error:
                 stop.set()
-                if any(isinstance(each, KeyboardInterrupt) for each in errors):
+                if any(isinstance(each.error, KeyboardInterrupt) for each in errors):
                     raise
-                errors.append(error)
+                errors.append(_Error(-1, error))
                 finish = _Share.call_off
-        if errors:  # of several what ends the program
-            raise next((each for each in errors if not isinstance(each, Exception)), errors[0])
+        if errors:  # before all what ends the program
+            raise min(errors, key=lambda each: (isinstance(each.error, Exception), each.number)).error
     finally:
         errors.clear()  # they hold the frames of all that the action works on
 
@@ -213,32 +223,32 @@ def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -
             del item  # while the next one is made
         return
     room, stop = threading.Semaphore(threads - 1), threading.Event()
-    errors, shares = list[BaseException](), list[_Share]()
+    errors, shares = list[_Error](), list[_Share]()
 
-    def act(item: T) -> None:
+    def act(number: int, item: T) -> None:
         try:
             if not stop.is_set():
                 action(item)
         except BaseException as error:  # noqa: BLE001 - raised below
-            errors.append(error)
+            errors.append(_Error(number, error))
         finally:
             room.release()
 
     try:
         pool = _executor()
-        for item in items:
+        for number, item in enumerate(items):
             room.acquire()
             if errors:
                 break
             shares = [share for share in shares if not share.has_ended]
             shares.append(_Share())
             try:
-                pool.submit(shares[-1].carry_out, partial(act, item))
+                pool.submit(shares[-1].carry_out, partial(act, number, item))
             except RuntimeError:  # no thread is to be had, or the interpreter ends
                 shares[-1].call_off()
                 raise
             del item
     except BaseException as error:  # noqa: BLE001 - raised below
-        errors.append(error)
-    is_interrupted = any(not isinstance(each, Exception) for each in errors)
+        errors.append(_Error(-1, error))
+    is_interrupted = any(not isinstance(each.error, Exception) for each in errors)
     _end(shares, _Share.call_off if is_interrupted else _Share.wait, stop, errors)

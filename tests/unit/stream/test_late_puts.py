@@ -1,7 +1,7 @@
 """Snapshots from before upkeep, and chunks that replaced writers put late where upkeep had deleted one."""
 
 import os
-import pickle
+import pickle  # noqa: TID251 - snapshots are sent to other processes
 import threading
 
 import numpy as np

@@ -125,3 +125,19 @@ print("done")
 def test_ctrl_c_cannot_come_while_the_first_thread_starts():
     done = subprocess.run([sys.executable, "-c", EXITS], capture_output=True, timeout=60, text=True)
     assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+@pytest.mark.parametrize("share_out", [for_each, hand_over])
+def test_the_error_of_the_first_item_that_fails_is_raised_whichever_comes_first(share_out):
+    failed = threading.Event()
+
+    def action(number):
+        if number == 0:
+            assert failed.wait(PATIENCE)
+        failed.set()
+        raise ValueError(number)
+
+    for _ in range(20):
+        failed.clear()
+        with pytest.raises(ValueError, match="0"):
+            share_out(action, range(5), 3)
