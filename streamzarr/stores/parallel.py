@@ -27,10 +27,7 @@ def in_parallel(action: Callable[[T], R], items: Sequence[T], at_once: int) -> l
             pool.shutdown(cancel_futures=True)
             raise
         finally:
-            del (
-                future,
-                futures,
-            )  # an error in one refers to this frame, and so to all that the action works on
+            del future, futures  # an error in one holds this frame, and all that the action works on
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -37,11 +37,12 @@ class FieldRows:
     ((4,), array([20, 30, 40], dtype=int32), array([10, 40], dtype=int32))
     """
 
-    __slots__ = ("_pieces", "name", "start", "stop", "view")
+    __slots__ = ("_pieces", "_reads", "_urls", "name", "start", "stop", "view")
 
     def __init__(self, view: View, name: str, start: int, stop: int) -> None:
         self.view, self.name, self.start, self.stop = view, name, start, stop
-        self._pieces = view.pieces(name)
+        self._pieces, self._reads = view.pieces(name), view.reads
+        self._urls = {piece.array.url for piece in self._pieces}
 
     # What is there
 
@@ -117,8 +118,7 @@ class FieldRows:
             The store failed.
         """
         first, rest = self._split(selection)
-        urls = {piece.array.url for piece in self._pieces}
-        with self.view.reads.one(urls, self.view.sealed, self.view.tail) as read:
+        with self._reads.one(self._urls, self.view.sealed, self.view.tail) as read:
             try:
                 values = self._read(first, rest)
             except KeyNotFoundError:
@@ -126,7 +126,7 @@ class FieldRows:
                     raise
                 read.forget(self.url)  # what lies in shards is what belongs there
                 return anew.read(selection)
-            if read.is_confirmed and self.view.is_in_place and not self._is_never_kept:
+            if read.is_confirmed and self._is_in_place and not self._is_never_kept:
                 return values
             return self._confirmed(values, first, selection, read)
 
@@ -149,6 +149,11 @@ class FieldRows:
         now = now or self.view.renewed()
         sealed, ours = (each.document.record.sealed.get(self.name, 0) for each in (now, self.view))
         return FieldRows(now, self.name, self.start, self.stop) if sealed > max(ours, lowest) else None
+
+    @property
+    def _is_in_place(self) -> bool:
+        """Whether nobody has opened another stream at this URL, whose chunks the cache then has."""
+        return self._reads.stream in (None, self.view.document.record.stream)
 
     @property
     def _is_never_kept(self) -> bool:

@@ -59,11 +59,6 @@ class View:
         """The reads by all views of the stream that share `sealed`."""
         return reads_of(self.sealed, self.url)
 
-    @property
-    def is_in_place(self) -> bool:
-        """Whether nobody has opened another stream at this URL, whose chunks `sealed` then has."""
-        return self.reads.stream in (None, self.document.record.stream)
-
     def renewed(self) -> View:
         """Return the stream as it is now, in one request; this one if there was no commit.
 
@@ -136,7 +131,8 @@ def open_view(store: Store, path: str, limits: Limits, sealed: ChunkCache | None
     if document is None or stored is None:
         raise NodeNotFoundError(f"no stream at {join_url(store.url, path)}")
     view = View(store, path, document, stored.etag, limits, sealed or ChunkCache(CACHE_BYTES))
-    if view.reads.stream not in (None, document.record.stream):
+    reads = view.reads
+    if reads.stream not in (None, document.record.stream):
         view.sealed.invalidate(view.url)  # of a stream that was there before
-    view.reads.stream = document.record.stream
+    reads.stream = document.record.stream
     return view

@@ -244,7 +244,7 @@ def hand_over(action: Callable[[T], object], items: Iterable[T], threads: int) -
             shares.append(_Share())
             try:
                 pool.submit(shares[-1].carry_out, partial(act, number, item))
-            except RuntimeError:  # no thread is to be had, or the interpreter ends
+            except BaseException:  # Ctrl-C, no thread is to be had, or the interpreter ends
                 shares[-1].call_off()
                 raise
             del item
