@@ -16,14 +16,16 @@ BIN := $(VENV)/bin
 help:
 	@sed -n '/^#  /s/^#//p' Makefile
 
-# The stamps remember which extras are installed; they are stale when pyproject.toml changes.
-$(VENV)/.demo: pyproject.toml
+# The stamps remember which extras are installed and what was compiled; they are stale when either changes.
+SOURCES := pyproject.toml streamzarr/queue/kafka/_intake.c
+
+$(VENV)/.demo: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	@# Compiling every module of every package takes longer than the demo; Python compiles what it imports.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[demo]'
 	@touch $@
 
-$(VENV)/.test: pyproject.toml
+$(VENV)/.test: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.demo

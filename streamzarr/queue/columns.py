@@ -6,6 +6,7 @@ needs the values, perhaps the offsets and the timestamps, and hardly ever a :cla
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -139,7 +140,7 @@ class Columns:
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all values, keys and headers."""
-        values = _bytes_of_all(self.values) if self.packed is None else sum(self.packed.lengths)
+        values = _bytes_of_all(self.values) if self.packed is None else self.packed.nbytes
         return values + _bytes_of_all(self._keys or ()) + sum(map(_bytes_of, self._headers or ()))
 
     @property
@@ -202,7 +203,7 @@ class Columns:
             gathered("keys") if any(run._keys is not None for run in runs) else None,
             Packed.joined(*packed) if len(packed) == len(runs) else gathered("values"),
             gathered("headers") if any(run._headers is not None for run in runs) else None,
-            gathered("_timestamps"),
+            _joined([run._timestamps for run in runs]),
         )
         joined.nbytes = sum(run.nbytes for run in runs)  # each has been counted, most likely
         return joined
@@ -261,8 +262,18 @@ def _range_of(parts: Sequence[Sequence[int]]) -> range | None:
     return range(ranges[0].start, ranges[-1].stop)
 
 
+def _joined(parts: list[Sequence[int]]) -> Sequence[int]:
+    joined: list[int] | array[int] = array("q") if all(isinstance(part, array) for part in parts) else []
+    for part in parts:
+        joined.extend(part)
+    return joined
+
+
 def _integers(values: Sequence[int]) -> NDArray[np.int64]:
     import numpy as np
+
+    if isinstance(values, array):
+        return np.array(values)  # of machine integers: copied as a whole
 
     if isinstance(values, range):
         return np.arange(values.start, values.stop, dtype=np.int64)

@@ -45,6 +45,11 @@ class Packed(Sequence[bytes]):
             self._parts = [b"\n".join(self._parts)]
         return self._parts[0]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return sum(map(len, self._parts)) - (len(self.lengths) - len(self._parts))
+
     @classmethod
     def of(cls, values: Sequence[bytes | None]) -> Packed | None:
         """Return `values` in this form; None where some record has none, or they are not small."""

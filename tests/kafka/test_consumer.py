@@ -28,7 +28,7 @@ def listener():
 @pytest.fixture
 def consumer(listener, monkeypatch):
     monkeypatch.setattr(module, "Client", Client)
-    monkeypatch.setattr("streamzarr.queue.kafka.fetch.Message", Message)
+    monkeypatch.setattr("streamzarr.queue.kafka.intake.Message", Message)
     monkeypatch.setattr("streamzarr.queue.kafka.columns.Message", Message)
     admin = SimpleNamespace(
         config=KafkaConfig.parse("kafka://h?request_timeout=0.2"),

@@ -37,6 +37,8 @@ class Message:
 class Client:
     """librdkafka as far as a consumer uses it: `events` are served one by one by `poll` and `consume`."""
 
+    intake = None
+
     def __init__(self, settings, logger):
         self.on_commit = settings["on_commit"]
         self.events = []

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import confluent_kafka
 from confluent_kafka import KafkaException, admin
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamzarr.runtime import SYSTEM, Deadline
+
+if TYPE_CHECKING:
+    from streamzarr.queue.kafka import _intake
 
 _LOOK_UP_SECONDS: Final = 5.0
 _living: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
@@ -46,7 +51,53 @@ class Consumer(_Kept, confluent_kafka.Consumer):
     __slots__ = ("__weakref__",)
 
 
-class Member(Consumer):
+class Source(Consumer):
+    """A consumer whose records are taken as columns, where our extension is there.
+
+    Without it, or with ``STREAMZARR_NO_EXTENSIONS`` set, `intake` is ``None``: then they come as messages.
+    """
+
+    __slots__ = ("intake",)
+
+    def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
+        self.intake: _intake.Intake | None = None
+        extension = _extension()
+        if extension is None:
+            super().__init__(settings, **kwargs)
+            return
+        plugins = [settings.get("plugin.library.paths"), extension.__file__]
+        super().__init__({**settings, "plugin.library.paths": ";".join(filter(None, plugins))}, **kwargs)
+        self.intake = extension.claim()
+
+    def assign(self, partitions: list[KafkaPartition]) -> None:
+        """Read these partitions."""
+        with self._forwarded(partitions):
+            super().assign(partitions)
+
+    def incremental_assign(self, partitions: list[KafkaPartition]) -> None:
+        """Read these partitions, too."""
+        with self._forwarded(partitions):
+            super().incremental_assign(partitions)
+
+    @contextmanager
+    def _forwarded(self, partitions: list[KafkaPartition]) -> Iterator[None]:
+        """Have the records of partitions that are assigned inside come to the intake.
+
+        Told before, librdkafka does not put the first ones elsewhere. Told after, one that was being given up
+        just now, at the end of which librdkafka forgets it, is told again; its records have waited.
+        """
+        self.forward(partitions)
+        yield
+        self.forward(partitions)
+
+    def forward(self, partitions: Iterable[KafkaPartition]) -> None:
+        """Have the records of these partitions come to the intake, if there is one."""
+        if self.intake is not None:
+            for each in partitions:
+                self.intake.forward(each.topic, each.partition)
+
+
+class Member(Source):
     """A consumer that joins a group.
 
     One that nobody holds any more is closed: destroyed in the middle of a rebalance it would never end.
@@ -84,6 +135,16 @@ class Member(Consumer):
     def __del__(self) -> None:
         with suppress(RuntimeError):  # it is closed already, or was never made
             self.close()
+
+
+def _extension() -> ModuleType | None:
+    if os.environ.get("STREAMZARR_NO_EXTENSIONS"):
+        return None
+    try:
+        from streamzarr.queue.kafka import _intake
+    except ImportError:  # it was not built: no compiler was there
+        return None
+    return _intake
 
 
 class Producer(_Kept, confluent_kafka.Producer):

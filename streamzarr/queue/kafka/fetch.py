@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.backlog import Backlog
-from streamzarr.queue.kafka.clients import Consumer as Client
-from streamzarr.queue.kafka.columns import message_columns
+from streamzarr.queue.kafka.clients import Source
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
 from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, GaveUpError, translate
+from streamzarr.queue.kafka.intake import Notice, Taken, intake_of
 from streamzarr.queue.record import TopicPartition
 from streamzarr.runtime import Deadline
 
@@ -49,9 +49,8 @@ class Fetcher:
     `remove`, `seek` and `fail`.
     """
 
-    def __init__(self, client: Client, admin: KafkaAdmin, topics: int) -> None:
-        self._client = client
-        self._topics = topics
+    def __init__(self, client: Source, admin: KafkaAdmin, topics: int) -> None:
+        self._intake = intake_of(client, topics)
         self._admin = admin
         self._where = str(admin.config)
         self.positions: dict[TopicPartition, int] = {}
@@ -152,8 +151,7 @@ class Fetcher:
             self._raise_unreadable()
         while True:
             while (step := self.step(max_records, max_bytes)) > 0:
-                # Only what is there: for the last of `step` librdkafka would wait the full timeout.
-                if self._call(self._client.consume, step, 0) < step:
+                if self._call(self._intake.take, step) < step:
                     break
             if runs := self._take(max_records, max_bytes):
                 self._gave = True
@@ -166,21 +164,21 @@ class Fetcher:
 
     def serve(self, timeout: float) -> None:
         """Run callbacks for up to `timeout` seconds, or until a record comes, which is kept."""
-        self._call(self._look, timeout)
+        self._call(self._intake.look, timeout)
 
-    def _look(self, timeout: float) -> list[Any]:
-        message = self._client.poll(timeout)
-        return [] if message is None else [message]
-
-    def _call(self, method: Callable[..., list[Any]], *arguments: float) -> int:
-        """Keep the messages that this method of the client returns; return how many there were."""
+    def _call(self, method: Callable[..., Taken], argument: float) -> int:
+        """Keep what this method of the intake takes; return how many messages that were."""
         self._calling = True
         try:
-            messages = method(*arguments)
+            taken = method(argument, packed=self.packed)
+        except MemoryError:
+            # What it had in its hands is gone, and what comes next would hide that.
+            self.fatal = GaveUpError(f"{self._where}: out of memory for what was fetched")
+            raise
         finally:
             self._calling = False
-        self._accept(messages)
-        return len(messages)
+        self._accept(taken)
+        return taken.messages
 
     def _take(self, max_records: int, max_bytes: int | None) -> list[Columns]:
         runs = self.backlog.take(max_records, max_bytes, self.paused)
@@ -215,16 +213,13 @@ class Fetcher:
                 damage.resume = first_behind(self._admin, partition, damage.offset)
             raise DamagedRecordError(self._where, *partition, damage.offset, damage.resume, damage.reason)
 
-    def _accept(self, messages: list[Any]) -> None:
+    def _accept(self, taken: Taken) -> None:
         if self._sought:
-            messages = self._seek_now(messages)
-        if any(map(Message.error, messages)):
-            for message in messages:
-                if message.error() is not None:
-                    self._note(message)
-            messages = [message for message in messages if message.error() is None]
-        if messages:
-            self._keep(messages)
+            taken = self._seek_now(taken)
+        for notice in taken.notices:
+            self._note(notice)
+        for run in taken.runs:
+            self._keep(run)
         if self._moved:  # a callback in between: what came before it may not be ours any more
             self.backlog.keep(self.positions.__contains__)
             self._moved = False
@@ -234,8 +229,8 @@ class Fetcher:
             error, self._error = self._error, None
             raise error
 
-    def _seek_now(self, messages: list[Any]) -> list[Any]:
-        """Tell the client of what was sought in its callbacks; return `messages` but of those partitions."""
+    def _seek_now(self, taken: Taken) -> Taken:
+        """Tell the client of what was sought in its callbacks; return what is not of those partitions."""
         sought, self._sought = self._sought, {}
         for partition, tell in sought.items():
             try:
@@ -243,28 +238,31 @@ class Fetcher:
             except QueueError as error:
                 self._sought[partition] = tell  # until then nothing of it may be returned
                 self.fail(error)
-        return [message for message in messages if (message.topic(), message.partition()) not in sought]
+        return Taken(
+            taken.messages,
+            [run for run in taken.runs if run.where not in sought],
+            [notice for notice in taken.notices if (notice.topic, notice.partition) not in sought],
+        )
 
-    def _keep(self, messages: Sequence[Any]) -> None:
-        for run in message_columns(messages, topics=self._topics, packed=self.packed):
-            damage = self._damaged.get(run.where) if self._damaged else None
-            if damage is None or run.stop <= damage.offset:
-                self.backlog.add(run)
-            # librdkafka goes on behind damaged records as if nothing were missing.
-            elif readable := bisect_left(run.offsets, damage.offset):
-                self.backlog.add(run[:readable])
+    def _keep(self, run: Columns) -> None:
+        damage = self._damaged.get(run.where) if self._damaged else None
+        if damage is None or run.stop <= damage.offset:
+            self.backlog.add(run)
+        # librdkafka goes on behind damaged records as if nothing were missing.
+        elif readable := bisect_left(run.offsets, damage.offset):
+            self.backlog.add(run[:readable])
 
-    def _note(self, message: Any) -> None:
-        error, topic, number = message.error(), message.topic(), message.partition()
-        code, partition = error.code(), TopicPartition(topic, number)
+    def _note(self, notice: Notice) -> None:
+        error, topic = notice.error, notice.topic
+        code, partition = error.code(), TopicPartition(topic or "", notice.partition)
         if code == KafkaError._PARTITION_EOF:
-            self._ends[partition] = message.offset()
+            self._ends[partition] = notice.offset
         elif code in _OUT_OF_RANGE:
             if partition in self.positions:
                 self._out_of_range.add(partition)
         elif code in BAD_DATA:
             if partition in self.positions and partition not in self._damaged:
-                offset = max(message.offset(), self.positions[partition])
+                offset = max(notice.offset, self.positions[partition])
                 self._damaged[partition] = _Damage(offset, error.str())
         elif code in UNKNOWN_TOPIC and topic:
             self.check_topic(topic)

@@ -11,7 +11,7 @@ from streamzarr.errors import QueueError
 from streamzarr.queue.base import Reader, TopicPartition
 from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka.admin import KafkaAdmin
-from streamzarr.queue.kafka.clients import Consumer as Client
+from streamzarr.queue.kafka.clients import Source as Client
 from streamzarr.queue.kafka.errors import translate
 from streamzarr.queue.kafka.fetch import Fetcher
 from streamzarr.queue.kafka.handle import Handle

@@ -25,6 +25,8 @@ class Fetched(Message):
 class Client:
     """librdkafka's queue: `consume` takes the first messages that are not of a paused partition."""
 
+    intake = None
+
     def __init__(self):
         self.queue = []
         self.paused = set()
@@ -125,7 +127,7 @@ class FetcherModel(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def messages_of_ours(monkeypatch):
     monkeypatch.setattr("streamzarr.queue.kafka.columns.Message", Message)
-    monkeypatch.setattr(fetch, "Message", Fetched)
+    monkeypatch.setattr("streamzarr.queue.kafka.intake.Message", Fetched)
     monkeypatch.setattr(fetch, "_MAX_STEP", STEP)
 
 

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from streamzarr.queue.kafka import clients
 
 ROOT = Path(__file__).parents[3]
-KEPT = ("AdminClient", "Consumer", "Member", "Producer", "ShareConsumer")
+KEPT = ("AdminClient", "Consumer", "Member", "Producer", "ShareConsumer", "Source")
 
 
 def others_in(tree):

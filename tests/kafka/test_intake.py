@@ -1,0 +1,157 @@
+"""Records out of librdkafka by our extension, beside those out of confluent-kafka's messages."""
+
+import shutil
+import sysconfig
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamzarr.errors import OffsetOutOfRangeError
+from streamzarr.queue import NewRecord, TopicPartition, open_broker
+from streamzarr.queue.kafka import clients
+from streamzarr.queue.kafka.intake import ColumnIntake, MessageIntake, intake_of
+
+SETTINGS = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0}
+EXTENSIONS = "STREAMZARR_NO_EXTENSIONS"
+
+needs_extension = pytest.mark.skipif(clients._extension() is None, reason="the extension was not built")
+
+
+def test_the_extension_is_there_where_it_can_be_built():
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if shutil.which("cc") is None or not headers.exists():
+        pytest.skip("no compiler, or no headers of Python's")
+    assert clients._extension() is not None
+
+
+@needs_extension
+def test_what_is_asked_for_is_how_records_are_taken(monkeypatch):
+    assert isinstance(intake_of(clients.Source(SETTINGS), 1), ColumnIntake)
+    monkeypatch.setenv(EXTENSIONS, "1")
+    source = clients.Source(SETTINGS)
+    assert source.intake is None
+    assert isinstance(intake_of(source, 1), MessageIntake)
+
+
+@needs_extension
+def test_an_intake_ends_with_its_client():
+    source = clients.Source(SETTINGS)
+    intake = source.intake
+    assert intake.take(10, 64) == ([], [])
+    for count, most in [(0, 64), (-1, 64), (1_000_001, 64), (1, -1)]:
+        with pytest.raises(ValueError, match="expected a count of 1 to 1,000,000"):
+            intake.take(count, most)
+    source.close()
+    for call in (lambda: intake.take(1, 64), lambda: intake.forward("t", 0), lambda: intake.wait(0.0)):
+        with pytest.raises(RuntimeError, match="closed"):
+            call()
+
+
+@needs_extension
+def test_a_client_may_go_before_its_intake_or_behind_it():
+    for _ in range(20):
+        source = clients.Source(SETTINGS)
+        intake = source.intake
+        del source
+        with pytest.raises(RuntimeError, match="closed"):
+            intake.take(1, 64)
+        source = clients.Source(SETTINGS)
+        source.intake = None
+        del source
+
+
+@needs_extension
+def test_other_plugins_are_kept():
+    with pytest.raises(Exception, match=r"no-such-plugin"):
+        clients.Source({**SETTINGS, "plugin.library.paths": "no-such-plugin"})
+    assert clients.Source(SETTINGS).intake is not None
+
+
+def various():
+    """Records of every kind that a topic can hold, and many of one size."""
+    yield NewRecord(b"", partition=0)
+    yield NewRecord(None, key=b"k", partition=0)
+    yield NewRecord(b"v\n\n", key=b"", partition=0, headers=(("a", b"1"), ("a", b""), ("é", b"\x00")))
+    for number in range(3000):
+        yield NewRecord(b"%032d" % number, partition=1, key=b"%d" % (number % 7), timestamp=10**12 + number)
+        yield NewRecord(bytes([number % 251]) * (number % 100), partition=2)
+    for number in range(40):
+        key = None if number % 3 else b"x" * 9000
+        yield NewRecord(bytes([number]) * 20_000, key=key, partition=number % 2 * 2)
+
+
+@pytest.fixture(scope="module")
+def topic(kafka_broker_url):
+    name = f"topic-{uuid.uuid4().hex[:12]}"
+    with open_broker(kafka_broker_url) as broker, broker.producer() as producer:
+        broker.create_topic(name, 3)
+        records = list(various())
+        for at in range(0, len(records), 500):
+            producer.send(name, records[at : at + 500])
+        producer.flush()
+    return name
+
+
+def ends_of(broker, topic):
+    return {TopicPartition(topic, number): end for number, end in broker.describe(topic).end.items()}
+
+
+def all_of(reader, ends, max_records, max_bytes=None):
+    found = {place: [] for place in ends}
+    while reader.positions() != ends:
+        for run in reader.poll_columns(max_records, 10.0, max_bytes):
+            assert run.nbytes == sum(run.sizes)
+            assert run.timestamps.tolist() == [record.timestamp for record in run.records()]
+            found[run.where] += run.records()
+    return found
+
+
+@needs_extension
+@pytest.mark.kafka
+@pytest.mark.parametrize(("max_records", "max_bytes"), [(7, None), (1000, 50_000), (100_000, None)])
+@pytest.mark.parametrize("packed", [True, False])
+def test_both_ways_give_the_same_records(
+    kafka_broker_url, topic, max_records, max_bytes, packed, monkeypatch
+):
+    found = []
+    for without in ("", "1"):
+        monkeypatch.setenv(EXTENSIONS, without)
+        with open_broker(kafka_broker_url) as broker, broker.reader(topic) as reader:
+            assert (reader._handle.client.intake is None) == bool(without)
+            reader._fetcher.packed = packed
+            found.append(all_of(reader, ends_of(broker, topic), max_records, max_bytes))
+    assert found[0] == found[1]
+    assert sum(map(len, found[0].values())) == 6043
+
+
+@needs_extension
+@pytest.mark.kafka
+def test_many_of_one_size_come_in_one_piece_and_by_machine_integers(kafka_broker_url, topic):
+    with open_broker(kafka_broker_url) as broker, broker.reader(topic) as reader:
+        reader._fetcher.packed = True
+        runs = []
+        while reader.positions() != ends_of(broker, topic):
+            runs += reader.poll_columns(100_000, 10.0)
+    ticks = [run for run in runs if run.partition == 1 and run.packed is not None]
+    assert ticks
+    first, *others = ticks
+    whole = first.joined(*others)
+    at = whole.timestamps - 10**12
+    assert at.dtype == np.int64
+    assert whole.packed.data == b"\n".join(b"%032d" % number for number in at)
+
+
+@needs_extension
+@pytest.mark.kafka
+def test_what_is_wrong_with_a_partition_is_told_behind_its_records(kafka_broker_url, broker):
+    topic = f"topic-{uuid.uuid4().hex[:12]}"
+    broker.create_topic(topic, 1)
+    with broker.producer() as producer:
+        producer.send(topic, [NewRecord(b"%d" % number) for number in range(10)])
+        producer.flush()
+    broker.trim(topic, {0: 5})
+    with broker.reader(topic, start={0: 3}) as reader, pytest.raises(OffsetOutOfRangeError) as told:
+        reader.poll(10, 20.0)
+    assert (told.value.position, told.value.begin, told.value.end) == (3, 5, 10)
