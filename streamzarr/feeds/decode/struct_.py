@@ -52,7 +52,7 @@ class StructDecoder:
         self._paths = {name: Path.of(spec.path) for name, spec in columns.items()}
         self._most = min(limits.max_message_bytes, limits.max_message_records * self._dtype.itemsize)
         self._row_bytes = sum(spec.dtype.itemsize for spec in columns.values())
-        empty = np.zeros(0, self._dtype)
+        empty = np.zeros((0, 1), self._dtype)
         for name, path in self._paths.items():
             _field(empty, path, name)
 
@@ -62,10 +62,13 @@ class StructDecoder:
         """Return the rows of `values`."""
         size, origin = self._dtype.itemsize, None
         if isinstance(values, Packed):
-            if values.lengths.count(size) == len(values):
-                TooMuchError.check(len(values) * self._row_bytes, len(values))
-                rows = np.ndarray(len(values), self._dtype, values.data, strides=(size + 1,))
-                return assemble(self._conversions, self._found(rows), None, {}, len(rows))
+            length, count = values.lengths[0], len(values)
+            if values.lengths.count(length) == count and 0 < length <= self._most and not length % size:
+                each = length // size
+                TooMuchError.check(count * each * self._row_bytes, count)
+                rows = np.ndarray((count, each), self._dtype, values.data, strides=(length + 1, size))
+                origin = None if each == 1 else np.repeat(np.arange(count), each)
+                return assemble(self._conversions, self._found(rows), origin, {}, count)
             values = values.unpacked()
         bad: dict[int, str] = {}
         lengths = _lengths(values)
@@ -78,12 +81,12 @@ class StructDecoder:
         TooMuchError.check(count * self._row_bytes, len(lengths))
         rows = np.frombuffer(b"".join(values), self._dtype)  # type: ignore[arg-type]
         messages = len(rows) if origin is None else len(values)
-        return assemble(self._conversions, self._found(rows), origin, bad, messages)
+        return assemble(self._conversions, self._found(rows[:, None]), origin, bad, messages)
 
     def _found(self, rows: NDArray[Any]) -> list[Values]:
         """Return what the records have for each column."""
         return [
-            Values(_plain(_field(rows, path, name), self._conversions[name]))
+            Values(_plain(_field(rows, path, name).reshape(-1), self._conversions[name]))
             for name, path in self._paths.items()
         ]
 
@@ -129,17 +132,17 @@ def _struct(columns: Mapping[str, ColumnSpec]) -> np.dtype[Any]:
 
 
 def _field(rows: NDArray[Any], path: Path, column: str) -> NDArray[Any]:
-    """Return the values of one field, or of one element of it."""
+    """Return the values of one field, or of an element of it; `rows` has an axis of messages and one of rows."""
     for step in path.steps:
         if rows.dtype.names is not None and step in rows.dtype.names:
             rows = rows[step]
-        elif rows.ndim > 1 and step.isdecimal() and int(step) < rows.shape[1]:
-            rows = rows[:, int(step)]
+        elif rows.ndim > 2 and step.isdecimal() and int(step) < rows.shape[2]:
+            rows = rows[:, :, int(step)]
         else:
-            has = ", ".join(rows.dtype.names or ()) or f"shape {rows.shape[1:]} and {rows.dtype}"
+            has = ", ".join(rows.dtype.names or ()) or f"shape {rows.shape[2:]} and {rows.dtype}"
             raise ConfigError(f"struct: column {column!r}: no {step!r} in what has {has}")
-    if rows.ndim > 1 or rows.dtype.names is not None or rows.dtype.kind == "V":
-        raise ConfigError(f"struct: column {column!r}: got {rows.shape[1:]} {rows.dtype}, expected one value")
+    if rows.ndim > 2 or rows.dtype.names is not None or rows.dtype.kind == "V":
+        raise ConfigError(f"struct: column {column!r}: got {rows.shape[2:]} {rows.dtype}, expected one value")
     return rows
 
 

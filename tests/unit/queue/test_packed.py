@@ -81,11 +81,22 @@ def test_messages_become_packed_runs_where_that_was_asked_for() -> None:
 def decoders() -> list[tuple[Decoder, list[list[bytes]]]]:
     columns = {"n": ColumnSpec("n", "i8"), "bid": ColumnSpec("bid", "f4")}
     struct = open_decoder("struct", columns, dtype=[["n", "<u2"], ["bid", "<f4"]])
+    ticks = {"n": ColumnSpec("n", "i8", source="of.n"), "bid": ColumnSpec("bid", "f4", source="prices.1")}
+    nested = open_decoder("struct", ticks, dtype=[["of", [("n", "<u2")]], ["prices", "<f4", [2]]])
     json = open_decoder("json", columns)
     csv = open_decoder("csv", columns)
     good = [b'{"n":%d,"bid":%d.5}' % (at, at) for at in range(50)]
     return [
-        (struct, [[bytes([1, 0, 0, 0, 128, 63]), bytes([10] * 6)], [bytes(6), b"12", bytes(12), b""]]),
+        (
+            struct,
+            [
+                [bytes([1, 0, 0, 0, 128, 63]), bytes([10] * 6)],
+                [bytes(range(at, at + 18)) for at in range(9)],
+                [bytes([10] * 12)],
+                [bytes(6), b"12", bytes(12), b""],
+            ],
+        ),
+        (nested, [[bytes(range(at, at + 10 * each)) for at in range(7)] for each in (1, 3)]),
         (
             json,
             [
@@ -100,7 +111,7 @@ def decoders() -> list[tuple[Decoder, list[list[bytes]]]]:
     ]
 
 
-@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("at", range(4))
 def test_decoders_make_the_same_of_both(at: int) -> None:
     decode, batches = decoders()[at]
     make = RowMaker({"n": ColumnSpec("n", "i8"), "bid": ColumnSpec("bid", "f4")}, decode)
