@@ -112,9 +112,21 @@ class KafkaAtomicWriter(AtomicWriter):
             self._admin.config.runtime.event().wait(0.05)
 
     def _refusal(self, error: KafkaException) -> QueueError | FencedError:
-        if code_of(error) in _FENCED:
+        if code_of(error) in _FENCED or (kafka_error(error).txn_requires_abort() and self._may_not_abort()):
             return FencedError(f"{self._where}: there is a newer one")
         return translate(error, self._where)
+
+    def _may_not_abort(self) -> bool:
+        """Tell whether there is a newer writer, of which a broker is sure only when it is asked again.
+
+        One that is asked to commit while that writer begins says that it does not know what went wrong.
+        """
+        assert self._handle is not None
+        try:
+            self._handle.client.abort_transaction(self._admin.config.request_timeout)
+        except KafkaException as error:
+            return code_of(error) in _FENCED
+        return False
 
     def close(self) -> None:  # noqa: D102
         handle, self._handle = self._handle, None
