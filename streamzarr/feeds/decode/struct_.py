@@ -132,7 +132,7 @@ def _struct(columns: Mapping[str, ColumnSpec]) -> np.dtype[Any]:
 
 
 def _field(rows: NDArray[Any], path: Path, column: str) -> NDArray[Any]:
-    """Return the values of a field, or of an element of it; `rows` has an axis of messages, one of their rows."""
+    """Return the values of one field, or of one element of it; `rows` are messages by rows of a message."""
     for step in path.steps:
         if rows.dtype.names is not None and step in rows.dtype.names:
             rows = rows[step]
