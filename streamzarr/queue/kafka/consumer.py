@@ -149,8 +149,8 @@ class KafkaConsumer(Consumer):
     def _idle(self, timeout: float) -> None:
         """Run callbacks without handing out records.
 
-        librdkafka has one queue for both, so looking for callbacks may bring a record, which is kept for
-        the next `poll`. It is cheaper to keep some than to pause: pausing throws away what was prefetched
+        Without our extension there is one queue for both, so looking for callbacks may bring a record, which is
+        kept for the next `poll`. It is cheaper to keep some than to pause: pausing throws away what was prefetched
         and costs up to a second on resume.
         """
         deadline = Deadline(self._runtime, timeout)
