@@ -17,7 +17,7 @@ help:
 	@sed -n '/^#  /s/^#//p' Makefile
 
 # The stamps remember which extras are installed and what was compiled; they are stale when either changes.
-SOURCES := pyproject.toml streamzarr/queue/kafka/_intake.c
+SOURCES := pyproject.toml hatch_build.py streamzarr/queue/kafka/_intake.c
 
 $(VENV)/.demo: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
@@ -48,4 +48,4 @@ benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/$(BENCH).py $(ARGS)
 
 clean:
-	rm -rf $(VENV) demo-output dist
+	rm -rf $(VENV) demo-output dist streamzarr/queue/kafka/_intake.*.so

@@ -81,6 +81,7 @@ class FeedCommitter:
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._taken_back: dict[TopicPartition, float] = {}
         self._consumer: Consumer | None = None
+        self._untold: dict[TopicPartition, int] = {}  # positions that the group has not heard of
         self._tell_at = 0.0
         self.tally = Tally(committed_at=self._runtime.now())
         """What was done so far."""
@@ -138,7 +139,8 @@ class FeedCommitter:
                 failure = failure or error
         if failure is not None:
             raise failure
-        self._tell_group(positions)
+        self._untold.update(positions)
+        self._tell_group_when_due()
 
     def ended(self, partitions: Sequence[TopicPartition]) -> None:
         """Let go of partitions that are not ours any more."""
@@ -179,6 +181,7 @@ class FeedCommitter:
                 if not is_transient(error):
                     raise
                 _log.warning("%s: what was due is not stored yet: %s", partition, error)
+        self._tell_group_when_due()
 
     # -- the sink ----------------------------------------------------------------------------------------
 
@@ -251,11 +254,12 @@ class FeedCommitter:
             self.tally.put += owned.put_bytes
             owned.drop()
 
-    def _tell_group(self, positions: Mapping[TopicPartition, int]) -> None:
+    def _tell_group_when_due(self) -> None:
         now = self._runtime.now()
-        ours = {partition: position for partition, position in positions.items() if partition in self._owned}
-        if self._consumer is None or not ours or now < self._tell_at:
+        if self._consumer is None or not self._untold or now < self._tell_at:
             return
+        ours = {each: position for each, position in self._untold.items() if each in self._owned}
+        self._untold.clear()
         self._tell_at = now + TELL_EVERY
         try:
             self._consumer.commit(ours)

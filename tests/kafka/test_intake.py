@@ -1,5 +1,7 @@
 """Records out of librdkafka by our extension, beside those out of confluent-kafka's messages."""
 
+import contextlib
+import os
 import shutil
 import sysconfig
 import uuid
@@ -11,19 +13,20 @@ import pytest
 from streamzarr.errors import OffsetOutOfRangeError
 from streamzarr.queue import NewRecord, TopicPartition, open_broker
 from streamzarr.queue.kafka import clients
+from streamzarr.queue.kafka.extension import _found, extension
 from streamzarr.queue.kafka.intake import ColumnIntake, MessageIntake, intake_of
 
 SETTINGS = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0}
 EXTENSIONS = "STREAMZARR_NO_EXTENSIONS"
 
-needs_extension = pytest.mark.skipif(clients._extension() is None, reason="the extension was not built")
+needs_extension = pytest.mark.skipif(extension() is None, reason="the extension was not built")
 
 
 def test_the_extension_is_there_where_it_can_be_built():
     headers = Path(sysconfig.get_path("include"), "Python.h")
-    if shutil.which("cc") is None or not headers.exists():
-        pytest.skip("no compiler, or no headers of Python's")
-    assert clients._extension() is not None
+    if shutil.which("cc") is None or not headers.exists() or os.environ.get(EXTENSIONS):
+        pytest.skip("no compiler, no headers of Python's, or not wanted")
+    assert extension() is not None
 
 
 @needs_extension
@@ -155,3 +158,75 @@ def test_what_is_wrong_with_a_partition_is_told_behind_its_records(kafka_broker_
     with broker.reader(topic, start={0: 3}) as reader, pytest.raises(OffsetOutOfRangeError) as told:
         reader.poll(10, 20.0)
     assert (told.value.position, told.value.begin, told.value.end) == (3, 5, 10)
+
+
+class BreaksOff:
+    """Takes records, and is interrupted with them in its hands, every other time."""
+
+    def __init__(self, intake):
+        self.intake, self.calls = intake, 0
+
+    def take(self, count, *, packed):
+        taken = self.intake.take(count, packed=packed)
+        self.calls += 1
+        if self.calls % 2 and taken.runs:
+            raise (KeyboardInterrupt, MemoryError)[self.calls % 4 == 1]
+        return taken
+
+    def look(self, timeout, *, packed):
+        return self.intake.look(timeout, packed=packed)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("without", ["", "1"])
+@pytest.mark.parametrize("member", [True, False])
+def test_what_was_in_its_hands_when_it_was_broken_off_is_read_again(
+    kafka_broker_url, topic, member, without, monkeypatch
+):
+    monkeypatch.setenv(EXTENSIONS, without)
+    with open_broker(kafka_broker_url) as broker, contextlib.ExitStack() as stack:
+        ends = ends_of(broker, topic)
+        reader = broker.consumer([topic], uuid.uuid4().hex) if member else broker.reader(topic)
+        stack.enter_context(reader)
+        reader._fetcher._intake = BreaksOff(reader._fetcher._intake)
+        found = {place: [] for place in ends}
+        while reader.positions() != ends:
+            with contextlib.suppress(KeyboardInterrupt, MemoryError):
+                for record in reader.poll(700, 10.0):
+                    found[record[:2]].append(record.offset)
+    assert found == {place: list(range(end)) for place, end in ends.items()}
+    assert reader._fetcher._intake.calls > 10
+
+
+@needs_extension
+@pytest.mark.kafka
+def test_waiting_for_longer_than_the_poll_interval_is_no_hanging(kafka_broker_url, topic):
+    with (
+        open_broker(f"{kafka_broker_url}?group.protocol=classic") as broker,
+        broker.consumer([topic], uuid.uuid4().hex, session_timeout=6.0, max_poll_interval=6.0) as consumer,
+    ):
+        ends = ends_of(broker, topic)
+        while consumer.positions() != ends:
+            consumer.poll(10_000, 1.0)
+        assert consumer.poll(1, 14.0) == []
+        assert consumer.assignment() == ends.keys()
+        consumer.commit(ends)
+
+
+@needs_extension
+def test_an_extension_that_cannot_be_used_is_passed_over(monkeypatch, caplog):
+    import streamzarr.queue.kafka._intake as module
+
+    caplog.set_level("INFO", "streamzarr.queue.kafka")
+    for attribute, value, why in [
+        ("INTERFACE", 0, "of another version"),
+        ("__file__", "/a;b/_intake.so", "cannot be told of '/a;b/_intake.so'"),
+        ("__file__", "/\udcc3/_intake.so", "cannot be told of"),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, attribute, value)
+            _found.cache_clear()
+            assert clients.Source(SETTINGS).intake is None
+            assert why in caplog.messages[-1]
+    _found.cache_clear()
+    assert clients.Source(SETTINGS).intake is not None

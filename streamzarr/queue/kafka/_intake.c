@@ -14,6 +14,7 @@
  */
 
 #define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
 #define _GNU_SOURCE
 #include <Python.h>
 
@@ -78,10 +79,10 @@ static struct {
 
 typedef struct {
     pthread_mutex_t lock;
-    int holders; /* the client, and the Python object */
+    int holders; /* the client, the thread that has made it until it is claimed, the Python object */
     Client *client; /* NULL: destroyed, or given up */
     Queue *records, *events;
-    int woken[2]; /* a pipe: librdkafka writes when one of the queues has something */
+    int woken[2]; /* a pipe, once it is open: librdkafka writes when one of the queues has something */
 } Link;
 
 static _Thread_local Link *newest; /* of the client that this thread has made last, until it is claimed */
@@ -94,8 +95,6 @@ static void link_close(Link *link) {
         rdkafka.queue_destroy(link->records);
         rdkafka.queue_destroy(link->events);
         link->records = link->events = NULL;
-        close(link->woken[0]);
-        close(link->woken[1]);
     }
     link->client = NULL;
     pthread_mutex_unlock(&link->lock);
@@ -106,15 +105,23 @@ static void link_drop(Link *link) {
     int left = --link->holders;
     pthread_mutex_unlock(&link->lock);
     if (left == 0) {
+        if (link->woken[1]) {
+            close(link->woken[0]);
+            close(link->woken[1]);
+        }
         pthread_mutex_destroy(&link->lock);
         free(link);
     }
 }
 
-static int on_destroy(Client *client, void *opaque) {
+static void newest_set(Link *link) {
+    if (newest)
+        link_drop(newest);
+    newest = link;
+}
+
+static int on_destroy(Client *client, void *opaque) { /* on a thread of librdkafka's, perhaps */
     (void)client;
-    if (newest == opaque)
-        newest = NULL;
     link_close(opaque);
     link_drop(opaque);
     return 0;
@@ -122,13 +129,13 @@ static int on_destroy(Client *client, void *opaque) {
 
 static int on_new(Client *client, const Conf *conf, void *opaque, char *error, size_t size) {
     (void)conf, (void)opaque, (void)error, (void)size;
-    newest = NULL;
+    newest_set(NULL);
     Link *link = calloc(1, sizeof *link);
     if (link && rdkafka.interceptor_add_on_destroy(client, NAME, on_destroy, link) == 0) {
         pthread_mutex_init(&link->lock, NULL);
-        link->holders = 1;
+        link->holders = 2;
         link->client = client;
-        newest = link;
+        newest_set(link);
     } else {
         free(link); /* the consumer goes without */
     }
@@ -147,7 +154,7 @@ static int find_functions(void *librdkafka) {
 __attribute__((visibility("default"))) int conf_init(Conf *conf, void **opaque, char *error, size_t size) {
     (void)opaque, (void)error, (void)size;
     Dl_info caller;
-    newest = NULL;
+    newest_set(NULL);
     if (!dladdr(__builtin_return_address(0), &caller))
         return 0;
     void *librdkafka = dlopen(caller.dli_fname, RTLD_NOW | RTLD_NOLOAD);
@@ -289,7 +296,7 @@ static int batch_sort(Batch *batch) {
 }
 
 static int is_packed(const Run *run, size_t most) {
-    return !run->nulls && run->nbytes <= most * (size_t)run->count;
+    return most && !run->nulls && run->nbytes <= most * (size_t)run->count;
 }
 
 static size_t packed_size(const Run *run) { return run->nbytes + (size_t)run->count - 1; }
@@ -386,7 +393,9 @@ static PyObject *headers_of_message(const Message *message) {
     const void *value;
     size_t size;
     for (size_t at = 0; rdkafka.header_get_all(headers, at, &name, &value, &size) == 0; at++) {
-        PyObject *header = Py_BuildValue("(sy#)", name, value ? value : "", (Py_ssize_t)(value ? size : 0));
+        /* A name may be any bytes; a record is worth more than what nobody can read of it. */
+        PyObject *header = Py_BuildValue("(Ny#)", PyUnicode_DecodeUTF8(name, (Py_ssize_t)strlen(name), "replace"),
+                                         value ? value : "", (Py_ssize_t)(value ? size : 0));
         int failed = !header || PyList_Append(found, header) < 0;
         Py_XDECREF(header);
         if (failed) {
@@ -437,10 +446,10 @@ static PyObject *errors_of(const Batch *batch) {
         const Message *message = batch->messages[at];
         if (!message->err)
             continue;
-        PyObject *error =
-            Py_BuildValue("(ziLis)", message->topic ? rdkafka.topic_name(message->topic) : NULL,
-                          (int)message->partition, (long long)message->offset, message->err,
-                          rdkafka.message_errstr(message));
+        const char *text = rdkafka.message_errstr(message);
+        PyObject *error = Py_BuildValue(
+            "(ziLiN)", message->topic ? rdkafka.topic_name(message->topic) : NULL, (int)message->partition,
+            (long long)message->offset, message->err, PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"));
         if (!error || PyList_SetItem(errors, found++, error) < 0)
             Py_CLEAR(errors);
     }
@@ -555,17 +564,6 @@ static PyObject *intake_wait(PyObject *self, PyObject *arguments) {
     return PyBool_FromLong(found > 0);
 }
 
-PyDoc_STRVAR(close_doc, "close()\n--\n\nTake no more; to be called before the consumer is closed.");
-
-static PyObject *intake_close(PyObject *self, PyObject *unused) {
-    (void)unused;
-    Link *link = ((Intake *)self)->link;
-    Py_BEGIN_ALLOW_THREADS
-    link_close(link);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
-}
-
 static void intake_dealloc(PyObject *self) {
     Link *link = ((Intake *)self)->link;
     PyTypeObject *type = Py_TYPE(self);
@@ -582,7 +580,6 @@ static PyMethodDef intake_methods[] = {
     {"take", intake_take, METH_VARARGS, take_doc},
     {"forward", intake_forward, METH_VARARGS, forward_doc},
     {"wait", intake_wait, METH_VARARGS, wait_doc},
-    {"close", intake_close, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -617,27 +614,27 @@ PyDoc_STRVAR(claim_doc, "claim()\n--\n\nReturn the intake of the consumer that t
 
 static PyObject *claim(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
-    Link *link = newest;
-    newest = NULL;
-    if (!link)
+    if (!newest)
         Py_RETURN_NONE;
     allocfunc allocate = (allocfunc)PyType_GetSlot(intake_type, Py_tp_alloc);
     Intake *intake = (Intake *)allocate(intake_type, 0);
     if (!intake)
         return NULL;
-    if (!pipe_open(link->woken)) {
-        Py_DECREF(intake);
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
+    Link *link = intake->link = newest;
+    newest = NULL;
     pthread_mutex_lock(&link->lock);
-    link->holders++;
-    link->records = rdkafka.queue_new(link->client);
-    link->events = rdkafka.queue_get_consumer(link->client);
-    rdkafka.queue_io_event_enable(link->records, link->woken[1], "1", 1);
-    rdkafka.queue_io_event_enable(link->events, link->woken[1], "1", 1);
+    if (link->client && pipe_open(link->woken)) { /* neither gone already, nor too many open files */
+        link->records = rdkafka.queue_new(link->client);
+        link->events = rdkafka.queue_get_consumer(link->client);
+        rdkafka.queue_io_event_enable(link->records, link->woken[1], "1", 1);
+        rdkafka.queue_io_event_enable(link->events, link->woken[1], "1", 1);
+    }
+    int is_open = link->records != NULL;
     pthread_mutex_unlock(&link->lock);
-    intake->link = link;
-    return (PyObject *)intake;
+    if (is_open)
+        return (PyObject *)intake;
+    Py_DECREF(intake);
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef functions[] = {
@@ -653,11 +650,13 @@ static struct PyModuleDef definition = {
     .m_methods = functions,
 };
 
+enum { INTERFACE = 1 }; /* what clients.py expects; one more whenever what is above changes for Python */
+
 PyMODINIT_FUNC PyInit__intake(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module && !intake_type)
         intake_type = (PyTypeObject *)PyType_FromSpec(&intake_spec);
-    if (module && !intake_type)
+    if (module && (!intake_type || PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -13,6 +13,8 @@ _Run: TypeAlias = tuple[
 ]
 _Error: TypeAlias = tuple[str | None, int, int, int, str]  # topic, partition, offset, code, text
 
+INTERFACE: int
+
 class Intake:
     def take(self, count: int, most: int, /) -> tuple[list[_Run], list[_Error]]: ...
     def forward(self, topic: str, partition: int, /) -> None: ...

@@ -437,6 +437,7 @@ class KafkaAdmin:
         """
         deadline = Deadline(self.config.runtime, self.config.request_timeout)
         pause, seconds = self.config.runtime.event(), _RETRY_SECONDS
+        may_be_new = True
         while True:
             client = self._client()
             try:
@@ -445,6 +446,9 @@ class KafkaAdmin:
                 code = code_of(error)
                 if code in passing:
                     raise
+                if code == KafkaError._UNKNOWN_PARTITION and may_be_new:
+                    self._handle, may_be_new = None, False  # to a client that was told of fewer, once
+                    continue
                 if code in STALE_LEADER:
                     self._handle = None  # only a new client is sure to look the leaders up
                 if code in TRANSIENT and deadline.left > seconds:

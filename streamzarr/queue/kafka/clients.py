@@ -12,7 +12,6 @@ import ctypes
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -20,6 +19,7 @@ import confluent_kafka
 from confluent_kafka import KafkaException, admin
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from streamzarr.queue.kafka.extension import extension
 from streamzarr.runtime import SYSTEM, Deadline
 
 if TYPE_CHECKING:
@@ -61,16 +61,23 @@ class Source(Consumer):
 
     def __init__(self, settings: Mapping[str, Any], **kwargs: Any) -> None:
         self.intake: _intake.Intake | None = None
-        extension = _extension()
-        if extension is None:
+        module = extension()
+        if module is None:
             super().__init__(settings, **kwargs)
             return
-        plugins = [settings.get("plugin.library.paths"), extension.__file__]
-        super().__init__({**settings, "plugin.library.paths": ";".join(filter(None, plugins))}, **kwargs)
-        self.intake = extension.claim()
+        plugins = [settings.get("plugin.library.paths"), module.__file__]
+        try:
+            super().__init__({**settings, "plugin.library.paths": ";".join(filter(None, plugins))}, **kwargs)
+        except KafkaException as error:
+            if "plugin" not in str(error):
+                raise
+            super().__init__(settings, **kwargs)  # this librdkafka takes none, or not one that the URL names
+        else:
+            self.intake = module.claim()
 
     def assign(self, partitions: list[KafkaPartition]) -> None:
-        """Read these partitions."""
+        """Read these partitions, and no others."""
+        self.unassign()  # on its own, that is over before they are told of once more
         with self._forwarded(partitions):
             super().assign(partitions)
 
@@ -135,16 +142,6 @@ class Member(Source):
     def __del__(self) -> None:
         with suppress(RuntimeError):  # it is closed already, or was never made
             self.close()
-
-
-def _extension() -> ModuleType | None:
-    if os.environ.get("STREAMZARR_NO_EXTENSIONS"):
-        return None
-    try:
-        from streamzarr.queue.kafka import _intake
-    except ImportError:  # it was not built: no compiler was there
-        return None
-    return _intake
 
 
 class Producer(_Kept, confluent_kafka.Producer):

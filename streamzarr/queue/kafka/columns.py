@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from streamzarr.queue.columns import Columns
+from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.packed import Packed
 from streamzarr.queue.record import Headers, TopicPartition
 
@@ -50,7 +51,7 @@ def columns(messages: Sequence[Any], *, packed: bool = False) -> Columns:
         _offsets(messages),
         keys if keys.count(None) < len(keys) else None,
         (Packed.of(values) if packed else None) or values,
-        list(map(_as_headers, map(of.headers, messages))) if any(map(of.headers, messages)) else None,
+        _headers(messages),
         list(map(itemgetter(1), map(of.timestamp, messages))),
     )
 
@@ -61,6 +62,30 @@ def _offsets(messages: Sequence[Any]) -> Sequence[int]:
     if last - first + 1 == len(messages):
         return range(first, last + 1)
     return [message.offset() for message in messages]
+
+
+def _headers(messages: Sequence[Any]) -> list[Headers] | None:
+    of: Any = Message
+    try:
+        found = list(map(of.headers, messages))
+    except (SystemError, UnicodeDecodeError):  # a name of other bytes than UTF-8
+        found = list(map(_readable, messages))
+    return list(map(_as_headers, found)) if any(found) else None
+
+
+def _readable(message: Any) -> list[tuple[str, bytes | None]] | None:
+    """Return the headers of a message; None where confluent-kafka cannot read them: the rest is worth more."""
+    try:
+        headers: list[tuple[str, bytes | None]] | None = message.headers()
+    except (SystemError, UnicodeDecodeError):
+        logger.warning(
+            "%s[%d]: the headers of offset %d are left out, a name is not UTF-8",
+            message.topic(),
+            message.partition(),
+            message.offset(),
+        )
+        return None
+    return headers
 
 
 def _as_headers(headers: list[tuple[str, bytes | None]] | None) -> Headers:

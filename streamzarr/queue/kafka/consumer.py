@@ -105,6 +105,9 @@ class KafkaConsumer(Consumer):
             self._give_up_on(replaced)
         self._may_tell = True
         try:
+            if self._fetcher.broken_off:
+                self.seek(self.positions())
+                self._fetcher.broken_off = False
             if self._unplaced and not (self._others_first and self._fetcher.positions):
                 self._place()
             if max_records <= 0:
@@ -149,9 +152,9 @@ class KafkaConsumer(Consumer):
     def _idle(self, timeout: float) -> None:
         """Run callbacks without handing out records.
 
-        Without our extension there is one queue for both, so looking for callbacks may bring a record, which is
-        kept for the next `poll`. It is cheaper to keep some than to pause: pausing throws away what was prefetched
-        and costs up to a second on resume.
+        Without our extension there is one queue for both, so looking for callbacks may bring a record, which
+        is kept for the next `poll`. It is cheaper to keep some than to pause: pausing throws away what was
+        prefetched and costs up to a second on resume.
         """
         deadline = Deadline(self._runtime, timeout)
         while True:

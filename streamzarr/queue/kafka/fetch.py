@@ -72,6 +72,9 @@ class Fetcher:
         self._ends: dict[TopicPartition, int] = {}
         """Where partitions end, beyond the records that wait: behind transaction markers, say."""
         self._error: BaseException | None = None
+        self.broken_off = False
+        """Whether the client was asked and what it had is lost: to Ctrl-C, or for lack of memory. Then all
+        partitions have to be read again from their positions before anything else."""
         self.fatal: GaveUpError | None = None
         """Why the client has stopped for good: it says so once, and is silent from then on."""
 
@@ -168,16 +171,16 @@ class Fetcher:
 
     def _call(self, method: Callable[..., Taken], argument: float) -> int:
         """Keep what this method of the intake takes; return how many messages that were."""
-        self._calling = True
+        self._calling = self.broken_off = True
         try:
             taken = method(argument, packed=self.packed)
-        except MemoryError:
-            # What it had in its hands is gone, and what comes next would hide that.
-            self.fatal = GaveUpError(f"{self._where}: out of memory for what was fetched")
-            raise
         finally:
             self._calling = False
         self._accept(taken)
+        self.broken_off = False
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         return taken.messages
 
     def _take(self, max_records: int, max_bytes: int | None) -> list[Columns]:
@@ -225,9 +228,6 @@ class Fetcher:
             self._moved = False
         if self._ends:
             self._pass_ends()
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
 
     def _seek_now(self, taken: Taken) -> Taken:
         """Tell the client of what was sought in its callbacks; return what is not of those partitions."""

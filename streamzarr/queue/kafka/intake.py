@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _EVENTS: Final = 100
 """Messages taken at once from the queue in which callbacks wait; hardly ever one is there."""
+_WAIT_SECONDS: Final = 0.2
+"""How long to wait at once. librdkafka does not know of it, and would take who waits for longer than its
+``max.poll.interval.ms`` for one that hangs."""
 _PACKED_BYTES: Final = 1024
 """Bytes of a value, on average, up to which our extension gives them in one piece: it copies them anyhow."""
 
@@ -119,7 +122,7 @@ class ColumnIntake:
         said = self._serve(packed)
         if said.messages or timeout <= 0:
             return said
-        self._queue.wait(timeout)
+        self._queue.wait(min(timeout, _WAIT_SECONDS))
         return self._serve(packed)
 
     def _serve(self, packed: bool) -> Taken:

@@ -42,9 +42,10 @@ class KafkaReader(Reader):
         if begin:  # librdkafka looks for the beginning at once, or again after half a second: connect first
             self._connect(next(iter(begin)), admin.config.request_timeout)
         # Not `begin`: what is trimmed before the first fetch would put that out of range.
-        self._handle.client.assign(
-            [KafkaPartition(*each, start.get(each, OFFSET_BEGINNING)) for each in partitions]
-        )
+        self._assign({each: start.get(each, OFFSET_BEGINNING) for each in partitions})
+
+    def _assign(self, start: Mapping[TopicPartition, int]) -> None:
+        self._handle.client.assign([KafkaPartition(*each, position) for each, position in start.items()])
 
     def _connect(self, partition: TopicPartition, timeout: float) -> None:
         try:
@@ -58,6 +59,10 @@ class KafkaReader(Reader):
         if self._closed:
             raise QueueError(f"{self._where}: the reader is closed")
         self._handle.check(self._where, "reader")
+        if self._fetcher.broken_off:
+            self._fetcher.drop(self._fetcher.positions)
+            self._assign(self._fetcher.positions)
+            self._fetcher.broken_off = False
         return list(self._fetcher.fetch(max_records, timeout, max_bytes)) if max_records > 0 else []
 
     def positions(self) -> dict[TopicPartition, int]:  # noqa: D102

@@ -18,13 +18,13 @@ from streamzarr.limits import Limits
 from streamzarr.stores.base import BytesLike
 from streamzarr.zarr.codecs.base import ArrayBytes, ChunkSpec, NDArray
 from streamzarr.zarr.codecs.bounded import FAILURES
+from streamzarr.zarr.codecs.library import numcodecs
 
 
 @cache
 def _codec(name: str) -> Any:
-    from numcodecs.vlen import VLenBytes, VLenUTF8
-
-    return (VLenUTF8 if name == "vlen-utf8" else VLenBytes)()
+    codecs = numcodecs().vlen
+    return (codecs.VLenUTF8 if name == "vlen-utf8" else codecs.VLenBytes)()
 
 
 def encode_vlen(name: str, array: NDArray) -> BytesLike:
