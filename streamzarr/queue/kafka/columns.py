@@ -74,7 +74,7 @@ def _headers(messages: Sequence[Any]) -> list[Headers] | None:
 
 
 def _readable(message: Any) -> list[tuple[str, bytes | None]] | None:
-    """Return the headers of a message; None where confluent-kafka cannot read them: the rest is worth more."""
+    """Return the headers of a message; None where confluent-kafka cannot read them: the rest counts more."""
     try:
         headers: list[tuple[str, bytes | None]] | None = message.headers()
     except (SystemError, UnicodeDecodeError):

@@ -60,10 +60,18 @@ class KafkaReader(Reader):
             raise QueueError(f"{self._where}: the reader is closed")
         self._handle.check(self._where, "reader")
         if self._fetcher.broken_off:
-            self._fetcher.drop(self._fetcher.positions)
-            self._assign(self._fetcher.positions)
-            self._fetcher.broken_off = False
+            self._read_again()
         return list(self._fetcher.fetch(max_records, timeout, max_bytes)) if max_records > 0 else []
+
+    def _read_again(self) -> None:
+        positions = self.positions()
+        self._fetcher.drop(positions)
+        try:
+            for each, position in positions.items():
+                self._handle.client.seek(KafkaPartition(*each, position))
+        except KafkaException:  # nothing is being fetched of one: it was out of range, or is new
+            self._assign(positions)
+        self._fetcher.broken_off = False
 
     def positions(self) -> dict[TopicPartition, int]:  # noqa: D102
         return dict(self._fetcher.positions)
