@@ -3,10 +3,13 @@
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 import uuid
 from pathlib import Path
 
+import confluent_kafka
 import numpy as np
 import pytest
 
@@ -66,10 +69,45 @@ def test_a_client_may_go_before_its_intake_or_behind_it():
 
 
 @needs_extension
+def test_what_is_never_claimed_or_gone_by_then_does_no_harm():
+    import streamzarr.queue.kafka._intake as module
+
+    for _ in range(3):
+        raw = clients.Consumer({**SETTINGS, "plugin.library.paths": module.__file__})
+        raw.close()
+        assert module.claim() is None
+        clients.Consumer({**SETTINGS, "plugin.library.paths": module.__file__}).close()
+        assert clients.Source(SETTINGS).intake is not None
+
+
+@needs_extension
 def test_other_plugins_are_kept():
     with pytest.raises(Exception, match=r"no-such-plugin"):
         clients.Source({**SETTINGS, "plugin.library.paths": "no-such-plugin"})
     assert clients.Source(SETTINGS).intake is not None
+
+
+PRODUCE_ODD_NAME = r"""
+library, server, topic = sys.argv[1:]
+rd = ctypes.CDLL(library)
+rd.rd_kafka_conf_new.restype = rd.rd_kafka_new.restype = ctypes.c_void_p
+text = ctypes.create_string_buffer(500)
+conf = ctypes.c_void_p(rd.rd_kafka_conf_new())
+rd.rd_kafka_conf_set(conf, b"bootstrap.servers", server.encode(), text, 500)
+client = ctypes.c_void_p(rd.rd_kafka_new(0, conf, text, 500))
+for number, name in enumerate([b"ok", b"\xff\xfe", b"ok"]):
+    error = rd.rd_kafka_producev(
+        client,
+        *(ctypes.c_int(1), ctypes.c_char_p(topic.encode())),
+        *(ctypes.c_int(4), ctypes.c_char_p(b"%d" % number), ctypes.c_size_t(1)),
+        *(ctypes.c_int(7), ctypes.c_int(2)),
+        *(ctypes.c_int(9), ctypes.c_char_p(name), ctypes.c_char_p(b"v"), ctypes.c_ssize_t(1)),
+        ctypes.c_int(0),
+    )
+    assert error == 0
+assert rd.rd_kafka_flush(client, 30_000) == 0
+"""
+"""Through librdkafka itself, for Python's producer takes names in UTF-8 only."""
 
 
 def various():
@@ -196,6 +234,27 @@ def test_what_was_in_its_hands_when_it_was_broken_off_is_read_again(
                     found[record[:2]].append(record.offset)
     assert found == {place: list(range(end)) for place, end in ends.items()}
     assert reader._fetcher._intake.calls > 10
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("without", ["", "1"])
+def test_a_header_that_cannot_be_read_costs_no_record(kafka_broker_url, broker, without, monkeypatch):
+    monkeypatch.setenv(EXTENSIONS, without)
+    topic = f"topic-{uuid.uuid4().hex[:12]}"
+    broker.create_topic(topic, 1)
+    server = kafka_broker_url.removeprefix("kafka://")
+    produce = "import sys, ctypes\n" + PRODUCE_ODD_NAME
+    library = next(Path(confluent_kafka.__file__).parents[1].glob("confluent_kafka.libs/librdkafka*"), None)
+    if library is None:
+        pytest.skip("librdkafka is somewhere else")
+    subprocess.run([sys.executable, "-c", produce, str(library), server, topic], check=True, timeout=60)
+    with open_broker(kafka_broker_url) as broker, broker.reader(topic) as reader:
+        records = []
+        while len(records) < 3:
+            records += reader.poll(10, 10.0)
+    assert [record.value for record in records] == [b"0", b"1", b"2"]
+    odd = () if without else (("\ufffd\ufffd", b"v"),)
+    assert [record.headers for record in records] == [(("ok", b"v"),), odd, (("ok", b"v"),)]
 
 
 @needs_extension

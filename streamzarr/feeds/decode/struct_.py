@@ -111,15 +111,26 @@ def _lengths(values: Sequence[bytes | None]) -> NDArray[np.intp]:
 def _as_dtype(given: Any) -> np.dtype[Any]:
     if isinstance(given, Mapping):
         given = list(given.items())
-    elif not isinstance(given, np.dtype | str):
-        given = [tuple(each) for each in given]
     try:
-        dtype: np.dtype[Any] = np.dtype(given)
+        dtype: np.dtype[Any] = np.dtype(given if isinstance(given, np.dtype | str) else _as_fields(given))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"struct: dtype is {given!r}, which numpy does not take: {error}") from error
     if dtype.names is None or dtype.hasobject or not dtype.itemsize:
         raise ConfigError(f"struct: dtype is {dtype}, expected fields of a fixed size by name")
     return dtype
+
+
+def _as_fields(given: Any) -> list[tuple[Any, ...]]:
+    """Return fields as numpy takes them; JSON and TOML have lists of name, dtype and perhaps a shape."""
+    fields = []
+    for name, dtype, *shape in given:
+        inner = _as_fields(dtype) if isinstance(dtype, list) else dtype
+        fields.append((name, inner, *map(_as_shape, shape)))
+    return fields
+
+
+def _as_shape(shape: Any) -> Any:
+    return tuple(shape) if isinstance(shape, list) else shape
 
 
 def _struct(columns: Mapping[str, ColumnSpec]) -> np.dtype[Any]:

@@ -66,26 +66,17 @@ def _offsets(messages: Sequence[Any]) -> Sequence[int]:
 
 def _headers(messages: Sequence[Any]) -> list[Headers] | None:
     of: Any = Message
-    try:
-        found = list(map(of.headers, messages))
-    except (SystemError, UnicodeDecodeError):  # a name of other bytes than UTF-8
-        found = list(map(_readable, messages))
+    found: list[Any] = []
+    each = map(of.headers, messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(each)
+        except (SystemError, UnicodeDecodeError):  # a name is no UTF-8; the record counts for more than that
+            message = messages[len(found)]
+            place = message.topic(), message.partition(), message.offset()
+            logger.warning("%s[%d]: the headers of offset %d cannot be read and are left out", *place)
+            found.append(None)  # and not asked for again: confluent-kafka would crash
     return list(map(_as_headers, found)) if any(found) else None
-
-
-def _readable(message: Any) -> list[tuple[str, bytes | None]] | None:
-    """Return the headers of a message; None where confluent-kafka cannot read them: the rest counts more."""
-    try:
-        headers: list[tuple[str, bytes | None]] | None = message.headers()
-    except (SystemError, UnicodeDecodeError):
-        logger.warning(
-            "%s[%d]: the headers of offset %d are left out, a name is not UTF-8",
-            message.topic(),
-            message.partition(),
-            message.offset(),
-        )
-        return None
-    return headers
 
 
 def _as_headers(headers: list[tuple[str, bytes | None]] | None) -> Headers:

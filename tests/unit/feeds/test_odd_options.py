@@ -40,7 +40,7 @@ def test_what_can_be_no_array(changes, reason):
         ("protobuf", {}, "format 'protobuf' needs descriptor and message"),
         ("json", {"records": True}, "format 'json' cannot be used with such records"),
         ("csv", {"names": 7}, "format 'csv' cannot be used with such names"),
-        ("struct", {"dtype": True}, "format 'struct' cannot be used with such dtype"),
+        ("struct", {"dtype": True}, "dtype is True, which numpy does not take"),
         ("json", {"compression": ["gzip"]}, "compression is"),
     ],
 )

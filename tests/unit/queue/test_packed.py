@@ -82,7 +82,7 @@ def decoders() -> list[tuple[Decoder, list[list[bytes]]]]:
     columns = {"n": ColumnSpec("n", "i8"), "bid": ColumnSpec("bid", "f4")}
     struct = open_decoder("struct", columns, dtype=[["n", "<u2"], ["bid", "<f4"]])
     ticks = {"n": ColumnSpec("n", "i8", source="of.n"), "bid": ColumnSpec("bid", "f4", source="prices.1")}
-    nested = open_decoder("struct", ticks, dtype=[["of", [("n", "<u2")]], ["prices", "<f4", [2]]])
+    nested = open_decoder("struct", ticks, dtype=[["of", [["n", "<u2"]]], ["prices", "<f4", [2]]])
     json = open_decoder("json", columns)
     csv = open_decoder("csv", columns)
     good = [b'{"n":%d,"bid":%d.5}' % (at, at) for at in range(50)]
