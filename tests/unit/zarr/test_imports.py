@@ -38,3 +38,17 @@ def test_blosc_never_gets_threads_of_its_own(options):
         "assert z[:].sum() == 499500\n"
         "assert sys.modules['numcodecs'].blosc.use_threads is False\n"
     )
+
+
+def test_numcodecs_is_imported_as_a_whole_first():
+    """Of two threads, one of which begins with a submodule, one gets a module that is half made."""
+    run(
+        "import builtins, numpy, streamzarr.zarr as zarr\n"
+        "asked, load = [], builtins.__import__\n"
+        "def note(name, *arguments, **options):\n"
+        "    if name.startswith('numcodecs'): asked.append(name)\n"
+        "    return load(name, *arguments, **options)\n"
+        "builtins.__import__ = note\n"
+        "zarr.create_array('memory://', data=numpy.array(['a', 'bc'], 'T'), chunks=2)\n"
+        "assert asked[0] == 'numcodecs' and 'numcodecs.vlen' in asked, asked\n"
+    )
