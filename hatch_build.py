@@ -31,7 +31,6 @@ class ExtensionHook(BuildHookInterface[Any]):
         built = Path(self.root if editable else self._folder.name, BUILT)
         try:
             built.parent.mkdir(parents=True, exist_ok=True)
-            built.unlink(missing_ok=True)  # of an older source, perhaps
             compile_extension(Path(self.root, SOURCE), built)
         except (OSError, subprocess.CalledProcessError) as error:
             if os.environ.get("STREAMZARR_REQUIRE_EXTENSIONS"):
@@ -60,5 +59,10 @@ def compile_extension(source: Path, built: Path) -> None:
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
     headers = f"-I{sysconfig.get_path('include')}"
-    command = [*compiler, "-O2", "-fPIC", *shared, headers, str(source), "-o", str(built), "-pthread", "-ldl"]
-    subprocess.run(command, check=True)  # noqa: S603 - the compiler that Python itself was made with, or CC
+    half = built.with_suffix(f".{os.getpid()}")  # whoever loads it meanwhile has the old one
+    command = [*compiler, "-O2", "-fPIC", *shared, headers, str(source), "-o", str(half), "-pthread", "-ldl"]
+    try:
+        subprocess.run(command, check=True)  # noqa: S603 - the compiler that Python itself was made with, or CC
+        half.replace(built)
+    finally:
+        half.unlink(missing_ok=True)

@@ -171,7 +171,14 @@ class Reader(Closing):
     def poll(self, max_records: int, timeout: float, max_bytes: int | None = None) -> list[Record]:
         """Return what :meth:`poll_columns` does, record by record."""
         runs = self.poll_columns(max_records, timeout, max_bytes)
-        return runs[0].records() if len(runs) == 1 else [record for run in runs for record in run.records()]
+        try:
+            return runs[0].records() if len(runs) == 1 else [each for run in runs for each in run.records()]
+        except BaseException:  # Ctrl-C, or no memory
+            self._take_back(runs)
+            raise
+
+    def _take_back(self, runs: Sequence[Columns]) -> None:
+        """Give these runs again, which nobody has seen."""
 
     @abstractmethod
     def positions(self) -> dict[TopicPartition, int]:
@@ -184,6 +191,9 @@ class Reader(Closing):
 
 class Consumer(Reader):
     """A member of a consumer group. Owned by one thread; must poll at least every ``max_poll_interval``."""
+
+    def _take_back(self, runs: Sequence[Columns]) -> None:
+        self.seek({run.where: run.first for run in runs})
 
     def want_packed(self) -> None:
         """Hear that small values are best given in one piece (``Columns.packed``); a hint."""

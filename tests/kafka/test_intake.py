@@ -1,6 +1,7 @@
 """Records out of librdkafka by our extension, beside those out of confluent-kafka's messages."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from streamzarr.errors import OffsetOutOfRangeError
 from streamzarr.queue import NewRecord, TopicPartition, open_broker
+from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka import clients
 from streamzarr.queue.kafka.extension import _found, extension
 from streamzarr.queue.kafka.intake import ColumnIntake, MessageIntake, intake_of
@@ -199,7 +201,7 @@ def test_what_is_wrong_with_a_partition_is_told_behind_its_records(kafka_broker_
 
 
 class BreaksOff:
-    """Takes records, and is interrupted with them in its hands, every other time."""
+    """Takes records, and is interrupted with them in its hands, one time in three."""
 
     def __init__(self, intake):
         self.intake, self.calls = intake, 0
@@ -207,8 +209,8 @@ class BreaksOff:
     def take(self, count, *, packed):
         taken = self.intake.take(count, packed=packed)
         self.calls += 1
-        if self.calls % 2 and taken.runs:
-            raise (KeyboardInterrupt, MemoryError)[self.calls % 4 == 1]
+        if self.calls % 3 == 0 and taken.runs:
+            raise (KeyboardInterrupt, MemoryError)[self.calls % 2]
         return taken
 
     def look(self, timeout, *, packed):
@@ -234,6 +236,49 @@ def test_what_was_in_its_hands_when_it_was_broken_off_is_read_again(
                     found[record[:2]].append(record.offset)
     assert found == {place: list(range(end)) for place, end in ends.items()}
     assert reader._fetcher._intake.calls > 10
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("method", ["joined", "records"])
+@pytest.mark.parametrize("member", [True, False])
+def test_what_was_on_its_way_out_is_given_again(kafka_broker_url, topic, member, method, monkeypatch):
+    calls, real = itertools.count(), getattr(Columns, method)
+
+    def interrupted(run, *others):
+        if next(calls) % 3 == 0:
+            raise KeyboardInterrupt
+        return real(run, *others)
+
+    with open_broker(kafka_broker_url) as broker, contextlib.ExitStack() as stack:
+        ends = ends_of(broker, topic)
+        reader = broker.consumer([topic], uuid.uuid4().hex) if member else broker.reader(topic)
+        stack.enter_context(reader)
+        monkeypatch.setattr(Columns, method, interrupted)
+        found = {place: [] for place in ends}
+        while reader.positions() != ends:
+            with contextlib.suppress(KeyboardInterrupt):
+                for record in reader.poll(700, 10.0):
+                    found[record[:2]].append(record.offset)
+    assert found == {place: list(range(end)) for place, end in ends.items()}
+    assert next(calls) > 10
+
+
+@pytest.mark.kafka
+def test_a_commit_in_between_does_not_hide_that_a_poll_was_broken_off(kafka_broker_url, topic, monkeypatch):
+    with open_broker(kafka_broker_url) as broker, broker.consumer([topic], uuid.uuid4().hex) as consumer:
+        ends = ends_of(broker, topic)
+        found = {place: [] for place in ends}
+        intake = consumer._fetcher._intake = BreaksOff(consumer._fetcher._intake)
+        monkeypatch.setattr(consumer, "_is_stored", lambda expected, deadline: False)  # so it has to wait
+        while consumer.positions() != ends:
+            try:
+                for record in consumer.poll(700, 10.0):
+                    found[record[:2]].append(record.offset)
+            except (KeyboardInterrupt, MemoryError):
+                consumer.commit(consumer.positions())
+                assert consumer._fetcher.broken_off
+    assert found == {place: list(range(end)) for place, end in ends.items()}
+    assert intake.calls > 10
 
 
 @pytest.mark.kafka

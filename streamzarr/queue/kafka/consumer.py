@@ -334,7 +334,7 @@ class KafkaConsumer(Consumer):
             return
         try:
             stored, begin = self._ask_where(partitions)
-        except QueueError:
+        except BaseException:
             # Without positions nothing may be read, least of all from the beginning. The group has its answer
             # all the same, and the next poll asks again.
             self._fetcher.remove(partitions)

@@ -73,8 +73,8 @@ class Fetcher:
         """Where partitions end, beyond the records that wait: behind transaction markers, say."""
         self._error: BaseException | None = None
         self.broken_off = False
-        """Whether the client was asked and what it had is lost: to Ctrl-C, or for lack of memory. Then all
-        partitions have to be read again from their positions before anything else."""
+        """Whether records were lost on their way, to Ctrl-C or for lack of memory. Then all partitions have
+        to be read again from their positions, before anything else."""
         self.fatal: GaveUpError | None = None
         """Why the client has stopped for good: it says so once, and is silent from then on."""
 
@@ -171,26 +171,34 @@ class Fetcher:
 
     def _call(self, method: Callable[..., Taken], argument: float) -> int:
         """Keep what this method of the intake takes; return how many messages that were."""
-        self._calling = self.broken_off = True
+        before = self.broken_off
         try:
+            self._calling = self.broken_off = True
             taken = method(argument, packed=self.packed)
         finally:
             self._calling = False
         self._accept(taken)
-        self.broken_off = False
+        self.broken_off = before
         if self._error is not None:
             error, self._error = self._error, None
             raise error
         return taken.messages
 
     def _take(self, max_records: int, max_bytes: int | None) -> list[Columns]:
-        runs = self.backlog.take(max_records, max_bytes, self.paused)
-        for run in runs:
-            self.positions[run.where] = run.stop
-        if runs and max_bytes is not None:
-            self._usual = max(1.0, sum(run.nbytes for run in runs) / sum(map(len, runs)))
-        if self._ends:
-            self._pass_ends()
+        begun = dict(self.positions)
+        self.broken_off = True
+        try:
+            runs = self.backlog.take(max_records, max_bytes, self.paused)
+            for run in runs:
+                self.positions[run.where] = run.stop
+            if runs and max_bytes is not None:
+                self._usual = max(1.0, sum(run.nbytes for run in runs) / sum(map(len, runs)))
+            if self._ends:
+                self._pass_ends()
+        except BaseException:
+            self.positions.update(begun)
+            raise
+        self.broken_off = False
         return runs
 
     def _pass_ends(self) -> None:

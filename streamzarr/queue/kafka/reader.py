@@ -63,6 +63,10 @@ class KafkaReader(Reader):
             self._read_again()
         return list(self._fetcher.fetch(max_records, timeout, max_bytes)) if max_records > 0 else []
 
+    def _take_back(self, runs: Sequence[Columns]) -> None:
+        self._fetcher.positions.update({run.where: run.first for run in runs})
+        self._fetcher.broken_off = True
+
     def _read_again(self) -> None:
         positions = self.positions()
         self._fetcher.drop(positions)
