@@ -273,11 +273,11 @@ def test_a_fenced_commit_inside_on_revoked_is_no_error(consumer, client, listene
 
 
 @contextlib.contextmanager
-def unreachable(consumer):
+def unreachable(consumer, error=QueueError):
     """Have nobody say where a group is, for the time being."""
 
     def ask(group, partitions, member):
-        raise QueueError("not reached")
+        raise error("not reached")
 
     stored, consumer._admin.stored = consumer._admin.stored, ask
     yield
@@ -306,6 +306,16 @@ def test_what_could_not_be_begun_is_begun_as_soon_as_positions_are_known(consume
     assert listener.log == [("assigned", {A, B})]
     assert consumer.positions() == {A: 10, B: 3}
     assert client.calls[:2] == [("incremental_assign", A, 10), ("incremental_assign", B, -2)]
+
+
+def test_who_is_interrupted_while_it_asks_where_to_begin_begins_later(consumer, client, listener):
+    with unreachable(consumer, KeyboardInterrupt):
+        client.assign(A, B)
+        with pytest.raises(KeyboardInterrupt):
+            consumer.poll(10, 0)
+    consumer.poll(10, 0)
+    assert listener.log == [("assigned", {A, B})]
+    assert consumer.positions() == {A: 10, B: 3}
 
 
 @pytest.mark.parametrize("taken", ["revoke", "lose"])
