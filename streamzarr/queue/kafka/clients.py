@@ -93,12 +93,13 @@ class Source(Consumer):
         Told before, librdkafka does not put the first ones elsewhere. Told after, one that was being given up
         just now, at the end of which librdkafka forgets it, is told again; its records have waited.
         """
-        self.forward(partitions)
-        yield
-        self.forward(partitions)
+        self._forward(partitions)
+        try:
+            yield
+        finally:
+            self._forward(partitions)
 
-    def forward(self, partitions: Iterable[KafkaPartition]) -> None:
-        """Have the records of these partitions come to the intake, if there is one."""
+    def _forward(self, partitions: Iterable[KafkaPartition]) -> None:
         if self.intake is not None:
             for each in partitions:
                 self.intake.forward(each.topic, each.partition)
