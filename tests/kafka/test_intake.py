@@ -332,5 +332,9 @@ def test_an_extension_that_cannot_be_used_is_passed_over(monkeypatch, caplog):
             _found.cache_clear()
             assert clients.Source(SETTINGS).intake is None
             assert why in caplog.messages[-1]
+    with monkeypatch.context() as patch:  # as a librdkafka without plugins does
+        patch.setattr(module, "__file__", "/no/such/plugin.so")
+        _found.cache_clear()
+        assert clients.Source(SETTINGS).intake is None
     _found.cache_clear()
     assert clients.Source(SETTINGS).intake is not None
