@@ -56,11 +56,6 @@ class Column:
         """Return `count` rows of the fill value."""
         return np.full((count, *self._array.shape[1:]), self._array.fill_value, self._array.dtype)
 
-    def bytes_filled_by(self, count: int) -> int:
-        """Return the bytes of the chunks that `count` more rows make full; of texts, those of references."""
-        block = self.tail.block
-        return (block.filled + count) // self.chunk_rows * block.rows.nbytes
-
     @property
     def bytes_of_rows(self) -> int:
         """Bytes of the rows of the chunk that is not full."""
@@ -70,13 +65,19 @@ class Column:
     def take(self, values: NDArray) -> None:
         """Add rows, and put each chunk that becomes full; raises as :meth:`FencedChunks.put`."""
         for block in self.tail.extend(values):
-            self._put(block)
+            self.put(block)
+
+    def put(self, block: Block) -> None:
+        """Put a chunk; raises as :meth:`FencedChunks.put`. Any thread may, each another block."""
+        for index in self._indices(block.number):
+            self._chunks.put(self._key(index), self._encoded(block, index))
+            failpoints.reach(Failpoint.AFTER_CHUNK)
 
     def put_tail(self) -> None:
         """Put the chunk that is not full, unless it is stored as it is; raises as ``FencedChunks.put``."""
         block = self.tail.block
         if block.filled and block is not self._stored:
-            self._put(block)
+            self.put(block)
             self._stored = block
 
     def tail_keys(self) -> list[str]:
@@ -117,11 +118,6 @@ class Column:
             with self._locating(index):
                 part[...] = self._chain.decode(stored.data)[tuple(map(slice, part.shape))]
         return rows
-
-    def _put(self, block: Block) -> None:
-        for index in self._indices(block.number):
-            self._chunks.put(self._key(index), self._encoded(block, index))
-            failpoints.reach(Failpoint.AFTER_CHUNK)
 
     def _encoded(self, block: Block, index: tuple[int, ...]) -> BytesLike:
         piece = block.rows

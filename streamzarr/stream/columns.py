@@ -60,7 +60,8 @@ class Columns:
             since = max(record.first_row, record.since.get(name, 0))
             self._columns[name].recover(record.rows, since=since)
 
-        parallel.for_each(begin, self._columns, self._threads(0, self._store.capabilities.in_flight))
+        threads = self._threads(len(self._columns), 0, self._store.capabilities.in_flight)
+        parallel.for_each(begin, self._columns, threads)
         self._bounds = {
             name: record.bounds.get(name, Bounds(column.chunk_rows))
             for name, column in self._columns.items()
@@ -115,10 +116,14 @@ class Columns:
             As :meth:`FencedChunks.put`.
         """
         marks = {name: column.tail.mark() for name, column in self._columns.items()}
-        nbytes = sum(column.bytes_filled_by(len(rows[name])) for name, column in self._columns.items())
         try:
-            threads = self._putting(nbytes) if nbytes else 1
-            parallel.for_each(lambda name: self._columns[name].take(rows[name]), self._columns, threads)
+            full = [
+                (column, block)
+                for name, column in self._columns.items()
+                for block in column.tail.extend(rows[name])
+            ]
+            nbytes = sum(block.rows.nbytes for _, block in full)
+            parallel.for_each(lambda each: each[0].put(each[1]), full, self._putting(len(full), nbytes))
             check()
         except BaseException:
             for name, mark in marks.items():
@@ -141,21 +146,24 @@ class Columns:
             failpoints.reach(Failpoint.AFTER_TAIL)
 
         nbytes = sum(column.bytes_of_rows for column in self._columns.values())
-        parallel.for_each(put, self._columns, self._putting(nbytes))
+        parallel.for_each(put, self._columns, self._putting(len(self._columns), nbytes))
 
     def settle(self) -> None:
         """Forget what was known of full chunks: they are committed, and not put again."""
         self._chunks.keep_only({key for column in self._columns.values() for key in column.tail_keys()})
 
-    def _putting(self, nbytes: int) -> int:
-        """Return how many threads put `nbytes`: those that put little wait for a disk more than they work."""
-        if nbytes // len(self._columns) < parallel.LARGE_CHUNK_BYTES:
-            return self._threads(nbytes, puts_in_flight(self._store, len(self._columns)))
-        return self._threads(nbytes, self._store.capabilities.in_flight)
+    def _putting(self, count: int, nbytes: int) -> int:
+        """Return how many threads put `nbytes` in so many chunks.
 
-    def _threads(self, nbytes: int, in_flight: int) -> int:
-        count = len(self._columns)
-        return parallel.divide(count, nbytes // count, cpus=parallel.cores(), in_flight=in_flight).threads
+        Those that put little wait for a disk more than they work.
+        """
+        if nbytes < count * parallel.LARGE_CHUNK_BYTES:
+            return self._threads(count, nbytes, puts_in_flight(self._store, len(self._columns)))
+        return self._threads(count, nbytes, self._store.capabilities.in_flight)
+
+    def _threads(self, count: int, nbytes: int, in_flight: int) -> int:
+        each = nbytes // count if count else 0
+        return parallel.divide(count, each, cpus=parallel.cores(), in_flight=in_flight).threads
 
     def _column(self, name: str, array: ArrayMetadataV3) -> Column:
         return Column(key_below(self._path, name), array, self._chunks, self._store.url, self._runtime)
