@@ -1,6 +1,8 @@
 """Puts and reads that fail, get no answer, or come late: no row is lost, and none is there twice."""
 
 import itertools
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,11 +67,18 @@ def clean():
     return MemoryStore()
 
 
+class FarStore(MemoryStore):
+    """Likes several requests at a time."""
+
+    capabilities = replace(MemoryStore().capabilities, in_flight=4)
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, FarStore])
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("lost", [False, True], ids=["failed", "answer-lost"])
-def test_each_put_may_go_wrong(lost, times):
+def test_each_put_may_go_wrong(lost, times, kind):
     for nth in itertools.count(1):
-        store = MemoryStore()
+        store = kind()
         faulty = FaultyStore(store, [Fault(operation="put", nth=nth, times=times, lost_response=lost)])
         write(faulty)
         check(store)
@@ -84,6 +93,31 @@ def test_each_read_may_go_wrong(clean):
         faulty = FaultyStore(clean, [Fault(operation="fetch", nth=nth), Fault(operation="head", nth=nth)])
         write(faulty)
         check(clean)
+
+
+def test_several_chunks_of_one_field_are_put_at_a_time_and_all_or_none_is_taken():
+    met = threading.Barrier(4, timeout=10)
+
+    class Watched(FarStore):
+        refused = ""
+
+        def put(self, key, data, **condition):
+            if key.startswith("x/c/"):
+                met.wait()
+                if key == self.refused:
+                    raise StoreError(key)
+            return super().put(key, data, **condition)
+
+    store = Watched()
+    writer = sz.StreamWriter(store, schema={"x": Field("i8", chunk_rows=3)})
+    store.refused = "x/c/2"
+    with pytest.raises(StoreError, match="x/c/2"):
+        writer.append({"x": np.arange(100, 112)})
+    assert writer.rows == 0
+    store.refused = ""
+    writer.append({"x": np.arange(12)})
+    writer.commit()
+    assert sz.open_stream(store)["x"][:].tolist() == [*range(12)]
 
 
 def test_a_batch_that_could_not_be_put_was_not_taken(clean):
