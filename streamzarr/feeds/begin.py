@@ -51,7 +51,8 @@ def look(feed: Feed, asked: Asked, store: Store, partition: TopicPartition) -> B
         snapshot = open_stream(store, path)
     except NodeNotFoundError:
         _check_nowhere_else(store, other_path_of(partition, feed.source.topics))
-        return Beginning(source, begin if feed.source.start == "begin" else end, None)
+        at_end = feed.source.start == "end" and not _is_added(feed, store, partition)
+        return Beginning(source, end if at_end else begin, None)
     where, record = join_url(store.url, path), snapshot.record
     check_same(record.source, source, where, str(asked.broker))
     facts = facts_of(snapshot)
@@ -80,6 +81,12 @@ def look(feed: Feed, asked: Asked, store: Store, partition: TopicPartition) -> B
     if not begin <= position <= end:
         raise OffsetOutOfRangeError(str(asked.broker), *partition, position, begin, end)
     return Beginning(source, first, frozenset(snapshot.names))
+
+
+def _is_added(feed: Feed, store: Store, partition: TopicPartition) -> bool:
+    """Tell whether the topic got a partition when the feed was there already: all that it has came since."""
+    first = stream_at(store, path_of(partition._replace(partition=0), feed.source.topics))
+    return first is not None and 0 < facts_of(first).partitions <= partition.partition
 
 
 def stream_at(store: Store, path: str) -> Snapshot | None:

@@ -58,7 +58,7 @@ class SourceConfig(Table, frozen=True):
     group: Text | None = None
     """Of those who share the work; made of the target's name when absent. It holds a gauge, no truth."""
     start: Literal["begin", "end"] = "begin"
-    """Where a partition begins that the target does not know yet."""
+    """Where a partition begins that the target does not know; one that comes later: at the beginning."""
     session_timeout: Seconds = 10.0
     max_records: Count = 131_072
     """Records in memory."""

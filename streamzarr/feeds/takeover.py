@@ -90,7 +90,8 @@ def take_over(
     streamzarr.errors.LimitExceededError
         They have more bytes than windows may.
     """
-    path, found = path_of(partition, feed.source.topics), look(feed, asked or Asked(broker), store, partition)
+    asked = asked or Asked(broker)
+    path, found = path_of(partition, feed.source.topics), look(feed, asked, store, partition)
     facts = Facts(
         version=1,
         broker=redacted(broker.url),
@@ -99,6 +100,7 @@ def take_over(
         offset=feed.offset_field,
         start=found.first,
         layout=feed.target.layout,
+        partitions=asked.info(partition.topic).partitions,
         id=broker.runtime.random_bytes(ID_BYTES).hex(),
     )
     taken: Partition

@@ -40,6 +40,8 @@ class Facts(msgspec.Struct, frozen=True):
     """The column that names the target of a row."""
     target: str | None = None
     """Which of several targets it is; None: the only one, or the ledger."""
+    partitions: int = 0
+    """How many its topic had; 0: it was made when that was not noted."""
     id: str = ""
     """What its letters are signed with; empty: it was made when they were not."""
 

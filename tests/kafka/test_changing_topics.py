@@ -69,6 +69,19 @@ def test_partitions_that_come_while_a_feed_runs(bench, servers):
     assert feed_status(bench.target, bench.broker).lag == 0
 
 
+def test_a_feed_from_the_end_misses_nothing_of_partitions_that_come_later(bench, servers):
+    bench.ticks(10)
+    feed = bench.feed(source={"start": "end"})
+    bench.ingest(feed)
+    admin = Handle(AdminClient({"bootstrap.servers": servers})).client
+    admin.create_partitions([NewPartitions(bench.topic, 2)])[bench.topic].result()
+    until(lambda: bench.broker.describe(bench.topic).partitions == 2)
+    bench.ticks(5, start=10, partition=1)  # before anybody has taken it
+    bench.ingest(feed)
+    assert [each.rows for each in bench.streams().values()] == [0, 5]
+    assert all(each.ok for each in check_feed(bench.target, bench.broker))
+
+
 @pytest.mark.parametrize("more", [{}, GRID, WINDOWS], ids=["log", "grid", "windows"])
 def test_records_that_are_compacted_away_are_no_fault(bench, servers, more):
     admin = Handle(AdminClient({"bootstrap.servers": servers})).client
