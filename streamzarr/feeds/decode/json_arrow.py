@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamzarr.feeds.decode.arrow_values import values_of
 from streamzarr.feeds.decode.assemble import Origin, assemble
 from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.kinds import Kind
-from streamzarr.feeds.decode.kinds.numbers import EXACT, Floats, Integers, Scaled
+from streamzarr.feeds.decode.kinds.numbers import DIGITS, EXACT, Booleans, Floats, Integers, Scaled
 from streamzarr.feeds.decode.kinds.times import Times
 from streamzarr.feeds.decode.layout import MESSAGE, Layout
 from streamzarr.feeds.decode.nesting import is_deeper
@@ -148,10 +149,8 @@ class ArrowJson:
             array = array.take(pa.array(origin))
         values = values_of(array)
         if isinstance(values.data, np.ndarray) and values.data.dtype.kind == "f":
-            kind = self._layout.conversions[name].kind
-            bound = np.inf if isinstance(kind, Floats) else EXACT  # beyond, an integer was rounded
             present = values.data if values.absent is None else values.data[~values.absent]
-            if not (np.abs(present) < bound).all():
+            if not _is_same(present, self._layout.conversions[name].kind):
                 raise Declined
         return values
 
@@ -207,8 +206,10 @@ def _type_of(values: Values, kind: Kind) -> Any:
         return pa.float64() if kinds == {int, float} and isinstance(kind, Floats | Scaled | Times) else None
     if data.dtype.kind == "b":
         return pa.bool_()
-    if data.dtype.kind == "f" or isinstance(kind, Floats):
+    if isinstance(kind, Floats) or (data.dtype.kind == "f" and isinstance(kind, Integers | Scaled | Times)):
         return pa.float64()
+    if data.dtype.kind == "f":
+        return _usual(kind)
     return pa.uint64() if data.dtype.kind == "u" or kind.dtype == np.uint64 else pa.int64()
 
 
@@ -217,7 +218,15 @@ def _usual(kind: Kind) -> Any:
 
     if isinstance(kind, Floats):
         return pa.float64()
-    return pa.int64() if isinstance(kind, Integers) else pa.string()
+    return pa.int64() if isinstance(kind, Integers | Booleans) else pa.string()
+
+
+def _is_same(floats: NDArray[np.float64], kind: Kind) -> bool:
+    """Tell whether a column is the same if those without a fraction were integers in the messages."""
+    if isinstance(kind, Floats):
+        return bool(np.isfinite(floats).all())
+    most = DIGITS / 10**kind.decimals if isinstance(kind, Scaled) else EXACT
+    return bool(((np.abs(floats) < min(most, EXACT)) | (np.rint(floats) != floats)).all())
 
 
 def _plant(tree: dict[str, Any], steps: Sequence[str], leaf: Any) -> None:

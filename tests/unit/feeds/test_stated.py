@@ -30,6 +30,22 @@ def test_integers_beyond_floats_are_exact():
     ]
 
 
+@pytest.mark.parametrize("text", ["9007199254740993.0", "9.007199254740993e15", "-9007199254740992.0"])
+@pytest.mark.parametrize("dtype", ["i8", "u8", "M8[us]"])
+def test_a_float_that_may_have_been_another_integer_is_bad(text, dtype):
+    assert "as a float beyond 2**53 is not exact" in json_of(f'{{"x": {text}}}', dtype)
+
+
+def test_good_numbers_stay_good_behind_others_of_another_kind():
+    flags = open_decoder("json", specs(up="?"))
+    assert flags([b'{"up": 0.5}']).bad
+    assert not flags([b'{"up": 0}', b'{"up": 1}']).bad
+    sizes = open_decoder("json", specs(size=("i8", {"decimals": 8})))
+    for batch in ([b'{"size": 0.5}', b'{"size": 12345678}'], [b'{"size": 20000000}'] * 2):
+        assert not sizes(batch).bad
+    assert sizes([b'{"size": 12345678}']).columns["size"].tolist() == [1234567800000000]
+
+
 @pytest.mark.parametrize(
     ("value", "dtype"), [("256", "u1"), ("-1", "u2"), ("2147483648", "i4"), ("18446744073709551616", "u8")]
 )

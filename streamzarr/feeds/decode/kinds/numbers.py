@@ -22,7 +22,7 @@ from streamzarr.feeds.decode.texts import Texts
 from streamzarr.feeds.decode.values import Given
 
 EXACT: Final = 2**53
-"""Up to here each integer is a float of its own."""
+"""Below, each integer is a float of its own; this one is also the nearest float of the next."""
 DIGITS: Final = 10**15
 """Up to here each decimal number, whatever its point, is told from the next by its nearest float."""
 
@@ -92,7 +92,7 @@ class Floats:
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """Integers in range, never wrapped; floats without a fraction up to 2**53, and texts that are integers.
+    """Integers in range, never wrapped; floats without a fraction below 2**53, and texts that are integers.
 
     >>> Integers(np.dtype("i8")).one(9007199254740993), Integers(np.dtype("i8")).one("12.00")
     (9007199254740993, 12)
@@ -114,7 +114,9 @@ class Integers:
         number: int | None = None
         if isinstance(value, int) and not isinstance(value, bool):
             number = value
-        elif isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
+        elif isinstance(value, float) and value.is_integer():
+            if abs(value) >= EXACT:
+                raise Unfit("an integer, as a float beyond 2**53 is not exact")
             number = int(value)
         elif isinstance(value, str) and len(value) <= MAX_DIGITS and NUMBER.fullmatch(text := value.strip()):
             number = _whole(text)
@@ -131,7 +133,7 @@ class Integers:
             return undecided(len(data), self.dtype)
         elif data.dtype.kind == "f":
             with np.errstate(invalid="ignore", over="ignore"):
-                unsure = ~((np.rint(data) == data) & (np.abs(data) <= EXACT))
+                unsure = ~((np.rint(data) == data) & (np.abs(data) < EXACT))
             data = np.where(unsure, 0, data).astype("i8")
         elif data.dtype.kind in "iu":
             unsure = np.zeros(len(data), bool)

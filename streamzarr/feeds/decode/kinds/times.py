@@ -76,7 +76,7 @@ class Times:
         if isinstance(value, int) and not isinstance(value, bool):
             return value * NANOSECONDS[self.unit]
         if isinstance(value, float) and np.isfinite(value):
-            if abs(value) > EXACT:
+            if abs(value) >= EXACT:
                 raise Unfit(f"an integer of {self.unit}, as a float beyond 2**53 is not exact")
             return self._scaled(repr(value))
         if isinstance(value, np.datetime64 | np.timedelta64) and value.dtype.kind == self.dtype.kind:
