@@ -80,6 +80,9 @@ class FeedCommitter:
         self._owned: dict[TopicPartition, Partition] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._taken_back: dict[TopicPartition, float] = {}
+        # Where a run was handed back: one behind it would move the position past it, so none is taken before
+        # the partition begins again.
+        self._pauses: dict[TopicPartition, Pause] = {}
         self._consumer: Consumer | None = None
         self._untold: dict[TopicPartition, int] = {}  # positions that the group has not heard of
         self._tell_at = 0.0
@@ -113,7 +116,7 @@ class FeedCommitter:
         asked = Asked(self._broker)
         for partition in partitions:
             self._beat()  # of a thousand partitions it may take minutes
-            self._fenced.pop(partition, None)
+            self._forget(partition)
             try:
                 self._owned[partition] = take_over(
                     self._feed, self._broker, self._store, self._letters, partition, asked
@@ -145,7 +148,7 @@ class FeedCommitter:
     def ended(self, partitions: Sequence[TopicPartition]) -> None:
         """Let go of partitions that are not ours any more."""
         for partition in partitions:
-            self._fenced.pop(partition, None)
+            self._forget(partition)
             self._let_go(partition)
 
     def take_back(self) -> Sequence[TopicPartition]:
@@ -207,9 +210,11 @@ class FeedCommitter:
         return DONE
 
     def _take(self, rows: Rows | Undecoded) -> Report:
-        if isinstance(rows, Undecoded):
-            return Pause(rows.reason)
         partition = rows.run.where
+        if partition in self._pauses:
+            return self._pauses[partition]
+        if isinstance(rows, Undecoded):
+            return self._pauses.setdefault(partition, Pause(rows.reason))
         owned = self._owned.get(partition)
         if owned is None:
             self._ensure_hopeful(partition)
@@ -227,6 +232,11 @@ class FeedCommitter:
         return DONE
 
     # -- steps -------------------------------------------------------------------------------------------
+
+    def _forget(self, partition: TopicPartition) -> None:
+        """Forget what was in the way when the partition was ours before."""
+        self._fenced.pop(partition, None)
+        self._pauses.pop(partition, None)
 
     def _fence(self, partition: TopicPartition, error: FencedError) -> None:
         _log.warning("%s: %s; the group says whose it is", partition, error)

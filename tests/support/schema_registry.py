@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 
 class SchemaRegistry:
-    """Serves schemas of Avro by number; a context manager. Answers 503 to the first `fails` questions.
+    """Serves schemas of Avro by number; a context manager. Answers 503 to the first `fails` questions, and to
+    those about numbers that are `away`.
 
     `references` are those of a number or a subject: subjects, of which `subjects` has the first versions.
     """
@@ -34,6 +35,7 @@ class SchemaRegistry:
         self.asked: list[str] = []
         wanted = password and "Basic " + base64.b64encode(password.encode()).decode()
         self.fails = fails
+        self.away: set[int] = set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,6 +43,8 @@ class SchemaRegistry:
                 outer.asked.append(self.path)
                 if outer.fails:
                     outer.fails -= 1
+                    self._answer(503, {})
+                elif self.path in {f"/schemas/ids/{number}" for number in outer.away}:
                     self._answer(503, {})
                 elif wanted and self.headers["Authorization"] != wanted:
                     self._answer(401, {})

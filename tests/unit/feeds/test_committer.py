@@ -7,7 +7,9 @@ import pytest
 from streamzarr.errors import FencedError, QueueError, StoreError
 from streamzarr.feeds.committer import FENCED_SESSIONS
 from streamzarr.feeds.meter import EVERY, Meter
+from streamzarr.feeds.rows import Undecoded
 from streamzarr.feeds.takeover import take_over
+from streamzarr.flow import Message, Pause
 from streamzarr.flow.ops.settle import DONE, Again
 from streamzarr.stores import MemoryStore
 from streamzarr.stream import StreamWriter, open_stream
@@ -78,6 +80,22 @@ def test_offsets_behind_the_last_run_without_a_record(bench):
     bench.committer.commit({WHERE: 7})
     assert bench.rows == 3
     assert open_stream(bench.store, "p00000").position == 7
+
+
+def test_no_position_passes_a_run_that_was_handed_back(bench):
+    bench.send(*[b'{"x": 1}'] * 6)
+    bench.committer.start([WHERE])
+    first, second, third = (*bench.runs(0, 2), *bench.runs(2, 4), *bench.runs(4, 6))
+    waits = Message(run=second.run, data=Undecoded(second.run, "the registry is away"))
+    pause = Pause("the registry is away")
+    assert bench.committer.store([first, waits, third]) == [DONE, pause, pause]
+    assert bench.committer.store([third]) == [pause], "it was on its way before the pause began"
+    bench.committer.commit({WHERE: 2})
+    bench.committer.ended([WHERE])
+    assert bench.committer.start([WHERE]) == {WHERE: 2}
+    assert bench.committer.store([second, third]) == [DONE, DONE]
+    bench.committer.commit({WHERE: 6})
+    assert open_stream(bench.store, "p00000")["offset"][:].tolist() == [*range(6)]
 
 
 def test_no_position_passes_a_bad_record_whose_letter_is_not_written(bench):
