@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,12 @@ from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.paths import Path
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import Values
+from streamzarr.feeds.decode.values import Given, Values
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.packed import Packed
+
+_SURROGATE: Final = 0xD800
+"""What is no character by itself, and no text has; the first of 2048."""
 
 
 class StructDecoder:
@@ -157,8 +161,18 @@ def _field(rows: NDArray[Any], path: Path, column: str) -> NDArray[Any]:
     return rows
 
 
-def _plain(values: NDArray[Any], conversion: Conversion) -> NDArray[Any] | Texts:
+def _plain(values: NDArray[Any], conversion: Conversion) -> Given:
     """Return values in the machine's own byte order; texts in bytes, unless the column wants them so."""
     if values.dtype.kind == "S" and conversion.kind.dtype.kind != "S":
         return Texts.of_fixed(values)
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    return _checked(values) if values.dtype.kind == "U" and values.itemsize else values
+
+
+def _checked(texts: NDArray[Any]) -> Given:
+    """Return texts; where some are none, as any bytes can be, as objects, which are looked at one by one."""
+    codes = np.ascontiguousarray(texts).view(np.uint32).reshape(len(texts), -1)
+    beyond = codes > sys.maxunicode
+    if not (beyond | (codes >> 11 == _SURROGATE >> 11)).any():
+        return texts
+    return np.where(beyond, np.uint32(_SURROGATE), codes).view(texts.dtype).reshape(-1).tolist()

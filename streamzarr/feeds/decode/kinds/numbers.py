@@ -236,8 +236,8 @@ class Booleans:
             return found, unsure
         if isinstance(data, list) or data.dtype.kind not in "biu":
             return undecided(len(data), self.dtype)
-        if data.dtype.kind == "b":
-            return data, np.zeros(len(data), bool)
+        if data.dtype.kind == "b":  # out of a struct a byte may be neither 0 nor 1, and true all the same
+            return np.ascontiguousarray(data).view(np.uint8) != 0, np.zeros(len(data), bool)
         return data == 1, (data != 0) & (data != 1)
 
 
