@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,18 @@ from streamzarr.feeds.grid.spec import Output
 
 Array = npt.NDArray[Any]
 Places = npt.NDArray[np.intp]
+SAFE: Final = 2.0**62
+"""A sum of integers that stays below has room in 64 bits."""
+
+
+def within(totals: Array, dtype: np.dtype[Any]) -> Array:
+    """Return sums of integers as `dtype` has them: what is beyond it is the least or the greatest.
+
+    >>> within(np.array([2**63, -3], object), np.dtype("i8")).tolist() == [2**63 - 1, -3]
+    True
+    """
+    bounds = np.iinfo(dtype)
+    return np.minimum(np.maximum(totals, int(bounds.min)), int(bounds.max)).astype(dtype)
 
 
 class Values:
@@ -30,6 +42,8 @@ class Values:
         self._output, self._keys = output, keys
         self._values: Array = np.empty((0, keys), self._held)
         self._seen: npt.NDArray[np.int64] = np.empty((0, keys), np.int64)
+        self._most = 0.0
+        """No sum of integers is beyond this, on either side of zero."""
 
     @classmethod
     def of(cls, output: Output, result: Array, seen: npt.NDArray[Any]) -> Values:
@@ -37,6 +51,7 @@ class Values:
         values = cls(output, result.shape[1])
         counted = np.where(seen > 0, result, 0) * seen if output.how == "mean" else result
         values._values, values._seen = counted.astype(values._held), seen.astype(np.int64)
+        values._most = _most(values._values)
         return values
 
     @property
@@ -57,6 +72,8 @@ class Values:
         if values.dtype.kind == "f" and np.isnan(values).any():
             there = ~np.isnan(values)
             places, values = places[there], values[there]
+        if self._output.how == "sum" and values.dtype.kind in "iu":
+            self._have_room(values)
         held, seen = self._values.reshape(-1), self._seen.reshape(-1)
         match self._output.how:
             case "last":
@@ -81,6 +98,8 @@ class Values:
         values = self._values
         if self._output.how == "mean":
             values = values / np.maximum(self._seen, 1)
+        elif values.dtype.kind == "O":
+            values = within(values, self._output.dtype)
         fill = 0 if self._output.fill is None else self._output.fill
         return np.where(self._seen > 0, values, np.asarray(fill, self._output.dtype)).astype(
             self._output.dtype
@@ -91,6 +110,19 @@ class Values:
         closed = self.result()[:slots]
         self._values, self._seen = self._values[slots:].copy(), self._seen[slots:].copy()
         return closed
+
+    def _have_room(self, values: Array) -> None:
+        """Hold sums as Python's integers while they may be beyond 64 bits: more may come that is negative."""
+        more = float(np.abs(values.astype("f8")).sum())
+        if self._most + more >= SAFE:
+            self._most = _most(self._values)
+            self._values = self._values.astype(object if self._most + more >= SAFE else self._held)
+        self._most += more
+
+
+def _most(values: Array) -> float:
+    """Return the greatest amount."""
+    return float(np.abs(values.astype("f8")).max(initial=0.0))
 
 
 def _padded(values: Array, before: int, behind: int) -> Array:

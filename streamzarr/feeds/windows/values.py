@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from streamzarr.feeds.grid.spec import Output
+from streamzarr.feeds.grid.values import SAFE, within
 from streamzarr.feeds.times import Numbers
 
 State: TypeAlias = Any
 """Of the first and the last (time, offset, value); of a sum of floats a few whose sum it is; of a mean the
-number of values, and such few; else a number."""
+number of values, and such few; of a sum of integers beyond 64 bits two; else a number."""
+_PER: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,10 @@ def _states(
         case _ if output.dtype.kind == "f":
             floats = values.astype("f8").tolist()
             found = [exact(floats[each]) for each in spans]
-        case _:
+        case _ if np.abs(values.astype("f8")).sum() < SAFE:
             found = np.add.reduceat(values.astype(output.dtype), starts).tolist()
+        case _:
+            found = [_state(sum(values[each].tolist())) for each in spans]
     return found
 
 
@@ -98,13 +102,15 @@ def joined(output: Output, one: State, other: State) -> State:
             return one + other
         case "mean":
             return (one[0] + other[0], *exact([*one[1:], *other[1:]]))
-    return exact([*one, *other]) if output.dtype.kind == "f" else _wrapped(one + other, output.dtype)
+    return exact([*one, *other]) if output.dtype.kind == "f" else _state(_total(one) + _total(other))
 
 
 def result(output: Output, states: Sequence[State]) -> npt.NDArray[Any]:
     """Return what states come to; the fill value where there is nothing."""
     fill = 0 if output.fill is None else output.fill
     values = [fill if state is None else _value(output, state) for state in states]
+    if output.how == "sum" and output.dtype.kind in "iu":
+        return within(np.array(values, object), output.dtype)
     return np.array(values, output.dtype)
 
 
@@ -116,7 +122,23 @@ def _value(output: Output, state: State) -> Any:
             return math.fsum(state[1:]) / state[0]
         case "sum" if output.dtype.kind == "f":
             return math.fsum(state)
+        case "sum":
+            return _total(state)
     return state
+
+
+def _state(total: int) -> State:
+    """Return the state of a sum of integers; what is beyond 64 bits in two numbers, as it has to be stored.
+
+    >>> _state(-7), _state(2**64), _total(_state(-(2**70)))
+    (-7, (4, 0), -1180591620717411303424)
+    """
+    return total if -(2**63) <= total < 2**64 else divmod(total, _PER)
+
+
+def _total(state: State) -> int:
+    total: int = state if isinstance(state, int) else state[0] * _PER + state[1]
+    return total
 
 
 def exact(values: Sequence[float]) -> tuple[float, ...]:
@@ -134,13 +156,3 @@ def exact(values: Sequence[float]) -> tuple[float, ...]:
     except (OverflowError, ValueError):  # on the way; or of both signs
         return (float(sum(values)),)
     return tuple(found)
-
-
-def _wrapped(total: int, dtype: np.dtype[Any]) -> int:
-    """Return an integer as 64 bits have it.
-
-    >>> _wrapped(2**63, np.dtype("i8")), _wrapped(2**63, np.dtype("u8"))
-    (-9223372036854775808, 9223372036854775808)
-    """
-    total %= 2**64
-    return total - 2**64 if dtype.kind == "i" and total >= 2**63 else total
