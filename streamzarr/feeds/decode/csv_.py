@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import itertools
+import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -181,6 +182,8 @@ class CsvDecoder:
 
         if b"0x" in data or b"0X" in data:  # it takes hexadecimals
             return None
+        if b"(" in data and _NAN_OF.search(data):
+            return None
         kinds = [conversion.kind for conversion in self._conversions.values()]
         names = [str(at) for at in range(len(self._names))]
         try:
@@ -221,6 +224,8 @@ class CsvDecoder:
         return found
 
 
+_NAN_OF = re.compile(rb"nan\(", re.IGNORECASE)
+"""As C writes them with what they carry; pyarrow takes them, and nothing else does."""
 _TEXTS = (Strings, FixedStrings, Blobs)
 
 
@@ -230,6 +235,7 @@ def _is_plain(data: bytes, messages: int) -> bool:
         0 < len(data) <= MAX_BATCH
         and data.count(b"\n") == messages - 1
         and not any(mark in data for mark in (b'"', b"\r", b"\0"))
+        and not (data.startswith(b"\n") or b"\n\n" in data or data.endswith(b"\n"))  # an empty one has no row
         and _is_text(data)
     )
 

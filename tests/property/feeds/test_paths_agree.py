@@ -5,7 +5,7 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamzarr.feeds.decode import json_arrow, open_decoder
@@ -195,11 +195,15 @@ LINES = st.lists(FIELDS, max_size=6).map(lambda fields: ",".join(fields).encode(
 @given(
     st.lists(LINES | st.sampled_from([None, b"\xff", b"1,2\n3,4", b"\r\n", b'"a\nb",1']), max_size=5)
     | st.lists(
-        st.tuples(st.floats(0, 9), st.integers(0, 9)).map(lambda t: b"%r,%d,x,2020-01-01,1.25" % t),
+        st.tuples(st.floats(0, 9), st.integers(0, 9)).map(lambda t: b"%r,%d,x,2020-01-01,1.25" % t)
+        | st.sampled_from([b"", b"-nan(ind),1,x,2020-01-01,1.25", b"1,1,NAN(x),2020-01-01,1.25"]),
         max_size=5,
     ),
     st.sampled_from(["ignore", "error"]),
 )
+@example([b"1.5,2,x,2020-01-01,1.25", b""], "ignore")
+@example([b"", b"1.5,2,x,2020-01-01,1.25"], "ignore")
+@example([b"nan(ind),2,x,2020-01-01,1.25"], "ignore")
 def test_csv(batch, unknown):
     columns = specs(
         a=("f8", {"required": False, "missing": ("NA",)}),
