@@ -33,10 +33,11 @@ class Packed(Sequence[bytes]):
     (b'\n22', [b'1.5', b'', b'22'])
     """
 
-    __slots__ = ("_parts", "lengths")
+    __slots__ = ("_ends", "_parts", "lengths")
 
     def __init__(self, data: bytes, lengths: list[int]) -> None:
         self._parts, self.lengths = [data], lengths
+        self._ends: list[int] = []  # of the values without what is between them, once somebody asks for some
 
     @property
     def data(self) -> bytes:
@@ -89,8 +90,8 @@ class Packed(Sequence[bytes]):
         start, stop, step = index.indices(len(self))
         if step != 1:
             raise ValueError(f"packed values: got a step of {step}, expected 1")
-        lengths = self.lengths[start:stop]
-        first = sum(self.lengths[:start]) + start
+        self._ends = self._ends or list(accumulate(self.lengths, initial=0))
+        lengths, first = self.lengths[start:stop], self._ends[start] + start
         return Packed(self.data[first : first + sum(lengths) + max(0, len(lengths) - 1)], lengths)
 
     def __iter__(self) -> Iterator[bytes]:
