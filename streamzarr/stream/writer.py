@@ -24,6 +24,7 @@ from streamzarr.stream.positions import NextOffset, Positions, is_known_within
 from streamzarr.stream.record import CommitRecord, Position, Source, check_source
 from streamzarr.stream.recover import recover
 from streamzarr.stream.schema import CHUNK_ROWS, Field, Schema, SchemaLike, check_name, check_sorted_fill
+from streamzarr.zarr.chunks.parallel import AbandonedInterrupt
 from streamzarr.zarr.metadata import ArrayMetadataV3
 from streamzarr.zarr.nodes.documents import check_absent
 from streamzarr.zarr.nodes.paths import key_below, normalize_path
@@ -130,6 +131,8 @@ class StreamWriter:
         self._growing: tuple[str, ArrayMetadataV3] | None = None
         """A field whose commit was not answered."""
         self._positions = Positions(self.record.position, self.record.rows)
+        self._torn = False
+        """An interrupt came where a batch was taken in part, or in whole before its commit."""
         self._nbytes = 0
         self._since = runtime.now()
 
@@ -176,7 +179,8 @@ class StreamWriter:
         """Add rows; they are committed later, all or none of them.
 
         Whatever it raises, nothing of the batch was taken; after a ``StoreError`` append it again. A commit
-        that the policy asks for and that fails is made by the next call, which raises if it fails then.
+        that the policy asks for and that fails is made by the next call, which raises if it fails then. After
+        Ctrl-C in such a commit, or a second one, every call raises ``ConfigError``: make a new writer.
 
         Parameters
         ----------
@@ -206,13 +210,21 @@ class StreamWriter:
         self.commit_if_due()
         if self._gathered == 0:
             self._since = self._runtime.now()
-        with self._until_fenced():
-            self._columns.take(rows, self._check_memory)
+        self._torn = True
+        try:
+            with self._until_fenced():
+                self._columns.take(rows, self._check_memory)
+        except AbandonedInterrupt:
+            raise
+        except BaseException:
+            self._torn = False
+            raise
         self._positions.add(count, position)
         if self._tail == "store":
             self._positions.forget(self.rows)
         self._nbytes += sum(each.nbytes for each in rows.values())
         self._commit_early()
+        self._torn = False
 
     def commit(self) -> None:
         """Make what was appended visible, with its position; on return it survives a kill and a power cut.
@@ -361,6 +373,9 @@ class StreamWriter:
         except FencedError as error:
             self._ended, self._fenced_as = str(error), type(error)
             raise
+        except AbandonedInterrupt:
+            self._torn = True
+            raise
 
     # Conditions
 
@@ -387,7 +402,7 @@ class StreamWriter:
     def _commit_early(self) -> None:
         if self._is_due():
             try:
-                self.commit()
+                self._publish(self._committable)
             except StoreError:
                 return  # still due: the next call commits, and raises if that fails; this batch was taken
 
@@ -396,6 +411,11 @@ class StreamWriter:
             raise ConfigError(f"{self.url}: the writer is closed")
         if self._ended is not None:
             raise self._fenced_as(self._ended)
+        if self._torn:
+            raise ConfigError(
+                f"{self.url}: the writer was interrupted, and may have taken anything; make a new one: "
+                "its position says where to go on"
+            )
         if os.getpid() != self._process:
             raise ConfigError(
                 f"{self.url}: the writer belongs to process {self._process}, which forked this one"

@@ -102,6 +102,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+class AbandonedInterrupt(KeyboardInterrupt):
+    """The second Ctrl-C: what was under way was not waited for, and goes on behind whoever hears of it."""
+
+
 class _Error(NamedTuple):
     """What went wrong with an item, by its number, or (-1) with sharing out."""
 
@@ -191,7 +195,7 @@ def _end(
     """Have all shares end, then raise what went wrong with the first item that failed.
 
     After Ctrl-C they stop, and are waited for: what they do must not go on behind whoever is told that it has
-    failed. The second is raised at once.
+    failed. The second is raised at once, as :class:`AbandonedInterrupt`.
     """
     try:
         while True:
@@ -202,7 +206,7 @@ def _end(
             except KeyboardInterrupt as error:
                 stop.set()
                 if any(isinstance(each.error, KeyboardInterrupt) for each in errors):
-                    raise
+                    raise AbandonedInterrupt from error
                 errors.append(_Error(-1, error))
                 finish = _Share.call_off
         if errors:  # before all what ends the program

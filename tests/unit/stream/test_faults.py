@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import streamzarr as sz
-from streamzarr.errors import FencedError, StoreError, StreamGoneError
+from streamzarr.errors import ConfigError, FencedError, StoreError, StreamGoneError
 from streamzarr.stores import LocalStore, MemoryStore
-from streamzarr.stream import Field, acquire, failpoints
+from streamzarr.stream import Field, StreamWriter, acquire, failpoints
 from streamzarr.stream.failpoints import Failpoint
 from streamzarr.testing import Fault, FaultyStore, RecordingStore
+from streamzarr.zarr.chunks import parallel
+from streamzarr.zarr.chunks.parallel import AbandonedInterrupt
 
 SCHEMA = {"x": Field("i8", chunk_rows=3), "y": Field("i4", chunk_rows=2)}
 ROWS = 11
@@ -252,3 +254,57 @@ def test_a_committed_chunk_that_is_gone_is_an_error(clean):
     clean.delete("x/c/3")
     with pytest.raises(StoreError, match="x/c/3"):
         sz.StreamWriter(clean)
+
+
+@pytest.mark.parametrize("point", [Failpoint.AFTER_TAIL, Failpoint.BEFORE_ROOT, Failpoint.AFTER_ROOT])
+def test_who_is_interrupted_in_a_commit_that_append_makes_has_to_begin_anew(monkeypatch, clean, point):
+    def interrupt(reached):
+        if reached is point:
+            raise KeyboardInterrupt
+
+    writer = sz.StreamWriter(clean, schema=SCHEMA, commit=sz.stream.CommitPolicy(rows=4))
+    monkeypatch.setattr(failpoints, "hook", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(batch(0, 4), next_offset=4)
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="was interrupted"):
+        writer.append(batch(0, 4), next_offset=4)
+    with pytest.raises(ConfigError, match="was interrupted"):
+        writer.close()
+    again = sz.StreamWriter(clean)
+    start = again.position or 0
+    again.append(batch(start, ROWS), next_offset=ROWS)
+    again.close()
+    check(clean)
+
+
+@pytest.mark.parametrize("act", [lambda writer: writer.append(batch(1, 4)), StreamWriter.commit])
+def test_who_does_not_wait_for_what_is_put_has_to_begin_anew(monkeypatch, clean, act):
+    def abandon(*_):
+        raise AbandonedInterrupt
+
+    writer = StreamWriter(clean, schema=SCHEMA)
+    writer.append(batch(0, 1))
+    monkeypatch.setattr(parallel, "for_each", abandon)
+    with pytest.raises(KeyboardInterrupt):
+        act(writer)
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="was interrupted"):
+        writer.append(batch(1, 4))
+
+
+def test_one_interrupt_while_chunks_are_put_takes_nothing(monkeypatch, clean):
+    def interrupt(reached):
+        if reached is Failpoint.AFTER_CHUNK:
+            raise KeyboardInterrupt
+
+    writer = sz.StreamWriter(clean, schema=SCHEMA)
+    writer.append(batch(0, 2), next_offset=2)
+    monkeypatch.setattr(failpoints, "hook", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(batch(2, ROWS), next_offset=ROWS)
+    monkeypatch.undo()
+    assert (writer.rows, writer.position) == (2, 2)
+    writer.append(batch(2, ROWS), next_offset=ROWS)
+    writer.close()
+    check(clean)
