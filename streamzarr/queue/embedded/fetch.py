@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
@@ -124,7 +125,7 @@ class Fetcher:
                     if not portion.runs:
                         raise
                     self._failed[partition] = error  # first what was read: it would be lost
-        return portion.runs
+        return [first.joined(*others) for _, (first, *others) in groupby(portion.runs, lambda run: run.where)]
 
     def _read(self, partition: TopicPartition, cursor: _Cursor, portion: Portion, room: int) -> int:
         """Hand out records of one partition until `portion` is full; return the bytes read."""

@@ -442,6 +442,20 @@ def test_a_poll_is_bounded_in_bytes(broker, monkeypatch):
     assert max(sizes) <= 12
 
 
+def test_records_that_were_sent_one_by_one_are_read_together(broker):
+    with broker.producer() as producer:
+        for number in range(40):
+            producer.send("t", [NewRecord(b"%d" % number, key=b"k", partition=number % 2)])
+            producer.flush()
+    with broker.reader("t") as reader:
+        runs = reader.poll_columns(100, 0)
+    assert sorted((run.partition, len(run)) for run in runs) == [(0, 20), (1, 20)]
+    assert {run.partition: [int(value) for value in run.values] for run in runs} == {
+        0: [*range(0, 40, 2)],
+        1: [*range(1, 40, 2)],
+    }
+
+
 def test_members_of_other_groups_and_topics_do_not_disturb(broker):
     broker.create_topic("other", 2)
     one = broker.consumer(["t"], "g")
