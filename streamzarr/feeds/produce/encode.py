@@ -17,6 +17,9 @@ Format: TypeAlias = Literal["json", "csv", "msgpack"]
 FORMATS: Final[tuple[Format, ...]] = ("json", "csv", "msgpack")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 """A number as JSON writes it."""
+_MARK: Final = "\ufeff"
+"""At the beginning of a message it is taken for a byte order mark, unless a quote is before it."""
+_LINE_END: Final = "\r\n"
 
 
 class Row(NamedTuple):
@@ -75,9 +78,15 @@ def _as_msgpack(row: Row) -> bytes:
 
 
 def _as_line(row: Row) -> bytes:
+    """Return the fields as our decoder reads them again."""
+    fields = [_field(value) for value in row.fields.values()]
+    marked = bool(fields) and str(fields[0]).startswith(_MARK)
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow([_field(value) for value in row.fields.values()])
-    return out.getvalue().encode()
+    # Some versions of Python quote no line breaks but those that end their lines.
+    csv.writer(
+        out, lineterminator=_LINE_END, quoting=csv.QUOTE_ALL if marked else csv.QUOTE_MINIMAL
+    ).writerow(fields)
+    return out.getvalue().removesuffix(_LINE_END).encode()
 
 
 _ENCODERS: Final[dict[Format, Callable[[Row], bytes]]] = {
