@@ -9,6 +9,7 @@ import msgspec
 
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.layout import Unknown
+from streamzarr.feeds.decode.msgpack_times import ExactTimes
 from streamzarr.feeds.decode.objects import ObjectDecoder
 from streamzarr.feeds.decode.typed import TypedLayout
 from streamzarr.limits import DEFAULT_LIMITS, Limits
@@ -23,7 +24,7 @@ def msgpack_decoder(
 ) -> ObjectDecoder:
     r"""Return a decoder of MessagePack; options are those of ``JsonDecoder``.
 
-    Its own times are exact to the microsecond; finer ones are sent as integers. Other extensions are bad.
+    Its own times are exact to the nanosecond. Other extensions are bad.
 
     Examples
     --------
@@ -35,7 +36,7 @@ def msgpack_decoder(
     decoder = msgspec.msgpack.Decoder(layout.message_type, ext_hook=_extension)
     return ObjectDecoder(
         "msgpack",
-        decoder.decode,
+        ExactTimes(layout, decoder.decode, _extension),
         layout,
         (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError, OverflowError),
         limits.max_message_bytes,

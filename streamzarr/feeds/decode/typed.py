@@ -33,20 +33,36 @@ class TypedLayout(Layout):
         self._names = sorted(self.known)
         flat = self.records in (None, MESSAGE) and not self.positional and not self.needs_whole
         flat = flat and not any(_UNNAMED.search(name) for name in self._names)
-        self._struct = self._record_struct() if flat else None
+        self._struct = self._record_struct({}) if flat else None
         self.record_type: Any = self._struct or Any
         """Of a record, for msgspec."""
-        self.message_type: Any = Any
+        self.message_type: Any = self._message_type(self._struct)
         """Of a message."""
-        if self._struct is not None:
-            many = list[self._struct]  # type: ignore[name-defined]  # made just now
-            self.message_type = many if self.records == MESSAGE else Union[self._struct, many]  # noqa: UP007
 
-    def _record_struct(self) -> type:
+    @property
+    def has_structs(self) -> bool:
+        """Whether records are structs."""
+        return self._struct is not None
+
+    def message_type_with(self, types: Mapping[str, Any]) -> Any:
+        """Return the type of a message whose records, which are structs, have other types of values."""
+        return self._message_type(self._record_struct(types))
+
+    def attribute(self, name: str) -> str:
+        """Return what the field of a name is in a struct."""
+        return f"f{self._names.index(name)}"
+
+    def _message_type(self, record: Any) -> Any:
+        if record is None:
+            return Any
+        many = list[record]
+        return many if self.records == MESSAGE else Union[record, many]  # noqa: UP007
+
+    def _record_struct(self, types: Mapping[str, Any]) -> type:
         return msgspec.defstruct(
             "Record",
-            [(f"f{at}", Any, MISSING) for at in range(len(self._names))],
-            rename={f"f{at}": name for at, name in enumerate(self._names)},
+            [(self.attribute(name), types.get(name, Any), MISSING) for name in self._names],
+            rename={self.attribute(name): name for name in self._names},
             forbid_unknown_fields=self.unknown == "error",
             gc=False,
         )
@@ -66,6 +82,5 @@ class TypedLayout(Layout):
         return [Values.of(self._of_structs(path, found.records)) for path in self.paths.values()]
 
     def _of_structs(self, path: Path, records: Sequence[Any]) -> list[Any]:
-        attribute = f"f{self._names.index(path.steps[0])}"
-        values = list(map(attrgetter(attribute), records))
+        values = list(map(attrgetter(self.attribute(path.steps[0])), records))
         return values if len(path.steps) == 1 else [path.follow(value, 1) for value in values]

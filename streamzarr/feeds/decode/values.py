@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -55,6 +56,8 @@ class Values:
         if kinds & _ABSENT:
             absent = np.fromiter((each is None or each is MISSING for each in objects), bool, len(objects))
             kinds -= _ABSENT
+        if absent is None and kinds == {np.datetime64} and len(set(map(attrgetter("dtype"), objects))) == 1:
+            return cls(np.array(objects))
         if len(kinds) != 1 or (plain := _PLAIN.get(next(iter(kinds)))) is None:
             return cls(list(objects), absent)
         empty, dtype = plain
