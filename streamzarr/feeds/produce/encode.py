@@ -46,9 +46,9 @@ def encoded(row: Row, form: Format) -> bytes:
 
     Examples
     --------
-    >>> row = Row({"price": Text("1.10"), "note": Text(""), "high": math.inf})
+    >>> row = Row({"price": Text("1.10"), "note": Text(""), "high": math.inf, "low": math.nan})
     >>> encoded(row, "json"), encoded(row, "csv")
-    (b'{"price":1.10,"note":null,"high":"Infinity"}', b'1.10,,inf')
+    (b'{"price":1.10,"note":null,"high":"Infinity","low":"NaN"}', b'1.10,,inf,nan')
     """
     return _ENCODERS[form](row)
 
@@ -101,8 +101,8 @@ def _json_value(value: Any) -> Any:
         return {name: _json_value(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_json_value(each) for each in value]
-    if isinstance(value, float) and math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Text):
         return msgspec.Raw(value.encode()) if value.is_number else str(value) or None
     return _text(value) if isinstance(value, bytes) else value

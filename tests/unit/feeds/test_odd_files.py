@@ -5,12 +5,15 @@ import json
 import math
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from streamzarr.cli.main import cli
 from streamzarr.errors import ConfigError
+from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.produce import read_file
+from tests.support.decoding import specs
 
 ROWS = b"a,b\n1,2\n3,4\n"
 PACKED = gzip.compress(ROWS, mtime=0)
@@ -117,6 +120,31 @@ def test_odd_types_of_parquet(tmp_path):
         "by": [["k", told]],
     }
     assert msgspec.msgpack.decode(read(path, format="msgpack")[0])["high"] == math.inf
+
+
+@pytest.mark.parametrize("form", ["json", "msgpack", "csv"])
+def test_nan_and_infinities_are_no_nulls(tmp_path, form):
+    pa = pytest.importorskip("pyarrow")
+    numbers = [1.5, math.nan, None, math.inf, -math.inf]
+    parquet(tmp_path / "a.parquet", x=pa.array(numbers), y=pa.array([[each] for each in numbers]))
+    parquet(tmp_path / "b.parquet", x=pa.array(numbers))
+    (tmp_path / "c.csv").write_text('x\n1.5\nNaN\n""\nInfinity\n-inf\n')
+    (tmp_path / "d.jsonl").write_text("".join(f'{{"x": {each}}}\n' for each in ("1.5", "NaN", "null")))
+    told = {
+        "json": b'{"x":"NaN","y":["NaN"]}',
+        "msgpack": msgspec.msgpack.encode({"x": math.nan, "y": [math.nan]}),
+    }
+    if form in told:
+        assert read(tmp_path / "a.parquet", format=form)[1] == told[form]
+    for name in ("b.parquet", "c.csv"):
+        values = read(tmp_path / name, format=form)
+        decoded = open_decoder(form, specs(x="f8"))(values)
+        assert decoded.bad == {2: "column 'x': no value"}
+        np.testing.assert_array_equal(decoded.columns["x"], [1.5, math.nan, math.inf, -math.inf])
+    if form != "json":  # in which the line is as it is in the file
+        decoded = open_decoder(form, specs(x="f8"))(read(tmp_path / "d.jsonl", format=form))
+        assert decoded.bad == {2: "column 'x': no value"}
+        np.testing.assert_array_equal(decoded.columns["x"], [1.5, math.nan])
 
 
 def test_bytes_of_parquet_that_are_no_text(tmp_path):
