@@ -17,6 +17,8 @@ Format: TypeAlias = Literal["json", "csv", "msgpack"]
 FORMATS: Final[tuple[Format, ...]] = ("json", "csv", "msgpack")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 """A number as JSON writes it."""
+_MORE: Final = re.compile(r"-?[0.]*[1-9]")
+"""The beginning of a number that is not zero."""
 _MARK: Final = "\ufeff"
 """At the beginning of a message it is taken for a byte order mark, unless a quote is before it."""
 _LINE_END: Final = "\r\n"
@@ -114,8 +116,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, Text):
-        return json.loads(value) if value.is_number else str(value) or None
+        return _number(value) if value.is_number else str(value) or None
     return value
+
+
+def _number(text: Text) -> int | float:
+    """Return an integer, or the nearest float; raises ``ValueError`` where none is near."""
+    number: int | float = json.loads(text)
+    if isinstance(number, float) and (math.isinf(number) or (not number and _MORE.match(text))):
+        raise ValueError(f"got the number {text[:40]}, expected one that a float of 64 bits holds")
+    return -0.0 if not number and text.startswith("-") else number  # no integer has its sign
 
 
 def _field(value: Any) -> Any:

@@ -130,9 +130,13 @@ def _json_rows(path: Path) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, parse_float=Text)
+                row = json.loads(line, parse_float=Text, parse_int=_integer)
             except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{path}: line {number + 1}: {error}") from error
             if not isinstance(row, dict):
                 raise ConfigError(f"{path}: line {number + 1}: expected an object")
             yield Row(row, line.strip().encode())
+
+
+def _integer(text: str) -> int | float:
+    return -0.0 if text == "-0" else int(text)  # no integer has its sign

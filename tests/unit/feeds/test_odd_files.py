@@ -61,6 +61,27 @@ def test_a_number_that_a_format_cannot_hold(tmp_path):
         read(tmp_path / "a.csv", format="msgpack")
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "-0.1e-400", "0." + "0" * 400 + "1"])
+def test_a_number_that_no_float_is_near_to(tmp_path, number):
+    (tmp_path / "a.csv").write_text(f"n\n1.5\n{number}\n")
+    (tmp_path / "a.jsonl").write_text(f'{{"n": [1.5]}}\n{{"n": [{number}]}}\n')
+    for name in ("a.csv", "a.jsonl"):
+        assert number.encode() in read(tmp_path / name)[1]
+        with pytest.raises(ConfigError, match="record 1: msgpack cannot hold it: got the number "):
+            read(tmp_path / name, format="msgpack")
+
+
+def test_zeros_keep_their_signs(tmp_path):
+    zeros = ["0", "-0", "0.0", "-0.0", "-0e5", "0e-999", "-0e999"]
+    (tmp_path / "a.csv").write_text("n\n" + "".join(f"{each}\n" for each in zeros))
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"n": {each}}}\n' for each in zeros))
+    for name in ("a.csv", "a.jsonl"):
+        for form in ("csv", "msgpack"):
+            found = open_decoder(form, specs(n="f8"))(read(tmp_path / name, format=form)).columns["n"]
+            assert found.tolist() == [0.0] * len(zeros)
+            assert np.signbit(found).tolist() == [each.startswith("-") for each in zeros]
+
+
 def test_a_field_may_be_long(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n" + "x" * 500_000 + ",2\n")
     assert len(read(tmp_path / "a.csv", format="csv")[0]) == 500_002
