@@ -15,6 +15,11 @@ from streamzarr.feeds.decode.values import Values
 from streamzarr.flow.windows.moments import duration
 
 _ISO: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+_FINER: Final = {
+    "datetime64[ns]": re.compile(r"[.,]\d{9}\d*[1-9]"),
+    "datetime64[us]": re.compile(r"[.,]\d{6}\d*[1-9]"),
+}
+"""Dtypes of times, and what texts have in which they would cut something off."""
 _NUMBER: Final = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _TIMELY: Final = re.compile(r"(^|[._])(t|ts|at|time|date|when|timestamp)|(time|stamp)$", re.IGNORECASE)
 _UNITS: Final[dict[TimeUnit, int]] = {"s": 10**9, "ms": 10**12, "us": 10**15, "ns": 10**18}
@@ -53,8 +58,9 @@ def fitting(path: str, values: Sequence[Any], partitions: Sequence[int], now: in
     kinds = set(map(type, values))
     unit = _unit(path, values) if kinds == {int} else None
     if unit is not None or (kinds == {str} and all(map(_ISO.match, values))):
-        for dtype in ("datetime64[ns]", "datetime64[us]"):
-            if (times := _held(dtype, values, unit)) is not None:
+        for dtype, finer in _FINER.items():
+            cut = unit is None and any(map(finer.search, values))
+            if not cut and (times := _held(dtype, values, unit)) is not None:
                 return Fitting(dtype, unit, _is_sorted(times.astype("M8[us]"), partitions, now // 1000))
     for dtype in _candidates(kinds, values):
         if _held(dtype, values) is not None:

@@ -51,7 +51,20 @@ TIME_TEXTS = (
     st.builds(
         lambda time, form: form.format(time.isoformat()),
         TIMES,
-        st.sampled_from(["{}", "{}Z", "{}+02:00", "{}-0530", "{}123", "{}x", "{}z", "{}+99:99"]),
+        st.sampled_from(
+            [
+                "{}",
+                "{}Z",
+                "{}+02:00",
+                "{}-0530",
+                "{}123",
+                "{}.0000000009",
+                "{}98765432109Z",
+                "{}x",
+                "{}z",
+                "{}+99:99",
+            ]
+        ),
     )
     | st.dates().map(str)
     | st.text("0123456789-T:.Z+ ", max_size=22)

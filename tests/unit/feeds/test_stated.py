@@ -161,6 +161,19 @@ def test_what_is_finer_than_the_column_is_cut_off():
     assert json_of('{"x": -0.5}', "M8[s]", unit="s") == np.datetime64("1969-12-31T23:59:59")
 
 
+@pytest.mark.parametrize("digits", [10, 12, 40, 1000, 100_000])
+def test_any_number_of_digits_behind_the_second(digits):
+    text = "1969-12-31T23:59:59." + "9" * digits
+    last = np.datetime64("1969-12-31T23:59:59.999999999")
+    for more in ("", "Z", "+00:00"):
+        assert json_of(f'{{"x": "{text}{more}"}}', "M8[ns]") == last
+    assert json_of(f'{{"x": "{text}"}}', "M8[us]") == np.datetime64("1969-12-31T23:59:59.999999")
+    assert json_of(f'{{"x": "{text}"}}', "M8[ns]", format="%Y-%m-%dT%H:%M:%S.%f") == last
+    assert "expected a time" in json_of(f'{{"x": "{text}x"}}', "M8[ns]")
+    csv = open_decoder("csv", specs(x="M8[ns]"))([text.encode()] * 3)
+    assert csv.columns["x"].tolist() == [last.astype(int)] * 3
+
+
 @pytest.mark.parametrize("text", ["{}", '{"x": null}'])
 def test_no_value_is_bad_or_the_fill(text):
     assert json_of(text) == "column 'x': no value"

@@ -15,7 +15,7 @@ _DIRECTIVES: Final = {
     "H": r"(?P<hour>[0-9]{2})",
     "M": r"(?P<minute>[0-9]{2})",
     "S": r"(?P<second>[0-9]{2})",
-    "f": r"(?P<fraction>[0-9]{1,9})",
+    "f": r"(?P<fraction>[0-9]+)",
     "z": r"(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)",
     "%": "%",
 }
@@ -31,7 +31,7 @@ ISO: Final = re.compile(
     + f"{_DIRECTIVES['H']}:{_DIRECTIVES['M']}(?::{_DIRECTIVES['S']}(?:[.,]{_DIRECTIVES['f']})?)?"
     + f"{_DIRECTIVES['z']}?)?"
 )
-"""A date, or date and time with up to nine digits behind the second, with or without an offset."""
+"""A date, or date and time with any number of digits behind the second, with or without an offset."""
 
 
 @cache

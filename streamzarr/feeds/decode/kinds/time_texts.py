@@ -34,7 +34,7 @@ def one_text(found: re.Match[str], zone: Zone | None) -> tuple[int, int]:
     except ValueError:
         raise Unfit("a day of the calendar") from None
     seconds = days * 86_400 + hour * 3600 + minute * 60 + second
-    nanoseconds = int((part.get("fraction") or "").ljust(9, "0"))
+    nanoseconds = int((part.get("fraction") or "")[:9].ljust(9, "0"))
     if (offset := part.get("offset")) is not None:
         return seconds - _offset(offset), nanoseconds
     return (seconds if zone is None else zone.utc(seconds)), nanoseconds
@@ -72,7 +72,7 @@ def _read(
     sure = (cells[:, ~free] == cells[0, ~free]).all(axis=1)
     digits = cells[:, free] - np.uint8(48)  # what is below wraps, and is above 9
     sure &= (digits <= 9).all(axis=1)
-    part = {name: _number(cells[:, start:stop]) for name, (start, stop) in spans.items()}
+    part = {name: _number(cells[:, start : min(stop, start + 9)]) for name, (start, stop) in spans.items()}
     zero = np.zeros(len(cells), np.int64)
     year, month, day = part["year"], part["month"], part["day"]
     for name, last in _LAST.items():
@@ -83,7 +83,7 @@ def _read(
     seconds = _days(year, month, day) * 86_400
     seconds += part.get("hour", zero) * 3600 + part.get("minute", zero) * 60 + part.get("second", zero)
     start, stop = spans.get("fraction", (0, 9))
-    nanoseconds = part.get("fraction", zero) * 10 ** (9 - (stop - start))
+    nanoseconds = part.get("fraction", zero) * 10 ** (9 - min(stop - start, 9))
     offset: Any = found.groupdict().get("offset")
     if offset is not None:
         seconds -= _offset(offset)
