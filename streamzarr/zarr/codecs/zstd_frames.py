@@ -7,7 +7,8 @@ one. The bytes are the same: both are libzstd.
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from streamzarr.errors import CodecError
 from streamzarr.stores.base import BytesLike
@@ -96,7 +97,12 @@ def _decompress_one(data: BytesLike, out: memoryview) -> bool:
 
 
 def _decompress_unknown(data: BytesLike, bound: Bound) -> BytesLike:
-    ceiling = _ceiling(data)
+    ceiling, empty = 0, len(data) > 0
+    for frame in _frames(data):
+        ceiling += frame.blocks if frame.size is None else frame.size
+        empty = empty and frame.is_empty
+    if empty:
+        return b""  # which numcodecs takes for damaged
     if ceiling > bound.size + (32 << 20):
         raise CodecError(f"zstd: frames may decode to {ceiling} bytes, expected {bound}")
     try:
@@ -118,6 +124,8 @@ _SKIPPABLE = b"\x2a\x4d\x18"
 """Bytes 1 to 3 of the header of a frame that has no content."""
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _BLOCK = 128 * 1024
+_NO_BYTES = b"\x99\xe9\xd8\x51"
+"""Checksum of a frame without content."""
 
 
 def _header(data: BytesLike) -> tuple[int, int | None]:
@@ -144,9 +152,25 @@ def _frame_size(data: BytesLike) -> int | None:
     return _header(data)[1]
 
 
-def _ceiling(data: BytesLike) -> int:
-    """Return what the frames in `data` can decode to at most: their stated size, or their blocks' maximum."""
-    total, view = 0, memoryview(data)
+class _Frame(NamedTuple):
+    """What is to be seen of a frame without decoding it."""
+
+    size: int | None
+    """As it states."""
+    blocks: int
+    """Bytes that its blocks decode to at most."""
+    whole: bool
+    """It is all there, and a checksum is that of no bytes."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is right, and has no content."""
+        return self.whole and not self.size and not self.blocks
+
+
+def _frames(data: BytesLike) -> Iterator[_Frame]:
+    """Yield the frames in `data` that have content; the last may be cut off."""
+    view = memoryview(data)
     while len(view):
         header, size = _header(view)
         blocks, position, last = 0, header, False
@@ -155,6 +179,7 @@ def _ceiling(data: BytesLike) -> int:
             last, kind, length = bool(block & 1), (block >> 1) & 3, block >> 3
             blocks += length if kind in (0, 1) else _BLOCK
             position += 3 + (1 if kind == 1 else length)
-        total += blocks if size is None else size
-        view = memoryview(_past_skippable(view[position + (4 if view[4] & 4 else 0) :]))
-    return total
+        end = position + (4 if view[4] & 4 else 0)
+        whole = last and len(view) >= end and view[position:end] in (b"", _NO_BYTES)
+        yield _Frame(size, blocks, whole)
+        view = memoryview(_past_skippable(view[end:]))

@@ -55,3 +55,44 @@ def test_a_value_may_be_of_several_frames(compression, stated):
     parts = (b'{"x": ', b"12", b"34", b"}")
     found = decode([b"".join(map(pack, parts)), pack(parts[0]) + pack(b"7}")])
     assert (found.columns["x"].tolist(), found.bad) == ([1234, 7], {})
+
+
+def empty(stated=True, checksum=False):
+    return zstandard.ZstdCompressor(write_content_size=stated, write_checksum=checksum).compress(b"")
+
+
+SKIPPABLE = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
+NOTHING = [
+    ("gzip", gzip.compress(b"")),
+    ("lz4", bytes(cramjam.lz4.compress(b""))),
+    ("snappy", bytes(cramjam.snappy.compress_raw(b""))),
+    ("zstd", empty()),
+    ("zstd", empty(stated=False)),
+    ("zstd", empty(checksum=True)),
+    ("zstd", empty() + empty(stated=False) + SKIPPABLE + empty()),
+    ("zstd", SKIPPABLE + empty() + SKIPPABLE),
+]
+
+
+@pytest.mark.parametrize(("compression", "value"), NOTHING)
+def test_what_is_of_no_bytes_is_for_the_decoder_to_judge(compression, value):
+    decode = open_decoder("json", {"x": ColumnSpec("x", "i8")}, compression=compression)
+    assert decode([value]).bad == {0: "json: Input data was truncated"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        empty()[:-1],
+        empty()[:-3],
+        empty() + b"junk",
+        empty(checksum=True)[:-1],
+        empty(checksum=True)[:-1] + b"x",
+        empty() + zstandard.compress(b"abc")[:-3],
+        b"\x28\xb5\x2f\xfd\x20\x00" + zstandard.compress(b"abc")[6:],  # states nothing, and has three bytes
+    ],
+)
+def test_a_frame_of_nothing_that_is_damaged(value):
+    decode = open_decoder("json", {"x": ColumnSpec("x", "i8")}, compression="zstd")
+    assert decode([value]).bad[0].startswith("zstd: ")
