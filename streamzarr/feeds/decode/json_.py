@@ -12,7 +12,9 @@ import msgspec
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.base import Decoded
 from streamzarr.feeds.decode.json_arrow import ArrowJson, Declined
+from streamzarr.feeds.decode.kinds.numbers import Floats
 from streamzarr.feeds.decode.layout import Unknown
+from streamzarr.feeds.decode.minus_zero import has_minus_zero, with_signs
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.objects import Malformed, ObjectDecoder
 from streamzarr.feeds.decode.typed import TypedLayout
@@ -124,6 +126,7 @@ class _Parser:
 
     def __init__(self, layout: TypedLayout, lines: bool, max_depth: int) -> None:
         self._max_depth = max_depth
+        self._floats = any(isinstance(each.kind, Floats) for each in layout.conversions.values())
         decoder = msgspec.json.Decoder(layout.record_type if lines else layout.message_type)
         self._decode = decoder.decode_lines if lines else decoder.decode
 
@@ -133,10 +136,12 @@ class _Parser:
             value.decode()  # what is skipped is not checked by the parser
         if is_deeper(value, self._max_depth):
             raise Malformed(f"nested more than {self._max_depth} deep")
-        return self._decode(value)
+        return self._decode(with_signs(value) if self._floats else value)
 
     def all(self, values: Sequence[bytes]) -> list[Any]:
         """Return an object for each message; short ones are not nested deep."""
-        if max(map(len, values), default=0) < 2 * self._max_depth and b"".join(values).isascii():
-            return list(map(self._decode, values))
+        if max(map(len, values), default=0) < 2 * self._max_depth:
+            data = b"".join(values)
+            if data.isascii() and not (self._floats and has_minus_zero(data)):
+                return list(map(self._decode, values))
         return list(map(self, values))

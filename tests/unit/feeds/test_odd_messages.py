@@ -3,6 +3,7 @@
 from codecs import BOM_UTF8
 
 import msgspec
+import numpy as np
 import pytest
 
 from streamzarr.feeds.decode import open_decoder
@@ -76,3 +77,32 @@ def test_numbers_for_names_in_messagepack():
     assert (found.columns["price"].tolist(), found.bad) == ([1.5], {})
     strict = open_decoder("msgpack", columns, unknown="error")
     assert strict([message]).bad == {0: "record: got the field '3', which no column takes"}
+
+
+@BOTH
+@pytest.mark.parametrize("zero", ["-0", "-0.0", "-0e5", "-0E-3"])
+@pytest.mark.parametrize("lines", [False, True])
+def test_minus_zero_keeps_its_sign_in_columns_of_floats(arrow, lines, zero):
+    columns = specs(
+        x="f8", n="i8", t="M8[ms]", d=("f4", {"source": "d.0"}), p=("i8", {"decimals": 2}), s="string"
+    )
+    text = r'"1e-0 -0, \\\" -0"'
+    first = f'{{"x": {zero}, "n": {zero},"t":{zero}, "d": [{zero}], "p": {zero}, "s": {text}}}'.encode()
+    second = b'{"x": 1e-0, "n": 1, "t": 5, "d": [-0.5], "p": 0, "s": "-0"}'
+    bad = [b'{"x": 5-0}', b'{"x": -0, "s": "\\']
+    decode = open_decoder("json", columns, arrow=arrow, lines=lines)
+    for batch in ([first] * 3, [second, first], [first, *bad, second]):
+        for _ in range(2):
+            found = decode(batch)
+            zeros = [each == first for each in batch if each not in bad]
+            assert found.rows == len(zeros)
+            assert np.signbit(found.columns["x"]).tolist() == zeros
+            assert np.signbit(found.columns["d"]).all()
+            assert found.columns["n"].tolist() == [0 if zero else 1 for zero in zeros]
+            assert found.columns["s"].tolist() == [r"1e-0 -0, \" -0" if zero else "-0" for zero in zeros]
+
+
+@pytest.mark.parametrize("end", [b'\\"' * 2_000_000, b'"' * 2_000_001, b"-0" * 2_000_000])
+def test_a_message_that_is_hard_to_read_is_bad_at_once(end):
+    found = open_decoder("json", specs(x="f8"))([b'{"x": -0, "s": "' + end])
+    assert found.bad.keys() == {0}

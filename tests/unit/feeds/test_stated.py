@@ -94,6 +94,12 @@ def test_a_float_of_more_digits_than_it_can_tell_apart_is_no_scaled_integer():
     assert json_of('{"x": "1234567890123456.78"}', "i8", **cents) == 123_456_789_012_345_678
 
 
+@pytest.mark.parametrize("zero", ["-0", "-0.0", '"-0"'])
+def test_minus_zero_is_a_float_of_its_own(zero):
+    assert np.signbit(json_of(f'{{"x": {zero}}}'))
+    assert json_of(f'{{"x": {zero}}}', "i8") == 0
+
+
 def test_a_float_of_nanoseconds_is_not_exact_and_bad():
     assert "expected an integer of ns, as a float beyond 2**53" in json_of(
         '{"x": 1.7676054001234567e18}', "M8[ns]"
