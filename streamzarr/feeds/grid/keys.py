@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamzarr.errors import ConfigError
+from streamzarr.feeds.keyed import key_names
 from streamzarr.runtime import Runtime
 from streamzarr.stores import Store
 from streamzarr.stream import StreamWriter, open_stream
@@ -51,7 +52,7 @@ class Keys:
 
     def places(self, keys: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         """Return the place of each key; -1 where there is no room for it."""
-        names = [str(key) for key in keys.tolist()]
+        names = key_names(keys)
         if not self._fixed:
             for name in dict.fromkeys(names):
                 self._add(name)

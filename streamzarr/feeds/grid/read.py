@@ -13,6 +13,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.feeds.grid.keys import keys_path
 from streamzarr.feeds.grid.spec import COLUMN, COUNT, TIME, Output
 from streamzarr.feeds.grid.values import Values
+from streamzarr.feeds.keyed import key_names
 from streamzarr.feeds.meaning import HOW
 from streamzarr.feeds.replayed.names import SLOT
 from streamzarr.feeds.replayed.read import replayed_of
@@ -57,7 +58,7 @@ class GridPart:
         keys = np.zeros(len(slots), np.intp)
         if self.key_field:
             numbers = {key: number for number, key in enumerate(self.keys)}
-            keys = np.array([numbers[str(key)] for key in rows[self.key_field][:].tolist()], np.intp)
+            keys = np.array([numbers[key] for key in key_names(rows[self.key_field][:])], np.intp)
         return which, (at * len(self.keys) + keys)[which]
 
     def _seen(self, output: Output, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from streamzarr.feeds.grid.spec import Output
+from streamzarr.feeds.keyed import key_names
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.replayed.places import places_of
 from streamzarr.feeds.rows import Rows
@@ -149,7 +150,7 @@ class PartitionWindows:
         times = nanoseconds(rows.columns[self._spec.time])
         keys, names = np.zeros(len(records), np.intp), [""]
         if self._spec.key is not None:
-            of_rows = list(map(str, rows.columns[self._spec.key].tolist()))
+            of_rows = key_names(rows.columns[self._spec.key])
             names = list(dict.fromkeys(of_rows))
             numbers = {name: number for number, name in enumerate(names)}
             keys = np.fromiter(map(numbers.__getitem__, of_rows), np.intp, len(of_rows))

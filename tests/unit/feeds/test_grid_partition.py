@@ -10,6 +10,7 @@ from streamzarr.feeds import Feed
 from streamzarr.feeds.committer import FeedCommitter
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.grid import fold
+from streamzarr.feeds.grid.keys import Keys
 from streamzarr.feeds.letters import Letters
 from streamzarr.feeds.rows import RowMaker
 from streamzarr.flow import Message
@@ -157,6 +158,12 @@ def test_closed_slots_are_committed_by_rows_and_by_bytes(monkeypatch, commit, la
     bench.broker.append("t", 0, *(json.dumps({"at": 1000 + at, "x": 1}).encode() for at in range(60)))
     assert committer.store(bench.rest(len(TIMES))) == [DONE]
     assert seen[1:7] == [7] * 6  # six, and the one that a block closes beside
+
+
+def test_zeros_of_both_signs_are_one_key():
+    keys = Keys(MemoryStore(), "p00000", 4, (), FakeClock())
+    assert keys.places(np.array([0.0, -0.0, 1.5, -0.0], "f4")).tolist() == [0, 0, 1, 0]
+    assert keys.names == ["0.0", "1.5"]
 
 
 def test_a_grid_that_had_no_keys_gets_none(bench):

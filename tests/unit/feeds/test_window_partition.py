@@ -247,6 +247,17 @@ def test_a_message_with_several_rows_is_in_its_windows_as_a_whole_or_in_none():
     assert (bench.stream.position["taken"], bench.stream.position["more"]) == (2, 1)
 
 
+def test_zeros_of_both_signs_are_one_key():
+    bench = Bench(key="k")
+    bench.configure(columns={"at": {"dtype": "datetime64[s]", "unit": "s"}, "k": "f8", "x": "i8"}, key="k")
+    sent = [(1, 0.0, 1), (2, -0.0, 2), (3, 1.5, 4), (90, 1.5, 0)]
+    values = [json.dumps({"at": at, "k": key, "x": x}).encode() for at, key, x in sent]
+    bench.broker.append("t", 0, *values)
+    bench.live()
+    assert bench.stream["k"][:].tolist() == ["0.0", "1.5"]
+    assert bench.stream["x"][:].tolist() == [3, 4]
+
+
 def test_other_windows_than_those_of_the_rows_are_refused():
     bench = Bench()
     bench.send(*TICKS)
