@@ -49,7 +49,8 @@ class Values:
     def of(cls, output: Output, result: Array, seen: npt.NDArray[Any]) -> Values:
         """Return slots that have a result already, of `seen` values each."""
         values = cls(output, result.shape[1])
-        counted = np.where(seen > 0, result, 0) * seen if output.how == "mean" else result
+        with _unwarned():
+            counted = np.where(seen > 0, result, 0) * seen if output.how == "mean" else result
         values._values, values._seen = counted.astype(values._held), seen.astype(np.int64)
         values._most = _most(values._values)
         return values
@@ -83,7 +84,8 @@ class Values:
                 new = seen[first] == 0
                 held[first[new]] = values[index[new]]
             case "sum" | "mean":
-                np.add.at(held, places, values.astype(held.dtype))
+                with _unwarned():
+                    np.add.at(held, places, values.astype(held.dtype))
             case "count":
                 np.add.at(held, places, np.ones(len(places), held.dtype))
             case how:
@@ -123,6 +125,11 @@ class Values:
 def _most(values: Array) -> float:
     """Return the greatest amount."""
     return float(np.abs(values.astype("f8")).max(initial=0.0))
+
+
+def _unwarned() -> np.errstate:
+    """Let sums that no float holds be infinite, or NaN: a log has no place for numpy's opinion of them."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _padded(values: Array, before: int, behind: int) -> Array:

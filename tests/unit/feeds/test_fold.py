@@ -1,11 +1,14 @@
 """Open slots of a grid: what times there may be, and what is judged by which."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from streamzarr.feeds import ColumnSpec
 from streamzarr.feeds.grid.fold import Arrivals, GridFold
-from streamzarr.feeds.grid.spec import GAP_SLOTS, GridSpec
+from streamzarr.feeds.grid.spec import GAP_SLOTS, GridSpec, Output
+from streamzarr.feeds.grid.values import Values
 from streamzarr.feeds.times import SPAN
 
 COLUMNS = {"t": ColumnSpec("t", "M8[ns]"), "x": ColumnSpec("x", "f8")}
@@ -81,3 +84,27 @@ def test_what_is_beyond_the_clock_does_not_count_for_what_comes_behind():
     judged = fold(step=1, ahead=10**6).judge(rows, 100)
     assert judged.bad == {1: "t is more than 0.001 s ahead of the clock"}
     assert judged.latest == 5
+
+
+@pytest.mark.parametrize("how", ["sum", "mean"])
+def test_sums_beyond_the_largest_float_are_infinite_without_a_warning(how):
+    values = np.array([1.7e308, 1.7e308, np.inf, -np.inf, -1.7e308, -1.7e308, np.inf, 1.0])
+    output = Output("x", "x", how, np.dtype("f8"), np.nan, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        held = Values(output, 1)
+        held.grow(4)
+        held.fold(np.array([0, 0, 1, 1, 2, 2, 3, 3]), values)
+        found = held.result()
+        again = Values.of(output, found, np.full((4, 1), 2))
+        again.fold(np.array([0]), values[:1])
+    np.testing.assert_array_equal(found[:, 0], [np.inf, np.nan, -np.inf, np.inf])
+    np.testing.assert_array_equal(again.result()[:, 0], [np.inf, np.nan, -np.inf, np.inf])
+
+
+def test_a_mean_near_the_largest_float_goes_on_without_a_warning():
+    output = Output("x", "x", "mean", np.dtype("f8"), np.nan, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(Values.of(output, np.array([[1e308]]), np.array([[1]])).result()).all()
+        assert np.isinf(Values.of(output, np.array([[1e308]]), np.array([[2]])).result()).all()
