@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,12 +34,14 @@ class _Found:
 
     values: list[Any] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
-    others: bool = False
-    """There are objects and arrays, too."""
+    objects: int = 0
+    arrays: int = 0
 
     def add(self, value: Any, partition: int) -> None:
-        if isinstance(value, dict | list):
-            self.others = True
+        if isinstance(value, dict):
+            self.objects += 1
+        elif isinstance(value, list):
+            self.arrays += 1
         elif value is not None:
             self.values.append(value)
             self.partitions.append(partition)
@@ -112,9 +114,11 @@ def _leaves(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str,
 
 def _columns(fields: Mapping[str, _Found], good: int, now: int) -> Iterator[_Column]:
     taken = {OFFSET.removeprefix("@"), *OWN}
-    for path, found in fields.items():
-        if not found.values:
-            continue  # nothing but null, objects and arrays
+    plain = _plain(fields)
+    for path in plain:
+        if not plain.isdisjoint(_above(path)):
+            continue
+        found = fields[path]
         name = _name(path, taken)
         try:
             check_name(name)
@@ -122,7 +126,32 @@ def _columns(fields: Mapping[str, _Found], good: int, now: int) -> Iterator[_Col
             continue  # such as one of 300 letters
         taken.add(name)
         fit = fitting(path, found.values, found.partitions, now)
-        yield _Column(name, _table(name, path, fit, len(found.values) == good), _remark(fit, found.others))
+        clash = next((each for each in _above(path) if fields[each].values or fields[each].arrays), "")
+        remark = _remark(fit, bool(found.objects or found.arrays), clash)
+        yield _Column(name, _table(name, path, fit, len(found.values) == good), remark)
+
+
+def _plain(fields: Mapping[str, _Found]) -> Set[str]:
+    """Return the paths whose values can be columns, in their order.
+
+    Where some records have a value and others an object with values, no record fits columns of both: it is
+    the more frequent that counts.
+    """
+    above = {each for path, found in fields.items() if found.values for each in _above(path)}
+    return {
+        path: None
+        for path, found in fields.items()
+        if found.values and (path not in above or len(found.values) >= found.objects)
+    }.keys()
+
+
+def _above(path: str) -> list[str]:
+    """Return the paths of the objects that one is in.
+
+    >>> _above("quote.bid.price")
+    ['quote', 'quote.bid']
+    """
+    return [path[:at] for at, each in enumerate(path) if each == "."]
 
 
 def _name(path: str, taken: set[str]) -> str:
@@ -148,7 +177,9 @@ def _table(name: str, path: str, fit: Fitting, everywhere: bool) -> dict[str, An
     return table
 
 
-def _remark(fit: Fitting, others: bool) -> str:
+def _remark(fit: Fitting, others: bool, clash: str) -> str:
+    if clash:
+        return f"some records have no object at {_text(clash)}, which this is in: such are bad"
     told = "objects and arrays" if others and fit.holds_all else "values of other types" if others else ""
     if not fit.holds_all:
         told = "values of other types"

@@ -152,3 +152,53 @@ def test_nothing_to_look_at():
         propose(broker, "t", "x.zarr")
     with pytest.raises(TopicNotFoundError):
         propose(broker, "nowhere", "x.zarr")
+
+
+def offered(*records):
+    """The columns that are proposed, the text, and how many of the records they take."""
+    broker = FakeBroker()
+    broker.create_topic("t", 1)
+    values = [json.dumps(each).encode() for each in records]
+    broker.append("t", 0, *values)
+    text = propose(broker, "t", "x.zarr")
+    columns = {
+        name: each for name, each in Feed.of(tomllib.loads(text)).columns.items() if not each.of_record
+    }
+    decoded = open_decoder("json", columns)(values)
+    return tomllib.loads(text)["columns"], text, len(values) - len(decoded.bad)
+
+
+def test_a_field_that_is_mostly_a_number_and_else_an_object():
+    records = [
+        {"a": 1, "x": 1},
+        {"a": {"b": 2, "c": {"d": 3}}, "x": 2},
+        {"a": 4, "x": 3},
+        {"a": None, "x": 4},
+    ]
+    columns, text, good = offered(*records)
+    assert columns == {"a": {"dtype": "i8", "required": False}, "x": "i8"}
+    assert "# some records have objects and arrays here: such are bad\na = " in text
+    assert good == 3
+
+
+@pytest.mark.parametrize("other", [1, "x", True, [1]])
+def test_a_field_that_is_mostly_an_object_and_else_something_else(other):
+    columns, text, good = offered({"a": {"b": 1, "c": {"d": 2}}}, {"a": {"b": 3}}, {"a": other}, {"a": None})
+    assert columns == {
+        "a_b": {"dtype": "i8", "from": "a.b", "required": False},
+        "a_c_d": {"dtype": "i8", "from": "a.c.d", "required": False},
+    }
+    assert text.count('# some records have no object at "a", which this is in: such are bad\n') == 2
+    assert good == 3
+
+
+def test_objects_that_have_no_columns_leave_the_number_where_it_is():
+    columns, _, good = offered({"a\nb": {}}, {"a\nb": {"c": None}}, {"a\nb": 1})
+    assert (columns, good) == ({"a\nb": {"dtype": "i8", "required": False}}, 1)
+
+
+def test_a_clash_below_a_clash():
+    columns, text, good = offered(*[{"a\n": {"b": {"c": 1}}}] * 2, {"a\n": {"b": 2}}, {"a\n": 3})
+    assert columns == {"a\n_b_c": {"dtype": "i8", "from": "a\n.b.c", "required": False}}
+    assert '# some records have no object at "a\\n", which this is in: such are bad\n' in text
+    assert good == 2
