@@ -80,9 +80,8 @@ class FeedCommitter:
         self._owned: dict[TopicPartition, Partition] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._taken_back: dict[TopicPartition, float] = {}
-        # Where a run was handed back: one behind it would move the position past it, so none is taken before
-        # the partition begins again.
-        self._pauses: dict[TopicPartition, Pause] = {}
+        # Where a run was handed back, and why: one behind it would move the position past it.
+        self._pauses: dict[TopicPartition, tuple[int, Pause]] = {}
         self._consumer: Consumer | None = None
         self._untold: dict[TopicPartition, int] = {}  # positions that the group has not heard of
         self._tell_at = 0.0
@@ -210,11 +209,14 @@ class FeedCommitter:
         return DONE
 
     def _take(self, rows: Rows | Undecoded) -> Report:
-        partition = rows.run.where
-        if partition in self._pauses:
-            return self._pauses[partition]
-        if isinstance(rows, Undecoded):
-            return self._pauses.setdefault(partition, Pause(rows.reason))
+        partition, first = rows.run.where, rows.run.first
+        at, pause = self._pauses.pop(partition, (first, None))
+        if pause is None or first <= at:  # nothing before it was handed back
+            at, pause = first, Pause(rows.reason) if isinstance(rows, Undecoded) else None
+        if pause is not None:
+            self._pauses[partition] = at, pause
+            return pause
+        assert isinstance(rows, Rows)
         owned = self._owned.get(partition)
         if owned is None:
             self._ensure_hopeful(partition)
