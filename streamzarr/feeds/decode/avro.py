@@ -149,8 +149,11 @@ class AvroDecoder:
 
     def _decoder(self, schema: AvroSchema | None) -> ObjectDecoder:
         """Return what decodes records of a schema; of None, what says why there is none."""
-        columns = self._columns if schema is None else schema.columns(self._columns, self._records)
-        layout = Layout(columns, self._records, self._unknown, self._limits.max_message_records)
+        columns, meant = self._columns, {}
+        if schema is not None:
+            columns = schema.columns(self._columns, self._records)
+            meant = schema.meant(columns, self._records)
+        layout = Layout(columns, self._records, self._unknown, self._limits.max_message_records, meant)
         parse = self._explain if schema is None else _Parser(schema)
         failures = (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, ArithmeticError)
         return ObjectDecoder("avro", parse, layout, failures, self._limits.max_message_bytes)

@@ -10,9 +10,11 @@ from typing import Any, Final, cast
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.avro_plain import plain, register
-from streamzarr.feeds.decode.avro_times import units_at
+from streamzarr.feeds.decode.avro_times import Number, numbers_at
+from streamzarr.feeds.decode.layout import Meant
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.paths import Path
+from streamzarr.feeds.decode.values import Values
 
 MAX_DEPTH: Final = 200
 """Levels of a schema's JSON, of which a record takes three."""
@@ -70,18 +72,29 @@ class AvroSchema:
     def _with_unit(self, spec: ColumnSpec, records: str | None) -> ColumnSpec:
         if spec.unit is not None or spec.dtype.kind not in "mM":
             return spec
+        units = {each.unit for each in self._numbers(spec, records)}
+        if len(units) > 1:
+            told = " or ".join(sorted(each or "no stated unit" for each in units))
+            raise ConfigError(f"column {spec.name!r}: numbers of {told} by one schema; state unit")
+        unit = next(iter(units), None)
+        return spec if unit is None else replace(spec, unit=cast(Any, unit))
+
+    def meant(self, columns: Mapping[str, ColumnSpec], records: str | None) -> dict[str, Meant]:
+        """Return of columns what their values are by the schema, where Python's do not say it."""
+        kinds = {name: {each.kind for each in self._numbers(spec, records)} for name, spec in columns.items()}
+        return {
+            name: Values.narrowed for name, kind in kinds.items() if "float" in kind and "double" not in kind
+        }
+
+    def _numbers(self, spec: ColumnSpec, records: str | None) -> set[Number]:
+        """Return what numbers of a column may be."""
         path = Path.of(spec.path)
         places = [path.steps]
         if not path.whole and records in (None, "."):
             places.append(("0", *path.steps))  # of messages that are arrays of records
         elif not path.whole:
             places = [(*Path.of(str(records)).steps, "0", *path.steps)]
-        units = set().union(*(units_at(self.document, self.others, place) for place in places))
-        if len(units) > 1:
-            told = " or ".join(sorted(each or "no stated unit" for each in units))
-            raise ConfigError(f"column {spec.name!r}: numbers of {told} by one schema; state unit")
-        unit = next(iter(units), None)
-        return spec if unit is None else replace(spec, unit=cast(Any, unit))
+        return set().union(*(numbers_at(self.document, self.others, place) for place in places))
 
 
 def _document(given: Any, where: str) -> Any:

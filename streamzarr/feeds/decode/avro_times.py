@@ -1,8 +1,9 @@
-"""Which units the numbers at a path have by a schema of Avro: through unions, and through names of types."""
+"""What the numbers at a path are by a schema of Avro: through unions, and through names of types."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 _STAMPS = (("millis", "ms"), ("micros", "us"), ("nanos", "ns"))
@@ -17,12 +18,26 @@ TIMES: Final = {
 _NUMBERS: Final = ("int", "long", "float", "double")
 _NAMED: Final = ("record", "error", "enum", "fixed")
 
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """What a number is by a schema."""
+
+    kind: str
+    logical: str = ""
+
+    @property
+    def unit(self) -> str | None:
+        """Of a time; None: the schema states none."""
+        return TIMES.get(self.logical)
+
+
 Named = Mapping[str, tuple[Any, str]]
 """Types by their full names, each with the namespace that is around it."""
 
 
-def units_at(document: Any, others: Sequence[Any], steps: Sequence[str]) -> set[str | None]:
-    """Return the units that numbers at a path of a schema may have; None: of those for which it states none.
+def numbers_at(document: Any, others: Sequence[Any], steps: Sequence[str]) -> set[Number]:
+    """Return what numbers at a path of a schema may be.
 
     Parameters
     ----------
@@ -35,13 +50,14 @@ def units_at(document: Any, others: Sequence[Any], steps: Sequence[str]) -> set[
     --------
     >>> at = {"type": "long", "logicalType": "timestamp-millis"}
     >>> schema = {"type": "record", "name": "R", "fields": [{"name": "at", "type": ["null", at, "string"]}]}
-    >>> units_at(schema, [], ["at"])
-    {'ms'}
+    >>> [number] = numbers_at(schema, [], ["at"])
+    >>> number, number.unit
+    (Number(kind='long', logical='timestamp-millis'), 'ms')
     """
     named: dict[str, tuple[Any, str]] = {}
     for each in (*others, document):
         _note(each, "", named)
-    return set(_units(document, "", tuple(steps), named))
+    return set(_numbers(document, "", tuple(steps), named))
 
 
 def _note(node: Any, namespace: str, named: dict[str, tuple[Any, str]]) -> None:
@@ -57,35 +73,37 @@ def _note(node: Any, namespace: str, named: dict[str, tuple[Any, str]]) -> None:
             _note(node.get(key), namespace, named)
 
 
-def _units(node: Any, namespace: str, steps: tuple[str, ...], named: Named) -> Iterator[str | None]:
+def _numbers(node: Any, namespace: str, steps: tuple[str, ...], named: Named) -> Iterator[Number]:
     if isinstance(node, list):
         for each in node:
-            yield from _units(each, namespace, steps, named)
+            yield from _numbers(each, namespace, steps, named)
     elif isinstance(node, str):
         if (known := named.get(_qualified(node, namespace)) or named.get(node)) is not None:
-            yield from _units(*known, steps, named)
+            yield from _numbers(*known, steps, named)
         elif node in _NUMBERS and not steps:
-            yield None
+            yield Number(node)
     elif isinstance(node, dict):
-        yield from _units_within(node, namespace, steps, named)
+        yield from _numbers_within(node, namespace, steps, named)
 
 
-def _units_within(
+def _numbers_within(
     node: Mapping[str, Any], namespace: str, steps: tuple[str, ...], named: Named
-) -> Iterator[str | None]:
+) -> Iterator[Number]:
     kind = node.get("type")
     if kind in ("array", "map"):
         if steps:
-            yield from _units(node.get("items" if kind == "array" else "values"), namespace, steps[1:], named)
+            yield from _numbers(
+                node.get("items" if kind == "array" else "values"), namespace, steps[1:], named
+            )
     elif kind in ("record", "error"):
         inner = within(node, namespace)
         for each in node.get("fields", ()):
             if steps and each.get("name") == steps[0]:
-                yield from _units(each, inner, steps[1:], named)
+                yield from _numbers(each, inner, steps[1:], named)
     elif kind in _NUMBERS and not steps:
-        yield TIMES.get(str(node.get("logicalType")))
+        yield Number(str(kind), str(node.get("logicalType") or ""))
     elif kind not in _NAMED:
-        yield from _units(kind, namespace, steps, named)
+        yield from _numbers(kind, namespace, steps, named)
 
 
 def full_name(node: Mapping[str, Any], namespace: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -18,6 +18,8 @@ from streamzarr.feeds.decode.values import MISSING, Values
 
 Unknown = Literal["ignore", "error"]
 """What to do with a field of a record that no column takes."""
+Meant = Callable[[Values], Values]
+"""Makes of values, as a parser gave them, what they are by their schema."""
 MESSAGE = "."
 """As the path of the records: the message itself is an array of them."""
 
@@ -47,10 +49,17 @@ class Layout:
         ``"error"``: a record with a field that no column takes is bad.
     max_records
         Of one message.
+    meant
+        By column: what its values are known to be, where objects do not say it.
     """
 
     def __init__(
-        self, columns: Mapping[str, ColumnSpec], records: str | None, unknown: Unknown, max_records: int
+        self,
+        columns: Mapping[str, ColumnSpec],
+        records: str | None,
+        unknown: Unknown,
+        max_records: int,
+        meant: Mapping[str, Meant] | None = None,
     ) -> None:
         if unknown not in ("ignore", "error"):
             raise ConfigError(f"decode: unknown is {unknown!r}, expected 'ignore' or 'error'")
@@ -58,7 +67,7 @@ class Layout:
         self.paths = {name: Path.of(spec.path) for name, spec in columns.items()}
         self.records = None if records is None else records if records == MESSAGE else Path.of(records).steps
         self.unknown = unknown
-        self._max_records = max_records
+        self._max_records, self._meant = max_records, meant or {}
         own = [path for path in self.paths.values() if not path.whole]
         self.positional = bool(own) and all(path.steps[0].isdecimal() for path in own)
         """Records are arrays, or objects whose names are numbers."""
@@ -134,7 +143,8 @@ class Layout:
 
     def values(self, found: Found) -> list[Values]:
         """Return what records have for each column."""
-        return [Values.of(self._along(path, found)) for path in self.paths.values()]
+        values = {name: Values.of(self._along(path, found)) for name, path in self.paths.items()}
+        return [self._meant[name](each) if name in self._meant else each for name, each in values.items()]
 
     def _along(self, path: Path, found: Found) -> list[Any]:
         if path.whole or self.positional or len(path.steps) > 1:

@@ -104,10 +104,11 @@ class ProtobufDecoder:
         return assemble(self._conversions, self._values(records, wholes), origin, bad, len(values))
 
     def _values(self, records: Sequence[Any], wholes: Sequence[Any]) -> list[Values]:
-        return [
-            Values.of(list(map(get, wholes if self._whole[name] else records)))
-            for name, get in self._get.items()
-        ]
+        found = []
+        for name, (get, narrow) in self._get.items():
+            values = Values.of(list(map(get, wholes if self._whole[name] else records)))
+            found.append(values.narrowed() if narrow else values)
+        return found
 
     def _body(self, value: bytes | None) -> bytes:
         if value is None:

@@ -13,6 +13,7 @@ from streamzarr.feeds.decode.values import MISSING
 
 TIMESTAMP: Final = "google.protobuf.Timestamp"
 DURATION: Final = "google.protobuf.Duration"
+FLOAT: Final = "google.protobuf.FloatValue"
 _WRAPPERS: Final = "google/protobuf/wrappers.proto"
 _MAX_SECONDS: Final = 2**63 // 10**9 - 1
 """Of a time that is told to the nanosecond."""
@@ -47,8 +48,11 @@ def find_records(kind: Any, steps: Sequence[str]) -> tuple[Get, Any]:
     return get, kind
 
 
-def find_value(kind: Any, steps: Sequence[str], column: str, as_text: bool) -> Get:
-    """Return what finds the value of a column in a record; MISSING where there is none."""
+def find_value(kind: Any, steps: Sequence[str], column: str, as_text: bool) -> tuple[Get, bool]:
+    """Return what finds the value of a column in a record, and whether it is a float of 32 bits.
+
+    What it finds is MISSING where there is none.
+    """
     where = f"column {column!r}"
     parts: list[Get] = []
     field: Any = None
@@ -70,7 +74,8 @@ def find_value(kind: Any, steps: Sequence[str], column: str, as_text: bool) -> G
     elif as_text and field.enum_type is not None:
         names = {value.number: value.name for value in field.enum_type.values}
         parts.append(lambda number: names.get(number, str(number)))
-    return _chain(parts)
+    narrow = field.type == field.TYPE_FLOAT if kind is None else kind.full_name == FLOAT
+    return _chain(parts), narrow
 
 
 def _is_map(field: Any) -> bool:

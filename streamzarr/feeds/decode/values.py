@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from streamzarr.feeds.decode.texts import Texts
 
+Narrow: TypeAlias = np.float16 | np.float32
+"""Floats that are not as exact as Python's: their shortest decimals are shorter."""
 MISSING: Final = msgspec.UNSET
 """In a list of values: the record has none."""
 
@@ -76,19 +78,30 @@ class Values:
         return len(self.data)
 
     def item(self, row: int) -> Any:
-        """Return the value of a row as Python has it; MISSING where there is none."""
+        """Return the value of a row as Python has it, or a narrow float; MISSING where there is none."""
         if self.absent is not None and self.absent[row]:
             return MISSING
         value = self.data[row]
-        if isinstance(value, np.generic) and value.dtype.kind not in "mM":
+        if isinstance(value, np.generic) and value.dtype.kind not in "mM" and not isinstance(value, Narrow):
             return value.item()
         return value
+
+    def narrowed(self) -> Values:
+        """Return the same, with floats of 32 bits, which they are known to be though Python's are of 64."""
+        if isinstance(self.data, list):
+            floats = [np.float32(each) if type(each) is float else each for each in self.data]
+            return Values(floats, self.absent)
+        if isinstance(self.data, np.ndarray) and self.data.dtype == np.float64:
+            return Values(self.data.astype(np.float32), self.absent)
+        return self
 
 
 _ABSENT = {type(None), type(MISSING)}
 _PLAIN: dict[type, tuple[Any, str | None]] = {
     int: (0, "i8"),
     float: (0.0, "f8"),
+    np.float32: (np.float32(0), "f4"),
+    np.float16: (np.float16(0), "f2"),
     bool: (False, "?"),
     str: ("", None),
 }

@@ -124,6 +124,38 @@ def test_a_column_of_times_is_what_its_values_are_alone(spec, values):
     assert_one_by_one(spec, values)
 
 
+NARROW = (
+    st.floats(width=32)
+    | st.decimals(-200_000, 200_000, places=2).map(float)
+    | st.integers(-300, 300).map(float)
+)
+
+
+@pytest.mark.parametrize("spec", COLUMNS + TIME_COLUMNS, ids=lambda spec: spec.name)
+@settings(max_examples=share(12))
+@given(values=st.lists(NARROW, min_size=1, max_size=8), dtype=st.sampled_from(["f4", "f2"]))
+def test_a_column_of_narrow_floats_is_what_its_values_are_alone(spec, values, dtype):
+    with np.errstate(over="ignore"):
+        narrow = np.array(values).astype(dtype)
+    convert = Conversion(spec)
+    column, bad = convert(Values(narrow))
+    for row, value in enumerate(narrow):
+        [alone], why = convert(Values([value]))
+        assert bad.get(row) == why.get(0)
+        if not why:
+            assert bits(column[row : row + 1]) == bits(np.array([alone], column.dtype))
+
+
+@settings(max_examples=share(200))
+@given(st.integers(-999_999, 999_999), st.integers(0, 9))
+def test_six_digits_survive_in_a_narrow_float(scaled, decimals):
+    column, bad = Conversion(ColumnSpec("x", "i4", decimals=decimals))(
+        Values(np.array([scaled / 10**decimals], "f4"))
+    )
+    assert not bad
+    assert column[0] == scaled
+
+
 @given(st.lists(st.text(max_size=5)))
 def test_texts_are_what_was_put_in(texts):
     held = Texts.of(texts)

@@ -19,10 +19,12 @@ from streamzarr.feeds.decode.kinds.number_texts import (
     integers_of,
 )
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import Given
+from streamzarr.feeds.decode.values import Given, Narrow
 
 EXACT: Final = 2**53
 """Below, each integer is a float of its own; this one is also the nearest float of the next."""
+MOST_DECIMALS: Final = 8
+"""With more of them, a decimal number that is halved between two narrow floats is looked at by itself."""
 DIGITS: Final = 10**15
 """Up to here each decimal number, whatever its point, is told from the next by its nearest float."""
 
@@ -58,7 +60,7 @@ class Floats:
                 if np.isinf(number := float(text)):
                     raise Unfit(f"a number that {self.dtype} can hold")
                 return number
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        elif isinstance(value, int | float | Narrow) and not isinstance(value, bool):
             try:
                 return float(value)
             except OverflowError:
@@ -114,8 +116,8 @@ class Integers:
         number: int | None = None
         if isinstance(value, int) and not isinstance(value, bool):
             number = value
-        elif isinstance(value, float) and value.is_integer():
-            if abs(value) >= EXACT:
+        elif isinstance(value, float | Narrow) and value.is_integer():
+            if abs(float(value)) >= EXACT:
                 raise Unfit("an integer, as a float beyond 2**53 is not exact")
             number = int(value)
         elif isinstance(value, str) and len(value) <= MAX_DIGITS and NUMBER.fullmatch(text := value.strip()):
@@ -132,6 +134,7 @@ class Integers:
         elif isinstance(data, list):
             return undecided(len(data), self.dtype)
         elif data.dtype.kind == "f":
+            data = data.astype("f8", copy=False)  # of 16 bits, nothing finite is as much as EXACT
             with np.errstate(invalid="ignore", over="ignore"):
                 unsure = ~((np.rint(data) == data) & (np.abs(data) < EXACT))
             data = np.where(unsure, 0, data).astype("i8")
@@ -154,7 +157,8 @@ class Integers:
 class Scaled:
     """Decimal numbers times a power of ten: exact integers, whether they come as texts or as numbers.
 
-    A float stands for the shortest decimal number that is nearest to it, up to 15 digits.
+    A float stands for the shortest decimal number that is nearest to it, up to 15 digits; a narrow one as
+    far as it is told from the next number of as many decimals.
 
     >>> Scaled(np.dtype("i8"), 2).one("20472.80"), Scaled(np.dtype("i8"), 2).one(0.29)
     (2047280, 29)
@@ -169,11 +173,11 @@ class Scaled:
 
     def one(self, value: Any) -> int:  # noqa: D102
         integers = Integers(self.dtype)
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
+        if isinstance(value, bool) or not isinstance(value, int | float | str | Narrow):
             raise Unfit("a number")
-        text = value.strip() if isinstance(value, str) else repr(value) if isinstance(value, float) else None
-        if text is None:
+        if isinstance(value, int):
             return integers.one(value * 10**self.decimals)
+        text = value.strip() if isinstance(value, str) else shortest(value)
         if len(text) > MAX_DIGITS or not NUMBER.fullmatch(text):
             raise Unfit("a finite number")
         shifted = _shifted(text, self.decimals)
@@ -184,6 +188,8 @@ class Scaled:
             raise Unfit(f"{self.decimals} decimals at most")
         if isinstance(value, float) and abs(scaled) > DIGITS:
             raise Unfit("15 digits at most, by which a float is told from any other; a text is exact")
+        if isinstance(value, Narrow) and not _told_apart(np.array([value]), self.decimals).all():
+            raise Unfit(f"a smaller number, as no {value.dtype} beyond tells {self.decimals} decimals apart")
         return integers.one(scaled)
 
     def many(self, data: Given) -> tuple[NDArray[Any], NDArray[np.bool_]]:  # noqa: D102
@@ -197,7 +203,11 @@ class Scaled:
         scale = 10.0**self.decimals
         with np.errstate(invalid="ignore", over="ignore"):
             scaled = np.rint(floats * scale)
-            unsure |= ~((np.abs(scaled) < 1e15) & (scaled / scale == floats))
+            again = scaled / scale
+            if isinstance(data, np.ndarray) and is_narrow(data.dtype):
+                again = again.astype(data.dtype)
+                unsure |= ~_told_apart(data, self.decimals) | (self.decimals > MOST_DECIMALS)
+            unsure |= ~((np.abs(scaled) < 1e15) & (again == floats))
         held, outside = Integers(self.dtype).many(np.where(unsure, 0, scaled))
         return held, unsure | outside
 
@@ -251,6 +261,23 @@ def _whole(text: str) -> int | None:
         return int(text)
     number, rest = _shifted(text, 0) or (0, 1)
     return None if rest else number
+
+
+def is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Tell whether values of a dtype are narrow floats."""
+    return dtype.kind == "f" and dtype.itemsize < 8
+
+
+def shortest(value: float | Narrow) -> str:
+    """Return the shortest decimal number of a float, of those that are nearest to it."""
+    return str(value) if isinstance(value, Narrow) else float.__repr__(value)
+
+
+def _told_apart(floats: NDArray[Any], decimals: int) -> NDArray[np.bool_]:
+    """Tell which narrow floats are nearest to one number of so many decimals, and not to two."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart: NDArray[np.bool_] = np.spacing(np.abs(floats)).astype("f8") * 10.0**decimals < 1
+    return apart
 
 
 def _shifted(text: str, places: int) -> tuple[int, int] | None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from streamzarr.feeds.decode.kinds.base import Unfit, undecided
 from streamzarr.feeds.decode.kinds.number_texts import MAX_DIGITS, NUMBER, integers_of
-from streamzarr.feeds.decode.kinds.numbers import EXACT
+from streamzarr.feeds.decode.kinds.numbers import EXACT, is_narrow, shortest
 from streamzarr.feeds.decode.kinds.time_format import ISO
 from streamzarr.feeds.decode.kinds.time_texts import many_texts, one_text
 from streamzarr.feeds.decode.kinds.zones import Zone
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import Given
+from streamzarr.feeds.decode.values import Given, Narrow
 
 NANOSECONDS: Final = {
     "D": 86_400 * 10**9,
@@ -30,6 +30,8 @@ NANOSECONDS: Final = {
     "ns": 1,
 }
 """Of each unit that a column of times may have."""
+_EXACT: Final[dict[type, int]] = {float: EXACT, np.float32: 2**24, np.float16: 2**11}
+"""Of each type of floats: up to where each integer is one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,12 @@ class Times:
             raise Unfit(self._expected_text)
         if isinstance(value, int) and not isinstance(value, bool):
             return value * NANOSECONDS[self.unit]
-        if isinstance(value, float) and np.isfinite(value):
-            if abs(value) >= EXACT:
-                raise Unfit(f"an integer of {self.unit}, as a float beyond 2**53 is not exact")
-            return self._scaled(repr(value))
+        if isinstance(value, float | Narrow) and np.isfinite(value):
+            if abs(float(value)) >= (exact := _EXACT[type(value)]):
+                name = value.dtype if isinstance(value, Narrow) else "float"
+                beyond = f"2**{exact.bit_length() - 1}"
+                raise Unfit(f"an integer of {self.unit}, as a {name} beyond {beyond} is not exact")
+            return self._scaled(shortest(value))
         if isinstance(value, np.datetime64 | np.timedelta64) and value.dtype.kind == self.dtype.kind:
             unit, step = np.datetime_data(value.dtype)
             if not np.isnat(value) and unit in NANOSECONDS:
@@ -135,7 +139,10 @@ class Times:
             unsure = data > 2**63 - 1 if data.dtype == np.uint64 else np.zeros(len(data), bool)
             return self._counted(data.astype("i8"), self.unit, unsure)
         if data.dtype.kind == "f" and NANOSECONDS[self.unit] >= 1000:
-            return self._from_floats(data.astype("f8"))
+            if not is_narrow(data.dtype):
+                return self._from_floats(data.astype("f8"))
+            held, unsure = self._from_floats(data.astype("U").astype("f8"))  # their shortest decimals
+            return held, unsure | ~(np.abs(data) <= _EXACT[data.dtype.type])
         return undecided(len(data), self.dtype)
 
     def _counted(
