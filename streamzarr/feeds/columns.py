@@ -63,7 +63,7 @@ class ColumnSpec:
     format: str | None = None
     """Of times that are texts: ``%Y %m %d %H %M %S %f %z`` and what stands between; None: ISO 8601."""
     zone: str | None = None
-    """Of times that are texts without an offset, as ``Europe/Oslo``; None: UTC."""
+    """Of times without an offset, as ``Europe/Oslo``; None: UTC. Numbers since 1970 are in UTC."""
     decimals: int | None = None
     """The column has integers: the value times ten to this power, exactly."""
     ahead: str | float | None = None

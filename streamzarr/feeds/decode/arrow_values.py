@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamzarr.feeds.decode.arrow_bulk import is_view, runs_at, shares
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import MISSING, Values
+from streamzarr.feeds.decode.values import MISSING, LocalTimes, Values
 
 _WHOLE_UNITS = {"s", "ms", "us", "ns"}
 
@@ -39,11 +39,12 @@ def values_of(array: Any) -> Values:
     if types.is_integer(kind) or types.is_floating(kind):
         return Values(_numbers(array, kind.to_pandas_dtype()), absent)
     if types.is_date32(kind):
-        return Values(_numbers(array.cast(pa.int32()), "i4").astype("M8[D]"), absent)
+        return Values(LocalTimes(_numbers(array.cast(pa.int32()), "i4").astype("M8[D]")), absent)
     if types.is_date64(kind):
-        return Values(_numbers(array.cast(pa.int64()), "i8").view("M8[ms]"), absent)
+        return Values(LocalTimes(_numbers(array.cast(pa.int64()), "i8").view("M8[ms]")), absent)
     if types.is_timestamp(kind):
-        return Values(_numbers(array.cast(pa.int64()), "i8").view(f"M8[{kind.unit}]"), absent)
+        times = _numbers(array.cast(pa.int64()), "i8").view(f"M8[{kind.unit}]")
+        return Values(LocalTimes(times) if kind.tz is None else times, absent)
     if types.is_time32(kind):
         return Values(_numbers(array.cast(pa.int32()), "i4").astype(f"m8[{kind.unit}]"), absent)
     if types.is_duration(kind) or types.is_time64(kind):

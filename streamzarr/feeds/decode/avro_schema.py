@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, cast
 
 from streamzarr.errors import ConfigError
@@ -81,10 +82,19 @@ class AvroSchema:
 
     def meant(self, columns: Mapping[str, ColumnSpec], records: str | None) -> dict[str, Meant]:
         """Return of columns what their values are by the schema, where Python's do not say it."""
-        kinds = {name: {each.kind for each in self._numbers(spec, records)} for name, spec in columns.items()}
-        return {
-            name: Values.narrowed for name, kind in kinds.items() if "float" in kind and "double" not in kind
-        }
+        found: dict[str, Meant] = {}
+        for name, spec in columns.items():
+            numbers = self._numbers(spec, records)
+            kinds = {each.kind for each in numbers}
+            zoned = spec.dtype.kind == "M" and spec.zone not in (None, "UTC")
+            local = {each.is_local for each in numbers} if zoned else set()
+            if len(local) > 1:
+                raise ConfigError(f"column {name!r}: numbers in UTC, and of its zone, by one schema")
+            if True in local:
+                found[name] = partial(Values.local, unit=str(spec.unit))
+            elif "float" in kinds and "double" not in kinds:
+                found[name] = Values.narrowed
+        return found
 
     def _numbers(self, spec: ColumnSpec, records: str | None) -> set[Number]:
         """Return what numbers of a column may be."""

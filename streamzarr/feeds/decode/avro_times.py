@@ -15,6 +15,8 @@ TIMES: Final = {
     **{f"local-timestamp-{name}": unit for name, unit in _STAMPS},
 }
 """Units of logical types whose numbers are taken as they are."""
+LOCAL: Final = frozenset({"date", *(f"local-timestamp-{name}" for name, _ in _STAMPS)})
+"""Those of times without an offset."""
 _NUMBERS: Final = ("int", "long", "float", "double")
 _NAMED: Final = ("record", "error", "enum", "fixed")
 
@@ -30,6 +32,11 @@ class Number:
     def unit(self) -> str | None:
         """Of a time; None: the schema states none."""
         return TIMES.get(self.logical)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a time without an offset."""
+        return self.logical in LOCAL
 
 
 Named = Mapping[str, tuple[Any, str]]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from streamzarr.errors import ConfigError
 from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.kinds import kind_of
-from streamzarr.feeds.decode.kinds.base import Unfit, shown
-from streamzarr.feeds.decode.values import MISSING, Values
+from streamzarr.feeds.decode.kinds.base import Unfit, shown, undecided
+from streamzarr.feeds.decode.kinds.times import Times
+from streamzarr.feeds.decode.values import MISSING, Given, LocalTimes, Values
 
 
 class Conversion:
@@ -41,7 +42,7 @@ class Conversion:
 
     def __call__(self, values: Values) -> tuple[NDArray[Any], dict[int, str]]:
         """Return the column, and of each row that has no value the reason."""
-        column, unsure = self.kind.many(values.data)
+        column, unsure = self._many(values.data)
         if values.absent is None and self._sentinel_rows is None and not unsure.any():
             return column, {}
         absent = np.zeros(len(values), bool) if values.absent is None else values.absent.copy()
@@ -61,6 +62,13 @@ class Conversion:
                 column = np.array(column)
                 column[absent] = self._fill
         return column, bad
+
+    def _many(self, data: Given | LocalTimes) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        if not isinstance(data, LocalTimes):
+            return self.kind.many(data)
+        if isinstance(self.kind, Times):
+            return self.kind.many_local(data.times)
+        return undecided(len(data), self.kind.dtype)
 
     def _one(
         self, value: Any, row: int, column: NDArray[Any], absent: NDArray[np.bool_], bad: dict[int, str]

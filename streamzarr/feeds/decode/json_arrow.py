@@ -22,7 +22,7 @@ from streamzarr.feeds.decode.kinds.times import Times
 from streamzarr.feeds.decode.layout import MESSAGE, Layout
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import MISSING, Values
+from streamzarr.feeds.decode.values import MISSING, LocalTimes, Values
 from streamzarr.queue.packed import Packed
 
 MAX_BATCH: Final = 1 << 30
@@ -199,6 +199,8 @@ def _type_of(values: Values, kind: Kind) -> Any:
     data = values.data
     if isinstance(data, Texts):
         return pa.string()
+    if isinstance(data, LocalTimes):  # which JSON has not
+        return None
     if isinstance(data, list):
         kinds = {type(each) for each in data if each is not None and each is not MISSING}
         if not kinds:

@@ -16,7 +16,7 @@ from streamzarr.feeds.decode.base import Decoded, TooMuchError
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.paths import Path
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import Given, Values
+from streamzarr.feeds.decode.values import Given, LocalTimes, Values
 from streamzarr.limits import DEFAULT_LIMITS, Limits
 from streamzarr.queue.packed import Packed
 
@@ -165,8 +165,10 @@ def _plain(values: NDArray[Any], conversion: Conversion) -> Given:
     """Return values in the machine's own byte order; texts in bytes, unless the column wants them so."""
     if values.dtype.kind == "S" and conversion.kind.dtype.kind != "S":
         return Texts.of_fixed(values)
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return _checked(values) if values.dtype.kind == "U" and values.itemsize else values
+    own = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if own.dtype.kind == "U" and own.itemsize:
+        return _checked(own)
+    return LocalTimes(own) if own.dtype.kind == "M" else own
 
 
 def _checked(texts: NDArray[Any]) -> Given:

@@ -27,6 +27,29 @@ class Stray:
     value: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Local:
+    """In a list of values: a time without an offset."""
+
+    time: np.datetime64
+
+    def __str__(self) -> str:
+        return str(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTimes:
+    """Times without an offset, as numpy has them; those of plain arrays are in UTC."""
+
+    times: NDArray[np.datetime64]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, index: int) -> Local:
+        return Local(self.times[index])
+
+
 Given: TypeAlias = "NDArray[Any] | Texts | list[Any]"
 
 
@@ -44,7 +67,7 @@ class Values:
     [1, '2']
     """
 
-    data: Given
+    data: Given | LocalTimes
     absent: NDArray[np.bool_] | None = None
 
     @classmethod
@@ -74,6 +97,16 @@ class Values:
                 continue
         return cls(list(objects), absent)
 
+    def local(self, unit: str) -> Values:
+        """Return the same, with integers as times without an offset, counted in `unit` since 1970."""
+        if isinstance(self.data, np.ndarray) and self.data.dtype == np.int64:
+            return Values(LocalTimes(self.data.view(f"M8[{unit}]")), self.absent)
+        if isinstance(self.data, np.ndarray) and self.data.dtype == np.uint64:
+            return Values(self.data.tolist(), self.absent).local(unit)
+        if isinstance(self.data, list):
+            return Values([_local(each, unit) for each in self.data], self.absent)
+        return self
+
     def __len__(self) -> int:
         return len(self.data)
 
@@ -94,6 +127,13 @@ class Values:
         if isinstance(self.data, np.ndarray) and self.data.dtype == np.float64:
             return Values(self.data.astype(np.float32), self.absent)
         return self
+
+
+def _local(value: Any, unit: Any) -> Any:
+    """Return an integer as a time without an offset; beyond 64 bits there is none."""
+    if type(value) is not int:
+        return value
+    return Local(np.datetime64(value if -(2**63) < value < 2**63 else "NaT", unit))
 
 
 _ABSENT = {type(None), type(MISSING)}

@@ -13,7 +13,7 @@ from streamzarr.feeds.columns import ColumnSpec
 from streamzarr.feeds.decode.convert import Conversion
 from streamzarr.feeds.decode.kinds.zones import Zone
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import MISSING, Values
+from streamzarr.feeds.decode.values import MISSING, Local, LocalTimes, Values
 from tests.support.decoding import bits, share
 
 EDGES = [
@@ -141,6 +141,26 @@ def test_a_column_of_narrow_floats_is_what_its_values_are_alone(spec, values, dt
     column, bad = convert(Values(narrow))
     for row, value in enumerate(narrow):
         [alone], why = convert(Values([value]))
+        assert bad.get(row) == why.get(0)
+        if not why:
+            assert bits(column[row : row + 1]) == bits(np.array([alone], column.dtype))
+
+
+@pytest.mark.parametrize("spec", TIME_COLUMNS, ids=lambda spec: spec.name)
+@settings(max_examples=share(12))
+@given(
+    times=st.lists(TIMES | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=8),
+    unit=st.sampled_from(["D", "h", "s", "ms", "us", "ns"]),
+    near=st.integers(-7200, 7200),
+)
+def test_a_column_of_local_times_is_what_its_values_are_alone(spec, times, unit, near):
+    changes = [np.datetime64(each) + np.timedelta64(near, "s") for each in ("2026-11-01T01", "2026-03-08T02")]
+    each = [np.array([time], f"M8[{unit}]") for time in times]
+    local = np.concatenate([*each, np.array(changes, f"M8[{unit}]")])
+    convert = Conversion(spec)
+    column, bad = convert(Values(LocalTimes(local)))
+    for row, value in enumerate(local):
+        [alone], why = convert(Values([Local(value)]))
         assert bad.get(row) == why.get(0)
         if not why:
             assert bits(column[row : row + 1]) == bits(np.array([alone], column.dtype))

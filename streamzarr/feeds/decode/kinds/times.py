@@ -18,7 +18,7 @@ from streamzarr.feeds.decode.kinds.time_format import ISO
 from streamzarr.feeds.decode.kinds.time_texts import many_texts, one_text
 from streamzarr.feeds.decode.kinds.zones import Zone
 from streamzarr.feeds.decode.texts import Texts
-from streamzarr.feeds.decode.values import Given, Narrow
+from streamzarr.feeds.decode.values import Given, Local, Narrow
 
 NANOSECONDS: Final = {
     "D": 86_400 * 10**9,
@@ -38,8 +38,8 @@ _EXACT: Final[dict[type, int]] = {float: EXACT, np.float32: 2**24, np.float16: 2
 class Times:
     """Times in UTC, or durations; what is finer than the column's unit is cut off, toward the past.
 
-    Numbers count `unit` since 1970. Texts are read by `pattern`, or, where they are numbers and there
-    is a `unit`, as numbers.
+    Numbers count `unit` since 1970, in UTC. Times without an offset are of `zone`; None: in UTC, too. Texts
+    are read by `pattern`, or, where they are numbers and there is a `unit`, as numbers.
     """
 
     dtype: np.dtype[Any]
@@ -83,16 +83,27 @@ class Times:
                 beyond = f"2**{exact.bit_length() - 1}"
                 raise Unfit(f"an integer of {self.unit}, as a {name} beyond {beyond} is not exact")
             return self._scaled(shortest(value))
+        if isinstance(value, Local) and self.dtype.kind == "M":
+            return self._utc(self._total(value.time))
         if isinstance(value, np.datetime64 | np.timedelta64) and value.dtype.kind == self.dtype.kind:
             unit, step = np.datetime_data(value.dtype)
             if not np.isnat(value) and unit in NANOSECONDS:
                 return int(value.astype("i8")) * step * NANOSECONDS[unit]
         elif isinstance(value, datetime) and self.dtype.kind == "M":
-            naive = value.replace(tzinfo=None) - (value.utcoffset() or timedelta())
-            return (naive - datetime(1970, 1, 1)) // timedelta(microseconds=1) * 1000
+            offset = value.utcoffset()
+            naive = value.replace(tzinfo=None) - (offset or timedelta())
+            total = (naive - datetime(1970, 1, 1)) // timedelta(microseconds=1) * 1000
+            return self._utc(total) if offset is None else total
         elif isinstance(value, date) and self.dtype.kind == "M":
-            return (value - date(1970, 1, 1)).days * NANOSECONDS["D"]
+            return self._utc((value - date(1970, 1, 1)).days * NANOSECONDS["D"])
         raise Unfit(f"{'a time' if self.dtype.kind == 'M' else 'a duration'}, or a number of {self.unit}")
+
+    def _utc(self, local: int) -> int:
+        """Return nanoseconds since 1970 of a time without an offset."""
+        if self.zone is None:
+            return local
+        seconds, nanoseconds = divmod(local, 10**9)
+        return self.zone.utc(seconds) * 10**9 + nanoseconds
 
     @property
     def _expected_text(self) -> str:
@@ -145,18 +156,23 @@ class Times:
             return held, unsure | ~(np.abs(data) <= _EXACT[data.dtype.type])
         return undecided(len(data), self.dtype)
 
+    def many_local(self, times: NDArray[np.datetime64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return the same as :meth:`many` for times without an offset."""
+        if self.zone is None or self.dtype.kind != "M":
+            return self.many(times)
+        unit, step = np.datetime_data(times.dtype)
+        if unit not in NANOSECONDS or step != 1:
+            return undecided(len(times), self.dtype)
+        local, nanoseconds, unsure = _split(times.view("i8"), unit, np.isnat(times))
+        seconds, unsure_too = self.zone.utc_many(local)
+        return self._held(seconds, nanoseconds, unsure | unsure_too)
+
     def _counted(
         self, counts: NDArray[np.int64], unit: str, unsure: NDArray[np.bool_]
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if NANOSECONDS[unit] == self._nanoseconds:
             return counts.view(self.dtype), unsure | (counts == np.iinfo("i8").min)
-        if NANOSECONDS[unit] >= 10**9:
-            per = NANOSECONDS[unit] // 10**9
-            unsure = unsure | (np.abs(counts // 2) > 2**61 // per)
-            return self._held(np.where(unsure, 0, counts) * per, np.zeros_like(counts), unsure)
-        per = 10**9 // NANOSECONDS[unit]
-        seconds, rest = np.divmod(counts, per)
-        return self._held(seconds, rest * NANOSECONDS[unit], unsure)
+        return self._held(*_split(counts, unit, unsure))
 
     def _from_floats(self, numbers: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Take those that are full microseconds, as the shortest decimal number of a float says."""
@@ -181,3 +197,15 @@ class Times:
             return undecided(len(seconds), self.dtype)
         unsure = unsure | (np.abs(seconds) >= (2**63 - 1) // per)
         return (np.where(unsure, 0, seconds) * per + nanoseconds // step).view(self.dtype), unsure
+
+
+def _split(
+    counts: NDArray[np.int64], unit: str, unsure: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return seconds and nanoseconds of what was counted, and which are not sure."""
+    if NANOSECONDS[unit] >= 10**9:
+        per = NANOSECONDS[unit] // 10**9
+        unsure = unsure | (np.abs(counts // 2) > 2**61 // per)
+        return np.where(unsure, 0, counts) * per, np.zeros_like(counts), unsure
+    seconds, rest = np.divmod(counts, 10**9 // NANOSECONDS[unit])
+    return seconds, rest * NANOSECONDS[unit], unsure
