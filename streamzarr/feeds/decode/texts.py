@@ -79,6 +79,13 @@ class Texts:
             return [text[start:stop] for start, stop in pairwise(ends)]
         return [whole[a:b].decode(errors="surrogateescape") for a, b in pairwise(ends)]
 
+    def some(self, rows: NDArray[np.intp]) -> Self:
+        """Return some of them."""
+        starts, lengths = self.offsets[:-1][rows], self.lengths[rows]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        places = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return type(self)(self.data[places], offsets)
+
     def matrix(self, rows: NDArray[np.intp], width: int) -> NDArray[Any]:
         """Return some of them, none longer than `width`, padded with NUL, as an array of ``S`` texts."""
         starts, lengths = self.offsets[:-1][rows], self.lengths[rows]

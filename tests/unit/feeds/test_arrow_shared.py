@@ -1,6 +1,7 @@
 """Arrow: values that are one in memory and many in a column."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -181,3 +182,19 @@ def test_views_of_nulls_lead_nowhere(deep):
         array = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], "i1"), array)
     decode = open_decoder("arrow", specs(x=("string", {"required": False})))
     assert decode([message(array)]).columns["x"].tolist() == [long, "", long[1:]]
+
+
+@pytest.mark.parametrize("kind", ["f8", "i8", "string", "bytes", "U8", "M8[ms]"])
+@pytest.mark.parametrize("case", ["words", "views"])
+def test_what_is_made_of_shared_values_is_some_times_what_they_are(case, kind):
+    text = "x" * 1_000_000
+    array = pa.DictionaryArray.from_arrays(FIRST[:40], pa.array([text]))
+    value = message(array if case == "words" else views(text, pa.string_view(), 40))
+    decode = open_decoder("arrow", specs(x=(kind, {})))
+    decode([value])
+    tracemalloc.start()
+    try:
+        decode([value])
+        assert tracemalloc.get_traced_memory()[1] < 5 * 40_000_000
+    finally:
+        tracemalloc.stop()

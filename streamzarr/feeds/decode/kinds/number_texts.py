@@ -63,8 +63,15 @@ def _parsed(
     lengths = texts.lengths
     found = np.zeros(len(texts), dtype)
     sure = (lengths > 0) & (lengths <= widest)
-    strange = np.concatenate(([0], np.cumsum(~alphabet[texts.data])))
-    sure &= strange[texts.offsets[1:]] == strange[texts.offsets[:-1]]
+    if (lengths > widest).any():  # which take many times their room, to be told to be none
+        rows = np.flatnonzero(sure)
+        found[rows], unsure = _parsed(texts.some(rows), alphabet, widest, dtype)
+        sure[rows] = ~unsure
+        return found, ~sure
+    first = int(texts.offsets[0])
+    strange = np.zeros(len(texts.data) + 1 - first, np.int32 if len(texts.data) < 1 << 31 else np.int64)
+    np.cumsum(~alphabet[texts.data[first:]], out=strange[1:])
+    sure &= strange[texts.offsets[1:] - first] == strange[texts.offsets[:-1] - first]
     rows = np.flatnonzero(sure)
     if rows.size:
         try:
