@@ -161,7 +161,7 @@ def _field(rows: NDArray[Any], path: Path, column: str) -> NDArray[Any]:
     return rows
 
 
-def _plain(values: NDArray[Any], conversion: Conversion) -> Given:
+def _plain(values: NDArray[Any], conversion: Conversion) -> Given | LocalTimes:
     """Return values in the machine's own byte order; texts in bytes, unless the column wants them so."""
     if values.dtype.kind == "S" and conversion.kind.dtype.kind != "S":
         return Texts.of_fixed(values)
