@@ -26,7 +26,9 @@ CUT_HEADER: Final = "streamzarr.cut"
 CUT_BYTES: Final = 4096
 """What is kept of the key and the value of such a message."""
 
-_PREFIX: Final = "streamzarr.error."
+REASON: Final = "streamzarr.error"
+"""What the headers with the reason begin with."""
+_PREFIX: Final = f"{REASON}."
 _FIELDS: Final = (
     "class",
     "message",

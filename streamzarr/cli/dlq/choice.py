@@ -116,6 +116,9 @@ class Choice:
 
 numbers_argument = click.argument("numbers", nargs=-1, type=Number(), metavar="[N]...")
 all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
+any_record_option = click.option(
+    "--any-record", is_flag=True, help="Also where the topic has records that are no dead letters."
+)
 _OPTIONS = (
     click.option("--job", metavar="JOB", help="Only those of this job; the beginning of its id will do."),
     click.option("--error", metavar="PATTERN", help="Only those with this class of error, as in 'Key*'."),

@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from streamzarr.cli.dlq.choice import Choice, Number, all_option, chosen, numbers_argument
+from streamzarr.cli.dlq.choice import (
+    Choice,
+    Number,
+    all_option,
+    any_record_option,
+    chosen,
+    numbers_argument,
+)
 from streamzarr.cli.dlq.export import written_whole
 from streamzarr.cli.dlq.facts import content
 from streamzarr.cli.dlq.views import View, view_of
@@ -106,9 +113,16 @@ def show(view: View, number: tuple[int, int], as_json: bool, place: dict[str, st
 @all_option
 @click.option("--to", metavar="TOPIC", help="Send them to this topic, not to where they came from.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Messages a second, at most.")
+@any_record_option
 @_of_topic
 def replay(
-    view: View, choice: Choice, to: str | None, rate: float | None, as_json: bool, place: dict[str, str]
+    view: View,
+    choice: Choice,
+    to: str | None,
+    rate: float | None,
+    any_record: bool,
+    as_json: bool,
+    place: dict[str, str],
 ) -> None:
     """Send dead letters again: those with the numbers N, those that are like that, or all.
 
@@ -117,7 +131,7 @@ def replay(
     """
     choice.check()
     with showing("letters") as show:
-        count = view.replay(counted_by(show, view.read(choice)), to, rate)
+        count = view.replay(counted_by(show, view.read(choice, any_record)), to, rate)
     _tell("replayed", count, view, as_json)
     if not as_json and view.jobs:
         from streamzarr.jobs import JobTopics, read_register
@@ -136,20 +150,22 @@ def replay(
 @numbers_argument
 @chosen
 @all_option
+@any_record_option
 @_of_topic
-def drop(view: View, choice: Choice, as_json: bool, place: dict[str, str]) -> None:
+def drop(view: View, choice: Choice, any_record: bool, as_json: bool, place: dict[str, str]) -> None:
     """Give dead letters up: they are listed no more; of a job, their chunks stay unwritten."""
     choice.check()
     with showing("letters") as show:
-        count = view.queue.drop(counted_by(show, view.read(choice)))
+        count = view.queue.drop(counted_by(show, view.read(choice, any_record)))
     _tell("dropped", count, view, as_json)
 
 
 @dlq.command(epilog=examples("streamzarr dlq purge", "streamzarr dlq purge --topic ticks.dead"))
+@any_record_option
 @_of_topic
-def purge(view: View, as_json: bool, place: dict[str, str]) -> None:
+def purge(view: View, any_record: bool, as_json: bool, place: dict[str, str]) -> None:
     """Remove what was replayed or dropped from the topic, up to the first letter that is open."""
-    count = view.queue.purge()
+    count = view.queue.purge(any_record=any_record)
     if as_json:
         print_json({"purged": count})
     else:

@@ -38,8 +38,11 @@ class View(ABC):
         """Jobs of the letters that were read."""
 
     @abstractmethod
-    def read(self, choice: Choice) -> Iterator[Entry]:
-        """Return the letters that are meant; raises when there is none of a number."""
+    def read(self, choice: Choice, any_record: bool = True) -> Iterator[Entry]:
+        """Return the letters that are meant; raises when there is none of a number.
+
+        Without `any_record` also where the topic has records that are no letters.
+        """
 
     @abstractmethod
     def replay(self, letters: Iterable[Entry], to: str | None, rate: float | None) -> int:
@@ -94,8 +97,8 @@ class TopicView(View):
         super().__init__(broker, topic, see)
         self._partitions = broker.describe(topic).partitions
 
-    def read(self, choice: Choice) -> Iterator[Entry]:  # noqa: D102
-        entries = self.queue.read(choice.filter())
+    def read(self, choice: Choice, any_record: bool = True) -> Iterator[Entry]:  # noqa: D102
+        entries = self.queue.read(choice.filter(), any_record=any_record)
         if not choice.numbers:
             return entries
         found = list(entries)  # no more than were typed
@@ -144,7 +147,7 @@ class JobView(View):
         super().__init__(broker, topics.dead, see)
         self._topics = topics
 
-    def read(self, choice: Choice) -> Iterator[Entry]:  # noqa: D102
+    def read(self, choice: Choice, any_record: bool = True) -> Iterator[Entry]:  # noqa: D102
         from streamzarr.jobs.letters import open_letters
 
         wanted = (choice.job or "").upper()

@@ -13,9 +13,10 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
+from streamzarr.errors import ConfigError
 from streamzarr.queue.base import Broker, Record
-from streamzarr.queue.deadletter import Entry, LetterId
-from streamzarr.queue.letters.marker import closes, entry_of
+from streamzarr.queue.deadletter import Entry, LetterId, dead_letter_topic
+from streamzarr.queue.letters.marker import closes, entry_of, is_foreign
 from streamzarr.queue.letters.pauses import is_about_pauses
 from streamzarr.queue.scan import scan_kept
 
@@ -59,7 +60,8 @@ class LetterIndex:
     def __init__(self, records: Iterable[Record]) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_SCHEMA)
-        rest = iter(records)
+        self._foreign: tuple[int, Record] | None = None
+        rest = map(self._seen, records)
         # Rows, not records, wait for each other: those may be large.
         while rows := [_row(record) for record in islice(rest, _BATCH)]:
             closed, letters = ([row for row in rows if len(row) == width] for width in (2, 3))
@@ -73,6 +75,35 @@ class LetterIndex:
             self._db.execute("SELECT 1 FROM open WHERE (partition, offset) = (?, ?)", id_).fetchone()
             is not None
         )
+
+    def require_letters(self) -> None:
+        """Return if nothing else than letters, and what is written about them, was among the records.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            The topic may be one of messages that are alive: one slip in its name, and all of them are gone.
+        """
+        if self._foreign is None:
+            return
+        count, first = self._foreign
+        letters = dead_letter_topic(first.topic)
+        named = (
+            "" if first.topic.endswith(dead_letter_topic("")) else f"name {letters!r} if you mean that, or "
+        )
+        what = (
+            "1 record that is no dead letter" if count == 1 else f"{count} records that are no dead letters"
+        )
+        raise ConfigError(
+            f"topic {first.topic!r} has {what}, the first one at partition {first.partition}, offset "
+            f"{first.offset}; {named}say that you want it all the same: --any-record "
+            "(any_record=True)"
+        )
+
+    def _seen(self, record: Record) -> Record:
+        if is_foreign(record):
+            self._foreign = (1, record) if self._foreign is None else (self._foreign[0] + 1, self._foreign[1])
+        return record
 
     def close_letters(self, ids: Iterable[tuple[int, int]]) -> None:
         """Note that the letters at these places are open no more."""

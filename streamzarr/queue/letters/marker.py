@@ -6,9 +6,11 @@ from typing import Final
 
 from streamzarr.errors import MessageError
 from streamzarr.queue.base import NewRecord, Record
-from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
+from streamzarr.queue.deadletter import REASON, DeadLetter, Entry, LetterId
 
 _CLOSED: Final = "streamzarr.settled"
+_OURS: Final = (f"{REASON}.", _CLOSED, "streamzarr.paused.", "streamzarr.resume", "streamzarr.purged.")
+"""What the headers begin with of all that is written to a topic of letters."""
 
 
 def marker(id_: LetterId, outcome: str) -> NewRecord:
@@ -29,6 +31,15 @@ def closes(record: Record) -> LetterId | None:
         ):  # what is still to come is open
             return LetterId(record.partition, int(offset))
     return None
+
+
+def is_foreign(record: Record) -> bool:
+    """Tell whether nothing on a record says that it is, or was, meant for a topic of letters.
+
+    >>> is_foreign(Record("t", 0, 5, None, b"x", (("own", b"1"),), 0))
+    True
+    """
+    return not any(name.startswith(_OURS) for name, _ in reversed(record.headers))
 
 
 def entry_of(record: Record) -> Entry:

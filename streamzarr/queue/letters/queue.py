@@ -53,19 +53,28 @@ class DeadLetterQueue:
         self._broker = broker
         self._topic = topic
 
-    def read(self, which: LetterFilter = ANY_LETTER) -> Iterator[Entry]:
+    def read(self, which: LetterFilter = ANY_LETTER, *, any_record: bool = True) -> Iterator[Entry]:
         """Yield the letters that were open when reading began, in the order of partitions and offsets.
 
         The topic is read twice: once to know what is open, then up to the last open letter.
 
+        Parameters
+        ----------
+        any_record
+            A record that is no letter counts as one about itself; else nothing is read where there are such.
+
         Raises
         ------
+        streamzarr.errors.ConfigError
+            The topic has records that are no letters, and `any_record` is not said.
         streamzarr.errors.TopicNotFoundError
             There is no such topic.
         """
         end = self._broker.describe(self._topic).end
         now = self._broker.runtime.wall_ns() // 1_000_000
         with closing(LetterIndex(scan_kept(self._broker, self._topic, end=end))) as index:
+            if not any_record:
+                index.require_letters()
             for id_, letter in read_letters(self._broker, self._topic, index, end):
                 if which.takes(letter, now, id_):
                     yield id_, letter
@@ -132,13 +141,25 @@ class DeadLetterQueue:
             count += len(batch)
         return count
 
-    def purge(self) -> int:
+    def purge(self, *, any_record: bool = False) -> int:
         """Remove the records before the first open letter of each partition; return how many offsets.
 
         What lies behind an open letter stays, as the topic can only be cut at its beginning.
+
+        Parameters
+        ----------
+        any_record
+            Do so too where the topic has records that are no letters: it may be one of messages.
+
+        Raises
+        ------
+        streamzarr.errors.ConfigError
+            The topic has such records, and `any_record` is not said.
         """
         info = self._broker.describe(self._topic)
         with closing(LetterIndex(scan_kept(self._broker, self._topic, end=info.end))) as index:
+            if not any_record:
+                index.require_letters()
             # Each by a marker of its own, as the letter by which it is closed may go first.
             self._mark(index.closed_by_others(), "with another")
             spans = index.spans()

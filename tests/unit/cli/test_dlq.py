@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamzarr.cli.main import cli
-from streamzarr.queue import DeadLetter, Record, open_broker
+from streamzarr.queue import DeadLetter, NewRecord, Record, open_broker
 
 BINARY = b"\xff\x00\x1b[2J"
 
@@ -161,3 +161,42 @@ def test_an_export_takes_the_place_of_a_file_where_a_link_leads_with_its_rights(
 def test_a_full_disk_is_told_with_its_name(run):
     output = run("export", "--output", "/dev/full", code=2)
     assert "/dev/full: No space left on device" in output
+
+
+@pytest.fixture
+def kl(url):
+    with open_broker(url) as broker, broker.producer() as producer:
+        broker.create_topic("kl")
+        broker.create_topic("kl.dead")
+        producer.send("kl", [NewRecord(b"%d" % n) for n in range(5)])
+    return "kl"
+
+
+@pytest.mark.parametrize("words", [["drop", "--all"], ["drop", "3"], ["replay", "--all"], ["purge"]])
+def test_a_topic_of_messages_is_not_taken_for_their_letters(run, url, kl, words):
+    output = run(*words, topic=kl, code=2)
+    assert "topic 'kl' has 5 records that are no dead letters" in output
+    assert "name 'kl.dead' if you mean that" in output
+    assert "--any-record" in output
+    assert len(output.strip().splitlines()) == 1
+    with open_broker(url) as broker:
+        info = broker.describe(kl)
+    assert (info.begin, info.end) == ({0: 0}, {0: 5})
+
+
+def test_what_is_no_letter_goes_where_that_is_said(run, url, kl):
+    assert run("drop", "--all", "--any-record", topic=kl) == "dropped 5 dead letters\n"
+    assert "no dead letters, the first one at partition 0, offset 0" in run("purge", topic=kl, code=2)
+    assert run("purge", "--any-record", topic=kl) == "purged 10 records\n"
+
+
+def test_damaged_letters_and_what_is_told_of_pauses_are_no_messages(run, url):
+    own = [
+        NewRecord(b"v", headers=(("streamzarr.error.class", b"E"), ("streamzarr.error.offset", b"x"))),
+        NewRecord(None, headers=(("streamzarr.resume", b"ticks:1"),)),
+        NewRecord(None, headers=(("streamzarr.settled", b"999"), ("streamzarr.settled.as", b"dropped"))),
+    ]
+    with open_broker(url) as broker, broker.producer() as producer:
+        producer.send("one.dead", own)
+    assert run("drop", "--all", topic="one.dead") == "dropped 5 dead letters\n"
+    assert run("purge", topic="one.dead") == "purged 11 records\n"

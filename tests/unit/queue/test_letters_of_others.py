@@ -169,3 +169,16 @@ def test_a_letter_says_which_feed_it_is_of_and_a_letter_about_it_keeps_that():
 def test_the_name_of_a_feed_alone_is_no_letter():
     with pytest.raises(MessageError, match="not a dead letter"):
         DeadLetter.from_record(Record("d", 0, 0, None, b"x", (("streamzarr.error.feed", b"a"),), 0))
+
+
+def test_a_topic_of_messages_is_purged_only_where_that_is_said(broker, queue):
+    put(broker, NewRecord(b"alive"), letter(1))
+    with pytest.raises(
+        ConfigError, match=r"topic 'ticks.dead' has 1 record that is no .* offset 0; say that"
+    ):
+        queue.purge()
+    with pytest.raises(ConfigError, match="any_record=True"):
+        next(queue.read(any_record=False))
+    assert queue.drop(queue.read()) == 2
+    assert broker.describe("ticks.dead").begin == {0: 0}
+    assert queue.purge(any_record=True) == 4
