@@ -72,7 +72,7 @@ def status(target: str, broker: str | None, as_json: bool) -> None:
                 each.name,
                 each.rows,
                 each.position,
-                each.lag,
+                "?" if each.lag is None else each.lag,
                 each.commits,
                 round(each.rows_a_commit, 1),
                 f"about {each.write_amplification:.1f} x",
@@ -83,6 +83,9 @@ def status(target: str, broker: str | None, as_json: bool) -> None:
         ],
         empty="no partition yet",
     )
+    for each in found.partitions:
+        if each.remark:
+            print_line(f"{each.name}  {each.remark}")
     if found.targets:
         click.echo()
         print_table(
@@ -103,7 +106,7 @@ def check(target: str, broker: str | None, as_json: bool) -> None:
     """Compare the rows in TARGET with the records of its topics: each exactly once, in order.
 
     A record is there if it has rows, or a dead letter. Records that the broker has given up are not looked
-    for. Exit code 2 when one is missing, twice, or out of order.
+    for. Exit code 2 when one is missing, twice, or out of order, or the topic is another one now.
     """
     from streamzarr.feeds.check import check_feed
 
@@ -114,6 +117,8 @@ def check(target: str, broker: str | None, as_json: bool) -> None:
     else:
         for each in found:
             print_line(f"{each.name}  {_finding(each)}")
+    if changed := [each.name for each in found if each.changed]:
+        raise Failure(f"{target}: {', '.join(changed)}: the rows come from another topic than is there now")
     if bad := [each.name for each in found if not each.ok]:
         raise Failure(f"{target}: {', '.join(bad)}: not each record is there once, in order")
     if not as_json:
@@ -179,6 +184,8 @@ def init(topic: str, target: str, broker: str) -> None:
 
 
 def _finding(found: PartitionCheck) -> str:
+    if found.changed:
+        return f"{counted(found.rows, 'row')}; {found.changed}"
     said = [f"{counted(found.rows, 'row')} of {counted(found.records, 'record')}"]
     if found.dead:
         said.append(counted(found.dead, "dead letter"))
@@ -200,8 +207,12 @@ def _finding(found: PartitionCheck) -> str:
 
 
 def _lag(found: FeedStatus) -> str:
-    lag = counted(found.lag, "record")
-    return f"{lag}, {found.waiting} of them in partitions that are not taken yet" if found.waiting else lag
+    said = [counted(found.lag, "record")]
+    if found.waiting:
+        said.append(f"{found.waiting} of them in partitions that are not taken yet")
+    if unknown := sum(each.lag is None for each in found.partitions):
+        said.append(f"and nobody can say of {counted(unknown, 'partition')}, see below")
+    return ", ".join(said)
 
 
 def _facts(found: FeedStatus) -> dict[str, Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from streamzarr.errors import SourceChangedError
+from streamzarr.feeds.places import check_same, source_of
+from streamzarr.feeds.target import Part
 from streamzarr.queue import Broker, TopicIdentity, TopicInfo, TopicPartition
 
 STALE_AFTER: Final = 1.0
@@ -57,6 +60,15 @@ class Asked:
             identity = self.broker.identify(topic)
             said = self._identities[topic] = self._runtime.now(), identity
         return said[1]
+
+    def changed(self, part: Part) -> str:
+        """Return why a partition's rows are not those of the topic that is there now; empty: they are."""
+        now = source_of(part.partition, self.identity(part.partition.topic))
+        try:
+            check_same(part.snapshot.record.source, now, part.snapshot.url, str(self.broker))
+        except SourceChangedError as error:
+            return str(error)
+        return ""
 
     def compacts(self, topic: str) -> bool:
         """Tell whether a topic is compacted; asked once."""

@@ -86,6 +86,9 @@ def check_feed(
 ) -> list[PartitionCheck]:
     """Compare the rows of a feed's target with the records of its topics and its dead letters.
 
+    Of a topic that was made anew, or is on another cluster, nothing is compared, and its partitions are not
+    ok.
+
     It reads all offsets, of rows and of records; records that the broker has trimmed are not asked for. A
     feed that runs meanwhile is no harm: what it commits later is not looked at.
 
@@ -109,8 +112,23 @@ def check_feed(
         held = {each.name: with_held(each.snapshot) for each in parts if each.facts.layout == "windows"}
         dead = lettered(parts)  # last: a commit is not looked at that is later
         asked = Offered(parts.broker, as_progress(progress, "offsets"))
-        asked.expect({each.partition: (each.facts.start, each.position) for each in parts})
-        return [_check(asked, each, dead[each.partition], held.get(each.name)) for each in parts]
+        changed = {each.name: asked.changed(each) for each in parts}
+        same = [each for each in parts if not changed[each.name]]
+        asked.expect({each.partition: (each.facts.start, each.position) for each in same})
+        return [
+            _not_compared(each, changed[each.name])
+            if changed[each.name]
+            else _check(asked, each, dead[each.partition], held.get(each.name))
+            for each in parts
+        ]
+
+
+def _not_compared(part: Part, changed: str) -> PartitionCheck:
+    """Return what is known of a partition whose topic is another one now: offsets mean nothing there."""
+    rows = part.snapshot.rows
+    return PartitionCheck(
+        part.name, rows, records=0, dead=0, position=part.position, verified=0, changed=changed
+    )
 
 
 def _check(asked: Offered, part: Part, dead: Offsets, held: tuple[Snapshot, Held] | None) -> PartitionCheck:

@@ -37,11 +37,13 @@ class PartitionCheck:
     disorder_count: int = 0
     compacted: int = 0
     """Rows of records that the broker has not any more, as it compacts the topic; they are no fault."""
+    changed: str = ""
+    """Why the topic is not the one that the rows came from, and nothing was compared; empty: it is."""
 
     @property
     def ok(self) -> bool:
         """Whether each record is there, once and in order."""
-        return not (self.missing_count or self.unknown_count or self.disorder_count)
+        return not (self.changed or self.missing_count or self.unknown_count or self.disorder_count)
 
 
 def some(offsets: npt.NDArray[Any]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.lettered import lettered
 from streamzarr.feeds.route.read import targets_of
 from streamzarr.feeds.target import Part, Parts, parts_of
@@ -24,7 +25,8 @@ class PartitionStatus:
     """The next offset to be read."""
     end: int
     """The next offset that the broker gives."""
-    lag: int
+    lag: int | None
+    """None: the topic is not the one that its rows came from, and nobody can say."""
     commits: int
     rows_a_commit: float
     write_amplification: float
@@ -33,6 +35,8 @@ class PartitionStatus:
     writer: str
     committed: float
     """When the last commit was, seconds since the epoch."""
+    remark: str = ""
+    """What is wrong with it, in a sentence: its topic was made anew, or is on another cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +75,15 @@ class FeedStatus:
 
     @property
     def lag(self) -> int:
-        """Records that are not committed yet."""
-        return sum(each.lag for each in self.partitions) + self.waiting
+        """Records that are not committed yet, where that can be said."""
+        return sum(each.lag or 0 for each in self.partitions) + self.waiting
 
 
 def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
     """Return how far the feed with the target `url` is; arguments and errors as :func:`check_feed`."""
     with parts_of(url, broker) as parts:
-        topics = sorted({each.partition.topic for each in parts})
-        infos = {topic: parts.broker.describe(topic) for topic in topics}
+        asked = Asked(parts.broker)
+        infos = {topic: asked.info(topic) for topic in sorted({each.partition.topic for each in parts})}
         first = next(iter(parts))
         targets = {each.name: targets_of(each) for each in parts if each.facts.layout == "routes"}
         return FeedStatus(
@@ -89,7 +93,12 @@ def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
             members=parts.broker.members(first.facts.group),
             dead=_open_letters(parts),
             partitions=tuple(
-                _status(each, infos[each.partition.topic], [*targets.get(each.name, {}).values()])
+                _status(
+                    each,
+                    infos[each.partition.topic],
+                    [*targets.get(each.name, {}).values()],
+                    asked.changed(each),
+                )
                 for each in parts
             ),
             targets=tuple(_targets(targets.values())),
@@ -124,7 +133,7 @@ def amplification(rows: int, commits: int, chunk_rows: int) -> float:
     return 1.0 if not rows or a_commit >= chunk_rows else (min(chunk_rows, rows) / a_commit + 1) / 2
 
 
-def _status(part: Part, info: TopicInfo, targets: Sequence[Snapshot]) -> PartitionStatus:
+def _status(part: Part, info: TopicInfo, targets: Sequence[Snapshot], changed: str) -> PartitionStatus:
     record, end = part.snapshot.record, info.end.get(part.partition.partition, 0)
     streams = [part.snapshot] if part.facts.layout != "routes" else targets
     rows = sum(each.record.rows for each in streams)
@@ -136,13 +145,14 @@ def _status(part: Part, info: TopicInfo, targets: Sequence[Snapshot]) -> Partiti
         rows=rows,
         position=part.position,
         end=end,
-        lag=max(0, end - part.position),
+        lag=None if changed else max(0, end - part.position),
         commits=record.seq,
         rows_a_commit=rows / max(1, record.seq),
         write_amplification=written / rows if rows else 1.0,
         epoch=record.epoch,
         writer=record.writer,
         committed=record.time_ns / 1e9,
+        remark=changed,
     )
 
 

@@ -112,6 +112,27 @@ def test_a_topic_made_anew_ends_it_with_one_sentence(local):
     assert len(said.strip().splitlines()) == 1
 
 
+def test_a_topic_made_anew_is_told_by_those_who_only_look(bench):
+    bench.ticks(10)
+    ended(start(bench, "--until-end"))
+    bench.broker.delete_topic(bench.topic)
+    bench.broker.create_topic(bench.topic, 2)
+    for _ in range(2):  # shorter than it was, and longer
+        said = run("feed", "check", bench.target, code=2)
+        assert "p00000  10 rows; " in said
+        assert f"topic '{bench.topic}'" in said
+        assert "was made anew since its rows came" in said
+        assert "p00000, p00001: the rows come from another topic than is there now" in said
+        found = json.loads(run("feed", "status", "--json", bench.target))
+        assert (found["rows"], found["lag"], found["waiting"]) == (10, 0, 0)
+        assert [each["lag"] for each in found["partitions"]] == [None, None]
+        assert all("was made anew" in each["remark"] for each in found["partitions"])
+        said = run("feed", "status", bench.target)
+        assert "lag     0 records, and nobody can say of 2 partitions, see below" in said
+        assert "p00001  " in said
+        bench.ticks(20)
+
+
 def test_a_check_that_finds_something(local):
     local.ticks(10)
     ended(start(local, "--until-end"))
