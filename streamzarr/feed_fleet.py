@@ -20,6 +20,7 @@ from streamzarr.errors import (
 from streamzarr.feeds.begin import look_at_all
 from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
+from streamzarr.feeds.outcome import Outcome, Since
 from streamzarr.feeds.progress import behind, ends_of
 from streamzarr.feeds.worker import Supervision, run_feed
 from streamzarr.options import integer, takes_options
@@ -153,6 +154,8 @@ class FeedFleet(Supervisor):
             self.broker = str(broker)
             """The broker, for people."""
             self._broker_url = broker.url
+            letters = {feed.dead_topic(topic) for topic in feed.source.topics}
+            self._since = Since.now(broker, feed.url, letters)
         self._runtime = runtime
         told["target"]["url"] = feed.url
         if processes > partitions:
@@ -167,6 +170,22 @@ class FeedFleet(Supervisor):
         """What the processes do."""
         spec = WorkerSpec(target=FEED_TARGET, config={"feed": told}, name="feed")
         super().__init__(spec, processes, env=env, stderr=stderr, host=host, runtime=runtime, **options)
+
+    @property
+    def broker_url(self) -> str:
+        """The broker, for programs: with its password."""
+        return self._broker_url
+
+    def outcome(self) -> Outcome:
+        """Return what became of the records since this was made: how many, and how many of them are bad.
+
+        Raises
+        ------
+        streamzarr.errors.QueueError, streamzarr.errors.StoreError
+            Broker or store cannot be reached.
+        """
+        with open_broker(self._broker_url, runtime=self._runtime) as broker:
+            return self._since.outcome(broker, self.feed.url)
 
     def wait_caught_up(self, timeout: float | None = None) -> None:
         """Block until all that the topics have now is committed, or in the dead letters.

@@ -3,7 +3,8 @@
 ==  ==========================================================
 0   done
 2   an error; also: a job was cancelled
-3   a job ended, and some of its chunks are in the dead letters
+3   a job ended, and some of its chunks are in the dead letters; or `ingest --until-end` did, and so are half
+    of its records or more
 4   workers ended as they were told to, and some of their partitions paused
 130 interrupted by Ctrl-C
 ==  ==========================================================

@@ -61,7 +61,7 @@ def status(target: str, broker: str | None, as_json: bool) -> None:
             ("group", f"{found.group}, {counted(found.members, 'member')}"),
             ("rows", found.rows),
             ("lag", _lag(found)),
-            ("dead", counted(found.dead, "dead letter")),
+            ("dead", _dead(found)),
         ]
     )
     click.echo()
@@ -204,6 +204,11 @@ def _finding(found: PartitionCheck) -> str:
                 f"{number} {what}: {', '.join(map(str, some))}{', ...' if number > len(some) else ''}"
             )
     return "; ".join(said)
+
+
+def _dead(found: FeedStatus) -> str:
+    dead = counted(found.dead, "dead letter")
+    return f"{dead} in {', '.join(found.dead_topics)}" if found.dead_topics else dead
 
 
 def _lag(found: FeedStatus) -> str:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamzarr.cli.failures import EXIT_DEAD_LETTERS
 from streamzarr.cli.options import examples
+from streamzarr.cli.output import counted
 from streamzarr.cli.pool import PoolCommand, run_pool
+from streamzarr.errors import StreamzarrError
+
+if TYPE_CHECKING:
+    from streamzarr.feed_fleet import FeedFleet
 
 
 @click.command(
@@ -36,10 +42,34 @@ def ingest(config: Path, processes: int, until_end: bool, **options: Any) -> Non
 
     SIGTERM or Ctrl-C: commit what has come and end; again: stop at once. A process that dies is replaced, and
     reading goes on behind what was committed. Look at it meanwhile with `streamzarr feed status`.
+
+    At the end it says how many records were bad. With --until-end, exit code 3 when half or more were.
     """
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # for a decoder of the user's own
     from streamzarr.feed_fleet import FeedFleet
 
     fleet = FeedFleet(config, processes, **options)
-    run_pool(fleet, processes, fleet.broker, fleet.wait_caught_up if until_end else None)
+    until = fleet.wait_caught_up if until_end else None
+    run_pool(fleet, processes, fleet.broker, until, lambda: _ended(fleet, until_end=until_end))
+
+
+def _ended(fleet: FeedFleet, *, until_end: bool) -> tuple[str, int]:
+    """Return what is to be said of bad records, and the exit code.
+
+    A service that was told to stop has ended well, and a few bad records are in the letters of every feed.
+    """
+    from streamzarr.feeds.outcome import see_letters
+
+    try:
+        found = fleet.outcome()
+    except (StreamzarrError, OSError):  # the end is told all the same
+        return "", 0
+    if not found.bad:
+        return "", 0
+    bad, where = sum(found.bad.values()), ", ".join(found.bad)
+    said = (
+        f"; bad: {bad} of {counted(found.records, 'record')}, in {where}, see "
+        f"{see_letters(found.bad, fleet.broker_url)}"
+    )
+    return said, EXIT_DEAD_LETTERS if until_end and found.mostly_bad else 0

@@ -50,22 +50,30 @@ class PoolCommand(click.Command):
         ]
 
 
-def run_pool(pool: Supervisor, processes: int, where: str, until: Callable[[], None] | None = None) -> None:
+def run_pool(
+    pool: Supervisor,
+    processes: int,
+    where: str,
+    until: Callable[[], None] | None = None,
+    ended: Callable[[], tuple[str, int]] | None = None,
+) -> None:
     """Run worker processes until they are told to stop; say when they are up, and how they ended.
 
-    With `until` they are told when that returns.
+    With `until` they are told when that returns. `ended` has the last word: what is to be said beside, and
+    the exit code.
 
     Raises
     ------
     Failure
-        Something is left in flight, or partitions paused.
+        Something is left in flight, or partitions paused; or the exit code is not 0.
     """
     pool.start()
     announcing = SYSTEM.thread(partial(_announce, pool, processes, where), "streamzarr-announce")
     announcing.start()
     if until is not None:
         SYSTEM.thread(partial(_stop_after, pool, until, announcing), "streamzarr-until").start()
-    _tell(pool.run())
+    report = pool.run()
+    _tell(report, *(("", 0) if ended is None else ended()))
 
 
 def _stop_after(pool: Supervisor, until: Callable[[], None], announcing: Thread) -> None:
@@ -86,15 +94,19 @@ def _announce(pool: Supervisor, processes: int, where: str) -> None:
         click.echo(f"ready: {counted(processes, 'worker')} ({pids}) on {where}", err=True)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Report, more: str = "", code: int = 0) -> None:
     counts: dict[str, int] = {}
     for each in report.workers:
         counts[each.outcome] = counts.get(each.outcome, 0) + 1
     ended = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     restarts = sum(each.restarts for each in report.workers)
-    summary = f"workers ended: {ended or 'none'}; restarts {restarts}; left in flight {len(report.left)}"
+    summary = (
+        f"workers ended: {ended or 'none'}; restarts {restarts}; left in flight {len(report.left)}{more}"
+    )
     if not report.clean:
         raise Failure(f"{summary}; what was left is done again by the next workers")
     if report.paused:
         raise Failure(f"{summary}; partitions paused, see above why: nothing of them is lost", EXIT_PAUSED)
+    if code:
+        raise Failure(summary, code)
     click.echo(summary, err=True)

@@ -93,6 +93,11 @@ class FeedCommitter:
         """The partitions that are ours, as far as we know."""
         return self._owned
 
+    @property
+    def dead_topics(self) -> frozenset[str]:
+        """Where bad records go."""
+        return frozenset(map(self._feed.dead_topic, self._feed.source.topics))
+
     # -- the committer -----------------------------------------------------------------------------------
 
     def joined(self, consumer: Consumer) -> None:

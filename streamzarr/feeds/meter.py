@@ -10,6 +10,7 @@ from typing import Final
 
 from streamzarr.errors import QueueError
 from streamzarr.feeds.committer import FeedCommitter
+from streamzarr.feeds.outcome import see_letters
 from streamzarr.queue import Broker
 
 _log = logging.getLogger(__name__)
@@ -59,8 +60,13 @@ def describe(before: Reading, now: Reading) -> str:
     )
 
 
-def warning(readings: Sequence[Reading]) -> str:
+def warning(readings: Sequence[Reading], see: str = "`streamzarr dlq ls`") -> str:
     """Return what is to be said aloud after the last of some readings; empty: nothing.
+
+    Parameters
+    ----------
+    see
+        The command that shows why records are bad.
 
     Examples
     --------
@@ -75,7 +81,7 @@ def warning(readings: Sequence[Reading]) -> str:
     before, now = readings[-2:]
     records, bad = now.records - before.records, now.bad - before.bad
     if bad and 2 * bad >= records:
-        return f"{bad} of the last {records} records are bad; see `streamzarr dlq ls` for the reasons"
+        return f"{bad} of the last {records} records are bad; see {see} for the reasons"
     lags = [each.lag for each in readings[-GROWING - 1 :]]
     if len(lags) == GROWING + 1 and all(a < b for a, b in pairwise(lags)):
         first = readings[-GROWING - 1]
@@ -95,6 +101,7 @@ class Meter:
         self._name, self._committer, self._broker = name, committer, broker
         self._runtime = broker.runtime
         self._readings: list[Reading] = []
+        self._see = see_letters(committer.dead_topics, broker.url)
         self._next = self._runtime.now() + EVERY
 
     def turn(self) -> None:
@@ -110,7 +117,7 @@ class Meter:
         self._readings = [*self._readings[-GROWING:], reading]
         if len(self._readings) > 1:
             _log.info("%s: %s", self._name, describe(*self._readings[-2:]))
-        if said := warning(self._readings):
+        if said := warning(self._readings, self._see):
             _log.warning("%s: %s", self._name, said)
 
     def read(self) -> Reading:

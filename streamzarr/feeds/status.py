@@ -62,6 +62,8 @@ class FeedStatus:
     """Processes that share it now."""
     dead: int
     """Dead letters that are open."""
+    dead_topics: tuple[str, ...]
+    """Where they are."""
     partitions: tuple[PartitionStatus, ...]
     targets: tuple[TargetStatus, ...] = ()
     """Those of a feed that has several."""
@@ -85,13 +87,15 @@ def feed_status(url: str, broker: Broker | None = None) -> FeedStatus:
         asked = Asked(parts.broker)
         infos = {topic: asked.info(topic) for topic in sorted({each.partition.topic for each in parts})}
         first = next(iter(parts))
+        letters = _open_letters(parts)
         targets = {each.name: targets_of(each) for each in parts if each.facts.layout == "routes"}
         return FeedStatus(
             url=url,
             broker=str(parts.broker),
             group=first.facts.group,
             members=parts.broker.members(first.facts.group),
-            dead=_open_letters(parts),
+            dead=sum(letters.values()),
+            dead_topics=tuple(letters),
             partitions=tuple(
                 _status(
                     each,
@@ -172,13 +176,17 @@ def _targets(partitions: Iterable[Mapping[str, Snapshot]]) -> Iterator[TargetSta
         yield TargetStatus(name, len(found[name]), rows, last / 1e9)
 
 
-def _open_letters(parts: Parts) -> int:
-    """Return how many records that failed here have an open letter, which may be another feed's newer one."""
+def _open_letters(parts: Parts) -> dict[str, int]:
+    """Return how many records that failed here have an open letter, which may be another feed's newer one.
+
+    Only topics that have such letters are there.
+    """
     ours = {where: set(offsets.tolist()) for where, offsets in lettered(parts).items()}
     there = set(parts.broker.topics())
 
     def is_ours(letter: DeadLetter) -> bool:
         return letter.offset in ours.get(TopicPartition(letter.topic, letter.partition), ())
 
-    queues = {each.facts.dead_letters for each in parts} & there
-    return sum(len(DeadLetterQueue(parts.broker, queue).ls(is_ours)) for queue in queues)
+    topics = {each.facts.dead_letters for each in parts} & there
+    found = {topic: len(DeadLetterQueue(parts.broker, topic).ls(is_ours)) for topic in sorted(topics)}
+    return {topic: count for topic, count in found.items() if count}

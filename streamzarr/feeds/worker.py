@@ -24,6 +24,7 @@ from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.letters import Letters, ensure_topics
 from streamzarr.feeds.meter import Meter
+from streamzarr.feeds.outcome import see_letters
 from streamzarr.flow import Demand, RunReport, Stop, from_topic_columns, ops, run
 from streamzarr.queue import Broker, open_broker
 from streamzarr.runtime import SYSTEM, Runtime
@@ -152,5 +153,7 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
         )
         report = run(chain, stop=stop, runtime=broker.runtime)
     level = logging.WARNING if report.left else logging.INFO
-    _log.log(level, "%s ended; records: %s", supervision.name, report)
+    bad = committer.tally.bad
+    told = f"; bad: {bad}, see {see_letters(committer.dead_topics, broker.url)}" if bad else ""
+    _log.log(level, "%s ended; records: %s%s", supervision.name, report, told)
     return report

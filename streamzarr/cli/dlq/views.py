@@ -10,7 +10,7 @@ import click
 
 from streamzarr.cli.dlq.choice import Choice
 from streamzarr.cli.dlq.facts import ago, content, facts_of, first_line, header, task_facts, when, written_by
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, TopicNotFoundError
 from streamzarr.hints import hint
 
 if TYPE_CHECKING:
@@ -149,7 +149,15 @@ class JobView(View):
 
     def read(self, choice: Choice, any_record: bool = True) -> Iterator[Entry]:  # noqa: D102
         from streamzarr.jobs.letters import open_letters
+        from streamzarr.queue.deadletter import dead_letter_topic
 
+        if self._topics.dead not in (topics := self.broker.topics()):
+            others = [topic for topic in topics if topic.endswith(dead_letter_topic(""))]
+            here = f"; here are {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}" if others else ""
+            raise TopicNotFoundError(
+                f"{self.broker}: no jobs, so no dead letters of jobs (topic {self._topics.dead!r}); those of "
+                f"feeds and pipelines are in topics of their own, which --topic names{here}"
+            )
         wanted = (choice.job or "").upper()
         entries = open_letters(
             self.broker,

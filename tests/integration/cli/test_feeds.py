@@ -112,6 +112,28 @@ def test_a_topic_made_anew_ends_it_with_one_sentence(local):
     assert len(said.strip().splitlines()) == 1
 
 
+def test_a_mistake_in_the_configuration_is_told_at_the_end(local):
+    local.ticks(30)
+    config, wrong = local.folder / "fx.toml", 'bid = { dtype = "f8", from = "bidd" }'
+    config.write_text(config.read_text().replace('bid = "f8"', wrong))
+    letters = f"`streamzarr dlq ls --topic {local.topic}.dead --broker {local.broker.url}`"
+    said = ended(start(local, "--until-end"), code=3)
+    assert f"left in flight 0; bad: 30 of 30 records, in {local.topic}.dead, see {letters}" in said
+    assert f"; bad: 30, see {letters}" in said, "the worker says so, too"
+    assert f"dead    30 dead letters in {local.topic}.dead" in run("feed", "status", local.target)
+    assert json.loads(run("feed", "status", "--json", local.target))["dead_topics"] == [f"{local.topic}.dead"]
+    config.write_text(config.read_text().replace(wrong, 'bid = "f8"'))
+    local.ticks(30)
+    local.send(b"bad")
+    assert f"; bad: 1 of 31 records, in {local.topic}.dead, see {letters}" in ended(
+        start(local, "--until-end")
+    )
+    assert "bad:" not in ended(start(local, "--until-end"))
+    said = run("dlq", "ls", "--broker", local.url, code=2)
+    assert "no jobs, so no dead letters of jobs (topic 'streamzarr.tasks.dead')" in said
+    assert f"which --topic names; here are {local.topic}.dead" in said
+
+
 def test_a_topic_made_anew_is_told_by_those_who_only_look(bench):
     bench.ticks(10)
     ended(start(bench, "--until-end"))

@@ -292,6 +292,7 @@ def test_a_worker_says_that_most_records_are_bad(bench, caplog):
         bench.runtime.advance(EVERY)
         meter.turn()
     assert "2 of the last 3 records are bad" in caplog.text
+    assert f"see `streamzarr dlq ls --topic t.dead --broker {bench.broker.url}` for" in caplog.text
     bench.broker.fail("describe", QueueError("away"))
     bench.runtime.advance(EVERY)
     meter.turn()  # a gauge: nothing depends on it
