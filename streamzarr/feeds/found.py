@@ -20,7 +20,7 @@ class PartitionCheck:
     records: int
     """Records that have rows."""
     dead: int
-    """Records that have a dead letter, and no row."""
+    """Records that have a dead letter, or had one that was purged, and no row."""
     position: int
     verified: int
     """Records that the broker still has, below the position: each was looked for."""

@@ -1,4 +1,4 @@
-"""Which records of a target's partitions have a dead letter of its own feed."""
+"""Which records of a target's partitions have a dead letter of its own feed, or had one that was purged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from streamzarr.errors import MessageError
 from streamzarr.feeds.target import Part, Parts
-from streamzarr.queue import Broker, DeadLetter, TopicPartition
+from streamzarr.queue import Broker, DeadLetter, Record, TopicPartition
+from streamzarr.queue.letters import PurgeNotice
 from streamzarr.queue.scan import scan_kept
 
 Offsets: TypeAlias = npt.NDArray[np.int64]
@@ -20,7 +21,7 @@ NONE: Final[Offsets] = np.empty(0, np.int64)
 
 
 def lettered(parts: Parts) -> dict[TopicPartition, Offsets]:
-    """Return the offsets of each partition that have a letter, open or not, ascending.
+    """Return the offsets of each partition that have a letter, or had one that was purged, ascending.
 
     Letters of other feeds that read the same topic do not count; those that do not say whose they are do.
     Reads the topics of dead letters once.
@@ -29,11 +30,20 @@ def lettered(parts: Parts) -> dict[TopicPartition, Offsets]:
     for topic in {each.facts.dead_letters for each in parts}:
         ours = {each.partition: each for each in parts if each.facts.dead_letters == topic}
         offsets: dict[TopicPartition, list[int]] = {partition: [] for partition in ours}
-        for letter in _letters(parts.broker, topic):
-            where = TopicPartition(letter.topic, letter.partition)
-            if where in ours and is_of(letter, ours[where]):
-                offsets[where].append(letter.offset)
-        found |= {where: np.unique(np.array(each, np.int64)) for where, each in offsets.items()}
+        gone: dict[TopicPartition, list[Offsets]] = {partition: [NONE] for partition in ours}
+        for told in _told(parts.broker, topic):
+            if isinstance(told, PurgeNotice):
+                where = TopicPartition(told.whose.topic, told.whose.partition)
+                if where in ours and told.whose.feed == ours[where].facts.id:
+                    gone[where] += (_below(each, ours[where].position) for each in told.offsets)
+            else:
+                where = TopicPartition(told.topic, told.partition)
+                if where in ours and is_of(told, ours[where]):
+                    offsets[where].append(told.offset)
+        found |= {
+            where: np.unique(np.concatenate([np.array(each, np.int64), *gone[where]]))
+            for where, each in offsets.items()
+        }
     return found
 
 
@@ -42,8 +52,25 @@ def is_of(letter: DeadLetter, part: Part) -> bool:
     return letter.feed in ("", part.facts.id)
 
 
-def _letters(broker: Broker, topic: str) -> Iterator[DeadLetter]:
+def _below(offsets: range, position: int) -> Offsets:
+    """Return the offsets of a notice that are below a position: it may say anything."""
+    return np.arange(offsets.start, max(offsets.start, min(offsets.stop, position)), dtype=np.int64)
+
+
+def _told(broker: Broker, topic: str) -> Iterator[DeadLetter | PurgeNotice]:
     if topic in broker.topics():
-        for record in scan_kept(broker, topic):
+        for record in _records(broker, topic):
+            if (notice := PurgeNotice.of(record)) is not None:
+                yield notice
+                continue
             with suppress(MessageError):  # a marker, or nothing of ours
                 yield DeadLetter.from_record(record)
+
+
+def _records(broker: Broker, topic: str) -> Iterator[Record]:
+    """Yield the records of a topic of letters; if somebody purges meanwhile, with what they say of it."""
+    info = broker.describe(topic)
+    yield from scan_kept(broker, topic, end=info.end)
+    while (now := broker.describe(topic)).begin != info.begin:
+        yield from scan_kept(broker, topic, info.end, now.end)
+        info = now

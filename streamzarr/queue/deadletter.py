@@ -41,7 +41,7 @@ _FIELDS: Final = (
     "offset",
 )
 _NAMES: Final = tuple(_PREFIX + field for field in _FIELDS)
-_FEED: Final = f"{_PREFIX}feed"
+FEED_HEADER: Final = f"{_PREFIX}feed"
 """Behind all of them, on letters of feeds: others may read the same topic, to which the message is good."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
@@ -146,7 +146,7 @@ class DeadLetter:
         )
         reason = tuple((name, str(value).encode()) for name, value in zip(_NAMES, values, strict=True))
         if self.feed:
-            reason += ((_FEED, self.feed.encode()),)
+            reason += ((FEED_HEADER, self.feed.encode()),)
         return NewRecord(self.value, self.key, self.headers + reason, timestamp=self.timestamp)
 
     @classmethod
@@ -158,7 +158,7 @@ class DeadLetter:
         streamzarr.errors.MessageError
             The record is not a dead letter.
         """
-        behind = record.headers[-1:] if [name for name, _ in record.headers[-1:]] == [_FEED] else ()
+        behind = record.headers[-1:] if [name for name, _ in record.headers[-1:]] == [FEED_HEADER] else ()
         told = record.headers[: len(record.headers) - len(behind)]
         headers, reason = told[: -len(_NAMES)], told[-len(_NAMES) :]
         where = f"{record.topic}[{record.partition}] offset {record.offset}"

@@ -9,12 +9,14 @@ A worker that dies after it wrote a letter gets its message again, and may write
 same message are one: the newest stands for all, and what closes one closes them. Parts of one record are
 messages of their own if their keys differ.
 
-Partitions that pause rather than write letters tell of it there too, and are told to go on.
+Partitions that pause rather than write letters tell of it there too, and are told to go on. A purge tells
+which letters of feeds are gone.
 """
 
 from streamzarr.queue.letters.filter import ANY_LETTER, LetterFilter
 from streamzarr.queue.letters.index import open_letters
 from streamzarr.queue.letters.pauses import PauseNotice, paused_partitions, resume_partitions
+from streamzarr.queue.letters.purged import PurgeNotice
 from streamzarr.queue.letters.queue import DeadLetterQueue
 from streamzarr.queue.letters.replay import Replay
 from streamzarr.queue.letters.write import write_letters
@@ -24,6 +26,7 @@ __all__ = [
     "DeadLetterQueue",
     "LetterFilter",
     "PauseNotice",
+    "PurgeNotice",
     "Replay",
     "open_letters",
     "paused_partitions",

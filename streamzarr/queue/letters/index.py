@@ -17,7 +17,7 @@ from streamzarr.errors import ConfigError
 from streamzarr.queue.base import Broker, Record
 from streamzarr.queue.deadletter import Entry, LetterId, dead_letter_topic
 from streamzarr.queue.letters.marker import closes, entry_of, is_foreign
-from streamzarr.queue.letters.pauses import is_about_pauses
+from streamzarr.queue.letters.purged import is_notice
 from streamzarr.queue.scan import scan_kept
 
 _CACHE_KBYTES: Final = 16 << 10
@@ -139,7 +139,7 @@ def _row(record: Record) -> tuple[()] | tuple[int, int] | tuple[int, int, bytes]
     """Return the place that a marker closes, or that of a letter with a digest of its origin, or nothing."""
     if (closed := closes(record)) is not None:
         return closed
-    if is_about_pauses(record):
+    if is_notice(record):
         return ()
     origin = repr(entry_of(record)[1].origin).encode("utf-8", "backslashreplace")
     return record.partition, record.offset, blake2b(origin, digest_size=16).digest()

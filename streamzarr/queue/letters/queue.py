@@ -8,12 +8,12 @@ from itertools import islice
 from typing import Final
 
 from streamzarr.errors import OffsetOutOfRangeError, QueueError
-from streamzarr.queue.base import Broker, Reader, Record
+from streamzarr.queue.base import Broker, NewRecord, Reader, Record
 from streamzarr.queue.deadletter import DeadLetter, Entry, LetterId
 from streamzarr.queue.letters.filter import ANY_LETTER, LetterFilter
 from streamzarr.queue.letters.index import LetterIndex, read_letters
 from streamzarr.queue.letters.marker import closes, entry_of, marker
-from streamzarr.queue.letters.pauses import is_about_pauses
+from streamzarr.queue.letters.purged import Purging, is_notice
 from streamzarr.queue.letters.replay import Replay
 from streamzarr.queue.scan import scan_kept
 
@@ -91,7 +91,7 @@ class DeadLetterQueue:
             with self._broker.reader(self._topic, {**info.end, partition: offset}) as reader:
                 for record in _first(reader):
                     here = (record.partition, record.offset) == (partition, offset)
-                    if here and closes(record) is None and not is_about_pauses(record):
+                    if here and closes(record) is None and not is_notice(record):
                         return entry_of(record)[1]
         raise QueueError(f"{self._broker}: {self._topic}[{partition}] has no letter at offset {offset}")
 
@@ -133,18 +133,22 @@ class DeadLetterQueue:
         return self._mark((id_ for id_, _ in letters), outcome)
 
     def _mark(self, ids: Iterable[LetterId], outcome: str) -> int:
+        return self._send(marker(id_, outcome) for id_ in ids)
+
+    def _send(self, records: Iterable[NewRecord]) -> int:
         count = 0
-        rest = iter(ids)
+        rest = iter(records)
         while batch := list(islice(rest, _BATCH)):
             with self._broker.producer() as producer:
-                producer.send(self._topic, [marker(id_, outcome) for id_ in batch])
+                producer.send(self._topic, batch)
             count += len(batch)
         return count
 
     def purge(self, *, any_record: bool = False) -> int:
         """Remove the records before the first open letter of each partition; return how many offsets.
 
-        What lies behind an open letter stays, as the topic can only be cut at its beginning.
+        What lies behind an open letter stays, as the topic can only be cut at its beginning. Of letters of
+        feeds a notice stays, too: `feed check` would miss their records.
 
         Parameters
         ----------
@@ -156,14 +160,19 @@ class DeadLetterQueue:
         streamzarr.errors.ConfigError
             The topic has such records, and `any_record` is not said.
         """
-        info = self._broker.describe(self._topic)
-        with closing(LetterIndex(scan_kept(self._broker, self._topic, end=info.end))) as index:
+        info, purging = self._broker.describe(self._topic), Purging()
+        records = purging.seen(scan_kept(self._broker, self._topic, end=info.end))
+        with closing(LetterIndex(records)) as index:
             if not any_record:
                 index.require_letters()
             # Each by a marker of its own, as the letter by which it is closed may go first.
             self._mark(index.closed_by_others(), "with another")
             spans = index.spans()
-        before = {number: spans[number].start if number in spans else end for number, end in info.end.items()}
+        before = {
+            number: spans[number].start if number in spans else purging.end(number, end)
+            for number, end in info.end.items()
+        }
+        self._send(purging.notices(before))  # first: whoever is killed now has said too much, not too little
         self._broker.trim(self._topic, before)
         return sum(before[number] - info.begin[number] for number in before)
 

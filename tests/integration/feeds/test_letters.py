@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from streamzarr.errors import MessageError
-from streamzarr.feeds import check_feed, open_grid, open_targets, read_in_place
-from streamzarr.queue import DeadLetterQueue
+from streamzarr.feeds import check_feed, feed_status, open_grid, open_targets, read_in_place
+from streamzarr.queue import DeadLetterQueue, LetterFilter, open_broker
 from streamzarr.queue.deadletter import CUT_BYTES, ORIGIN_HEADER
+from streamzarr.stream import StreamWriter
 from tests.support.feeds import FeedBench
 
 START = 1_767_225_600_000
@@ -231,3 +232,54 @@ def test_a_letter_that_its_topic_does_not_take_is_cut(kafka_broker_url, tmp_path
     first, second = bench.letters()
     assert (first.offset, len(first.value), first.is_cut, second.is_cut) == (0, CUT_BYTES, True, False)
     checked(bench)
+
+
+def purge(bench):
+    with open_broker(bench.url) as broker:
+        return DeadLetterQueue(broker, f"{bench.topic}.dead").purge()
+
+
+def test_records_whose_letters_were_replayed_or_dropped_and_purged_are_not_missing(bench):
+    bench.ticks(3)
+    bench.send(incomplete(3), b"no json", incomplete(5))
+    bench.ingest()
+    queue = DeadLetterQueue(bench.broker, f"{bench.topic}.dead")
+    queue.drop(queue.read(LetterFilter(offsets=range(4, 6))))
+    assert replay(bench) == 1
+    lenient = bench.feed(columns=LENIENT)
+    bench.ingest(lenient)
+    assert purge(bench) > 0
+    assert queue.ls() == []
+    [first, _] = checked(bench)
+    assert (first.replayed, first.dead) == (1, 2)
+    bench.send(b"bad", b"worse")
+    bench.ingest(lenient)
+    queue.drop(queue.read())
+    purge(bench)
+    purge(bench)
+    assert checked(bench)[0].dead == 4
+    assert feed_status(bench.target, bench.broker).dead == 0
+
+
+def test_a_purge_hides_no_record_that_is_lost(bench):
+    bench.ticks(3)
+    bench.send(b"bad")
+    bench.ingest()
+    queue = DeadLetterQueue(bench.broker, f"{bench.topic}.dead")
+    queue.drop(queue.read())
+    purge(bench)
+    bench.ticks(2)
+    with StreamWriter(bench.target, "p00000") as writer:  # somebody who loses a record
+        position = writer.position
+        writer.append({name: [] for name in bench.streams()["p00000"]}, next_offset=position + 2)
+    [first, _] = check_feed(bench.target, bench.broker)
+    assert (first.ok, first.missing_count, first.missing) == (False, 2, (position, position + 1))
+
+
+def test_a_letter_that_is_cut_off_without_a_word_is_missed(bench):
+    bench.send(b"bad")
+    bench.ingest()
+    dead = f"{bench.topic}.dead"
+    bench.broker.trim(dead, bench.broker.describe(dead).end)
+    [first, _] = check_feed(bench.target, bench.broker)
+    assert first.missing == (0,)
