@@ -54,23 +54,28 @@ def status(target: str, broker: str | None, as_json: bool) -> None:
         print_json(_facts(found))
         return
     now = SYSTEM.wall_ns() / 1e9
+    late = bool(found.replayed)
     print_facts(
         [
             ("target", found.url),
             ("broker", found.broker),
             ("group", f"{found.group}, {counted(found.members, 'member')}"),
-            ("rows", found.rows),
+            ("rows", f"{found.rows} and {found.replayed} by a replay" if found.replayed else found.rows),
             ("lag", _lag(found)),
             ("dead", _dead(found)),
         ]
     )
     click.echo()
     print_table(
-        ("partition", "rows", "position", "lag", "commits", "rows/commit", "written", "last commit", "epoch"),
+        (
+            *("partition", "rows", *(["replayed"] if late else []), "position", "lag", "commits"),
+            *("rows/commit", "written", "last commit", "epoch"),
+        ),
         [
             (
                 each.name,
                 each.rows,
+                *([each.replayed] if late else []),
                 each.position,
                 "?" if each.lag is None else each.lag,
                 each.commits,
@@ -122,8 +127,8 @@ def check(target: str, broker: str | None, as_json: bool) -> None:
     if bad := [each.name for each in found if not each.ok]:
         raise Failure(f"{target}: {', '.join(bad)}: not each record is there once, in order")
     if not as_json:
-        records = sum(each.records for each in found)
-        click.echo(f"each of {records} records is there exactly once, in order")
+        records = counted(sum(each.records for each in found), "record")
+        click.echo(f"each of {records} is there exactly once, in order")
 
 
 @feed.command(
@@ -223,7 +228,7 @@ def _lag(found: FeedStatus) -> str:
 def _facts(found: FeedStatus) -> dict[str, Any]:
     partitions = [_plain(each) for each in found.partitions]
     targets = [_plain(each) for each in found.targets]
-    sums = {"rows": found.rows, "lag": found.lag}
+    sums = {"rows": found.rows, "replayed": found.replayed, "lag": found.lag}
     return {**_plain(found), **sums, "partitions": partitions, "targets": targets}
 
 

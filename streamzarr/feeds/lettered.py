@@ -70,6 +70,8 @@ def _told(broker: Broker, topic: str) -> Iterator[DeadLetter | PurgeNotice]:
 def _records(broker: Broker, topic: str) -> Iterator[Record]:
     """Yield the records of a topic of letters; if somebody purges meanwhile, with what they say of it."""
     info = broker.describe(topic)
+    if info.begin == info.end:
+        return
     yield from scan_kept(broker, topic, end=info.end)
     while (now := broker.describe(topic)).begin != info.begin:
         yield from scan_kept(broker, topic, info.end, now.end)

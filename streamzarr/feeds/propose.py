@@ -187,7 +187,8 @@ def _remark(fit: Fitting, others: bool, clash: str) -> str:
 
 
 def _document(broker: str, topic: str, target: str, columns: Sequence[_Column], good: int, bad: int) -> str:
-    seen = f"# Proposed from {good} records" + (f"; {bad} more are no JSON objects" if bad else "")
+    seen = f"# Proposed from {good} record{'' if good == 1 else 's'}"
+    seen += f"; {bad} more are no JSON objects" if bad else ""
     lines = [
         seen,
         "[source]",

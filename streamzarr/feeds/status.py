@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from streamzarr.feeds.asked import Asked
 from streamzarr.feeds.lettered import lettered
+from streamzarr.feeds.replayed.read import replayed_of
 from streamzarr.feeds.route.read import targets_of
 from streamzarr.feeds.target import Part, Parts, parts_of
 from streamzarr.queue import Broker, DeadLetter, DeadLetterQueue, TopicInfo, TopicPartition
 from streamzarr.stream import Snapshot
+
+_WITH_REPLAYS: Final = ("log", "grid", "routes")
+"""Layouts that take replays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class PartitionStatus:
     topic: str
     partition: int
     rows: int
+    replayed: int
+    """Rows beside them of records that failed, and came again by a replay."""
     position: int
     """The next offset to be read."""
     end: int
@@ -28,6 +35,7 @@ class PartitionStatus:
     lag: int | None
     """None: the topic is not the one that its rows came from, and nobody can say."""
     commits: int
+    """The first one aside, which has no rows: it says where the partition begins."""
     rows_a_commit: float
     write_amplification: float
     """About how often each row was written, from the rows of a commit and those of a chunk."""
@@ -72,8 +80,13 @@ class FeedStatus:
 
     @property
     def rows(self) -> int:
-        """Rows of all partitions."""
+        """Rows of all partitions, those of replays aside."""
         return sum(each.rows for each in self.partitions)
+
+    @property
+    def replayed(self) -> int:
+        """Rows of all partitions that came by a replay."""
+        return sum(each.replayed for each in self.partitions)
 
     @property
     def lag(self) -> int:
@@ -141,17 +154,19 @@ def _status(part: Part, info: TopicInfo, targets: Sequence[Snapshot], changed: s
     record, end = part.snapshot.record, info.end.get(part.partition.partition, 0)
     streams = [part.snapshot] if part.facts.layout != "routes" else targets
     rows = sum(each.record.rows for each in streams)
+    commits = _commits(part.snapshot)
     written = sum(each.record.rows * _amplification(each) for each in streams)
     return PartitionStatus(
         name=part.name,
         topic=part.partition.topic,
         partition=part.partition.partition,
         rows=rows,
+        replayed=sum(_replayed(each) for each in streams) if part.facts.layout in _WITH_REPLAYS else 0,
         position=part.position,
         end=end,
         lag=None if changed else max(0, end - part.position),
-        commits=record.seq,
-        rows_a_commit=rows / max(1, record.seq),
+        commits=commits,
+        rows_a_commit=rows / max(1, commits),
         write_amplification=written / rows if rows else 1.0,
         epoch=record.epoch,
         writer=record.writer,
@@ -160,8 +175,17 @@ def _status(part: Part, info: TopicInfo, targets: Sequence[Snapshot], changed: s
     )
 
 
+def _commits(stream: Snapshot) -> int:
+    return max(0, stream.record.seq - 1)
+
+
+def _replayed(stream: Snapshot) -> int:
+    late = replayed_of(stream)
+    return 0 if late is None else late.rows
+
+
 def _amplification(stream: Snapshot) -> float:
-    return amplification(stream.record.rows, stream.record.seq, stream[stream.names[0]].chunks[0])
+    return amplification(stream.record.rows, _commits(stream), stream[stream.names[0]].chunks[0])
 
 
 def _targets(partitions: Iterable[Mapping[str, Snapshot]]) -> Iterator[TargetStatus]:

@@ -134,6 +134,14 @@ def test_a_mistake_in_the_configuration_is_told_at_the_end(local):
     assert f"which --topic names; here are {local.topic}.dead" in said
 
 
+def test_one_record_is_told_as_one(local):
+    local.ticks(1)
+    said = run("feed", "init", "--broker", local.url, "--topic", local.topic, "--target", "x.zarr")
+    assert said.startswith("# Proposed from 1 record\n")
+    ended(start(local, "--until-end"))
+    assert "each of 1 record is there exactly once" in run("feed", "check", local.target)
+
+
 def test_a_topic_made_anew_is_told_by_those_who_only_look(bench):
     bench.ticks(10)
     ended(start(bench, "--until-end"))

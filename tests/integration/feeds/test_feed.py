@@ -6,6 +6,7 @@ import pytest
 from streamzarr.errors import ConfigError, OffsetOutOfRangeError, SourceChangedError
 from streamzarr.feeds.check import check_feed
 from streamzarr.feeds.follow import follow_feed
+from streamzarr.feeds.status import feed_status
 from streamzarr.feeds.target import find_parts
 from streamzarr.queue import open_broker
 from tests.support.feeds import FeedBench, tick, until
@@ -41,6 +42,15 @@ def test_a_feed_goes_on_where_it_was(bench):
     assert report.delivered == 100
     assert np.array_equal(bench.streams()["p00000"]["n"][:], np.arange(200))
     checked(bench)
+
+
+def test_the_commit_that_says_where_a_partition_begins_is_not_counted(bench):
+    bench.ticks(300)
+    at_once = bench.feed(target={"commit": {"seconds": 30}, "chunk_rows": 1000})
+    bench.ingest(at_once)
+    first, second = feed_status(bench.target, bench.broker).partitions
+    assert (first.commits, first.rows_a_commit, first.write_amplification) == (1, 300, 1.0)
+    assert (second.commits, second.rows_a_commit, second.write_amplification) == (0, 0, 1.0)
 
 
 def test_the_groups_offsets_are_only_a_gauge(bench):

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from streamzarr.cli.main import cli
 from streamzarr.errors import MessageError
 from streamzarr.feeds import check_feed, feed_status, open_grid, open_targets, read_in_place
 from streamzarr.queue import DeadLetterQueue, LetterFilter, open_broker
@@ -258,7 +260,12 @@ def test_records_whose_letters_were_replayed_or_dropped_and_purged_are_not_missi
     purge(bench)
     purge(bench)
     assert checked(bench)[0].dead == 4
-    assert feed_status(bench.target, bench.broker).dead == 0
+    status = feed_status(bench.target, bench.broker)
+    assert (status.dead, status.rows, status.replayed) == (0, 3, 1)
+    assert [each.replayed for each in status.partitions] == [1, 0]
+    said = CliRunner().invoke(cli, ["feed", "status", bench.target, "--broker", bench.url]).stdout
+    assert "rows    3 and 1 by a replay" in said
+    assert "replayed" in said
 
 
 def test_a_purge_hides_no_record_that_is_lost(bench):
