@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -23,8 +24,16 @@ RECORDS: Final = 1000
 PATIENCE: Final = 1.0
 """Seconds to wait for another record."""
 
+SHOWN: Final = 20
+"""Fields that are left out and told, at most."""
+MAX_PATH: Final = 80
+"""Letters of their paths that are told."""
+HELP: Final = "write [decode] and [columns] yourself, see docs/decoders.md"
+
 _UNPATHED: Final = re.compile(r"[.\\]|^@|^\$$")
 """In a name: no path leads there as it is."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
+"""A path that can be told as it is; others may have the end of a line in them."""
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -59,7 +68,8 @@ def propose(broker: Broker, topic: str, target: str, runtime: Runtime = SYSTEM) 
     """Return a TOML configuration for `topic`, whose records are JSON objects.
 
     Columns are what the last records have, of dtypes that hold them all as they are, or with a remark. What
-    some records lack is not required; a time that never goes back, and is none of the far future, is sorted.
+    cannot be one is named. What some records lack is not required; a time that never goes back, and is none
+    of the far future, is sorted.
 
     Raises
     ------
@@ -69,6 +79,7 @@ def propose(broker: Broker, topic: str, target: str, runtime: Runtime = SYSTEM) 
         It has no records, none of those looked at is a JSON object, or they have no fields for columns.
     """
     total, fields, bad = 0, dict[str, _Found](), 0
+    left_out: dict[str, str] = {}
     for partition, value in _last_records(broker, topic):
         total += 1
         try:
@@ -78,17 +89,17 @@ def propose(broker: Broker, topic: str, target: str, runtime: Runtime = SYSTEM) 
         if not isinstance(document, dict):
             bad += 1
             continue
-        for path, each in _leaves(document):
+        for path, each in _leaves(document, left_out):
             fields.setdefault(path, _Found()).add(each, partition)
     good = total - bad
     if not total:
         raise MessageError(f"{broker}: topic {topic!r} has no records to look at")
     if not good:
-        raise MessageError(f"{broker}: of {total} records of topic {topic!r} none is a JSON object")
-    columns = list(_columns(fields, good, runtime.wall_ns()))
+        raise MessageError(f"{broker}: of {total} records of topic {topic!r} none is a JSON object; {HELP}")
+    columns = list(_columns(fields, good, runtime.wall_ns(), left_out))
     if not columns:
-        raise MessageError(f"{broker}: records of topic {topic!r} have no fields that can be columns")
-    return _document(str(broker), topic, target, columns, good, bad)
+        raise MessageError(f"{broker}: records of topic {topic!r} have no fields that can be columns; {HELP}")
+    return _document(str(broker), topic, target, columns, good, bad, left_out)
 
 
 def _last_records(broker: Broker, topic: str) -> Iterator[tuple[int, bytes | None]]:
@@ -103,27 +114,42 @@ def _last_records(broker: Broker, topic: str) -> Iterator[tuple[int, bytes | Non
                     yield run.partition, value
 
 
-def _leaves(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the paths of a document that can be columns, and what is there."""
+def _leaves(
+    document: Mapping[str, Any], left_out: dict[str, str], above: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield the paths of a document that can be columns, and what is there; note what is `left_out`."""
     for name, value in document.items():
         if name and not _UNPATHED.search(name):
             yield f"{above}{name}", value
             if isinstance(value, dict):
-                yield from _leaves(value, f"{above}{name}.")
+                yield from _leaves(value, left_out, f"{above}{name}.")
+        else:
+            left_out[f"{above}{name}"] = "by its name"
 
 
-def _columns(fields: Mapping[str, _Found], good: int, now: int) -> Iterator[_Column]:
+def _columns(
+    fields: Mapping[str, _Found], good: int, now: int, left_out: dict[str, str]
+) -> Iterator[_Column]:
+    """Yield the columns; note what is `left_out`, and why."""
     taken = {OFFSET.removeprefix("@"), *OWN}
     plain = _plain(fields)
+    for path, found in fields.items():
+        if found.arrays and not found.values:
+            left_out[path] = "array"
+        elif not found.values and not found.objects:
+            left_out[path] = "null"
+        elif found.values and not plain.isdisjoint(_above(path)):
+            left_out[path] = "in an object"
     for path in plain:
         if not plain.isdisjoint(_above(path)):
-            continue
+            continue  # what is above it is the more frequent
         found = fields[path]
         name = _name(path, taken)
         try:
             check_name(name)
         except ConfigError:
-            continue  # such as one of 300 letters
+            left_out[path] = "by its name"  # such as one of 300 letters
+            continue
         taken.add(name)
         fit = fitting(path, found.values, found.partitions, now)
         clash = next((each for each in _above(path) if fields[each].values or fields[each].arrays), "")
@@ -186,11 +212,20 @@ def _remark(fit: Fitting, others: bool, clash: str) -> str:
     return f"some records have {told} here: such are bad" if told else ""
 
 
-def _document(broker: str, topic: str, target: str, columns: Sequence[_Column], good: int, bad: int) -> str:
+def _document(
+    broker: str,
+    topic: str,
+    target: str,
+    columns: Sequence[_Column],
+    good: int,
+    bad: int,
+    left_out: Mapping[str, str],
+) -> str:
     seen = f"# Proposed from {good} record{'' if good == 1 else 's'}"
     seen += f"; {bad} more are no JSON objects" if bad else ""
     lines = [
         seen,
+        *_missed(left_out),
         "[source]",
         f"broker = {_text(broker)}",
         f"topics = [{_text(topic)}]",
@@ -206,6 +241,19 @@ def _document(broker: str, topic: str, target: str, columns: Sequence[_Column], 
         "commit = { seconds = 1.0 }",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _missed(left_out: Mapping[str, str]) -> Iterator[str]:
+    """Yield the remark on what is in no column: nobody shall learn of it from an array that is not there."""
+    if left_out:
+        told = [f"{_cut(path)} ({why})" for path, why in islice(left_out.items(), SHOWN)]
+        more = f", and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
+        yield f"# left out: {', '.join(told)}{more}; see docs/decoders.md"
+
+
+def _cut(path: str) -> str:
+    shown = path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}..."
+    return shown if _PLAIN.fullmatch(shown) else _text(shown)
 
 
 def _lines(column: _Column) -> Iterator[str]:

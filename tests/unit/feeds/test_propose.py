@@ -202,3 +202,32 @@ def test_a_clash_below_a_clash():
     assert columns == {"a\n_b_c": {"dtype": "i8", "from": "a\n.b.c", "required": False}}
     assert '# some records have no object at "a\\n", which this is in: such are bad\n' in text
     assert good == 2
+
+
+def test_what_is_left_out_is_told():
+    book = {"ts": 1767225600000, "bids": [[1.5, 2]], "asks": [], "seq": None, "x": {"a.b": 1, "c": 2}}
+    columns, text = proposed({**book, "a\\b\n[source]": 1, "": 3}, {**book, "seq": None, "n" * 300: 1})
+    assert [*columns] == ["ts", "x_c"]
+    long = "n" * 80
+    assert text.splitlines()[1] == (
+        '# left out: x.a.b (by its name), "a\\\\b\\n[source]" (by its name), "" (by its name), bids (array), '
+        f"asks (array), seq (null), {long}... (by its name); see docs/decoders.md"
+    )
+    assert "left out" not in proposed({"a": 1, "b": {"c": 2}, "d": {}})[1]
+
+
+def test_many_fields_that_are_left_out_are_told_in_part():
+    _, text = proposed({"n": 1, **{f"f{number}": [] for number in range(30)}})
+    assert "f19 (array), and 10 more; see" in text
+    assert "f20" not in text
+
+
+@pytest.mark.parametrize("record", [b"\x80", b"[1]", b'{"a": []}'])
+def test_records_that_are_no_objects_with_fields_are_told_with_what_to_do(record):
+    broker = FakeBroker()
+    broker.create_topic("t")
+    broker.append("t", 0, record)
+    with pytest.raises(
+        MessageError, match=r"write \[decode\] and \[columns\] yourself, see docs/decoders.md"
+    ):
+        propose(broker, "t", "x.zarr")
