@@ -22,6 +22,7 @@ from streamzarr.feeds.config import Feed
 from streamzarr.feeds.decode import open_decoder
 from streamzarr.feeds.outcome import Outcome, Since
 from streamzarr.feeds.progress import behind, ends_of
+from streamzarr.feeds.toml import placed
 from streamzarr.feeds.worker import Supervision, run_feed
 from streamzarr.options import integer, takes_options
 from streamzarr.queue import open_broker
@@ -128,8 +129,10 @@ class FeedFleet(Supervisor):
         **options: Any,
     ) -> None:
         # Everything that all workers would stumble over is found here, once, in the caller's thread.
+        path = None
         if isinstance(feed, str | Path):
-            feed = Feed.load(feed)
+            path = feed
+            feed = Feed.load(path)
         elif not isinstance(feed, Feed):
             feed = Feed.of(feed)
         SupervisionOptions(**options)
@@ -140,14 +143,18 @@ class FeedFleet(Supervisor):
                 "can open"
             )
         decoder = dict(feed.decode)
-        open_decoder(
-            decoder.pop("format"),
-            {name: each for name, each in feed.columns.items() if not each.of_record},
-            **decoder,
-        )
+        with placed(path, ("decode", "format"), options=True):
+            open_decoder(
+                decoder.pop("format"),
+                {name: each for name, each in feed.columns.items() if not each.of_record},
+                **decoder,
+            )
         told = feed.to_builtins()
-        with open_broker(feed.source.broker, runtime=runtime) as broker:
-            store = open_store(feed.url)
+        with placed(path, ("source", "broker")):
+            opened = open_broker(feed.source.broker, runtime=runtime)
+        with opened as broker:
+            with placed(path, ("target", "url")):
+                store = open_store(feed.url)
             partitions = look_at_all(feed, broker, store)
             require_conditional_put(store)
             told["source"]["broker"] = broker.url

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,7 +91,7 @@ def produce(
     from streamzarr.queue.open import open_broker
 
     if (file is None) == (options["kind"] is None):
-        raise click.UsageError("give a file, or --generate")
+        raise click.UsageError("give a file, or --generate" + ("" if file is None else ", not both"))
     _check_options(made=file is None)
     if file is None:
         pieces, speed = _made(options), None if options["fast"] else options["speed"] or 1.0
@@ -99,6 +100,9 @@ def produce(
         pieces, speed = _read(file, options), options["speed"]
         if speed is not None and options["time"] is None:
             raise click.UsageError("--speed needs --time, the column that says when each record was")
+    # What cannot be read at all, or made, makes no topic.
+    first = next(pieces, None)
+    pieces = pieces if first is None else chain([first], pieces)
     done = None
     with open_broker(broker) as opened, interrupt_at_a_safe_moment() as check:
         _make_topic(opened, topic, partitions)

@@ -237,7 +237,14 @@ class Feed(Struct, frozen=True, kw_only=True):
         columns: dict[str, ColumnSpec] = {}
         for name, each in given["columns"].items():
             keys = ("columns", str(name))
-            told = part(_Column, keys, {"dtype": each} if isinstance(each, str) else each)
+            try:
+                told = part(_Column, keys, {"dtype": each} if isinstance(each, str) else each)
+            except ConfigError as error:
+                if isinstance(each, Mapping):
+                    raise
+                raise ConfigError(
+                    f'{error}; a table such as {{ dtype = "f8" }}, or its dtype as a text'
+                ) from error
             try:
                 columns[name] = ColumnSpec(
                     name, **{**msgspec.structs.asdict(told), "source": told.source or ""}

@@ -57,6 +57,16 @@ def source_of(partition: TopicPartition, identity: TopicIdentity) -> dict[str, s
     }
 
 
+def _shown(source: Mapping[str, Any]) -> str:
+    """Return a source as people call it.
+
+    >>> _shown({"cluster": "c1", "topic": "ticks", "topic_id": "t1", "partition": 3})
+    "topic 'ticks', partition 3"
+    """
+    partition = f", partition {source['partition']}" if "partition" in source else ""
+    return f"topic {source.get('topic')!r}{partition}"
+
+
 def check_same(found: Source | None, now: Mapping[str, str | int], where: str, broker: str) -> None:
     """Return if the rows that are there come from the partition that is to be read.
 
@@ -88,5 +98,5 @@ def check_same(found: Source | None, now: Mapping[str, str | int], where: str, b
             f"{was.get('topic_id')} and is {now['topic_id']}"
         )
     else:
-        reason = f"its rows come from {was!r}, not from {dict(now)!r}"
+        reason = f"its rows come from {_shown(was)}, not from {_shown(now)}"
     raise SourceChangedError(f"{where}: {reason}; give another target, or the topic back")

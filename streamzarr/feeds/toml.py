@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from streamzarr.errors import ConfigError
@@ -51,6 +53,31 @@ def place_of(text: str, keys: Sequence[str], where: str) -> str:
         if len(path) > best and path == wanted[: len(path)]:
             best, found = len(path), number
     return where if found is None else f"{where}, line {found}"
+
+
+@contextmanager
+def placed(path: str | Path | None, keys: Sequence[str], *, options: bool = False) -> Iterator[None]:
+    """Have what is found later of a key's value told with file and line; None: there is no file.
+
+    With `options` the key is that of the same table which the mistake names, if it names one.
+
+    Raises
+    ------
+    streamzarr.errors.ConfigError
+        The same, with its place.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        if path is None:
+            raise
+        text = Path(path).read_text(encoding="utf-8-sig")
+        found = list(keys)
+        if options:
+            table = parse_toml(text, str(path)).get(keys[0], {})
+            named = [name for name in table if re.search(rf"\b{re.escape(name)}\b", str(error))]
+            found = [keys[0], *(named[-1:] or keys[1:])]
+        raise ConfigError(f"{place_of(text, found, str(path))}: {'.'.join(found)}: {error}") from error
 
 
 def _names(text: str) -> list[str]:

@@ -102,12 +102,20 @@ def open_decoder(
         raise
     except (TypeError, ValueError, AttributeError) as error:  # of an option that is of another type
         given = ", ".join(options) or "no options"
-        raise ConfigError(f"decode: format {format!r} cannot be used with such {given}: {error}") from error
+        reason = _no_texts(options, known) or error
+        raise ConfigError(f"decode: format {format!r} cannot be used with such {given}: {reason}") from error
     if compression is None:
         return decoder
     from streamzarr.feeds.decode.compression import Decompressing
 
     return Decompressing(compression, decoder, limits)
+
+
+def _no_texts(options: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> str:
+    """Return which options are to be texts and are not; empty: none, or it is not known."""
+    texts = {name for name, each in known.items() if each.annotation in (str, "str", "str | None")}
+    wrong = [name for name, value in options.items() if name in texts and not isinstance(value, str)]
+    return "; ".join(f"{name} is {options[name]!r}, expected a text" for name in wrong)
 
 
 def _factory(name: str) -> Callable[..., Decoder]:

@@ -4,8 +4,11 @@ from codecs import BOM_UTF8
 
 import pytest
 
-from streamzarr.errors import ConfigError
+from streamzarr.errors import ConfigError, SourceChangedError
+from streamzarr.feed_fleet import FeedFleet
 from streamzarr.feeds import Feed
+from streamzarr.feeds.places import check_same, source_of
+from streamzarr.queue import TopicIdentity, TopicPartition
 
 GOOD = """\
 [source]
@@ -279,3 +282,29 @@ def test_mistakes_from_python_name_the_key():
                 "target": {"url": "x.zarr", "layout": "cube"},
             }
         )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('format = "json"', 'format = "jason"', "fx.toml, line 6: decode.format: .*is 'jason'"),
+        ('format = "json"', 'format = "json"\nrecods = "a"', "line 7: decode.recods: .*no option 'recods'"),
+        ('format = "json"', 'format = "json"\nrecords = 5', "line 7: decode.records: .*expected a text"),
+        ("kafka://broker:9092", "rabbit://broker", "fx.toml, line 2: source.broker: .*rabbit"),
+        ("s3://lab/fx.zarr", "s4://lab/fx.zarr", "fx.toml, line 17: target.url: .*'s4'"),
+    ],
+)
+def test_what_is_found_when_a_fleet_is_made_is_told_with_its_place_too(tmp_path, old, new, says):
+    path = tmp_path / "fx.toml"
+    text = GOOD if "kafka" in old else GOOD.replace("kafka://broker:9092", f"sqlite:///{tmp_path}/q.db")
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError, match=says):
+        FeedFleet(path)
+
+
+def test_rows_of_another_topic_are_told_in_words():
+    now = source_of(TopicPartition("ticks", 3), TopicIdentity("c1", "t2"))
+    with pytest.raises(
+        SourceChangedError, match=r"come from topic 'bars', partition 3, not from topic 'ticks', p"
+    ):
+        check_same({**now, "topic": "bars", "topic_id": "t1"}, now, "fx.zarr/p00003", "kafka://b")

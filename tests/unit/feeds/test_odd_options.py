@@ -22,6 +22,7 @@ TABLES = {
     ("changes", "reason"),
     [
         ({"source": {"topics": ["t", "t"]}}, "source.topics: 't' is there twice"),
+        ({"columns": {"x": 5}}, 'columns.x: .*got `int`; a table .* "f8" }, or its dtype as a text'),
         ({"columns": {"x": {"dtype": "(2,)f8"}}}, "columns.x: .*expected what numpy.dtype takes"),
         ({"columns": {"x": {"dtype": "i4,i4"}}}, "columns.x: .*expected what numpy.dtype takes"),
         ({"columns": {"x": {"dtype": "f16"}}}, "columns.x: .*float128"),
@@ -39,6 +40,7 @@ def test_what_can_be_no_array(changes, reason):
     [
         ("protobuf", {}, "format 'protobuf' needs descriptor and message"),
         ("json", {"records": True}, "format 'json' cannot be used with such records"),
+        ("json", {"records": 5}, "cannot be used with such records: records is 5, expected a text"),
         ("csv", {"names": 7}, "format 'csv' cannot be used with such names"),
         ("struct", {"dtype": True}, "dtype is True, which numpy does not take"),
         ("json", {"compression": ["gzip"]}, "compression is"),

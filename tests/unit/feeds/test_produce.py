@@ -260,7 +260,7 @@ def test_the_command_replays_a_file(tmp_path):
     ("arguments", "says"),
     [
         (["--topic", "t"], "give a file, or --generate"),
-        (["{file}", "--generate", "ticks", "--topic", "t"], "give a file, or --generate"),
+        (["{file}", "--generate", "ticks", "--topic", "t"], "give a file, or --generate, not both"),
         (["{file}", "--topic", "t", "--speed", "2"], "--speed needs --time"),
         (["absent.csv", "--topic", "t"], "absent.csv: No such file or directory"),
     ],
@@ -274,3 +274,16 @@ def test_what_the_command_is_not_told(tmp_path, arguments, says):
     )
     assert done.exit_code == 2
     assert says in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options"),
+    [("a.csv", "a,b\n1\n", []), ("a.jsonl", "no json\n", []), ("a.csv", CSV, ["--key", "nokey"])],
+)
+def test_a_file_that_cannot_be_read_makes_no_topic(tmp_path, name, text, options):
+    (tmp_path / name).write_text(text)
+    broker = f"sqlite:///{tmp_path}/q.db"
+    done = run(tmp_path / name, *options, "--topic", "t", "--broker", broker)
+    assert done.exit_code == 2, done.output
+    with open_broker(broker) as opened:
+        assert list(opened.topics()) == []
