@@ -276,9 +276,9 @@ class FeedCommitter:
         if self._consumer is None or not self._untold or now < self._tell_at:
             return
         ours = {each: position for each, position in self._untold.items() if each in self._owned}
-        self._untold.clear()
         self._tell_at = now + TELL_EVERY
         try:
-            self._consumer.commit(ours)
+            if self._consumer.tell(ours):
+                self._untold.clear()
         except (FencedError, QueueError) as error:
             _log.debug("the group %r was not told of its positions: %s", self._feed.group, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from streamzarr.errors import QueueError
 from streamzarr.feeds.committer import FeedCommitter
 from streamzarr.feeds.outcome import see_letters
-from streamzarr.queue import Broker
+from streamzarr.queue import Broker, Offsets
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def warning(readings: Sequence[Reading], see: str = "`streamzarr dlq ls`") -> st
 
 
 class Meter:
-    """Reads a worker now and then. Owned by the chain's thread; a reading asks the broker once a topic."""
+    """Reads a worker now and then. Owned by the chain's thread, which never waits for the broker here."""
 
     def __init__(self, name: str, committer: FeedCommitter, broker: Broker) -> None:
         self._name, self._committer, self._broker = name, committer, broker
@@ -103,31 +103,36 @@ class Meter:
         self._readings: list[Reading] = []
         self._see = see_letters(committer.dead_topics, broker.url)
         self._next = self._runtime.now() + EVERY
+        self._ends: Callable[[], Offsets | None] | None = None  # what was asked and not yet answered
 
     def turn(self) -> None:
-        """Read if it is time, and say so in the log."""
-        if self._runtime.now() < self._next:
+        """Read if it is time and the broker has said where its topics end, and say so in the log."""
+        if self._ends is None and self._runtime.now() < self._next:
             return
-        self._next = self._runtime.now() + EVERY
         try:
-            reading = self.read()
+            reading = self._read()
         except QueueError as error:
+            self._ends = None
             _log.debug("%s: no reading: %s", self._name, error)
             return
+        if reading is None:
+            return
+        self._ends = None
         self._readings = [*self._readings[-GROWING:], reading]
         if len(self._readings) > 1:
             _log.info("%s: %s", self._name, describe(*self._readings[-2:]))
         if said := warning(self._readings, self._see):
             _log.warning("%s: %s", self._name, said)
 
-    def read(self) -> Reading:
-        """Return how it does now; raises ``QueueError`` when the broker does not say where its topics end."""
+    def _read(self) -> Reading | None:
+        if self._ends is None:
+            self._next = self._runtime.now() + EVERY
+            self._ends = self._broker.ends_soon(list(self._committer.owned))
+        ends = self._ends()
+        if ends is None:
+            return None
         tally, owned = self._committer.tally, self._committer.owned
-        ends = {topic: self._broker.describe(topic).end for topic in {each.topic for each in owned}}
-        lag = sum(
-            max(0, ends[where.topic].get(where.partition, 0) - stream.position)
-            for where, stream in owned.items()
-        )
+        lag = sum(max(0, ends.get(where, 0) - stream.position) for where, stream in owned.items())
         now = self._runtime.now()
         return Reading(
             now,

@@ -135,7 +135,8 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
         def turn() -> None:
             supervision.beat()
             committer.turn()
-            meter.turn()
+            if not stop.requested:
+                meter.turn()
 
         chain = from_topic_columns(
             broker,

@@ -11,7 +11,7 @@ Threads: a :class:`Broker` and a :class:`Producer` may be shared between threads
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, Protocol, TypeAlias
@@ -221,6 +221,14 @@ class Consumer(Reader):
             The broker cannot be reached; nothing is known to be stored.
         """
 
+    def tell(self, offsets: Offsets) -> bool:
+        """Have the group hear of these positions, for others to look at; return whether it was asked to.
+
+        As :meth:`commit`, but a broker that has to be waited for is not: whether it has heard is not known.
+        """
+        self.commit(offsets)
+        return True
+
     @abstractmethod
     def notes(self) -> dict[TopicPartition, str]:
         """Return what is kept with the committed positions of our partitions.
@@ -295,6 +303,15 @@ class Broker(Closing):
     @abstractmethod
     def describe(self, topic: str) -> TopicInfo:
         """Return the partitions of `topic` and their offsets; raises ``TopicNotFoundError``."""
+
+    def ends_soon(self, partitions: Collection[TopicPartition]) -> Callable[[], Offsets | None]:
+        """Ask where `partitions` end; return what tells it, or None until it is known.
+
+        A broker that has to be waited for is not. Both raise ``QueueError``.
+        """
+        topics = {each.topic: self.describe(each.topic).end for each in partitions}
+        ends = {each: topics[each.topic].get(each.partition, 0) for each in partitions}
+        return lambda: ends
 
     @abstractmethod
     def identify(self, topic: str) -> TopicIdentity:

@@ -76,6 +76,11 @@ class Contact:
         self._now = runtime.now
         self._lock = runtime.lock()
 
+    @property
+    def away(self) -> bool:
+        """Whether something did not reach it, and nothing has since."""
+        return self._outage.since is not None
+
     def failed(self, reason: str) -> None:
         """Say that something did not reach the broker, and will be tried again."""
         with self._lock:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -126,10 +126,24 @@ class KafkaAdmin:
 
     def describe_soon(self, topics: list[str]) -> Mapping[str, Future[Any]]:
         """Return the descriptions to come of topics; nobody waits for them."""
-        answers: Mapping[str, Future[Any]] = self._client().describe_topics(
-            TopicCollection(topics), request_timeout=self.config.request_timeout
+        return self._soon(
+            lambda client, timeout: client.describe_topics(TopicCollection(topics), request_timeout=timeout)
         )
-        return answers
+
+    def end_soon(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Future[Any]]:
+        """Return the ends to come of partitions, each with its ``offset``; nobody waits for them."""
+        specs = {KafkaPartition(*partition): _LATEST for partition in partitions}
+        answers = self._soon(lambda client, timeout: client.list_offsets(specs, request_timeout=timeout))
+        return {TopicPartition(where.topic, where.partition): each for where, each in answers.items()}
+
+    def _soon(self, request: Callable[[Any, float], Mapping[T, Future[Any]]]) -> Mapping[T, Future[Any]]:
+        client = self._client()
+        client.poll(0)  # what it logged
+        return request(client, self.config.request_timeout)
+
+    def forget_leaders(self) -> None:
+        """Look them up again for the next question."""
+        self._handle = None  # only a new client is sure to
 
     def cluster_id(self) -> str:
         """Return the id of the cluster."""
@@ -450,7 +464,7 @@ class KafkaAdmin:
                     self._handle, may_be_new = None, False  # to a client that was told of fewer, once
                     continue
                 if code in STALE_LEADER:
-                    self._handle = None  # only a new client is sure to look the leaders up
+                    self.forget_leaders()
                 if code in TRANSIENT and deadline.left > seconds:
                     pause.wait(seconds)
                     if code in STALE_LEADER:  # a client is not cheap

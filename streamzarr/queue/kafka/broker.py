@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -12,6 +12,7 @@ from streamzarr.queue.base import (
     Broker,
     Consumer,
     GroupInfo,
+    Offsets,
     Producer,
     Reader,
     RebalanceListener,
@@ -23,6 +24,7 @@ from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.atomic import KafkaAtomicWriter
 from streamzarr.queue.kafka.config import GroupProtocol, KafkaConfig
 from streamzarr.queue.kafka.consumer import KafkaConsumer
+from streamzarr.queue.kafka.ends import EndsToCome
 from streamzarr.queue.kafka.errors import code_of, translate
 from streamzarr.queue.kafka.idle import IdleClients
 from streamzarr.queue.kafka.producer import KafkaProducer
@@ -106,6 +108,11 @@ class KafkaBroker(Broker):
         partitions = self._partitions(topic)
         begin, end = self._admin.begin(partitions), self._admin.end(partitions)
         return TopicInfo(topic, begin=_by_number(begin), end=_by_number(end))
+
+    def ends_soon(  # noqa: D102
+        self, partitions: Collection[TopicPartition]
+    ) -> Callable[[], Offsets | None]:
+        return EndsToCome(self._admin, partitions)
 
     def identify(self, topic: str) -> TopicIdentity:  # noqa: D102
         return TopicIdentity(self._admin.cluster_id(), self._admin.topic_id(topic))

@@ -18,7 +18,10 @@ _MAX_OPEN: Final = 1000
 
 
 class Commit:
-    """Positions that were sent to the cluster. `errors` is None until it has answered."""
+    """Positions that were sent to the cluster. `errors` is None until it has answered.
+
+    If it is `awaited`, whoever sent it looks for the answer, or does not want it.
+    """
 
     __slots__ = ("awaited", "errors", "positions")
 
@@ -37,6 +40,8 @@ class Commits:
 
     def __init__(self) -> None:
         self._open: list[Commit] = []
+        self.unanswered = 0
+        """How many librdkafka has, whether anybody still looks for the answer or not."""
 
     def send(
         self, client: Any, positions: Mapping[TopicPartition, int], notes: Notes, *, awaited: bool
@@ -53,10 +58,12 @@ class Commits:
             commit.errors = dict.fromkeys(positions, kafka_error(error))
         else:
             self._open = [*self._open[-_MAX_OPEN:], commit]
+            self.unanswered += 1
         return commit
 
     def answer(self, error: KafkaError | None, partitions: Sequence[Any]) -> Commit | None:
         """Note an answer of the cluster; return the commit that it is for."""
+        self.unanswered = max(0, self.unanswered - 1)
         positions = {TopicPartition(each.topic, each.partition): each.offset for each in partitions}
         for commit in self._open:
             # An answer to an earlier commit of the same positions is as good.

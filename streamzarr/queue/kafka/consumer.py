@@ -16,7 +16,7 @@ from streamzarr.queue.columns import Columns
 from streamzarr.queue.kafka import committed
 from streamzarr.queue.kafka.admin import KafkaAdmin
 from streamzarr.queue.kafka.clients import Member as Client
-from streamzarr.queue.kafka.commit import Commits, Errors
+from streamzarr.queue.kafka.commit import Commit, Commits, Errors
 from streamzarr.queue.kafka.committed import Stored
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.errors import FENCED, TRANSIENT, UNSETTLED, code_of, translate
@@ -33,6 +33,8 @@ _ANSWER_SECONDS: Final = 0.002
 """How often `commit` looks for its answer, which takes about as long from a server nearby."""
 _ANSWER_RECORDS: Final = 10_000
 """Records that may come meanwhile before fetching is stopped."""
+_LEAVE_SECONDS: Final = 1.0
+"""How long a member that leaves waits for answers, and for its client to close, while the cluster is away."""
 _RETRY_SECONDS: Final = 0.05
 _UNSETTLED_SECONDS: Final = 3.0
 """How long a commit that crossed a rebalance is tried again: a heartbeat or two tell whose it is."""
@@ -66,6 +68,7 @@ class KafkaConsumer(Consumer):
         self._runtime = admin.config.runtime
         self._timeout = admin.config.request_timeout
         self._commits = Commits()
+        self._told: Commit | None = None  # the last one that nobody waits for
         self._closed = False
         self._broken: QueueError | None = None
         self._prefetch_bytes = int(settings["queued.max.messages.kbytes"]) << 10  # bound of what is kept, too
@@ -243,6 +246,16 @@ class KafkaConsumer(Consumer):
                 f"{self._where}: {names} no longer belong to this consumer, nothing was committed for them"
             )
 
+    def tell(self, offsets: Offsets) -> bool:  # noqa: D102
+        self._ensure_usable()
+        if self._told is not None and self._told.errors is None:
+            return False  # while the coordinator is away, they shall not pile up
+        owned = self._fetcher.positions.keys() - self._gone
+        own = {partition: offset for partition, offset in offsets.items() if partition in owned}
+        if own:
+            self._told = self._commits.send(self._client, own, {}, awaited=True)
+        return True
+
     def _commit(self, positions: dict[TopicPartition, int], notes: Notes) -> list[TopicPartition]:
         """Store `positions`; return the partitions for which this member is fenced."""
         deadline = Deadline(self._runtime, self._timeout)
@@ -323,11 +336,44 @@ class KafkaConsumer(Consumer):
             if self._handle.is_here:
                 self._may_tell = True
                 with contextlib.ExitStack() as stack:
-                    stack.callback(self._client.close)
+                    stack.callback(self._leave)
                     self._tell()
         finally:
             self._closed = True
             self._fetcher.remove(list(self._fetcher.positions))
+
+    def _leave(self) -> None:
+        """Leave the group; a cluster that is away is not waited for, and hears of it when it is back.
+
+        librdkafka does not close a client before each of its commits has an answer, or a minute has passed.
+        """
+        deadline = Deadline(self._runtime, _LEAVE_SECONDS)
+        while self._commits.unanswered and not deadline.passed:
+            with contextlib.suppress(QueueError):
+                self._fetcher.serve(_ANSWER_SECONDS)
+        if not (self._commits.unanswered or self._admin.config.contact.away):
+            self._client.close()
+            return
+        self._revoke_all()
+        leaving = self._runtime.thread(self._close_client, "streamzarr-leave")
+        leaving.start()
+        leaving.join(_LEAVE_SECONDS)
+
+    def _revoke_all(self) -> None:
+        """Have the listener give up everything on this thread, and hear of nothing any more."""
+        listener, self._listener = self._listener, _Nobody()
+        partitions = list(self._fetcher.positions)
+        self._in_callback = True  # the answer to a commit is not waited for
+        try:
+            if partitions:
+                listener.on_revoked(partitions)
+        finally:
+            self._in_callback = False
+            self._fetcher.remove(partitions)
+
+    def _close_client(self) -> None:
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._client.close()
 
     def _on_assign(self, partitions: list[TopicPartition]) -> None:
         if self._client.leaving:  # no question of it is answered any more

@@ -296,3 +296,43 @@ def test_a_worker_says_that_most_records_are_bad(bench, caplog):
     bench.broker.fail("describe", QueueError("away"))
     bench.runtime.advance(EVERY)
     meter.turn()  # a gauge: nothing depends on it
+
+
+def test_a_worker_does_not_wait_for_a_broker_that_is_away(bench, monkeypatch, caplog):
+    """Of what it asked before it hears later, and asks nothing twice."""
+    bench.committer.start([WHERE])
+    meter = Meter("feed-0", bench.committer, bench.broker)
+    known, asked = [], []
+    monkeypatch.setattr(bench.broker, "describe", None)
+
+    def ends_soon(partitions):
+        asked.append(list(partitions))
+        return lambda: known[-1] if known else None
+
+    monkeypatch.setattr(bench.broker, "ends_soon", ends_soon)
+    with caplog.at_level(logging.INFO, "streamzarr.feeds.meter"):
+        for _ in range(3):
+            bench.runtime.advance(EVERY)
+            meter.turn()
+        assert (asked, caplog.text) == ([[WHERE]], "")
+        known.append({WHERE: 5})
+        meter.turn()
+        bench.runtime.advance(EVERY)
+        meter.turn()
+    assert asked == [[WHERE]] * 2
+    assert "lag 5" in caplog.text
+
+
+def test_the_group_is_told_later_when_it_has_not_heard_of_what_was_told_before(bench, monkeypatch):
+    bench.send(*[b'{"x": 1}'] * 3)
+    with bench.broker.consumer(["t"], bench.feed.group) as consumer:
+        consumer.poll(0, 0)
+        bench.committer.joined(consumer)
+        bench.committer.start([WHERE])
+        told = []
+        monkeypatch.setattr(consumer, "tell", lambda offsets: told.append(offsets) or len(told) > 2)
+        for position in (1, 2, 3, 3):
+            bench.committer.commit({WHERE: position})
+            bench.runtime.advance(10)
+        bench.committer.turn()
+        assert told == [{WHERE: 1}, {WHERE: 2}, {WHERE: 3}, {WHERE: 3}]
