@@ -192,6 +192,9 @@ class Reader(Closing):
 class Consumer(Reader):
     """A member of a consumer group. Owned by one thread; must poll at least every ``max_poll_interval``."""
 
+    asks = True
+    """Whether a poll for records asks the broker; else they were fetched before: it may be away by now."""
+
     def _take_back(self, runs: Sequence[Columns]) -> None:
         self.seek({run.where: run.first for run in runs})
 

@@ -1,4 +1,4 @@
-"""What is said while a broker is away: one line when it goes, one a minute, one when it is back."""
+"""What is said while a broker or store is away: one line when it goes, one a minute, one when it is back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # without it Python prints warnings to stderr when nobody listens
 
 REPEAT_SECONDS: Final = 60.0
-QUIET_SECONDS: Final = 15.0
-"""A client that is cut off tries again at least every ten seconds: no failure for longer, and it is back."""
 GRACE_SECONDS: Final = 5.0
 """After it is back, clients still tell of what they met before: so long that does not count."""
 
@@ -35,13 +33,11 @@ class Outage:
 
     since: float | None = None
     """When the first failure came; None: nothing is wrong."""
-    latest: float = 0.0
     _said: float = 0.0
     _ended: float = -math.inf
 
     def failed(self, now: float) -> float | None:
         """Note a failure; return how long there have been some if it is time to say so."""
-        self.latest = now
         if self.since is None:
             if now - self._ended < GRACE_SECONDS:
                 return None
@@ -59,13 +55,15 @@ class Outage:
         self._ended = now
         return now - since
 
-    def is_quiet(self, now: float) -> bool:
-        """Tell whether something was wrong and no failure has come for a while."""
-        return self.since is not None and now - self.latest > QUIET_SECONDS
-
 
 class Contact:
-    """Logs how it stands with one broker, whichever of its clients, or of their users, learns of it first.
+    """Logs how it stands with a broker or store, whoever of its clients, or their users, learns of it first.
+
+    It is back when something came from it: an answer to a question, or to an order to keep something. Silence
+    says nothing, since nobody may have asked; nor does what was fetched before.
+
+    Several may each need something else of it, as room for more on one disk. Those that say `who` they are
+    have all to be served before it is back.
 
     Thread-safe; does not block.
     """
@@ -75,33 +73,37 @@ class Contact:
         self._outage = Outage()
         self._now = runtime.now
         self._lock = runtime.lock()
+        self._waiting: set[object] = set()  # who met a failure and was not served since
 
     @property
     def away(self) -> bool:
         """Whether something did not reach it, and nothing has since."""
         return self._outage.since is not None
 
-    def failed(self, reason: str) -> None:
-        """Say that something did not reach the broker, and will be tried again."""
+    def failed(self, reason: str, who: object = None) -> None:
+        """Say that something did not reach it, and will be tried again."""
         with self._lock:
+            if who is not None:
+                self._waiting.add(who)
             seconds = self._outage.failed(self._now())
         if seconds == 0:
             _log.warning("%s cannot be reached, trying again: %s", self._what, reason)
         elif seconds is not None:
             _log.warning("%s cannot be reached for %.0f s: %s", self._what, seconds, reason)
 
-    def reached(self) -> None:
-        """Say that something has reached the broker."""
-        if self._outage.since is not None:
-            self._end()
-
-    def look(self) -> None:
-        """Notice that failures have ceased; called now and then, by whoever waits for the broker."""
-        if self._outage.is_quiet(self._now()):
-            self._end()
-
-    def _end(self) -> None:
+    def reached(self, who: object = None) -> None:
+        """Say that something came from it just now; or that `who` was served, while others may not be."""
+        if self._outage.since is None:
+            return
         with self._lock:
-            seconds = self._outage.over(self._now())
+            if who is None:
+                self._waiting.clear()
+            self._waiting.discard(who)
+            seconds = None if self._waiting else self._outage.over(self._now())
         if seconds is not None:
             _log.warning("%s is reached again, after %.0f s", self._what, seconds)
+
+    def gone(self, who: object) -> None:
+        """Say that `who` does not need it any more."""
+        with self._lock:
+            self._waiting.discard(who)

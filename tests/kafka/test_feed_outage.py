@@ -69,3 +69,11 @@ def test_a_feed_is_stopped_while_its_broker_is_away(away, running, seconds):
     SYSTEM.event().wait(seconds)  # positions that the group is to hear of, and a reading, are due meanwhile
     report, _ = running()
     assert (report.ok, report.left) == (30, 0)
+
+
+def test_nobody_says_that_the_broker_is_back_before_it_is(away, running, caplog):
+    away()
+    until(lambda: "cannot be reached" in caplog.text, "the news", 20)
+    SYSTEM.event().wait(16.0)
+    running()
+    assert "reached again" not in caplog.text

@@ -17,7 +17,8 @@ class Committer(Protocol):
 
     One that has ``every`` is asked to commit so often, in seconds; one that has ``joined(consumer)`` is told
     of the consumer first of all. What ``take_back()`` returns, asked at every turn, are partitions to begin
-    again with, by `start`: somebody was taken for their owner, and they are ours.
+    again with, by `start`: somebody was taken for their owner, and they are ours. One that has a ``contact``
+    tells by it how it stands with what it keeps positions in.
     """
 
     def start(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:

@@ -19,6 +19,7 @@ from streamzarr.flow.sources.committer import Committer, GroupOffsets
 from streamzarr.queue import ahead
 from streamzarr.queue.base import Broker, Consumer, TopicPartition
 from streamzarr.queue.columns import Columns
+from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import OUTAGE_RETRY, is_transient, patiently
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Membership:
         self._broker = broker
         self._credits = credits
         self._chosen = committer
+        self.keeper = _keeper_of(committer, broker)
+        """Says how it stands with what keeps the positions."""
         self._drain_timeout = drain_timeout
         self._on_rebalance, self._on_pause = on_rebalance, on_pause
         self._remembers = remember and committer is None
@@ -272,9 +275,17 @@ class Membership:
             for partition, position in moved.items():  # one by one, to see which
                 self._commit_or_lose(partition, position)
         else:
-            self._broker.contact.reached()
+            if self._is_an_answer:
+                self.keeper.reached()
             for partition, position in moved.items():
                 self._stored(partition, position)
+
+    @property
+    def _is_an_answer(self) -> bool:
+        """Whether a commit that went well says that its keeper is there, and nobody else tells of it."""
+        if self._chosen is None:
+            return self.consumer.asks
+        return not hasattr(self._chosen, "contact")
 
     def _note(self, claim: Claim) -> str:
         """Return what is to be kept with the position of `claim`: which records beyond it are settled."""
@@ -424,6 +435,13 @@ class Membership:
         _log.info("%s: %s", what, ", ".join(map(_name, partitions)))
         if self._on_rebalance is not None:
             self._on_rebalance(what, partitions)
+
+
+def _keeper_of(committer: Committer | None, broker: Broker) -> Contact:
+    if committer is None:
+        return broker.contact
+    own = getattr(committer, "contact", None)
+    return own if isinstance(own, Contact) else Contact("what keeps the positions", broker.runtime)
 
 
 def _name(partition: TopicPartition) -> str:

@@ -143,7 +143,7 @@ class TopicSource:
             self._poll_at = self._graph.chain.runtime.now() + delay
             runs = []
         else:
-            if runs:
+            if count and self._consumer.asks:
                 self._broker.contact.reached()
             self._poll_failures = 0
             self._membership.caught_up(_had_room(runs, count, max_bytes))
@@ -198,7 +198,6 @@ class TopicSource:
     def turn(self) -> None:
         """Commit and show signs of life, when they are due."""
         now = self._graph.chain.runtime.now()
-        self._broker.contact.look()
         if self._graph.paused:
             self._membership.caught_up(False)
         if now >= self._commit_at:
@@ -208,7 +207,8 @@ class TopicSource:
             except (QueueError, StoreError, OSError) as error:
                 if not is_transient(error):
                     raise
-                self._broker.contact.failed(f"committing offsets of {self._options.name}: {error}")
+                keeper = self._broker.contact if isinstance(error, QueueError) else self._membership.keeper
+                keeper.failed(f"committing offsets of {self._options.name}: {error}")
         self._membership.take_back()
         self._membership.pause_and_try()
         if now >= self._keepalive_at and now >= self._poll_at:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
+    OFFSET_INVALID,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -139,7 +140,15 @@ class KafkaAdmin:
     def _soon(self, request: Callable[[Any, float], Mapping[T, Future[Any]]]) -> Mapping[T, Future[Any]]:
         client = self._client()
         client.poll(0)  # what it logged
-        return request(client, self.config.request_timeout)
+        answers = request(client, self.config.request_timeout)
+        for answer in answers.values():
+            answer.add_done_callback(self._heard)
+        return answers
+
+    def _heard(self, answer: Future[Any]) -> None:
+        """Hear, on a thread of the client, that an answer came just now, or that none will."""
+        if answer.exception() is None and getattr(answer.result(), "offset", 0) != OFFSET_INVALID:
+            self.config.contact.reached()
 
     def forget_leaders(self) -> None:
         """Look them up again for the next question."""
@@ -244,7 +253,7 @@ class KafkaAdmin:
             specs = {KafkaPartition(*partition): spec for partition, spec in wanted.items()}
             answers = client.list_offsets(specs, isolation_level=isolation, request_timeout=timeout)
             return {
-                TopicPartition(where.topic, where.partition): answer.result().offset
+                TopicPartition(where.topic, where.partition): offset_of(answer.result())
                 for where, answer in answers.items()
             }
 
@@ -455,7 +464,7 @@ class KafkaAdmin:
         while True:
             client = self._client()
             try:
-                return request(client, max(deadline.left, 0.001))
+                answer = request(client, max(deadline.left, 0.001))
             except KafkaException as error:
                 code = code_of(error)
                 if code in passing:
@@ -471,6 +480,9 @@ class KafkaAdmin:
                         seconds = min(2 * seconds, _NEW_CLIENT_SECONDS)
                     continue
                 raise self._explain(client, error, what, topic) from error
+            else:
+                self.config.contact.reached()
+                return answer
             finally:
                 client.poll(0)  # what it logged
 
@@ -490,6 +502,14 @@ class KafkaAdmin:
         deadline = Deadline(self.config.runtime, self.config.request_timeout)
         if not any(condition() for _ in deadline.tries(every=_RETRY_SECONDS)):
             raise QueueError(f"{self.config}: {otherwise} after {self.config.request_timeout:g} s")
+
+
+def offset_of(answer: Any) -> int:
+    """Return the offset of an answer; confluent-kafka has one too where a leader gave none in time."""
+    offset: int = answer.offset
+    if offset == OFFSET_INVALID:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    return offset
 
 
 def _members(answer: Future[ConsumerGroupDescription]) -> list[MemberDescription]:

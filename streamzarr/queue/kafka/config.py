@@ -25,6 +25,8 @@ logger.addFilter(lambda record: "will be ignored by this" not in record.getMessa
 
 _NO_CONTACT: Final = frozenset({"FAIL", "REQTMOUT", "GETPID"})
 """What librdkafka logs, again and again, of a server that it cannot reach or that is still starting."""
+_ANSWERED: Final = ": Broker: "
+"""What it says of a server that has answered, as one that is not ready yet; else it is ``Local``."""
 _ERRORS_OF_CONTACT: Final = (
     "brokers are down",
     "Connect to",
@@ -44,7 +46,9 @@ class ClientLog:
     def log(self, level: int, template: str, *args: object) -> None:
         """Take one line: its facility, the client's name, and the text."""
         facility, text = (str(args[0]), str(args[-1])) if args else ("", template)
-        if facility in _NO_CONTACT or (
+        if facility == "GETPID" and _ANSWERED in text:
+            logger.info(template, *args)
+        elif facility in _NO_CONTACT or (
             facility == "ERROR" and any(words in text for words in _ERRORS_OF_CONTACT)
         ):
             self._contact.failed(text)

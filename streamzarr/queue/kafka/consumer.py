@@ -53,6 +53,8 @@ class KafkaConsumer(Consumer):
     of it, and `poll` asks again and raises why: every other one where there are others to read.
     """
 
+    asks = False
+
     def __init__(
         self,
         admin: KafkaAdmin,
@@ -292,6 +294,7 @@ class KafkaConsumer(Consumer):
         expected = {each: Stored(position, notes.get(each, "")) for each, position in positions.items()}
         try:
             if commit.errors is None and self._is_stored(expected, deadline):
+                self._admin.config.contact.reached()
                 return {}
             while commit.errors is None:
                 if deadline.passed:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from confluent_kafka import KafkaException
 
 from streamzarr.queue.base import Offsets, TopicPartition
-from streamzarr.queue.kafka.admin import KafkaAdmin
+from streamzarr.queue.kafka.admin import KafkaAdmin, offset_of
 from streamzarr.queue.kafka.errors import STALE_LEADER, code_of, translate
 
 
@@ -23,7 +23,7 @@ class EndsToCome:
         if not all(answer.done() for answer in self._answers.values()):
             return None
         try:
-            return {where: answer.result().offset for where, answer in self._answers.items()}
+            return {where: offset_of(answer.result()) for where, answer in self._answers.items()}
         except KafkaException as error:
             if code_of(error) in STALE_LEADER:
                 self._admin.forget_leaders()

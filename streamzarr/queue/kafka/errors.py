@@ -39,6 +39,9 @@ UNREACHABLE: Final = frozenset(
     }
 )
 
+AWAY: Final = UNREACHABLE | {KafkaError.NETWORK_EXCEPTION}
+"""No server has said this: there was none to be reached."""
+
 TRANSIENT: Final = frozenset(
     {
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,

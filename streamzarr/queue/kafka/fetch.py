@@ -21,7 +21,7 @@ from streamzarr.queue.kafka.backlog import Backlog
 from streamzarr.queue.kafka.clients import Source
 from streamzarr.queue.kafka.config import logger
 from streamzarr.queue.kafka.damage import BAD_DATA, first_behind
-from streamzarr.queue.kafka.errors import TRANSIENT, UNKNOWN_TOPIC, UNREACHABLE, GaveUpError, translate
+from streamzarr.queue.kafka.errors import AWAY, TRANSIENT, UNKNOWN_TOPIC, GaveUpError, translate
 from streamzarr.queue.kafka.intake import Notice, Taken, intake_of
 from streamzarr.queue.record import TopicPartition
 from streamzarr.runtime import Deadline
@@ -274,8 +274,10 @@ class Fetcher:
                 self._damaged[partition] = _Damage(offset, error.str())
         elif code in UNKNOWN_TOPIC and topic:
             self.check_topic(topic)
-        elif code in TRANSIENT or code in UNREACHABLE:
+        elif code in AWAY:
             self._admin.config.contact.failed(error.str())  # the client goes on by itself
+        elif code in TRANSIENT:
+            logger.info("%s: %s", self._where, error.str())  # an answer, though not the one that was wanted
         elif code == KafkaError._FATAL:
             self.fatal = GaveUpError(f"{self._where}: {error.str()}")
             self.fail(self.fatal)

@@ -1,11 +1,12 @@
-import logging
 import math
+from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamzarr.queue.outage import GRACE_SECONDS, QUIET_SECONDS, REPEAT_SECONDS, Contact, Outage
+from streamzarr.queue.outage import GRACE_SECONDS, REPEAT_SECONDS, Contact, Outage
 from tests.support.clockwork import Clockwork
 
 
@@ -58,20 +59,66 @@ def test_a_contact_says_it_without_secrets(clock, caplog):
     assert "geheim" not in caplog.text
 
 
-def test_failures_that_cease_are_an_end_too(clock, caplog):
-    caplog.set_level(logging.WARNING)
+def test_that_failures_cease_is_no_end(clock, caplog):
+    """Perhaps nobody has asked: only what comes from there says that it is back."""
     contact = Contact("kafka://host:9092", clock)
-    contact.look()
     contact.failed("Connection refused")
-    clock.time += QUIET_SECONDS
-    contact.look()
+    for _ in range(10):
+        clock.time += 1000.0
+        assert contact.away
     assert len(caplog.records) == 1
-    clock.time += 0.1
-    contact.look()
-    contact.look()
+    contact.reached()
+    assert not contact.away
     assert [record.getMessage() for record in caplog.records][1:] == [
-        f"kafka://host:9092 is reached again, after {QUIET_SECONDS:.0f} s"
+        "kafka://host:9092 is reached again, after 10000 s"
     ]
+
+
+def test_it_is_back_when_all_who_waited_for_it_are_served(clock, caplog):
+    contact = Contact("/disk", clock)
+    contact.failed("full", "large")
+    contact.failed("full", "small")
+    contact.reached("small")
+    contact.reached("other")
+    assert contact.away
+    contact.reached("large")
+    assert not contact.away
+    clock.time += GRACE_SECONDS
+    contact.failed("full", "large")
+    contact.gone("large")
+    assert contact.away
+    contact.reached("other")
+    assert not contact.away
+    clock.time += GRACE_SECONDS
+    contact.failed("full", "large")
+    contact.reached()
+    assert not contact.away
+    assert len(caplog.records) == 6
+
+
+@pytest.mark.parametrize("answered", [True, False, None])
+def test_an_answer_of_a_cluster_says_that_it_is_there(answered, monkeypatch, caplog):
+    admin = pytest.importorskip("streamzarr.queue.kafka.admin")
+    config = pytest.importorskip("streamzarr.queue.kafka.config").KafkaConfig.parse("kafka://host:9092")
+    coming = Future()
+
+    class Client:
+        def describe_topics(self, *_, **__):
+            return {"t": coming}
+
+        def poll(self, _):
+            pass
+
+    monkeypatch.setattr(admin.KafkaAdmin, "_client", lambda _: Client())
+    admin.KafkaAdmin(config).describe_soon(["t"])
+    config.contact.failed("Connection refused")
+    if answered:
+        coming.set_result("it")
+    elif answered is None:  # what confluent-kafka makes of a leader that says nothing in time
+        coming.set_result(SimpleNamespace(offset=-1001))
+    else:
+        coming.set_exception(RuntimeError("timed out"))
+    assert config.contact.away == (not answered)
 
 
 def test_what_librdkafka_says_of_a_server_that_is_away_is_left_to_the_contact(caplog):
@@ -81,7 +128,16 @@ def test_what_librdkafka_says_of_a_server_that_is_away_is_left_to_the_contact(ca
         log.log(3, "%s [%s] %s", "FAIL", "rdkafka#consumer-1", "host:9092: Connect to host failed: refused")
         log.log(3, "%s [%s] %s", "ERROR", "rdkafka#producer-2", "1/1 brokers are down")
     log.log(40, "%s [%s] %s", "MAXPOLL", "rdkafka#consumer-1", "Application maximum poll interval exceeded")
+    said = "Failed to acquire idempotence PID from broker 1: Broker: Coordinator load in progress: retrying"
+    config.KafkaConfig.parse("kafka://other:9092").log.log(4, "%s [%s] %s", "GETPID", "rdkafka#1", said)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2
     assert "kafka://host:9092 cannot be reached, trying again" in lines[0]
     assert "maximum poll interval" in lines[1]
+
+
+def test_an_offset_that_no_leader_has_told_is_none():
+    admin = pytest.importorskip("streamzarr.queue.kafka.admin")
+    with pytest.raises(Exception, match=r"timed out|TIMED_OUT"):
+        admin.offset_of(SimpleNamespace(offset=-1001))
+    assert admin.offset_of(SimpleNamespace(offset=-1)) == -1  # none is that late
