@@ -17,6 +17,7 @@ from streamzarr.feeds.takeover import Partition, take_over
 from streamzarr.flow import Message, Pause
 from streamzarr.flow.ops.settle import DONE, Again, Report
 from streamzarr.queue import Broker, Consumer, TopicPartition
+from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import is_transient
 from streamzarr.stores import Store
 
@@ -77,7 +78,10 @@ class FeedCommitter:
         self.every = feed.target.commit.seconds
         self._feed, self._broker, self._store, self._letters = feed, broker, store, letters
         self._runtime, self._beat = broker.runtime, beat
+        self.contact = Contact(feed.url, broker.runtime)
+        """Says how it stands with the target."""
         self._owned: dict[TopicPartition, Partition] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
         self._taken_back: dict[TopicPartition, float] = {}
         # Where a run was handed back, and why: one behind it would move the position past it.
@@ -97,6 +101,11 @@ class FeedCommitter:
     def dead_topics(self) -> frozenset[str]:
         """Where bad records go."""
         return frozenset(map(self._feed.dead_topic, self._feed.source.topics))
+
+    @property
+    def committed(self) -> Mapping[TopicPartition, int]:
+        """Behind which offsets of the partitions that are ours nothing is committed."""
+        return self._committed
 
     # -- the committer -----------------------------------------------------------------------------------
 
@@ -127,7 +136,14 @@ class FeedCommitter:
                 )
             except FencedError as error:  # somebody else took it over at the same moment
                 self._fence(partition, error)
-        return {each: self._owned[each].position for each in partitions if each in self._owned}
+            except (StoreError, OSError) as error:
+                self._not_stored(partition, error)
+                raise
+            else:
+                self.contact.reached(partition)
+        starts = {each: self._owned[each].position for each in partitions if each in self._owned}
+        self._committed.update(starts)
+        return starts
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit the streams of these partitions; raises as ``StreamWriter.commit``, but for fenced ones."""
@@ -138,12 +154,12 @@ class FeedCommitter:
                 continue  # fenced: what it has is not ours to commit
             try:
                 owned.commit(position)
-                self.tally.commits += 1
-                self.tally.committed_at = self._runtime.now()
+                self._is_committed(partition, position)
             except FencedError as error:
                 self._fence(partition, error)
             except (StoreError, OSError) as error:  # the others shall not wait for it
                 failure = failure or error
+                self._not_stored(partition, error)
         if failure is not None:
             raise failure
         self._untold.update(positions)
@@ -187,7 +203,8 @@ class FeedCommitter:
             except (StoreError, QueueError, OSError) as error:
                 if not is_transient(error):
                     raise
-                _log.warning("%s: what was due is not stored yet: %s", partition, error)
+                away = self._broker.contact if isinstance(error, QueueError) else self.contact
+                away.failed(f"{partition}: what was due is not stored yet: {error}")
         self._tell_group_when_due()
 
     # -- the sink ----------------------------------------------------------------------------------------
@@ -240,6 +257,16 @@ class FeedCommitter:
 
     # -- steps -------------------------------------------------------------------------------------------
 
+    def _is_committed(self, partition: TopicPartition, position: int) -> None:
+        self.tally.commits += 1
+        self.tally.committed_at = self._runtime.now()
+        self._committed[partition] = position
+        self.contact.reached(partition)
+
+    def _not_stored(self, partition: TopicPartition, error: Exception) -> None:
+        if is_transient(error):
+            self.contact.failed(str(error), partition)
+
     def _forget(self, partition: TopicPartition) -> None:
         """Forget what was in the way when the partition was ours before."""
         self._fenced.pop(partition, None)
@@ -267,6 +294,8 @@ class FeedCommitter:
 
     def _let_go(self, partition: TopicPartition) -> None:
         owned = self._owned.pop(partition, None)
+        self._committed.pop(partition, None)
+        self.contact.gone(partition)
         if owned is not None:
             self.tally.put += owned.put_bytes
             owned.drop()

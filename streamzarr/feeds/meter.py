@@ -35,7 +35,7 @@ class Reading:
     put: int
     """Bytes of chunks that were put, each time that one was."""
     lag: int
-    """Records of its partitions that are not taken."""
+    """Records of its partitions that are not committed."""
     commits: int
     since_commit: float
     """Seconds since the last commit."""
@@ -86,7 +86,7 @@ def warning(readings: Sequence[Reading], see: str = "`streamzarr dlq ls`") -> st
     if len(lags) == GROWING + 1 and all(a < b for a, b in pairwise(lags)):
         first = readings[-GROWING - 1]
         growth = (now.lag - first.lag) / (now.at - first.at)
-        if now.lag > records:
+        if now.lag > records and now.commits > before.commits:  # else it does not lag, it cannot commit
             return (
                 f"falls behind: the lag is {now.lag} records and has grown by {growth:.0f} a second; "
                 "more processes, or fewer commits"
@@ -132,7 +132,9 @@ class Meter:
         if ends is None:
             return None
         tally, owned = self._committer.tally, self._committer.owned
-        lag = sum(max(0, ends.get(where, 0) - stream.position) for where, stream in owned.items())
+        lag = sum(
+            max(0, ends.get(where, 0) - position) for where, position in self._committer.committed.items()
+        )
         now = self._runtime.now()
         return Reading(
             now,

@@ -150,7 +150,9 @@ def ingest(broker: Broker, feed: Feed, supervision: Supervision, stop: Stop | No
             on_turn=turn,
         ).pipe(
             decoding(feed.columns, decoder),
-            ops.settle(committer.store, dead_letters=letters, contact=broker.contact),
+            ops.settle(
+                committer.store, dead_letters=letters, contact=broker.contact, target=committer.contact
+            ),
         )
         report = run(chain, stop=stop, runtime=broker.runtime)
     level = logging.WARNING if report.left else logging.INFO

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from reactivex.abc import ObserverBase
 
-from streamzarr.errors import ConfigError, describe, is_interrupt
+from streamzarr.errors import ConfigError, StoreError, describe, is_interrupt
 from streamzarr.flow.arguments import checked, function, instance, optional, seconds, text
 from streamzarr.flow.chain import Chain, claim_of
 from streamzarr.flow.graph import Operator, staged
@@ -70,6 +70,7 @@ delivered again when its partition goes on."""
     retry=instance(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(attempts=5)"),
     is_transient=function,
     contact=optional(instance(Contact, "the contact of a broker, e.g. broker.contact")),
+    target=optional(instance(Contact, "the contact of a store, e.g. Contact(store.url)")),
     stage=text,
 )
 def settle(
@@ -80,6 +81,7 @@ def settle(
     retry: RetryPolicy = OUTAGE_RETRY,
     is_transient: Callable[[BaseException], bool] = is_transient,
     contact: Contact | None = None,
+    target: Contact | None = None,
     stage: str = "settle",
 ) -> Operator:
     """End the chain: give finished messages to `sink`; what it reports as done is settled.
@@ -111,6 +113,8 @@ def settle(
     contact
         Of the broker that the sink writes to: it says, in few lines, when that is away. Without it each retry
         is logged.
+    target
+        The same, of a store that the sink writes to.
     stage
         Its name in the failures that the sink reports.
 
@@ -140,7 +144,8 @@ def settle(
         if sink is None and dead_letters is None:
             return _Settle(chain, observer)
         gate = None if limit is None else Gate(limit)
-        return _Sinking(chain, observer, sink, dead_letters, gate, retry, is_transient, contact, stage)
+        contacts = (contact, target)
+        return _Sinking(chain, observer, sink, dead_letters, gate, retry, is_transient, contacts, stage)
 
     if limit is not None and dead_letters is None:
         raise ConfigError("ops.settle(limit=...) bounds dead letters: expected dead_letters= as well")
@@ -172,13 +177,14 @@ class _Sinking(Stage):
         gate: Gate | None,
         retry: RetryPolicy,
         is_transient: Callable[[BaseException], bool],
-        contact: Contact | None,
+        contacts: tuple[Contact | None, Contact | None],
         stage: str,
     ) -> None:
         super().__init__(chain, observer)
         self._sink, self._dead_letters, self._gate = sink, dead_letters, gate
         self._retry, self._is_transient = retry, is_transient
-        self._contact, self._name = contact, stage
+        (self._broker, self._target), self._name = contacts, stage
+        self._missed: set[Contact] = set()  # whom the sink could not reach, at its last calls
         self._ready: list[Sequence[Message]] = []  # for the sink
         self._given: Sequence[Message] = ()  # what the sink raised on: it gets the same again
         self._later: list[tuple[float, int, Message]] = []  # what the sink wants again: a heap by time
@@ -262,12 +268,12 @@ class _Sinking(Stage):
             delay = self._retry.delay(self._failures, self.chain.runtime.random())
             if delay is None or is_interrupt(error) or not self._is_transient(error):
                 raise
-            self._tell(f"storing {len(what)} results: {describe(error)}", delay)
+            self._tell(error, f"storing {len(what)} results: {describe(error)}", delay)
             self._retry_at = self.chain.runtime.now() + delay
             return False
         self._failures = 0
-        if self._contact is not None:
-            self._contact.reached()
+        while self._missed:
+            self._missed.pop().reached(self)
         return True
 
     def _give(self) -> None:
@@ -382,9 +388,11 @@ class _Sinking(Stage):
         self.working -= len(messages)
         self._behind.left(messages)
 
-    def _tell(self, what: str, delay: float) -> None:
-        if self._contact is not None:
-            self._contact.failed(what)
+    def _tell(self, error: BaseException, what: str, delay: float) -> None:
+        contact = self._target if isinstance(error, StoreError | OSError) else self._broker
+        if contact is not None:
+            self._missed.add(contact)
+            contact.failed(what, self)
         else:
             _log.warning("%s; again in %.1f s", what, delay)
 
@@ -393,6 +401,8 @@ class _Sinking(Stage):
         self._failed, self._letters = [], []
         self._behind = Behind()
         self.working = 0
+        for contact in self._missed:
+            contact.gone(self)
 
 
 def _has_failed(message: Message) -> bool:

@@ -336,3 +336,29 @@ def test_the_group_is_told_later_when_it_has_not_heard_of_what_was_told_before(b
             bench.runtime.advance(10)
         bench.committer.turn()
         assert told == [{WHERE: 1}, {WHERE: 2}, {WHERE: 3}, {WHERE: 3}]
+
+
+def test_the_target_is_away_and_not_the_broker(bench, caplog):
+    """One line when it goes, one when all that waited for it is stored; the lag is what is not committed."""
+    bench.send(*[b'{"x": 1}'] * 5)
+    bench.committer.start([WHERE])
+    assert bench.committer.store(bench.runs(0, 3)) == [DONE]
+    meter = Meter("feed-0", bench.committer, bench.broker)
+    bench.store.errors = [StoreError("no space left")] * 3
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            bench.committer.commit({WHERE: 3})
+        bench.runtime.advance(EVERY)
+        meter.turn()
+    assert "0 records/s, 0 rows/s, lag 5, bad 0, 0 commits" in caplog.text
+    bench.committer.commit({WHERE: 3})
+    bench.runtime.advance(EVERY)
+    meter.turn()
+    assert "lag 2" in caplog.text
+    lines = [each.getMessage() for each in caplog.records if each.name == "streamzarr.queue.outage"]
+    assert lines == [
+        "memory:// cannot be reached, trying again: no space left",
+        "memory:// is reached again, after 30 s",
+    ]
+    assert not bench.broker.contact.away

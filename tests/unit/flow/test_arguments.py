@@ -261,6 +261,7 @@ FITS_NOT = {
         ("retry", None, RETRY),
         ("is_transient", 3, "a function"),
         ("contact", "kafka://", "the contact of a broker, e.g. broker.contact, or None"),
+        ("target", "/disk", "the contact of a store, e.g. Contact(store.url), or None"),
         ("limit", 3, "a DeadLetterLimit, e.g. DeadLetterLimit(in_a_row=10), or None"),
         *STAGE,
     ],

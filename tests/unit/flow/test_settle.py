@@ -1,7 +1,8 @@
 import pytest
 
-from streamzarr.errors import QueueError
+from streamzarr.errors import QueueError, StoreError
 from streamzarr.flow import Demand, Stop, from_iterable, ops, run
+from streamzarr.queue.outage import Contact
 from streamzarr.queue.retry import RetryPolicy
 from streamzarr.testing.clock import FakeClock
 
@@ -118,3 +119,28 @@ def test_a_drain_that_cannot_store_reports_what_is_left():
     assert calls == [0.0, 1.0]
     assert clock.now() == pytest.approx(2.5, abs=0.21)
     assert demand.in_flight == 0
+
+
+@pytest.mark.parametrize("error", [StoreError("503"), QueueError("refused")])
+def test_an_outage_is_told_of_the_one_that_is_away(error, caplog):
+    broker, disk = Contact("kafka://host"), Contact("/disk")
+    failing = [error]
+
+    def sink(messages):
+        if failing:
+            raise failing.pop()
+
+    chain = from_iterable("abc", Demand(9)).pipe(ops.settle(sink, contact=broker, target=disk))
+    assert run(chain).ok == 3
+    lines = [record.getMessage() for record in caplog.records]
+    where = "/disk" if isinstance(error, StoreError) else "kafka://host"
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{where} cannot be reached, trying again: storing 3 results")
+    assert lines[1].startswith(f"{where} is reached again")
+
+
+def test_a_sink_that_went_along_says_nothing_of_an_outage_that_others_met():
+    broker = Contact("kafka://host")
+    broker.failed("refused")
+    assert run(from_iterable("abc", Demand(9)).pipe(ops.settle(lambda _: None, contact=broker))).ok == 3
+    assert broker.away
