@@ -59,7 +59,8 @@ class FeedCommitter:
     becomes visible, and the group says whose it is. If it says nothing for a session, that was a member that
     the group had given the partition before, and that was slow on its way to it: the partition is taken back.
     Once: if it is taken over again, somebody outside of the group does, and after a few sessions the chain
-    breaks, and whoever starts anew takes it back. So it does where the stream was removed.
+    breaks, and whoever starts anew takes it back. Where the stream was removed, nobody is waited for: the
+    chain breaks at its next turn.
 
     Kafka may have such members by the protocol of KIP-848: one that is on its way to partitions tells a
     coordinator that was away that it has none yet (librdkafka 2.16.0), so that others get some of them.
@@ -83,6 +84,7 @@ class FeedCommitter:
         self._owned: dict[TopicPartition, Partition] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._fenced: dict[TopicPartition, tuple[float, FencedError]] = {}
+        self._removed: StreamGoneError | None = None
         self._taken_back: dict[TopicPartition, float] = {}
         # Where a run was handed back, and why: one behind it would move the position past it.
         self._pauses: dict[TopicPartition, tuple[int, Pause]] = {}
@@ -190,8 +192,13 @@ class FeedCommitter:
         Raises
         ------
         streamzarr.errors.FencedError
-            Somebody outside of the group writes to a stream of ours.
+            Somebody outside of the group writes to a stream of ours, or has removed it.
         """
+        if self._removed is not None:
+            raise StreamGoneError(
+                f"{self._removed}; started anew, the feed begins at the beginning, "
+                "or where its topic begins now"
+            ) from self._removed
         for partition in self._fenced:  # their messages may all have been settled before
             if not self._may_come_back(partition):
                 self._ensure_hopeful(partition)
@@ -273,7 +280,10 @@ class FeedCommitter:
         self._pauses.pop(partition, None)
 
     def _fence(self, partition: TopicPartition, error: FencedError) -> None:
-        _log.warning("%s: %s; the group says whose it is", partition, error)
+        if isinstance(error, StreamGoneError):  # nobody took over: the group has nothing to say
+            self._removed = self._removed or error
+        else:
+            _log.warning("%s: %s; the group says whose it is", partition, error)
         self._let_go(partition)
         self._fenced[partition] = (self._runtime.now(), error)
 
@@ -290,7 +300,7 @@ class FeedCommitter:
         """Tell whether a fenced partition may be taken back, soon or late: others may keep us from it."""
         since = self._runtime.now() - self._taken_back.get(partition, -math.inf)
         patience = 2 * FENCED_SESSIONS * self._feed.source.session_timeout
-        return since > patience and not isinstance(self._fenced[partition][1], StreamGoneError)
+        return since > patience and self._removed is None
 
     def _let_go(self, partition: TopicPartition) -> None:
         owned = self._owned.pop(partition, None)

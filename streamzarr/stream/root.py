@@ -147,11 +147,14 @@ class Root:
     def _judge(self, found: RootDocument | None) -> Standing:
         kind = standing(found.record if found else None, self.record, self._unanswered)
         if kind is Standing.FENCED:
-            now = f"epoch {found.record.epoch} by {found.record.writer}" if found else "gone"
-            gone = found is None or found.record.stream != self.record.stream
-            if found and gone:
-                now = f"another one, made in its place, of {now}"
-            raise (StreamGoneError if gone else FencedError)(
+            if found is None:
+                raise StreamGoneError(f"{self.url}: the stream is gone: it was removed while it was written")
+            now = f"epoch {found.record.epoch} by {found.record.writer}"
+            if found.record.stream != self.record.stream:
+                raise StreamGoneError(
+                    f"{self.url}: the stream is gone: another one was made in its place, of {now}"
+                )
+            raise FencedError(
                 f"{self.url}: another writer has taken over: the stream is {now}, "
                 f"ours is epoch {self.record.epoch} by {self.record.writer}"
             )

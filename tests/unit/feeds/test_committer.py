@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from streamzarr.errors import FencedError, QueueError, StoreError
+from streamzarr.errors import FencedError, QueueError, StoreError, StreamGoneError
 from streamzarr.feeds.committer import FENCED_SESSIONS
 from streamzarr.feeds.meter import EVERY, Meter
 from streamzarr.feeds.rows import Undecoded
@@ -208,6 +208,21 @@ def test_a_stream_that_was_removed_is_not_made_again(bench):
     assert bench.committer.take_back() == []
     with pytest.raises(FencedError, match="the stream is gone"):
         bench.committer.turn()
+
+
+def test_a_stream_that_was_removed_ends_the_chain_at_once_and_says_why(bench, caplog):
+    bench.send(*[b'{"x": 1}'] * 8)
+    bench.committer.start([WHERE])
+    bench.committer.store(bench.runs(0, 8))
+    bench.store.delete_prefix("")
+    bench.committer.commit({WHERE: 8})
+    with pytest.raises(StreamGoneError) as caught:
+        bench.committer.turn()
+    assert "p00000: the stream is gone: it was removed" in str(caught.value)
+    assert "started anew, the feed begins at the beginning" in str(caught.value)
+    assert "another writer" not in str(caught.value)
+    assert "the group says" not in caplog.text
+    bench.committer.commit({WHERE: 8})  # as the chain does at its end: nothing more is said
 
 
 def test_what_the_group_has_taken_from_us_is_not_taken_back(bench):
