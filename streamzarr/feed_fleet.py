@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from streamzarr.errors import (
+    AccessDeniedError,
     ConfigError,
     LimitExceededError,
     MetadataError,
     NodeExistsError,
     OffsetOutOfRangeError,
+    QueueError,
     SourceChangedError,
+    StreamGoneError,
+    TopicNotFoundError,
     UnsupportedError,
 )
 from streamzarr.feeds.begin import look_at_all
@@ -39,9 +43,14 @@ _log = logging.getLogger(__name__)
 FEED_TARGET = "streamzarr.feed_fleet:work"
 GC_OBJECTS = 20_000
 """More objects than before, after which a worker looks for garbage."""
+GONE_SECONDS = 1.0
+"""After which a topic that was not there is looked for again."""
 LOOK_SECONDS = 0.1
 """Between looks at how far the target is."""
 _FOR_GOOD = (
+    AccessDeniedError,
+    PermissionError,
+    StreamGoneError,
     OffsetOutOfRangeError,
     SourceChangedError,
     UnsupportedError,
@@ -64,6 +73,24 @@ def work(supervision: Supervision, feed: Mapping[str, Any]) -> None:
         run_feed(Feed.of(feed), supervision)
     except _FOR_GOOD as error:
         raise ConfigError(str(error)) from error
+    except TopicNotFoundError as error:
+        if _is_gone(feed["source"], supervision.runtime):
+            raise ConfigError(str(error)) from error
+        raise
+
+
+def _is_gone(source: Mapping[str, Any], runtime: Runtime) -> bool:
+    """Tell whether a topic is gone, and is so in a moment: a server that has just started may err."""
+    runtime.event().wait(GONE_SECONDS)
+    with open_broker(source["broker"], runtime=runtime) as broker:
+        try:
+            for topic in source["topics"]:
+                broker.describe(topic)
+        except TopicNotFoundError:
+            return True
+        except QueueError:
+            return False
+    return False
 
 
 @takes_options(SupervisionOptions)

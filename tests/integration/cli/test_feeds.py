@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,40 @@ def test_a_service_commits_when_it_is_told_to_stop(bench):
     finally:
         process.kill()
     assert bench.streams()["p00000"].rows == 100
+
+
+def ends_by_itself(process, *words):
+    """Tell of a feed that ends at once, for a reason that is said in one line, the last one."""
+    *before, last = ended(process, code=2).splitlines()
+    for word in words:
+        assert word in last
+    assert "Traceback" not in "".join(before)
+    assert "restart" not in "".join(before)
+
+
+def test_a_target_that_is_removed_ends_it_with_one_sentence(local):
+    local.ticks(10)
+    process = start(local)
+    try:
+        until(lambda: local.caught_up(local.feed()), "the rows")
+        shutil.rmtree(local.target)
+        local.ticks(10, start=10)
+        began = time.monotonic()
+        ends_by_itself(process, "the stream is gone", "started anew, the feed begins at the beginning")
+        assert time.monotonic() - began < 8, "less than a session"
+    finally:
+        process.kill()
+
+
+def test_a_topic_that_is_deleted_ends_it_with_one_sentence(bench):
+    bench.ticks(10)
+    process = start(bench)
+    try:
+        until(lambda: bench.caught_up(bench.feed()), "the rows")
+        bench.broker.delete_topic(bench.topic)
+        ends_by_itself(process, bench.topic)
+    finally:
+        process.kill()
 
 
 def test_a_topic_made_anew_ends_it_with_one_sentence(local):
