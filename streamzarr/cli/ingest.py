@@ -40,10 +40,14 @@ if TYPE_CHECKING:
 def ingest(config: Path, processes: int, until_end: bool, **options: Any) -> None:
     """Let topics become growing arrays, each record exactly once, as the TOML file CONFIG says.
 
-    SIGTERM or Ctrl-C: commit what has come and end; again: stop at once. A process that dies is replaced, and
-    reading goes on behind what was committed. Look at it meanwhile with `streamzarr feed status`.
+    SIGTERM or Ctrl-C: commit what has come and end; again: stop at once. So does a terminal that is closed
+    (SIGHUP), once. A process that dies is replaced, and reading goes on behind what was committed. Look at it
+    meanwhile with `streamzarr feed status`. At the end it says how many records were bad.
 
-    At the end it says how many records were bad. With --until-end, exit code 3 when half or more were.
+    Exit code: 0 all processes ended as they were told to, and what they had taken is committed; 2 the feed
+    cannot go on, or a process was stopped before it had committed: the last line says why, and what is
+    missing is read again; 3 with --until-end, half of the records or more were bad; 130 Ctrl-C before the
+    processes were started.
     """
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # for a decoder of the user's own

@@ -16,7 +16,7 @@ from streamzarr.supervisor.budget import Restart, RestartPolicy
 from streamzarr.supervisor.host import Host
 from streamzarr.supervisor.options import SupervisionOptions
 from streamzarr.supervisor.report import Report, WorkerReport, WorkerStatus
-from streamzarr.supervisor.signals import STOP_SIGNALS
+from streamzarr.supervisor.signals import HANGUP, STOP_SIGNALS
 from streamzarr.supervisor.watch import Bounds
 from streamzarr.supervisor.worker import KILL_TIMEOUT, Worker
 
@@ -115,7 +115,10 @@ class Monitor:
             self._wake()
 
     def obey_signals(self, signals: socket.socket | None) -> None:
-        """Treat bytes from `signals` as numbers of signals: SIGTERM or SIGINT drains, a second one kills."""
+        """Treat bytes from `signals` as numbers of signals.
+
+        SIGTERM or SIGINT drains, a second one kills; SIGHUP drains.
+        """
         with self._ours():
             self._signals = signals
             self._wake()
@@ -229,6 +232,8 @@ class Monitor:
             if number in STOP_SIGNALS:
                 self.request_stop(0.0 if self._signalled else self._drain)
                 self._signalled = True
+            elif number == HANGUP:
+                self.request_stop(self._drain)
 
     def _follow(self, now: float) -> None:
         """Do as requested: bring the pool to its end, or to its size."""

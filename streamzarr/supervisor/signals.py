@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT on their way from the C-level handler to the monitor's thread."""
+"""SIGTERM, SIGINT and SIGHUP on their way from the C-level handler to the monitor's thread."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from types import FrameType
 from typing import Any, TypeAlias
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANGUP = signal.SIGHUP
+"""The terminal was closed: a stop that nobody repeats for want of patience, though it may come twice."""
 
 Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 
@@ -54,7 +56,7 @@ def signals_to(listen: Callable[[socket.socket | None], None]) -> Iterator[None]
             end.setblocking(False)
         listen(theirs)
         wakeup = signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+        handlers = {number: signal.signal(number, lambda *_: None) for number in _heard()}
         _installed.append(_Installed(wakeup, handlers))
         try:
             yield
@@ -62,6 +64,12 @@ def signals_to(listen: Callable[[socket.socket | None], None]) -> Iterator[None]
             if _installed:  # else this is a fork that came back here
                 _installed.pop().undo()
             listen(None)
+
+
+def _heard() -> tuple[signal.Signals, ...]:
+    """Return the signals to listen to; whoever runs us by ``nohup`` wants no hangup to be heard."""
+    ignored = signal.getsignal(HANGUP) is signal.SIG_IGN
+    return STOP_SIGNALS if ignored else (*STOP_SIGNALS, HANGUP)
 
 
 @functools.cache

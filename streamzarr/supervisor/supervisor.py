@@ -157,8 +157,9 @@ class Supervisor:
     def run(self) -> Report:
         """Start if need be and block until all workers have ended, as a service does.
 
-        On the main thread SIGTERM and SIGINT (Ctrl-C) drain under one deadline; a second one kills.
-        On other threads signals stay as they are.
+        On the main thread SIGTERM and SIGINT (Ctrl-C) drain under one deadline; a second one kills. SIGHUP
+        (the terminal was closed) drains, unless it is ignored, as by ``nohup``. On other threads signals stay
+        as they are.
 
         Raises
         ------

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamzarr.cli.main import cli
+from streamzarr.runtime import SYSTEM
 from tests.support.feeds import PATIENCE, FeedBench, until
 
 FEED_WORKER = [sys.executable, str(Path(__file__).parents[3] / "workers" / "feed_worker.py")]
@@ -102,6 +103,34 @@ def test_a_service_commits_when_it_is_told_to_stop(bench):
     finally:
         process.kill()
     assert bench.streams()["p00000"].rows == 100
+
+
+def test_a_service_commits_when_its_terminal_is_closed(local):
+    """The shell may pass on the signal once more, which shows no impatience."""
+    process = start(local)
+    try:
+        until(lambda: "ready: 1 worker" in process.stderr.readline(), "the worker")
+        local.ticks(100)
+        until(lambda: local.caught_up(local.feed()), "the rows")
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+            SYSTEM.event().wait(0.02)
+        assert "workers ended: 1 drained; restarts 0; left in flight 0" in ended(process)
+    finally:
+        process.kill()
+
+
+def test_a_hangup_that_is_ignored_stays_so(local):
+    process = start(local, program=["nohup", *INGEST])
+    try:
+        until(lambda: "ready: 1 worker" in process.stderr.readline(), "the worker")
+        process.send_signal(signal.SIGHUP)
+        local.ticks(100)
+        until(lambda: local.caught_up(local.feed()), "the rows")
+        process.send_signal(signal.SIGTERM)
+        assert "1 drained" in ended(process)
+    finally:
+        process.kill()
 
 
 def ends_by_itself(process, *words):
