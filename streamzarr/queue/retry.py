@@ -91,10 +91,15 @@ OUTAGE_RETRY: Final = RetryPolicy(attempts=12, base=0.1, factor=2.0, max_delay=5
 T = TypeVar("T")
 
 
-def patiently(ask: Callable[[], T], runtime: Runtime, policy: RetryPolicy = OUTAGE_RETRY) -> T:
+def patiently(
+    ask: Callable[[], T],
+    runtime: Runtime,
+    policy: RetryPolicy = OUTAGE_RETRY,
+    stopping: Callable[[], bool] = lambda: False,
+) -> T:
     """Return what `ask` returns; asked again, by `policy`, as long as what it raises is transient.
 
-    Blocks for as long as that takes.
+    Blocks for as long as that takes, or until it fails once more and `stopping` tells that there is no time.
 
     Examples
     --------
@@ -113,7 +118,7 @@ def patiently(ask: Callable[[], T], runtime: Runtime, policy: RetryPolicy = OUTA
             return ask()
         except Exception as error:
             delay = policy.delay(attempt, runtime.random())
-            if delay is None or not is_transient(error):
+            if delay is None or stopping() or not is_transient(error):
                 raise
         attempt += 1
         runtime.event().wait(delay)

@@ -349,7 +349,14 @@ class Membership:
 
     def _begin_all(self, partitions: Sequence[TopicPartition]) -> None:
         self.end(partitions)
-        starts = dict(self._patiently(lambda: self._committer.start(partitions)))
+        try:
+            starts = dict(self._patiently(lambda: self._committer.start(partitions)))
+        except (QueueError, StoreError, OSError) as error:
+            if not (self._graph.stopping and is_transient(error)):
+                raise
+            # Without a claim nothing of them is delivered, and there is nothing to settle.
+            _log.info("not begun, as the chain stops: %s: %s", ", ".join(map(_name, partitions)), error)
+            return
         if starts:
             self.consumer.seek(starts)
         positions = {**self.consumer.positions(), **starts}
@@ -414,7 +421,7 @@ class Membership:
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Return what the committer says, asked again while what it keeps positions in is away."""
-        return patiently(ask, self._graph.chain.runtime)
+        return patiently(ask, self._graph.chain.runtime, stopping=lambda: self._graph.stopping)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamzarr.errors import FencedError
+from streamzarr.errors import FencedError, QueueError
 from streamzarr.flow import Control, Demand, Stop, from_topic, ops, run
 from streamzarr.queue.base import TopicPartition
 from streamzarr.testing.broker_fake import FakeBroker
@@ -178,3 +178,19 @@ def test_a_pause_keeps_the_membership_and_takes_part_in_rebalances(broker):
     assert changes[:2] == [("assigned", P0, P1), ("revoked", P1)]
     assert at_pause[0] <= 2
     assert [data for data in seen if data.startswith(b"a")] == [b"a%d" % number for number in range(6)]
+
+
+def test_a_chain_that_stops_does_not_wait_for_positions_that_cannot_be_had(broker):
+    """Nothing was delivered of those partitions: it ends in order, at the next failure."""
+    stop, asked = Stop(broker.runtime), []
+
+    class Away(Table):
+        def start(self, partitions):
+            asked.append(broker.runtime.now())
+            if len(asked) == 2:
+                stop.drain(5.0)
+            raise QueueError("away")
+
+    chain = from_topic(broker, "jobs", group="g", demand=Demand(3), committer=Away())
+    report = run(chain.pipe(ops.settle()), stop=stop, runtime=broker.runtime)
+    assert (report.delivered, report.left, len(asked)) == (0, 0, 2)
