@@ -37,6 +37,8 @@ class Columns:
         self._last: Rows = {}
         """The last value of each sorted field, as an array of one row."""
         self._bounds: dict[str, Bounds] = {}
+        self.whole = True
+        """Whether all fields have the same rows, and nothing is being put; else an interrupt came."""
 
     @property
     def unit(self) -> int:
@@ -115,7 +117,11 @@ class Columns:
         streamzarr.errors.FencedError, streamzarr.errors.StoreError
             As :meth:`FencedChunks.put`.
         """
-        marks = {name: column.tail.mark() for name, column in self._columns.items()}
+        self.whole = False
+        marks, known = (
+            {name: each.tail.mark() for name, each in self._columns.items()},
+            (self._bounds, self._last),
+        )
         try:
             full = [
                 (column, block)
@@ -125,14 +131,19 @@ class Columns:
             nbytes = sum(block.rows.nbytes for _, block in full)
             parallel.for_each(lambda each: each[0].put(each[1]), full, self._putting(len(full), nbytes))
             check()
+            ends = {name: each[-1:].copy() for name, each in rows.items() if is_sorted(self.fields[name])}
+            start = self.rows - len(next(iter(rows.values())))
+            self._bounds = {name: each.extended(rows[name], start) for name, each in self._bounds.items()}
+            self._last = self._last | {name: end for name, end in ends.items() if len(end)}
+        except parallel.AbandonedInterrupt:
+            raise
         except BaseException:
             for name, mark in marks.items():
                 self._columns[name].tail.undo(mark)
+            self._bounds, self._last = known
+            self.whole = True
             raise
-        ends = {name: each[-1:].copy() for name, each in rows.items() if is_sorted(self.fields[name])}
-        start = self.rows - len(next(iter(rows.values())))
-        self._bounds = {name: each.extended(rows[name], start) for name, each in self._bounds.items()}
-        self._last |= {name: end for name, end in ends.items() if len(end)}
+        self.whole = True
 
     def bounds(self, rows: int) -> dict[str, Bounds]:
         """Return the bounds of sorted fields in the first `rows` rows."""

@@ -132,7 +132,7 @@ class StreamWriter:
         """A field whose commit was not answered."""
         self._positions = Positions(self.record.position, self.record.rows)
         self._torn = False
-        """An interrupt came where a batch was taken in part, or in whole before its commit."""
+        """It was broken off where a batch was taken in part, or in whole before its commit."""
         self._nbytes = 0
         self._since = runtime.now()
 
@@ -210,14 +210,12 @@ class StreamWriter:
         self.commit_if_due()
         if self._gathered == 0:
             self._since = self._runtime.now()
-        self._torn = True
+        self._torn, before = True, self.rows
         try:
             with self._until_fenced():
                 self._columns.take(rows, self._check_memory)
-        except AbandonedInterrupt:
-            raise
         except BaseException:
-            self._torn = False
+            self._torn = not self._columns.whole or self.rows != before
             raise
         self._positions.add(count, position)
         if self._tail == "store":
@@ -403,7 +401,7 @@ class StreamWriter:
         if self._is_due():
             try:
                 self._publish(self._committable)
-            except StoreError:
+            except (StoreError, OSError):
                 return  # still due: the next call commits, and raises if that fails; this batch was taken
 
     def _check_usable(self) -> None:
@@ -413,7 +411,7 @@ class StreamWriter:
             raise self._fenced_as(self._ended)
         if self._torn:
             raise ConfigError(
-                f"{self.url}: the writer was interrupted, and may have taken anything; make a new one: "
+                f"{self.url}: the writer was broken off, and may have taken anything; make a new one: "
                 "its position says where to go on"
             )
         if os.getpid() != self._process:

@@ -20,6 +20,7 @@ from streamzarr.feeds.decode.kinds import Kind
 from streamzarr.feeds.decode.kinds.numbers import DIGITS, EXACT, Booleans, Floats, Integers, Scaled
 from streamzarr.feeds.decode.kinds.times import Times
 from streamzarr.feeds.decode.layout import MESSAGE, Layout
+from streamzarr.feeds.decode.minus_zero import has_minus_zero
 from streamzarr.feeds.decode.nesting import is_deeper
 from streamzarr.feeds.decode.texts import Texts
 from streamzarr.feeds.decode.values import MISSING, LocalTimes, Values
@@ -33,8 +34,6 @@ WRAPPED: Final = 8
 """Bytes that are put around a message, at most."""
 SHORTEST: Final = 3
 """Bytes of a record in a list, at least."""
-_ZERO = re.compile(rb"-0(?![.0-9])")
-"""Minus zero without a point: an integer to one parser, a float to the other."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -180,7 +179,7 @@ def _joined(lines: Sequence[bytes], *, wrap: bool) -> tuple[bytes, int]:
     # One character is looked for ten times as fast as two are.
     if (b"N" in data and b"NaN" in data) or (b"I" in data and b"Inf" in data):
         raise Declined
-    if b"-" in data and b"-0" in data and _ZERO.search(data):
+    if b"-" in data and has_minus_zero(data):
         raise Declined
     if b"\\" in data and _SURROGATE.search(data):
         raise Declined

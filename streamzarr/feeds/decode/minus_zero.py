@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_LIKELY: Final = re.compile(rb"-0(?![.0-9eE])")
-_TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?<![eE])-0(?![.0-9eE])', re.DOTALL)
+_LIKELY: Final = re.compile(rb"-0(?=[,}\]\s]|\Z)")
+_TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(?<![eE])-0(?=[,}\]\s]|\Z)', re.DOTALL)
 """Texts, which may lack an end, so that nothing is looked at twice; and minus zero, but for exponents."""
 
 

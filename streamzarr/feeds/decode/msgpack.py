@@ -34,12 +34,14 @@ def msgpack_decoder(
     """
     layout = TypedLayout(columns, records, unknown, limits.max_message_records)
     decoder = msgspec.msgpack.Decoder(layout.message_type, ext_hook=_extension)
+    parse = ExactTimes(layout, decoder.decode, _extension)
     return ObjectDecoder(
         "msgpack",
-        ExactTimes(layout, decoder.decode, _extension),
+        parse,
         layout,
         (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError, OverflowError),
         limits.max_message_bytes,
+        parse.all,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -62,6 +62,12 @@ class ExactTimes:
                 if (raw := getattr(record, attribute)) is not MISSING:
                     setattr(record, attribute, self._exact(bytes(raw), depth))
         return found
+
+    def all(self, messages: Sequence[bytes]) -> list[Any]:
+        """Return the objects of messages, most of which have no such times."""
+        if not self._depths or not _FINE.search(b"".join(messages)):
+            return list(map(self._decode, messages))
+        return list(map(self, messages))
 
     def _exact(self, data: bytes, depth: int) -> Any:
         """Return a value; times are exact in so many arrays and objects within each other."""

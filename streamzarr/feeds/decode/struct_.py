@@ -173,7 +173,7 @@ def _plain(values: NDArray[Any], conversion: Conversion) -> Given | LocalTimes:
 
 def _checked(texts: NDArray[Any]) -> Given:
     """Return texts; where some are none, as any bytes can be, as objects, which are looked at one by one."""
-    codes = np.ascontiguousarray(texts).view(np.uint32).reshape(len(texts), -1)
+    codes = np.ascontiguousarray(texts).view(np.uint32).reshape(-1, texts.itemsize // 4)
     beyond = codes > sys.maxunicode
     if not (beyond | (codes >> 11 == _SURROGATE >> 11)).any():
         return texts

@@ -115,8 +115,9 @@ class Values:
 
     def _have_room(self, values: Array) -> None:
         """Hold sums as Python's integers while they may be beyond 64 bits: more may come that is negative."""
-        more = float(np.abs(values.astype("f8")).sum())
+        more = _most(values) * len(values)
         if self._most + more >= SAFE:
+            more = float(np.abs(values.astype("f8")).sum())
             self._most = _most(self._values)
             self._values = self._values.astype(object if self._most + more >= SAFE else self._held)
         self._most += more
@@ -124,7 +125,7 @@ class Values:
 
 def _most(values: Array) -> float:
     """Return the greatest amount."""
-    return float(np.abs(values.astype("f8")).max(initial=0.0))
+    return float(max(values.max(initial=0), -int(values.min(initial=0))))
 
 
 def _unwarned() -> np.errstate:
@@ -133,4 +134,6 @@ def _unwarned() -> np.errstate:
 
 
 def _padded(values: Array, before: int, behind: int) -> Array:
-    return np.pad(values, ((before, behind), (0, 0)))
+    padded = np.zeros((before + len(values) + behind, *values.shape[1:]), values.dtype)
+    padded[before : before + len(values)] = values
+    return padded

@@ -77,7 +77,7 @@ def _states(
         case _ if output.dtype.kind == "f":
             floats = values.astype("f8").tolist()
             found = [exact(floats[each]) for each in spans]
-        case _ if np.abs(values.astype("f8")).sum() < SAFE:
+        case _ if float(max(values.max(), -int(values.min()))) * len(values) < SAFE:
             found = np.add.reduceat(values.astype(output.dtype), starts).tolist()
         case _:
             found = [_state(sum(values[each].tolist())) for each in spans]

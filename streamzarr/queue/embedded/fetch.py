@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Final
 
 from streamzarr.errors import DamagedRecordError, OffsetOutOfRangeError, QueueError, TopicNotFoundError
@@ -125,7 +124,10 @@ class Fetcher:
                     if not portion.runs:
                         raise
                     self._failed[partition] = error  # first what was read: it would be lost
-        return [first.joined(*others) for _, (first, *others) in groupby(portion.runs, lambda run: run.where)]
+        together: dict[TopicPartition, list[Columns]] = {}
+        for run in portion.runs:
+            together.setdefault(run.where, []).append(run)
+        return [first.joined(*others) for first, *others in together.values()]
 
     def _read(self, partition: TopicPartition, cursor: _Cursor, portion: Portion, room: int) -> int:
         """Hand out records of one partition until `portion` is full; return the bytes read."""

@@ -158,6 +158,14 @@ def test_json_numbers_after_others_of_another_kind(batches):
         assert_same(same_reasons, expected, len(batch))
 
 
+def test_texts_with_a_minus_and_a_zero_are_parsed_by_pyarrow():
+    decoder = JsonDecoder(specs(id="string", a="f8"))
+    batch = [b'{"id": "3f2504e0-4f89-0ad3-9a0c-0305e82c3301", "a": 1.5}'] * 9
+    decoder(batch)
+    decoder._exact = None
+    assert decoder(batch).rows == 9
+
+
 def test_json_is_parsed_by_pyarrow_where_nothing_is_odd():
     """Else the tests above would compare the exact decoder with itself."""
     decoder = JsonDecoder(PLAIN)

@@ -32,19 +32,22 @@ def held(total, dtype):
 @pytest.mark.parametrize("dtype", ["i8", "u8"])
 @given(data=st.data())
 def test_slots(dtype, data):
-    batches = st.lists(st.tuples(st.integers(0, 2), numbers(dtype)), min_size=1, max_size=5)
-    values, totals = Values(output(dtype), keys=1), [0, 0, 0]
-    values.grow(3)
-    for batch in data.draw(st.lists(batches, max_size=5)):
+    values, totals = Values(output(dtype), keys=1), []
+    for more in data.draw(st.lists(st.integers(0, 2), max_size=5).map(lambda found: [3, *found])):
+        totals += [0] * more
+        values.grow(len(totals))
+        places = st.integers(0, len(totals) - 1)
+        batch = data.draw(st.lists(st.tuples(places, numbers(dtype)), min_size=1, max_size=5))
         values.fold(np.array([place for place, _ in batch]), np.array([each for _, each in batch], dtype))
         for place, each in batch:
             totals[place] += each
         expected = [held(total, dtype) for total in totals]
         assert values.result().reshape(-1).tolist() == expected
     assert values.close(2).reshape(-1).tolist() == [held(total, dtype) for total in totals[:2]]
-    values.grow(2)
-    values.fold(np.array([1]), np.array([7], dtype))
-    assert values.result().reshape(-1).tolist() == [held(totals[2], dtype), 7]
+    left = [held(total, dtype) for total in totals[2:]]
+    values.grow(len(left) + 1)
+    values.fold(np.array([len(left)]), np.array([7], dtype))
+    assert values.result().reshape(-1).tolist() == [*left, 7]
 
 
 @pytest.mark.parametrize("dtype", ["i8", "u8"])

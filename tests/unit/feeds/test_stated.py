@@ -36,6 +36,13 @@ def test_a_float_that_may_have_been_another_integer_is_bad(text, dtype):
     assert "as a float beyond 2**53 is not exact" in json_of(f'{{"x": {text}}}', dtype)
 
 
+@pytest.mark.parametrize("dtype", ["?", "i8", "f8", "u1"])
+def test_minus_zero_is_zero_whatever_stands_beside_it(dtype):
+    for columns in (specs(x=dtype), specs(x=dtype, y="f8")):
+        decoded = open_decoder("json", columns)([b'{"x": -0, "y": 1.5}'])
+        assert (decoded.bad, decoded.columns["x"].tolist()) == ({}, [0])
+
+
 def test_good_numbers_stay_good_behind_others_of_another_kind():
     flags = open_decoder("json", specs(up="?"))
     assert flags([b'{"up": 0.5}']).bad

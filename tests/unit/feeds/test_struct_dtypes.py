@@ -55,6 +55,12 @@ def test_bytes_that_are_no_text_are_bad_whatever_the_column(codes, dtype, order)
         assert found.columns["s"].tolist() == ["1", "1"]
 
 
+@pytest.mark.parametrize("dtype", ["U2", "string"])
+def test_texts_of_messages_of_which_none_is_whole(dtype):
+    found = StructDecoder(specs(s=dtype), dtype=[["s", "<U2"]])([b"xyz"])
+    assert found.bad == {0: "struct: got 3 bytes, expected a multiple of 8 (s)"}
+
+
 def test_any_byte_but_zero_is_true():
     decode = StructDecoder(specs(ok="?"), dtype=[["ok", "?"]])
     found = decode([bytes([each]) for each in (0, 1, 2, 255)])

@@ -456,6 +456,17 @@ def test_records_that_were_sent_one_by_one_are_read_together(broker):
     }
 
 
+def test_what_is_left_of_a_batch_comes_with_what_follows_it(broker):
+    with broker.producer() as producer:
+        for _ in range(2):
+            producer.send("t", [NewRecord(b"", partition=number % 2) for number in range(24)])
+            producer.flush()
+    with broker.reader("t") as reader:
+        assert [len(run) for run in reader.poll_columns(2, 0)] == [2]
+        runs = reader.poll_columns(100, 0)
+    assert sorted(len(run) for run in runs) == [22, 24]
+
+
 def test_members_of_other_groups_and_topics_do_not_disturb(broker):
     broker.create_topic("other", 2)
     one = broker.consumer(["t"], "g")

@@ -11,7 +11,9 @@ import streamzarr as sz
 from streamzarr.errors import ConfigError, FencedError, StoreError, StreamGoneError
 from streamzarr.stores import LocalStore, MemoryStore
 from streamzarr.stream import Field, StreamWriter, acquire, failpoints
+from streamzarr.stream.bounds import Bounds
 from streamzarr.stream.failpoints import Failpoint
+from streamzarr.stream.tail import Tail
 from streamzarr.testing import Fault, FaultyStore, RecordingStore
 from streamzarr.zarr.chunks import parallel
 from streamzarr.zarr.chunks.parallel import AbandonedInterrupt
@@ -267,9 +269,9 @@ def test_who_is_interrupted_in_a_commit_that_append_makes_has_to_begin_anew(monk
     with pytest.raises(KeyboardInterrupt):
         writer.append(batch(0, 4), next_offset=4)
     monkeypatch.undo()
-    with pytest.raises(ConfigError, match="was interrupted"):
+    with pytest.raises(ConfigError, match="was broken off"):
         writer.append(batch(0, 4), next_offset=4)
-    with pytest.raises(ConfigError, match="was interrupted"):
+    with pytest.raises(ConfigError, match="was broken off"):
         writer.close()
     again = sz.StreamWriter(clean)
     start = again.position or 0
@@ -289,8 +291,41 @@ def test_who_does_not_wait_for_what_is_put_has_to_begin_anew(monkeypatch, clean,
     with pytest.raises(KeyboardInterrupt):
         act(writer)
     monkeypatch.undo()
-    with pytest.raises(ConfigError, match="was interrupted"):
+    with pytest.raises(ConfigError, match="was broken off"):
         writer.append(batch(1, 4))
+
+
+@pytest.mark.parametrize("where", [(Tail, "undo"), (Bounds, "extended")], ids=["undo", "bounds"])
+def test_who_is_interrupted_again_while_rows_are_given_up_has_to_begin_anew(monkeypatch, clean, where):
+    schema = {"t": Field("i8", chunk_rows=3, sorted=True), "x": Field("i8", chunk_rows=2)}
+    writer, calls = StreamWriter(clean, schema=schema), []
+
+    def interrupt(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 2 or where[0] is Bounds:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    def failing(reached):
+        if reached is Failpoint.AFTER_CHUNK and where[0] is Tail:
+            raise StoreError("away")
+
+    real = getattr(*where)
+    monkeypatch.setattr(*where, interrupt)
+    monkeypatch.setattr(failpoints, "hook", failing)
+    rows = {"t": np.arange(5), "x": np.arange(5)}
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(rows)
+    monkeypatch.undo()
+    monkeypatch.setattr(acquire, "probe_conditional_put", lambda store: None)
+    if where[0] is Tail:
+        with pytest.raises(ConfigError, match="was broken off"):
+            writer.append(rows)
+        writer = StreamWriter(clean)
+    assert writer.rows == 0
+    writer.append(rows)
+    writer.close()
+    assert [*sz.open_stream(clean)["x"][:]] == [*range(5)]
 
 
 def test_one_interrupt_while_chunks_are_put_takes_nothing(monkeypatch, clean):

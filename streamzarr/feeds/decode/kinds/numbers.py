@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -134,8 +135,8 @@ class Integers:
         elif isinstance(data, list):
             return undecided(len(data), self.dtype)
         elif data.dtype.kind == "f":
-            data = data.astype("f8", copy=False)  # of 16 bits, nothing finite is as much as EXACT
             with np.errstate(invalid="ignore", over="ignore"):
+                data = data.astype("f8", copy=False)  # of 16 bits, nothing finite is as much as EXACT
                 unsure = ~((np.rint(data) == data) & (np.abs(data) < EXACT))
             data = np.where(unsure, 0, data).astype("i8")
         elif data.dtype.kind in "iu":
@@ -231,6 +232,8 @@ class Booleans:
     def one(self, value: Any) -> bool:  # noqa: D102
         if isinstance(value, int) and value in (0, 1):
             return bool(value)
+        if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
+            return False  # JSON's -0, which is an integer, and read as a float for its sign
         if isinstance(value, str) and (found := _TRUTH.get(value.strip().lower())) is not None:
             return found
         raise Unfit("true or false")
