@@ -152,7 +152,7 @@ class Root:
             now = f"epoch {found.record.epoch} by {found.record.writer}"
             if found.record.stream != self.record.stream:
                 raise StreamGoneError(
-                    f"{self.url}: the stream is gone: another one was made in its place, of {now}"
+                    f"{self.url}: ours is gone: the stream is another one, made in its place, of {now}"
                 )
             raise FencedError(
                 f"{self.url}: another writer has taken over: the stream is {now}, "

@@ -52,7 +52,8 @@ class Values:
         with _unwarned():
             counted = np.where(seen > 0, result, 0) * seen if output.how == "mean" else result
         values._values, values._seen = counted.astype(values._held), seen.astype(np.int64)
-        values._most = _most(values._values)
+        if values._values.dtype.kind in "iu":
+            values._most = _most(values._values)
         return values
 
     @property
