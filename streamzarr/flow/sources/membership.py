@@ -350,7 +350,13 @@ class Membership:
     def _begin_all(self, partitions: Sequence[TopicPartition]) -> None:
         self.end(partitions)
         try:
-            starts = dict(self._patiently(lambda: self._committer.start(partitions)))
+            starts = dict(
+                patiently(
+                    lambda: self._committer.start(partitions),
+                    self._graph.chain.runtime,
+                    stopping=lambda: self._graph.stopping,
+                )
+            )
         except (QueueError, StoreError, OSError) as error:
             if not (self._graph.stopping and is_transient(error)):
                 raise
@@ -421,7 +427,7 @@ class Membership:
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Return what the committer says, asked again while what it keeps positions in is away."""
-        return patiently(ask, self._graph.chain.runtime, stopping=lambda: self._graph.stopping)
+        return patiently(ask, self._graph.chain.runtime)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

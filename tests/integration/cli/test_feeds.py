@@ -56,6 +56,12 @@ def written(bench):
     return bench
 
 
+IN_A_TERMINAL = (
+    "import os, signal, sys; signal.signal(1, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Whoever runs the tests may have had hangups ignored, which children inherit."""
+
+
 def start(bench, *arguments, program=INGEST):
     return subprocess.Popen(
         [*program, str(bench.folder / "fx.toml"), *arguments],
@@ -107,7 +113,7 @@ def test_a_service_commits_when_it_is_told_to_stop(bench):
 
 def test_a_service_commits_when_its_terminal_is_closed(local):
     """The shell may pass on the signal once more, which shows no impatience."""
-    process = start(local)
+    process = start(local, program=[sys.executable, "-c", IN_A_TERMINAL, *INGEST])
     try:
         until(lambda: "ready: 1 worker" in process.stderr.readline(), "the worker")
         local.ticks(100)
