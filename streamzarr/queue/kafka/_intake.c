@@ -168,15 +168,11 @@ __attribute__((visibility("default"))) int conf_init(Conf *conf, void **opaque, 
 
 /* ------------------------------------------------------------ a batch of messages */
 
-enum {
-    MOST_STASHED = 256 << 10, /* bytes that stay in a core's cache: copied once more rather than waited for */
-    LARGE = 4 << 10,          /* bytes of a value that others need not wait for until it is copied */
-};
+enum { MOST_STASHED = 256 << 10 }; /* bytes that stay in a core's cache: copied once more rather than waited for */
 
 typedef struct {
     const char *value, *key; /* NULL: none */
     size_t value_size, key_size;
-    char *to; /* where a large value goes later */
     int64_t offset, timestamp;
 } Entry;
 
@@ -315,15 +311,6 @@ static void pack(const Run *run) {
     }
 }
 
-/* Copy what was only given room: nobody knows the objects yet. */
-static void fill(const Run *run) {
-    if (run->packed)
-        pack(run);
-    for (Entry *entry = run->entries; !run->packed && entry < run->entries + run->count; entry++)
-        if (entry->to)
-            memcpy(entry->to, entry->value, entry->value_size);
-}
-
 /* Copy a small batch, and let its messages go at once: then the interpreter's lock is waited for only once. */
 static void batch_stash(Batch *batch, size_t most) {
     size_t size = 0;
@@ -364,19 +351,12 @@ static PyObject *bytes_or_none(const char *data, size_t size) {
     return data ? PyBytes_FromStringAndSize(data, (Py_ssize_t)size) : none();
 }
 
-static PyObject *offset_of(Entry *entry) { return PyLong_FromLongLong(entry->offset); }
-static PyObject *size_of(Entry *entry) { return PyLong_FromSize_t(entry->value_size); }
-static PyObject *key_of(Entry *entry) { return bytes_or_none(entry->key, entry->key_size); }
+static PyObject *offset_of(const Entry *entry) { return PyLong_FromLongLong(entry->offset); }
+static PyObject *size_of(const Entry *entry) { return PyLong_FromSize_t(entry->value_size); }
+static PyObject *value_of(const Entry *entry) { return bytes_or_none(entry->value, entry->value_size); }
+static PyObject *key_of(const Entry *entry) { return bytes_or_none(entry->key, entry->key_size); }
 
-static PyObject *value_of(Entry *entry) {
-    if (!entry->value || entry->value_size < LARGE)
-        return bytes_or_none(entry->value, entry->value_size);
-    PyObject *value = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)entry->value_size);
-    entry->to = value ? PyBytes_AsString(value) : NULL;
-    return value;
-}
-
-static PyObject *list_of(const Run *run, PyObject *(*object_of)(Entry *)) {
+static PyObject *list_of(const Run *run, PyObject *(*object_of)(const Entry *)) {
     PyObject *objects = PyList_New(run->count);
     for (Py_ssize_t at = 0; objects && at < run->count; at++) {
         PyObject *object = object_of(run->entries + at);
@@ -524,7 +504,8 @@ static PyObject *intake_take(PyObject *self, PyObject *arguments) {
     if (batch.count) {
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t at = 0; taken && at < batch.runs_count; at++)
-            fill(batch.runs + at);
+            if (batch.runs[at].packed)
+                pack(batch.runs + at);
         batch_destroy_messages(&batch);
         Py_END_ALLOW_THREADS
     }
