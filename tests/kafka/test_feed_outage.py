@@ -16,7 +16,7 @@ PATIENCE = 8.0
 """Seconds: less than one question to a broker that is away takes (10), more than the end of a feed (2)."""
 
 
-@pytest.fixture(params=["frozen", "killed"])
+@pytest.fixture(params=["frozen"])
 def away(request, kafka_process):
     """What takes the broker away, until the end of the test."""
     if request.param == "frozen":
