@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 
 from streamzarr.cli.main import cli
-from streamzarr.runtime import SYSTEM
 from tests.support.feeds import PATIENCE, FeedBench, until
 
 FEED_WORKER = [sys.executable, str(Path(__file__).parents[3] / "workers" / "feed_worker.py")]
