@@ -45,6 +45,7 @@ def signals_to(listen: Callable[[socket.socket | None], None]) -> Iterator[None]
     thread blocks on a lock is not noticed until the lock is free. On other threads signals stay as they are.
 
     A process that is forked meanwhile has the signals as they were before: what is sent to it is not for us.
+    After a hangup others are ignored, also when all is over: a shell may send several.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -56,11 +57,16 @@ def signals_to(listen: Callable[[socket.socket | None], None]) -> Iterator[None]
             end.setblocking(False)
         listen(theirs)
         wakeup = signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, lambda *_: None) for number in _heard()}
+        heard: list[int] = []
+        handlers = {
+            number: signal.signal(number, lambda number, _: heard.append(number)) for number in _heard()
+        }
         _installed.append(_Installed(wakeup, handlers))
         try:
             yield
         finally:
+            if HANGUP in heard:
+                handlers[HANGUP] = signal.SIG_IGN
             if _installed:  # else this is a fork that came back here
                 _installed.pop().undo()
             listen(None)
@@ -90,7 +96,7 @@ def in_forks(part: Callable[[], None]) -> None:
     masks = threading.local()
 
     def before() -> None:
-        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, HANGUP))
 
     def after() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)

@@ -174,7 +174,12 @@ class KafkaProcess:
         return self._process.pid
 
     def start(self) -> Self:
-        """Start the broker (formatting its data folder the first time); return when it answers."""
+        """Start the broker (formatting its data folder the first time); return when it answers.
+
+        Nothing is done if it runs.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return self
         if not (self._folder / "data").is_dir():
             # One in 64 would begin with "-", which the tool takes for an option.
             cluster = base64.urlsafe_b64encode(bytes(1) + uuid.uuid4().bytes[1:]).decode().rstrip("=")
@@ -191,7 +196,7 @@ class KafkaProcess:
         # thread ends that started the broker.)
         guard = ["sh", "-c", 'cat >/dev/null; kill -9 "$0"', str(self._process.pid)]
         self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE)
-        self._wait_until_it_answers()
+        self.wait_until_it_answers()
         return self
 
     def stop(self) -> None:
@@ -252,7 +257,8 @@ class KafkaProcess:
             process.kill()
             process.wait()
 
-    def _wait_until_it_answers(self) -> None:
+    def wait_until_it_answers(self) -> None:
+        """Return when the broker is part of its cluster and answers, as it may not yet behind a thaw."""
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
         client = AdminClient(
@@ -268,10 +274,11 @@ class KafkaProcess:
             if self._process.poll() is not None:
                 break
             try:
-                client.list_topics(timeout=1)  # waits inside for the connection
-                return
+                found = client.list_topics(timeout=1)  # waits inside for the connection
             except KafkaException:
                 continue
+            if found.brokers and found.controller_id >= 0:
+                return
         tail = self._log.read_text(errors="replace")[-2000:]
         self.close()
         raise RuntimeError(

@@ -16,11 +16,16 @@ PATIENCE = 8.0
 """Seconds: less than one question to a broker that is away takes (10), more than the end of a feed (2)."""
 
 
-@pytest.fixture
-def away(kafka_process):
+@pytest.fixture(params=["frozen", "killed"])
+def away(request, kafka_process):
     """What takes the broker away, until the end of the test."""
-    yield kafka_process.freeze
-    kafka_process.thaw()
+    if request.param == "frozen":
+        yield kafka_process.freeze
+        kafka_process.thaw()
+        kafka_process.wait_until_it_answers()  # what is asked next may have been given up by then
+    else:
+        yield kafka_process.kill
+        kafka_process.start()
 
 
 @pytest.fixture

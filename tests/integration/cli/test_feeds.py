@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamzarr.cli.main import cli
+from streamzarr.runtime import SYSTEM
 from tests.support.feeds import PATIENCE, FeedBench, until
 
 FEED_WORKER = [sys.executable, str(Path(__file__).parents[3] / "workers" / "feed_worker.py")]
@@ -117,8 +118,9 @@ def test_a_service_commits_when_its_terminal_is_closed(local):
         until(lambda: "ready: 1 worker" in process.stderr.readline(), "the worker")
         local.ticks(100)
         until(lambda: local.caught_up(local.feed()), "the rows")
-        for _ in range(2):  # at once: a signal that comes when all is over ends whoever listens no more
+        for _ in range(20):
             process.send_signal(signal.SIGHUP)
+            SYSTEM.event().wait(0.02)
         assert "workers ended: 1 drained; restarts 0; left in flight 0" in ended(process)
     finally:
         process.kill()
