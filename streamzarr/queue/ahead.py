@@ -91,15 +91,15 @@ def _begin(position: int) -> str:
 
 
 def joined(ranges: Iterable[range]) -> list[range]:
-    """Return ascending ranges without those that are empty, neighbours as one.
+    """Return ranges, which ascend, without those that are empty; neighbours, and those that overlap, as one.
 
-    >>> joined([range(1, 3), range(3, 3), range(3, 5), range(7, 8)])
+    >>> joined([range(1, 3), range(3, 3), range(3, 5), range(4, 5), range(7, 8)])
     [range(1, 5), range(7, 8)]
     """
     found: list[range] = []
     for each in ranges:
-        if each and found and found[-1].stop == each.start:
-            found[-1] = range(found[-1].start, each.stop)
+        if each and found and found[-1].stop >= each.start:
+            found[-1] = range(found[-1].start, max(found[-1].stop, each.stop))
         elif each:
             found.append(each)
     return found

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from streamzarr.errors import MessageError
+from streamzarr.queue.ahead import joined
 from streamzarr.queue.base import NewRecord, Record
 from streamzarr.queue.deadletter import FEED_HEADER, DeadLetter, whole
 from streamzarr.queue.letters.pauses import is_about_pauses
@@ -108,12 +109,12 @@ class Purging:
         gone: dict[tuple[int, Whose], list[range]] = {}
         for (partition, whose), (places, offsets) in self._letters.items():
             cut = (n for at, n in zip(places, offsets, strict=True) if at < before[partition])
-            gone[partition, whose] = list(_runs(sorted(cut)))
+            gone[partition, whose] = joined(range(n, n + 1) for n in sorted(cut))
         for record, notice in self._notices:
             if record.offset < before[record.partition]:
                 gone.setdefault((record.partition, notice.whose), []).extend(notice.offsets)
         for (partition, whose), ranges in gone.items():
-            rest = iter(joined(ranges))
+            rest = iter(joined(sorted(ranges, key=lambda each: each.start)))
             while some := tuple(islice(rest, RANGES)):
                 yield PurgeNotice(whose, some).to_record(partition)
 
@@ -128,39 +129,6 @@ class Purging:
         places, offsets = self._letters.setdefault((record.partition, whose), (array("q"), array("q")))
         places.append(record.offset)
         offsets.append(letter.offset)
-
-
-def _runs(numbers: Iterable[int]) -> Iterator[range]:
-    """Yield the ranges of ascending numbers.
-
-    >>> list(_runs([3, 4, 4, 7]))
-    [range(3, 5), range(7, 8)]
-    """
-    run = range(0)
-    for number in numbers:
-        if run and number <= run.stop:
-            run = range(run.start, number + 1)
-            continue
-        if run:
-            yield run
-        run = range(number, number + 1)
-    if run:
-        yield run
-
-
-def joined(ranges: Iterable[range]) -> list[range]:
-    """Return ranges that have the same numbers, ascending, and apart from each other.
-
-    >>> joined([range(4, 5), range(7, 9), range(3, 5), range(5, 6)])
-    [range(3, 6), range(7, 9)]
-    """
-    found: list[range] = []
-    for each in sorted(ranges, key=lambda each: each.start):
-        if found and each.start <= found[-1].stop:
-            found[-1] = range(found[-1].start, max(found[-1].stop, each.stop))
-        else:
-            found.append(each)
-    return found
 
 
 def _told(offsets: range) -> str:
